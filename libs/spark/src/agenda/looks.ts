@@ -1,0 +1,90 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Dialect } from '../dialect/dialect.js';
+import { chunks, execute, select, values } from '../dialect/statement.js';
+import type { TableNames } from '../dialect/table-names.js';
+import type { SubjectRef } from '../subject/subject-ref.js';
+
+/** "Look again at this entity then." Rows are only inserted and removed, so that nobody waits for anybody. */
+export interface Look {
+  readonly ref: SubjectRef;
+  /** Epoch ms. */
+  readonly due: number;
+  /** How often looking has failed. */
+  readonly attempt: number;
+}
+
+/** A look that is due, taken by this process. */
+export interface DueLook {
+  readonly id: string;
+  readonly entity: string;
+  readonly entity_id: string;
+  readonly attempt: number;
+}
+
+// A look this far ahead cannot be being taken while the transaction that would repeat it is still under way.
+const AHEAD = 60 * 60_000;
+const ROWS = 1_000;
+
+/** The agenda: one queue of looks, whatever the reason. */
+export class Looks {
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+  ) {}
+
+  /** Adds looks. The last thing before COMMIT, so that nothing is locked after them. */
+  async add(manager: EntityManager, looks: readonly Look[], now: number): Promise<void> {
+    for (const part of chunks(await this.absent(manager, looks, now), ROWS)) {
+      const rows = values(part.map(({ ref, due, attempt }) => [ref.root.name, ref.id, Math.ceil(due), attempt]));
+      await execute(manager, `INSERT INTO ${this.tables.agenda} (${COLUMNS}) VALUES ${rows.sql}`, rows.parameters);
+    }
+  }
+
+  /** The start of a statement that adds a look for each key that a SELECT gives. */
+  insertSelect(root: EntityMetadata, key: string, now: number): { sql: string; parameters: object } {
+    return {
+      sql: `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT :spark_root, ${key}, ${Math.trunc(now)}, 0`,
+      parameters: { spark_root: root.name },
+    };
+  }
+
+  /** Takes due looks at entities that this process knows; where the database can, others pass over them until this transaction ends. */
+  async take(manager: EntityManager, entities: readonly string[], now: number, limit: number): Promise<DueLook[]> {
+    if (entities.length === 0) return [];
+    const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
+    return select(
+      manager,
+      `SELECT id, entity, entity_id, attempt FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
+       ORDER BY due_at, id LIMIT :limit ${lock}`,
+      { entities, now, limit },
+    );
+  }
+
+  async remove(manager: EntityManager, looks: readonly DueLook[]): Promise<void> {
+    await execute(manager, `DELETE FROM ${this.tables.agenda} WHERE id IN (:...ids)`, { ids: looks.map(({ id }) => id) });
+  }
+
+  /** Leaves out what is on the agenda already: every save of an entity gives the same future instants again. */
+  private async absent(manager: EntityManager, looks: readonly Look[], now: number): Promise<Look[]> {
+    const unique = new Map(looks.map((look) => [textOf(look.ref.root.name, look.ref.id, look.due), look]));
+    const ahead = [...unique.values()].filter(({ due }) => due > now + AHEAD);
+    for (const part of chunks(ahead, ROWS)) {
+      const rows = await select<{ entity: string; entity_id: string; due_at: string }>(
+        manager,
+        `SELECT entity, entity_id, due_at FROM ${this.tables.agenda}
+         WHERE entity IN (:...names) AND entity_id IN (:...ids) AND due_at > :horizon`,
+        {
+          names: [...new Set(part.map(({ ref }) => ref.root.name))],
+          ids: [...new Set(part.map(({ ref }) => ref.id))],
+          horizon: now + AHEAD,
+        },
+      );
+      for (const row of rows) unique.delete(textOf(row.entity, row.entity_id, Number(row.due_at)));
+    }
+    return [...unique.values()];
+  }
+}
+
+const COLUMNS = 'entity, entity_id, due_at, attempt';
+
+const textOf = (entity: string, id: string, due: number): string => JSON.stringify([entity, id, due]);

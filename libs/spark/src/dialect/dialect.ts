@@ -1,0 +1,86 @@
+import type { DataSource, EntityManager, TableColumnOptions } from 'typeorm';
+import { UnsupportedDatabaseError } from '../error/unsupported-database.error.js';
+import { MysqlDialect } from './mysql.js';
+import { PostgresDialect } from './postgres.js';
+import { SqliteDialect } from './sqlite.js';
+import type { TableNames } from './table-names.js';
+
+/** An event as the ledger enters it, with the handlers that its deliveries are opened for. */
+export interface Entry {
+  readonly key: string;
+  readonly group: string;
+  /** The entity that it came from, null for an emitted one. */
+  readonly entity: string | null;
+  readonly entityId: string | null;
+  readonly source: string | null;
+  readonly context: string | null;
+  /** When it became true, epoch ms; null when its source did not say. */
+  readonly at: number | null;
+  readonly handlers: readonly string[];
+}
+
+/** What came of entering. */
+export interface Entered {
+  /** The keys that were new, and the ids of their events. */
+  readonly ids: Map<string, string>;
+  /** Keys that are known under another group, and that group. */
+  readonly otherGroup: Map<string, string>;
+  /** The revision of the handler registry at that time. */
+  readonly revision: number;
+}
+
+/** What is asked of a claim. */
+export interface ClaimRequest {
+  readonly worker: string;
+  readonly handlers: readonly string[];
+  readonly limit: number;
+  readonly now: number;
+}
+
+/** A claimed delivery as its row says. */
+export interface ClaimedRow {
+  readonly id: string;
+  readonly event_id: string;
+  readonly handler: string;
+  readonly attempt: number;
+}
+
+/** Where the databases differ. Everything else is written once, in the file that it belongs to. */
+export interface Dialect {
+  readonly types: {
+    /** A number of its own for each row. */
+    readonly id: TableColumnOptions;
+    /** Text that keeps case and trailing blanks apart, and can be a key. */
+    readonly exact: (length: number) => Partial<TableColumnOptions> & { type: string };
+    /** Exact text that can be as long as the longest primary key. */
+    readonly subject: Partial<TableColumnOptions> & { type: string };
+    readonly longText: string;
+  };
+  /** Columns that only this database needs in the event table. */
+  readonly extraColumns: readonly TableColumnOptions[];
+  /** Whether indexes can leave rows out. */
+  readonly partialIndexes: boolean;
+  /** Whether rows that another transaction holds can be passed over; without it, nobody else writes meanwhile. */
+  readonly skipsLocked: boolean;
+  /** What makes an INSERT … SELECT hold the rows that it read. */
+  readonly forUpdate: string;
+  /** The isolation of Spark's own transactions. */
+  readonly isolation: 'READ COMMITTED' | undefined;
+  /** Whether the error says: run the transaction once more. */
+  isTransient(error: unknown): boolean;
+  /** Runs work that no other process does at the same time. The manager has a query runner of its own. */
+  exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T>;
+  /** Enters events, sorted by key, each key once, and opens their deliveries. Known keys cost no write. */
+  enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered>;
+  /** Claims available deliveries for a worker, the longest due first. */
+  claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]>;
+}
+
+/** The dialect of a DataSource. Throws UnsupportedDatabaseError. */
+export function dialectOf(dataSource: DataSource, tables: TableNames): Dialect {
+  const { type } = dataSource.options;
+  if (type === 'postgres') return new PostgresDialect(tables);
+  if (type === 'mysql' || type === 'mariadb') return new MysqlDialect(tables, dataSource);
+  if (type === 'better-sqlite3') return new SqliteDialect(tables);
+  throw new UnsupportedDatabaseError(type);
+}

@@ -1,0 +1,74 @@
+import type { EntityManager } from 'typeorm';
+import type { Entered, Entry } from './dialect.js';
+import { execute, select, values } from './statement.js';
+import type { TableNames } from './table-names.js';
+
+/** A row of what entering tells: a new key with its id, a key known under another group, or the handlers' revision. */
+export interface EnteredRow {
+  id: string | number | null;
+  event_key: string | null;
+  event_group: string | null;
+  revision: string | number | null;
+}
+
+/** Reads the rows of entering. */
+export function enteredFrom(rows: readonly EnteredRow[]): Entered {
+  const ids = new Map<string, string>();
+  const otherGroup = new Map<string, string>();
+  let revision = 0;
+  for (const row of rows) {
+    if (row.event_key === null) revision = Number(row.revision ?? 0);
+    else if (row.id === null) otherGroup.set(row.event_key, row.event_group!);
+    else ids.set(row.event_key, String(row.id));
+  }
+  return { ids, otherGroup, revision };
+}
+
+/** The keys that are known, with their groups, and the handlers' revision, in one statement. */
+export async function known(manager: EntityManager, tables: TableNames, entries: readonly Entry[]) {
+  const groups = new Map<string, string>();
+  let revision = 0;
+  const rows = await select<EnteredRow>(
+    manager,
+    `SELECT event_key, event_group, NULL AS revision FROM ${tables.event} WHERE event_key IN (:...keys)
+     UNION ALL SELECT NULL, NULL, SUM(revision) FROM ${tables.handler}`,
+    { keys: entries.map(({ key }) => key) },
+  );
+  for (const row of rows) {
+    if (row.event_key === null) revision = Number(row.revision ?? 0);
+    else groups.set(row.event_key, row.event_group!);
+  }
+  const otherGroup = new Map(
+    entries.filter(({ key, group }) => (groups.get(key) ?? group) !== group).map(({ key }) => [key, groups.get(key)!]),
+  );
+  return { fresh: entries.filter(({ key }) => !groups.has(key)), otherGroup, revision };
+}
+
+/** Opens deliveries of events by their ids. */
+export async function openDeliveries(
+  manager: EntityManager,
+  tables: TableNames,
+  deliveries: readonly { eventId: string; handler: string }[],
+  now: number,
+): Promise<void> {
+  if (deliveries.length === 0) return;
+  const { sql, parameters } = values(deliveries.map(({ eventId, handler }) => [eventId, handler, 'available', 0, now]));
+  const columns = 'event_id, handler, state, attempt, due_at';
+  await execute(manager, `INSERT INTO ${tables.delivery} (${columns}) VALUES ${sql}`, parameters);
+}
+
+/** The deliveries of those entries that turned out to be new. */
+export function deliveriesOf(entries: readonly Entry[], ids: Map<string, string>) {
+  return entries.flatMap(({ key, handlers }) => {
+    const eventId = ids.get(key);
+    return eventId === undefined ? [] : handlers.map((handler) => ({ eventId, handler }));
+  });
+}
+
+export const EVENT_COLUMNS = 'event_key, event_group, entity, entity_id, source, context, at, recorded_at';
+
+/** The columns of an event, in the order of {@link EVENT_COLUMNS}. */
+export function eventRow(entry: Entry, now: number): unknown[] {
+  const { key, group, entity, entityId, source, context, at } = entry;
+  return [key, group, entity, entityId, source, context, at, now];
+}

@@ -1,0 +1,59 @@
+import type { EntityManager } from 'typeorm';
+import type { ClaimedRow, ClaimRequest, Dialect, Entered, Entry } from './dialect.js';
+import { deliveriesOf, enteredFrom, EVENT_COLUMNS, eventRow, known, openDeliveries, type EnteredRow } from './entered.js';
+import { chunks, select, values } from './statement.js';
+import type { TableNames } from './table-names.js';
+
+// SQLite takes 32,766 parameters a statement.
+const ROWS = 1_000;
+
+/** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
+export class SqliteDialect implements Dialect {
+  readonly types = {
+    id: { name: 'id', type: 'integer', isPrimary: true, isGenerated: true, generationStrategy: 'increment' as const },
+    exact: (length: number) => ({ type: 'varchar', length: String(length) }),
+    subject: { type: 'text' },
+    longText: 'text',
+  };
+  readonly extraColumns = [];
+  readonly partialIndexes = true;
+  readonly skipsLocked = false;
+  readonly forUpdate = '';
+  readonly isolation = undefined;
+
+  constructor(private readonly tables: TableNames) {}
+
+  isTransient(error: unknown): boolean {
+    return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');
+  }
+
+  exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
+    return manager.transaction(work);
+  }
+
+  async enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered> {
+    const { fresh, otherGroup, revision } = await known(manager, this.tables, entries);
+    const rows: EnteredRow[] = [];
+    for (const part of chunks(fresh, ROWS)) {
+      const { sql, parameters } = values(part.map((entry) => eventRow(entry, now)));
+      const insert = `INSERT INTO ${this.tables.event} (${EVENT_COLUMNS}) VALUES ${sql}`;
+      rows.push(...(await select<EnteredRow>(manager, `${insert} ON CONFLICT DO NOTHING RETURNING id, event_key`, parameters)));
+    }
+    const { ids } = enteredFrom(rows);
+    for (const part of chunks(deliveriesOf(fresh, ids), ROWS)) await openDeliveries(manager, this.tables, part, now);
+    return { ids, otherGroup, revision };
+  }
+
+  async claim(manager: EntityManager, { worker, handlers, limit, now }: ClaimRequest): Promise<ClaimedRow[]> {
+    const { delivery } = this.tables;
+    const rows = await select<ClaimedRow & { due_at: number }>(
+      manager,
+      `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
+       WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND handler IN (:...handlers)
+         ORDER BY due_at, id LIMIT :limit)
+       RETURNING id, event_id, handler, attempt, due_at`,
+      { worker, handlers, limit, now },
+    );
+    return rows.sort((a, b) => a.due_at - b.due_at || Number(a.id) - Number(b.id));
+  }
+}

@@ -1,0 +1,45 @@
+import type { EntityManager, ObjectLiteral, QueryResult, QueryRunner } from 'typeorm';
+
+/** What runs SQL: a manager of a transaction, one of a whole DataSource, or a query runner. */
+export type Connection = EntityManager | QueryRunner;
+
+/** Runs SQL with named parameters (`:name`, `:...list`) on the connection, by default on the master. */
+export async function execute(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<QueryResult> {
+  const [query, values] = on.dataSource.driver.escapeQueryWithParameters(sql, parameters);
+  return withRunner(on, (runner) => runner.query(query, values, true));
+}
+
+/** The rows that SQL with named parameters gives. */
+export async function select<R>(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<R[]> {
+  return (await execute(on, sql, parameters)).records as R[];
+}
+
+/** Hands over the query runner of a transaction's manager, or one of the master, released afterwards. */
+export async function withRunner<T>(on: Connection, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+  if ('transactionDepth' in on) return work(on as QueryRunner);
+  const manager = on as EntityManager;
+  if (manager.queryRunner) return work(manager.queryRunner);
+  const runner = manager.dataSource.createQueryRunner('master');
+  try {
+    return await work(runner);
+  } finally {
+    await runner.release();
+  }
+}
+
+/** Cuts a list into parts that fit into one statement. */
+export function* chunks<T>(items: readonly T[], size: number): Iterable<T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+}
+
+/** `(:a0, :b0), (:a1, :b1), …` for a list of rows, and its parameters. */
+export function values(rows: readonly (readonly unknown[])[]): { sql: string; parameters: ObjectLiteral } {
+  const parameters: ObjectLiteral = {};
+  const sql = rows.map((row, r) => `(${row.map((value, c) => name(parameters, `v${r}_${c}`, value)).join(', ')})`);
+  return { sql: sql.join(', '), parameters };
+}
+
+function name(parameters: ObjectLiteral, key: string, value: unknown): string {
+  parameters[key] = value;
+  return `:${key}`;
+}

@@ -1,0 +1,20 @@
+import type { DataSource } from 'typeorm';
+
+const TABLES = ['event', 'delivery', 'agenda', 'handler'] as const;
+
+/** The names of Spark's tables, escaped for SQL, and as TypeORM's schema builder takes them. */
+export type TableNames = Readonly<Record<(typeof TABLES)[number], string>> & {
+  readonly plain: Readonly<Record<(typeof TABLES)[number], string>>;
+};
+
+/** Names the tables of one DataSource. */
+export function tableNames(dataSource: DataSource, prefix: string, schema?: string): TableNames {
+  const { driver, options } = dataSource;
+  const place = schema ?? (options.type === 'postgres' ? options.schema : undefined);
+  const each = (name: (table: string) => string) =>
+    Object.fromEntries(TABLES.map((table) => [table, name(prefix + table)])) as Record<(typeof TABLES)[number], string>;
+  return {
+    ...each((table) => [place, table].filter((part) => part !== undefined).map((part) => driver.escape(part)).join('.')),
+    plain: each((table) => (place === undefined ? table : `${place}.${table}`)),
+  };
+}

@@ -1,0 +1,91 @@
+import { type EntityManager, type QueryRunner, Table, type TableColumnOptions, type TableOptions } from 'typeorm';
+import type { Dialect } from './dialect.js';
+import type { TableNames } from './table-names.js';
+
+/** Creates those of Spark's tables that are not there. */
+export async function createTables(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<void> {
+  await dialect.exclusively(manager, async () => {
+    for (const table of sparkTables(dialect, names)) await manager.queryRunner!.createTable(new Table(table), true);
+  });
+}
+
+/** Drops Spark's tables, and with them what is known and what is due. */
+export async function dropTables(runner: QueryRunner, names: TableNames): Promise<void> {
+  for (const name of Object.values(names.plain).reverse()) await runner.dropTable(name, true);
+}
+
+/** The names of those of Spark's tables that are not there. */
+export async function missingTables(runner: QueryRunner, names: TableNames): Promise<string[]> {
+  const missing: string[] = [];
+  for (const name of Object.values(names.plain)) if (!(await runner.hasTable(name))) missing.push(name);
+  return missing;
+}
+
+function sparkTables(dialect: Dialect, { plain }: TableNames): TableOptions[] {
+  const { id, exact, subject, longText } = dialect.types;
+  const text = (name: string, length: number) => ({ name, ...exact(length) });
+  const maybe = (column: TableColumnOptions) => ({ ...column, isNullable: true });
+  const time = (name: string) => ({ name, type: 'bigint' });
+  const entity = [text('entity', 128), { name: 'entity_id', ...subject }];
+  return [
+    {
+      name: plain.event,
+      columns: [
+        id,
+        text('event_key', 255),
+        text('event_group', 100),
+        ...entity.map(maybe),
+        maybe(text('source', 255)),
+        maybe({ name: 'context', type: longText }),
+        maybe(time('at')),
+        time('recorded_at'),
+        ...dialect.extraColumns,
+      ],
+      indices: [
+        { name: index(plain.event, 'key'), columnNames: ['event_key'], isUnique: true },
+        { name: index(plain.event, 'subject'), columnNames: ['entity', 'entity_id'] },
+      ],
+    },
+    {
+      name: plain.delivery,
+      columns: [
+        id,
+        { name: 'event_id', type: id.type },
+        text('handler', 100),
+        text('state', 10),
+        { name: 'attempt', type: 'int' },
+        time('due_at'),
+        maybe(text('claimed_by', 64)),
+        maybe(time('started_at')),
+        maybe(time('finished_at')),
+        maybe({ name: 'last_error', type: longText }),
+      ],
+      indices: [
+        { name: index(plain.delivery, 'event'), columnNames: ['event_id', 'handler'], isUnique: true },
+        dialect.partialIndexes
+          ? { name: index(plain.delivery, 'due'), columnNames: ['due_at', 'id'], where: `state = 'available'` }
+          : { name: index(plain.delivery, 'due'), columnNames: ['state', 'due_at', 'id'] },
+      ],
+    },
+    {
+      name: plain.agenda,
+      columns: [id, ...entity, time('due_at'), { name: 'attempt', type: 'int' }],
+      indices: [
+        { name: index(plain.agenda, 'due'), columnNames: ['due_at', 'id'] },
+        { name: index(plain.agenda, 'subject'), columnNames: ['entity', 'entity_id'] },
+      ],
+    },
+    {
+      name: plain.handler,
+      columns: [
+        { ...text('name', 100), isPrimary: true },
+        { name: 'pattern', type: longText },
+        { name: 'revision', type: 'int' },
+        time('first_seen_at'),
+        time('last_seen_at'),
+      ],
+    },
+  ];
+}
+
+const index = (table: string, name: string): string => `${table.split('.').at(-1)!}_${name}`;

@@ -1,0 +1,92 @@
+import type { EntityTarget, ObjectLiteral } from 'typeorm';
+import { backoffDelay } from '../delivery/backoff.js';
+import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
+import { DuplicateModuleError } from '../error/duplicate-module.error.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
+import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import type { HandlerMark } from '../handler/group-handler.decorator.js';
+import type { Spark } from '../spark.js';
+import { count } from '../spark.settings.js';
+import type { SourceMark } from '../source/event-source.decorator.js';
+import type { Source } from '../source/source.js';
+import { checkKey } from '../subject/subject-ref.js';
+import { checkReading } from '../subject/subjects.js';
+import type { MarkedMethod, MarkedMethods } from './marked-methods.js';
+
+const LONGEST_NAME = { source: 255, handler: 100 };
+
+/** Finds the sources and handlers of one SparkModule among the application's providers, and what is wrong with them. */
+export class Explorer {
+  constructor(
+    private readonly methods: MarkedMethods,
+    private readonly spark: Spark,
+    private readonly all: readonly Spark[],
+  ) {}
+
+  explore(): void {
+    const twins = this.all.filter(({ dataSource }) => dataSource === this.spark.dataSource);
+    if (twins.length > 1) throw new DuplicateModuleError(this.spark.dataSourceName);
+    const marked = this.methods.sources<SourceMark>();
+    const shared = new Map<unknown, number>();
+    for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
+    for (const method of marked) {
+      if (this.sparkOf(method) === this.spark) this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
+    }
+    for (const method of this.methods.handlers<HandlerMark>()) this.addHandler(method);
+  }
+
+  private source({ mark, where, call, isAsync }: MarkedMethod<SourceMark>, isShared: boolean): Source {
+    const { dataSource, settings } = this.spark;
+    const { entity, options } = mark;
+    const metadata = dataSource.getMetadata(entity);
+    checkKey(dataSource, metadata);
+    const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
+    checkName('EventSource', where, name, LONGEST_NAME.source);
+    const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
+    const source = { name, metadata, options, call, live: options.live ?? settings.live, ownRow: !reads && !isAsync };
+    checkReading(dataSource.manager, source);
+    return source;
+  }
+
+  private addHandler({ mark: { pattern, options }, where, call }: MarkedMethod<HandlerMark>): void {
+    const name = options.name ?? where;
+    checkName('GroupHandler', where, name, LONGEST_NAME.handler);
+    const option = (key: string) => `${key} of @GroupHandler on ${where}`;
+    if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
+    if (typeof options.backoff === 'object') backoffDelay(1, options.backoff);
+    if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
+      throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
+    if (this.isMeant(where, options.dataSource)) this.spark.handlers.add({ name, where, pattern, options, call });
+  }
+
+  /** The SparkModule that a source belongs to. */
+  private sparkOf({ mark: { entity, options }, where }: MarkedMethod<SourceMark>): Spark {
+    const meant = this.all.filter((spark) => options.dataSource === undefined || spark.dataSourceName === options.dataSource);
+    if (meant.length === 0) throw new UnknownDataSourceError(where, options.dataSource!);
+    const knowing = meant.filter(({ dataSource }) => dataSource.hasMetadata(entity));
+    if (knowing.length > 1) {
+      const names = knowing.map(({ dataSourceName }) => dataSourceName);
+      throw new AmbiguousDataSourceError(where, nameOf(entity), names);
+    }
+    if (!knowing[0]) throw new UnknownEntityError(where, nameOf(entity));
+    return knowing[0];
+  }
+
+  private isMeant(where: string, dataSource: string | undefined): boolean {
+    if (dataSource === undefined) return true;
+    if (!this.all.some(({ dataSourceName }) => dataSourceName === dataSource)) throw new UnknownDataSourceError(where, dataSource);
+    return this.spark.dataSourceName === dataSource;
+  }
+}
+
+function checkName(decorator: string, where: string, name: unknown, longest: number): void {
+  if (typeof name === 'string' && name.length > 0 && name.length <= longest) return;
+  throw new InvalidOptionsError(`name of @${decorator} on ${where}`, name, `text of 1 to ${longest} characters`);
+}
+
+function nameOf(entity: EntityTarget<ObjectLiteral> | undefined): string {
+  if (typeof entity === 'function') return entity.name;
+  if (entity === undefined) return 'undefined (a circular import?)';
+  return typeof entity === 'string' ? entity : ((entity as { options?: { name?: string } }).options?.name ?? String(entity));
+}

@@ -1,0 +1,93 @@
+import { Injectable } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import { RequestScopedError } from '../error/request-scoped.error.js';
+import { EVENT_SOURCE } from '../source/event-source.decorator.js';
+import { GROUP_HANDLER } from '../handler/group-handler.decorator.js';
+import { MissingMethodError } from '../error/missing-method.error.js';
+import { marksOf } from './marks.js';
+
+/** A marked method of a provider, and the mark. */
+export interface MarkedMethod<M> {
+  readonly mark: M;
+  /** `Class.method`, for names and messages. */
+  readonly where: string;
+  readonly call: (...args: any[]) => any;
+  /** Whether it is declared `async`. */
+  readonly isAsync: boolean;
+}
+
+type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+type Method = (...args: any[]) => any;
+
+/** Finds what Spark's decorators marked, in all providers and controllers, each once. */
+@Injectable()
+export class MarkedMethods {
+  constructor(private readonly discovery: DiscoveryService) {}
+
+  sources<M>(): MarkedMethod<M>[] {
+    return this.find(EVENT_SOURCE, 'EventSource', 'events');
+  }
+
+  handlers<M>(): MarkedMethod<M>[] {
+    return this.find(GROUP_HANDLER, 'GroupHandler', 'handle');
+  }
+
+  /** The instances of a class among the providers. */
+  instancesOf<T extends object>(type: new (...args: any[]) => T): T[] {
+    const instances = this.discovery.getProviders().map(({ instance }) => instance as unknown);
+    return [...new Set(instances.filter((instance): instance is T => instance instanceof type))];
+  }
+
+  private find<M>(token: symbol, decorator: string, classMethod: string): MarkedMethod<M>[] {
+    const found: MarkedMethod<M>[] = [];
+    const seen = new Set<unknown>();
+    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const prototype = prototypeOf(wrapper);
+      if (!prototype) continue;
+      // A class listed by two modules has two instances, but is one source; an alias is the same instance again.
+      const identity = wrapper.token === prototype.constructor ? wrapper.token : (wrapper.instance ?? wrapper.token);
+      if (seen.has(identity) || seen.has(wrapper.instance)) continue;
+      const methods = markedOf<M>(token, decorator, classMethod, prototype);
+      if (methods.length > 0) seen.add(identity).add(wrapper.instance);
+      for (const { mark, where, method } of methods) {
+        if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) throw new RequestScopedError(where);
+        found.push({ mark, where, call: method.bind(wrapper.instance) as Method, isAsync: isAsync(method) });
+      }
+    }
+    return found;
+  }
+}
+
+function prototypeOf({ instance, metatype, inject }: Wrapper): object | undefined {
+  if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object;
+  return typeof metatype === 'function' && !inject ? (metatype.prototype as object) : undefined;
+}
+
+function markedOf<M>(token: symbol, decorator: string, classMethod: string, prototype: object) {
+  const { constructor } = prototype;
+  const marked: { mark: M; where: string; method: Method }[] = [];
+  for (const [key, method] of methodsOf(prototype)) {
+    const where = `${constructor.name}.${String(key)}`;
+    for (const mark of marksOf<M>(token, method)) marked.push({ mark, where, method });
+  }
+  for (const mark of typeof constructor === 'function' ? marksOf<M>(token, constructor) : []) {
+    const method = (prototype as Record<string, unknown>)[classMethod];
+    if (typeof method !== 'function') throw new MissingMethodError(constructor.name, decorator, classMethod);
+    marked.push({ mark, where: `${constructor.name}.${classMethod}`, method: method as Method });
+  }
+  return marked;
+}
+
+const isAsync = (method: Method): boolean => method.constructor.name.startsWith('Async');
+
+/** The methods that an instance has, its own class's before those it inherits; symbols included. */
+function methodsOf(prototype: object): Map<string | symbol, Method> {
+  const methods = new Map<string | symbol, Method>();
+  for (let place: object | null = prototype; place && place !== Object.prototype; place = Object.getPrototypeOf(place)) {
+    for (const key of Reflect.ownKeys(place)) {
+      const value: unknown = Object.getOwnPropertyDescriptor(place, key)?.value;
+      if (key !== 'constructor' && typeof value === 'function' && !methods.has(key)) methods.set(key, value as Method);
+    }
+  }
+  return methods;
+}

@@ -1,0 +1,27 @@
+import 'reflect-metadata';
+import { NotAMethodError } from '../error/not-a-method.error.js';
+import { StaticMethodError } from '../error/static-method.error.js';
+
+/**
+ * Puts a mark on a method or on a class, beside those that are there already.
+ * A mark on a method sits on the function, so that inherited methods keep it and overridden ones lose it.
+ */
+export function mark(token: symbol, decorator: string, value: object, target: object, key?: string | symbol): void {
+  const place = key === undefined ? target : methodOf(decorator, target, key);
+  const marks: object[] = Reflect.getOwnMetadata(token, place) ?? [];
+  Reflect.defineMetadata(token, [...marks, value], place);
+}
+
+/** The marks on a function or class itself, those of a parent class excepted. */
+export function marksOf<M>(token: symbol, place: object): M[] {
+  return Reflect.getOwnMetadata(token, place) ?? [];
+}
+
+function methodOf(decorator: string, target: object, key: string | symbol): object {
+  const isStatic = typeof target === 'function';
+  const where = `${isStatic ? target.name : target.constructor.name}.${String(key)}`;
+  const method: unknown = Object.getOwnPropertyDescriptor(target, key)?.value;
+  if (typeof method !== 'function') throw new NotAMethodError(decorator, where);
+  if (isStatic) throw new StaticMethodError(where);
+  return method;
+}

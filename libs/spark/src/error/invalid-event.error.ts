@@ -1,0 +1,37 @@
+import { quoted } from './wording.js';
+import { SparkError } from './spark.error.js';
+
+/** Where an event came from, as far as that is known. Without a source it was given to `SparkService.emit`. */
+export interface InvalidEventOrigin {
+  /** The source that yielded it, as `Class.method`. */
+  readonly source?: string;
+  /** The name of the entity that the source was given. */
+  readonly entity?: string;
+  /** The id of that entity. */
+  readonly id?: string;
+  /** The event's group and key, where they can be read. */
+  readonly group?: string;
+  readonly key?: string;
+}
+
+/**
+ * An event that cannot be entered. Other events of the same entity and of other entities are not touched by it: an event
+ * that a source yields is logged with this error and left out. Thrown only by `SparkService.emit`.
+ *
+ * @example
+ * await spark.emit(sparkEvent('', 7)); // InvalidEventError: … its group is empty. Give sparkEvent a group of 1 to 100 characters.
+ */
+export class InvalidEventError extends SparkError {
+  /** @param reason what is wrong with the event, and what to do about it */
+  constructor(reason: string, { source, entity, id, group, key }: InvalidEventOrigin = {}) {
+    const event = `an event${named(group, key)}`;
+    const subject = entity ? ` for ${entity}${id ? ` ${id}` : ''}` : '';
+    const given = source ? `${source} yielded ${event}${subject}` : `SparkService.emit was given ${event}${subject}`;
+    super(`${given} that cannot be entered: ${reason}`);
+  }
+}
+
+function named(group?: string, key?: string): string {
+  const names = [group && `group ${quoted(group)}`, key && `key ${quoted(key)}`].filter(Boolean);
+  return names.length > 0 ? ` (${names.join(', ')})` : '';
+}

@@ -1,0 +1,2 @@
+import { SparkError } from './spark.error.js';
+export class SqliteLockTimeoutError extends SparkError {}

@@ -1,0 +1,120 @@
+import { types } from 'node:util';
+import { SuperJSON } from 'superjson';
+import { Reference, StoredValues } from './context-tree.js';
+import type { EntityRef } from './entity-lookup.js';
+
+/** What is put in the places of entities while a context is read. */
+export interface Places {
+  reference(ref: EntityRef): unknown;
+  values(entity: string, values: object): unknown;
+}
+
+type Serialized = ReturnType<SuperJSON['serialize']>;
+type Json = Serialized['json'];
+type Bytes = Buffer | NodeJS.TypedArray;
+
+const VIEWS = [
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+];
+
+/** Writes a {@link ContextTree}'s copy as JSON. */
+export function write(tree: unknown): string {
+  return JSON.stringify(serialize(writer, tree));
+}
+
+/** Reads what {@link write} wrote. Throws whatever JSON, superjson or a place throws. */
+export function read(text: string, places: Places): unknown {
+  const context: unknown = JSON.parse(text);
+  if (typeof context !== 'object' || context === null || !Object.hasOwn(context, 'json'))
+    throw new Error('no json in it');
+  return superjson(places).deserialize(context as Serialized, { inPlace: true });
+}
+
+// The tree holds no object twice. superjson takes equal bigints and NaNs for that, and spoils Maps when it restores it.
+function serialize(json: SuperJSON, tree: unknown): Serialized {
+  const { json: plain, meta } = json.serialize(tree);
+  return meta?.values ? { json: plain, meta: { values: meta.values, v: meta.v } } : { json: plain };
+}
+
+// One for each reading, since it holds the places.
+function superjson(places: Places): SuperJSON {
+  const json = new SuperJSON();
+  registerEntities(json, places);
+  registerLeaves(json);
+  return json;
+}
+
+function registerEntities(json: SuperJSON, places: Places): void {
+  json.registerCustom<Reference, Json>(
+    {
+      isApplicable: (value): value is Reference => value instanceof Reference,
+      serialize: ({ entity, id }) => ({ entity, id }),
+      deserialize: (stored) => {
+        const { entity, id } = stored as unknown as EntityRef;
+        if (typeof entity !== 'string' || typeof id !== 'string') throw new Error('a reference without entity or id');
+        return places.reference({ entity, id }) as Reference;
+      },
+    },
+    'entity',
+  );
+  json.registerCustom<StoredValues, Json>(
+    {
+      isApplicable: (value): value is StoredValues => value instanceof StoredValues,
+      serialize: ({ entity, values }) => ({ entity, values: serialize(json, values) as unknown as Json }),
+      deserialize: (stored) => {
+        const { entity, values } = stored as unknown as { entity: string; values: Serialized };
+        return places.values(entity, json.deserialize(values, { inPlace: true })) as StoredValues;
+      },
+    },
+    'snapshot',
+  );
+}
+
+/** The known types that superjson itself would spoil. */
+function registerLeaves(json: SuperJSON): void {
+  json.registerCustom<Bytes, Json>(
+    {
+      isApplicable: (value): value is Bytes => types.isTypedArray(value),
+      serialize: (bytes) => ({ type: typeOf(bytes), base64: asBuffer(bytes).toString('base64') }),
+      deserialize: (stored) => bytesOf(stored as unknown as { type: string; base64: string }),
+    },
+    'bytes',
+  );
+  json.registerCustom<Date, Json>(
+    {
+      isApplicable: (value): value is Date => types.isDate(value) && Number.isNaN(value.getTime()),
+      serialize: () => null,
+      deserialize: () => new Date(Number.NaN),
+    },
+    'invalid date',
+  );
+}
+
+function typeOf(bytes: Bytes): string {
+  return Buffer.isBuffer(bytes) ? 'Buffer' : bytes[Symbol.toStringTag];
+}
+
+function asBuffer({ buffer, byteOffset, byteLength }: Bytes): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+function bytesOf({ type, base64 }: { type: string; base64: string }): Bytes {
+  const buffer = Buffer.from(base64, 'base64');
+  if (type === 'Buffer') return buffer;
+  const View = VIEWS.find(({ name }) => name === type);
+  if (!View) throw new Error(`bytes of the unknown type ${type}`);
+  // Copied: a small Buffer shares its memory, at an offset that other views do not take.
+  return new View(new Uint8Array(buffer).buffer);
+}
+
+const writer = superjson({ reference: () => null, values: () => null });

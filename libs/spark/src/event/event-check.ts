@@ -1,0 +1,80 @@
+import { types } from 'node:util';
+import { flawIn, isIdPart, type Flaw } from './spark-event.js';
+import { got, messageOf, quoted } from '../error/wording.js';
+
+/** The verdict on an event whose date is not set: it is left out without a word. */
+export const NEVER = 'never';
+
+const LONGEST = { group: 100, key: 255 };
+const ADVICE = {
+  group: `Give sparkEvent a group of 1 to ${LONGEST.group} characters.`,
+  key: `Give sparkEvent an id, or a key of its own, that makes a key of 1 to ${LONGEST.key} characters.`,
+  id: 'Give sparkEvent text, a finite number, a bigint or a list of these; is the entity saved already?',
+  occurrence: 'Give sparkEvent text or a finite number, or leave it out.',
+  at: 'Give sparkEvent a valid Date, null for "never", or leave it out for "now".',
+};
+
+/**
+ * Checks whether an event can be entered. It never throws.
+ *
+ * @returns undefined when it can; {@link NEVER} when its date is not set; else the reason, and what to do about it, as the
+ * end of a sentence
+ *
+ * @example
+ * checkEvent(sparkEvent('', 7)); // 'its group is empty. Give sparkEvent a group of 1 to 100 characters.'
+ */
+export function checkEvent(event: unknown): string | undefined {
+  try {
+    return verdictOn(event);
+  } catch (error) {
+    return `it cannot be read (${messageOf(error)}). Yield what sparkEvent() returns.`;
+  }
+}
+
+function verdictOn(event: unknown): string | undefined {
+  if (!isEvent(event)) return `it is ${got(event)}, not an event. Yield what sparkEvent() returns.`;
+  const flaw = flawIn(event);
+  return checkText('group', event.group) ?? (flaw && wordsFor(flaw)) ?? checkText('key', event.key) ?? checkAt(event);
+}
+
+function isEvent(event: unknown): event is { group?: unknown; key?: unknown; at?: unknown } {
+  return typeof event === 'object' && event !== null && ('group' in event || 'key' in event);
+}
+
+function checkText(name: 'group' | 'key', text: unknown): string | undefined {
+  const flaw = flawInText(text, LONGEST[name]);
+  return flaw && `its ${name} ${flaw}. ${ADVICE[name]}`;
+}
+
+function flawInText(text: unknown, longest: number): string | undefined {
+  if (typeof text !== 'string') return `is ${got(text)}, not text`;
+  if (text === '') return 'is empty';
+  if (isLonger(text, longest)) return `is longer than ${longest} characters (${quoted(text)})`;
+  if (text.includes('\0')) return `holds a NUL character (${quoted(text)}), which databases refuse`;
+  if (/\p{Surrogate}/u.test(text)) return `holds half of a surrogate pair (${quoted(text)}), which databases refuse`;
+  return undefined;
+}
+
+// Databases count characters, not UTF-16 units: an emoji is one.
+function isLonger(text: string, longest: number): boolean {
+  if (text.length <= longest) return false;
+  return text.length > 2 * longest || Array.from(text).length > longest;
+}
+
+function wordsFor({ part, value }: Flaw): string {
+  if (part === 'options') return `its input cannot be read (${messageOf(value)}). Give sparkEvent plain values.`;
+  return `its ${part} is ${part === 'id' ? gotId(value) : got(value)}. ${ADVICE[part]}`;
+}
+
+function gotId(id: unknown): string {
+  if (!Array.isArray(id) || id.length === 0) return got(id);
+  const parts: unknown[] = Array.from(id);
+  return `a list that holds ${got(parts.find((part) => !isIdPart(part)))}`;
+}
+
+function checkAt(event: { at?: unknown }): string | undefined {
+  if (!('at' in event)) return undefined;
+  if (event.at === undefined || event.at === null) return NEVER;
+  if (!types.isDate(event.at)) return `its at is ${got(event.at)}, not a Date. ${ADVICE.at}`;
+  return Number.isNaN(event.at.getTime()) ? `its at is an invalid Date. ${ADVICE.at}` : undefined;
+}

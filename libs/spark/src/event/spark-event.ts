@@ -1,0 +1,92 @@
+import { types } from 'node:util';
+
+/** Something that became true of the application's data. It exists once for each key, whoever finds it and how often. */
+export interface SparkEvent<C = unknown> {
+  /** What kind of event it is, 1 to 100 characters; handlers are chosen by it. */
+  readonly group: string;
+  /** What it is known by, 1 to 255 characters, among the events of all groups. */
+  readonly key: string;
+  /** What its handlers are given. */
+  readonly context: C;
+  /** When it becomes true. Left out: at once. Present without a date: never. */
+  readonly at?: Date;
+}
+
+/** What an event is about: an entity's id, or the parts of a composite one. */
+export type EventId = string | number | bigint | readonly (string | number | bigint)[];
+
+/** How an event differs from the plain "group of id, now". */
+export interface SparkEventOptions {
+  /** The whole key, in place of the one made from group, id and occurrence. */
+  readonly key?: string;
+  /** When the event becomes true. `null` and `undefined` mean never: a date that is not set fires nothing. */
+  readonly at?: Date | null;
+  /** Tells the repetitions of an event apart, such as the year of a birthday: it ends the key, after an `@`. */
+  readonly occurrence?: string | number;
+}
+
+/** The part of an event that no key can be made of. */
+export interface Flaw {
+  readonly part: 'id' | 'occurrence' | 'options';
+  readonly value: unknown;
+}
+
+const flaws = new WeakMap<object, Flaw>();
+
+/**
+ * Describes an event; yield it from a source or give it to `SparkService.emit`. It never throws, so that one bad event does
+ * not end a source: what is wrong with its input is said by an InvalidEventError when the event is entered.
+ *
+ * @param group the kind of event, 1 to 100 characters
+ * @param id the id of what it is about: text, a finite number, a bigint, or a list of these
+ * @param context what handlers are given; entities in it are stored as references
+ * @returns the event, with the key `group_id`, or `group_id@occurrence`; the parts of a composite id are joined by commas
+ *
+ * @example
+ * yield sparkEvent('challenge_ended', challenge.id, { challenge }, { at: challenge.endDate });
+ * yield sparkEvent('birthday', person.id, { person }, { occurrence: now.getFullYear() }); // key: birthday_7@2026
+ */
+export function sparkEvent<C = undefined>(
+  group: string,
+  id: EventId,
+  context?: C,
+  options?: SparkEventOptions,
+): SparkEvent<C> {
+  const event: { -readonly [K in keyof SparkEvent<C>]: SparkEvent<C>[K] } = { group, key: '', context: context as C };
+  try {
+    if (options && 'at' in options) event.at = copyOf(options.at);
+    const flaw = flawOf(id, options?.occurrence);
+    if (flaw) flaws.set(event, flaw);
+    else event.key = options?.key ?? keyOf(group, id, options?.occurrence);
+  } catch (error) {
+    flaws.set(event, { part: 'options', value: error });
+  }
+  return event;
+}
+
+/** What {@link sparkEvent} could not make a key of, for the check that refuses the event. */
+export function flawIn(event: object): Flaw | undefined {
+  return flaws.get(event);
+}
+
+/** Whether a value can be an id, or a part of a composite one. */
+export function isIdPart(value: unknown): value is string | number | bigint {
+  return typeof value === 'string' || typeof value === 'bigint' || Number.isFinite(value);
+}
+
+function flawOf(id: unknown, occurrence: unknown): Flaw | undefined {
+  const parts: unknown[] = Array.isArray(id) ? Array.from(id) : [id];
+  if (parts.length === 0 || !parts.every(isIdPart)) return { part: 'id', value: id };
+  if (occurrence !== undefined && !isIdPart(occurrence)) return { part: 'occurrence', value: occurrence };
+  return undefined;
+}
+
+function keyOf(group: string, id: EventId, occurrence: string | number | undefined): string {
+  const subject = Array.isArray(id) ? id.join(',') : String(id);
+  return `${group}_${subject}${occurrence === undefined ? '' : `@${occurrence}`}`;
+}
+
+// A source may move one Date on from event to event.
+function copyOf(at: Date | null | undefined): Date | undefined {
+  return types.isDate(at) ? new Date(at.getTime()) : (at ?? undefined);
+}

@@ -1,0 +1,77 @@
+import { mark } from '../discovery/marks.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { Backoff } from '../delivery/backoff.js';
+import { groupPattern } from './group-pattern.js';
+
+/** What a handler is told besides the event. */
+export interface HandlerScope {
+  /** Aborted when the process stops before the handler is done. */
+  readonly signal: AbortSignal;
+  /** Which attempt this is, beginning with 1. */
+  readonly attempt: number;
+  /** The id of the delivery: one event for one handler, the same at each attempt. */
+  readonly deliveryId: string;
+}
+
+/**
+ * A class that is a handler as a whole.
+ *
+ * @example
+ * @GroupHandler(/^challenge/, { name: 'challenge-mails' })
+ * @Injectable()
+ * export class ChallengeMails implements SparkHandler<{ challenge: Challenge }> {
+ *   async handle(event: SparkEvent<{ challenge: Challenge }>) { … }
+ * }
+ */
+export interface SparkHandler<C = any> {
+  handle(event: SparkEvent<C>, scope: HandlerScope): unknown;
+}
+
+/** How a handler's deliveries are treated. */
+export interface GroupHandlerOptions {
+  /** The name that deliveries are kept by. Set it, and a renamed class or method keeps its deliveries. Default: `Class.method`. */
+  name?: string;
+  /** How often a delivery is tried before it is discarded. Default: the module's `worker.maxAttempts`, 10. */
+  maxAttempts?: number;
+  /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */
+  backoff?: Backoff;
+  /** What happens when an entity in the context is gone by then: the delivery is discarded, or handed over with `null` in its place. Default: 'discard'. */
+  missing?: 'discard' | 'deliver';
+  /** The name of the DataSource whose events are handled. Default: those of every SparkModule. */
+  dataSource?: string;
+}
+
+export interface HandlerMark {
+  pattern: RegExp;
+  options: GroupHandlerOptions;
+}
+
+export const GROUP_HANDLER = Symbol('spark:group-handler');
+
+interface HandlerDecorator {
+  <M extends (event: any, scope: HandlerScope) => unknown>(
+    target: object,
+    key: string | symbol,
+    descriptor: TypedPropertyDescriptor<M>,
+  ): void;
+  (target: new (...args: any[]) => SparkHandler): void;
+}
+
+/**
+ * Makes a method (or a class with a method `handle`) handle every event whose group matches. It is called after the
+ * event has committed, at least once, and completes once; a failing one is tried again.
+ *
+ * @param pattern A regular expression, or the source of one. It matches anywhere in the group unless anchored by `^` and
+ *   `$`; the flags `g` and `y` are ignored.
+ * @param options How its deliveries are treated.
+ * @throws SyntaxError when the text is no regular expression; NotAMethodError, StaticMethodError when it decorates
+ *   something that cannot be called.
+ *
+ * @example
+ * @GroupHandler(/^challenge/, { name: 'challenge-mails' })
+ * async send(event: SparkEvent<{ challenge: Challenge }>, { attempt }: HandlerScope) { await this.mails.send(event); }
+ */
+export function GroupHandler(pattern: RegExp | string, options: GroupHandlerOptions = {}): HandlerDecorator {
+  const value: HandlerMark = { pattern: groupPattern(pattern), options };
+  return (target: object, key?: string | symbol) => mark(GROUP_HANDLER, 'GroupHandler', value, target, key);
+}

@@ -1,0 +1,15 @@
+/** A pattern without `g` and `y`, which make a RegExp remember where it stopped and miss every other event. */
+export function groupPattern(pattern: RegExp | string): RegExp {
+  return typeof pattern === 'string'
+    ? new RegExp(pattern)
+    : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
+}
+
+/** The pattern as text that every process can read back. */
+export const writePattern = (pattern: RegExp): string => `/${pattern.source}/${pattern.flags}`;
+
+/** Reads what {@link writePattern} wrote. */
+export function readPattern(text: string): RegExp {
+  const end = text.lastIndexOf('/');
+  return new RegExp(text.slice(1, end), text.slice(end + 1));
+}

@@ -1,0 +1,55 @@
+export { SPARK_CLOCK, type SparkClock } from './clock.js';
+export type { Backoff } from './delivery/backoff.js';
+export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
+export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
+export { DuplicateModuleError } from './error/duplicate-module.error.js';
+export { DuplicateSourceError } from './error/duplicate-source.error.js';
+export { InvalidEventError, type InvalidEventOrigin } from './error/invalid-event.error.js';
+export { InvalidOptionsError } from './error/invalid-options.error.js';
+export { MissingMethodError } from './error/missing-method.error.js';
+export { MissingSchedulerError } from './error/missing-scheduler.error.js';
+export { MissingTablesError } from './error/missing-tables.error.js';
+export { NoTransactionError } from './error/no-transaction.error.js';
+export { NotAMethodError } from './error/not-a-method.error.js';
+export { NotStartedError } from './error/not-started.error.js';
+export { RequestScopedError } from './error/request-scoped.error.js';
+export { SourceLimitError } from './error/source-limit.error.js';
+export { SparkError } from './error/spark.error.js';
+export { SqliteLockTimeoutError } from './error/sqlite-lock-timeout.error.js';
+export { StaticMethodError } from './error/static-method.error.js';
+export { UnknownDataSourceError } from './error/unknown-data-source.error.js';
+export { UnknownEntityError } from './error/unknown-entity.error.js';
+export { UnsupportedDatabaseError } from './error/unsupported-database.error.js';
+export { UnsupportedKeyError } from './error/unsupported-key.error.js';
+export { snapshot } from './event/snapshot.js';
+export { type EventId, sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
+export {
+  GroupHandler,
+  type GroupHandlerOptions,
+  type HandlerScope,
+  type SparkHandler,
+} from './handler/group-handler.decorator.js';
+export { getSparkToken, InjectSpark } from './inject-spark.decorator.js';
+export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
+export type { DeliveryReport } from './pipeline/worker.js';
+export {
+  EventSource,
+  type EventSourceOptions,
+  type SourceOutput,
+  type SourceScope,
+  type SparkSource,
+} from './source/event-source.decorator.js';
+export { SparkModule } from './spark.module.js';
+export type {
+  Duration,
+  SparkDynamicOptions,
+  SparkModuleAsyncOptions,
+  SparkModuleOptions,
+  SparkOptionsFactory,
+  SparkStaticOptions,
+  SqliteOptions,
+  SweepSchedule,
+  WorkerOptions,
+} from './spark.options.js';
+export { SparkService } from './spark.service.js';
+export type { SweepProgress, SweepReport } from './trigger/sweep.js';

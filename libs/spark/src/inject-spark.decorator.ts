@@ -1,0 +1,24 @@
+import { Inject, type InjectionToken } from '@nestjs/common';
+import { SparkService } from './spark.service.js';
+
+/**
+ * The token of a SparkService.
+ *
+ * @param dataSource The name of its DataSource. Default: the unnamed one.
+ *
+ * @example
+ * const spark = app.get<SparkService>(getSparkToken('archive'));
+ */
+export function getSparkToken(dataSource?: string): InjectionToken {
+  return dataSource === undefined ? SparkService : `SparkService(${dataSource})`;
+}
+
+/**
+ * Injects the SparkService of a DataSource.
+ *
+ * @param dataSource The name of the DataSource. Default: the unnamed one.
+ *
+ * @example
+ * constructor(@InjectSpark('archive') private readonly spark: SparkService) {}
+ */
+export const InjectSpark = (dataSource?: string): ParameterDecorator & PropertyDecorator => Inject(getSparkToken(dataSource));

@@ -1,0 +1,79 @@
+import { Logger } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { Dialect, Entered, Entry } from '../dialect/dialect.js';
+import { openDeliveries } from '../dialect/entered.js';
+import { chunks, execute } from '../dialect/statement.js';
+import type { TableNames } from '../dialect/table-names.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { RegisteredHandlers } from '../handler/registered-handlers.js';
+import type { SubjectRef } from '../subject/subject-ref.js';
+
+/** An event that is ready to be entered. */
+export type LedgerEntry = Omit<Entry, 'handlers'> & { readonly event: SparkEvent };
+
+const ROWS = 1_000;
+
+/** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
+export class Ledger {
+  private readonly logger = new Logger('Spark');
+
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+    private readonly handlers: RegisteredHandlers,
+  ) {}
+
+  /** Enters events in the manager's transaction and returns those that are new. */
+  async enter(manager: EntityManager, entries: readonly LedgerEntry[], now: number): Promise<SparkEvent[]> {
+    const fresh: SparkEvent[] = [];
+    for (const part of chunks(this.sorted(entries), ROWS)) {
+      const matched = part.map((entry) => ({ ...entry, handlers: this.handlers.matching(entry.group) }));
+      const entered = await this.dialect.enter(manager, matched, now);
+      if (entered.revision !== this.handlers.revision) await this.openForOthers(manager, matched, entered, now);
+      fresh.push(...part.filter(({ key }) => entered.ids.has(key)).map(({ event }) => event));
+      for (const { key, group } of part) this.warnOfOtherGroup(key, group, entered.otherGroup.get(key));
+    }
+    return fresh;
+  }
+
+  /** Forgets what came from an entity, with its deliveries and looks: its keys can enter again. */
+  async forget(manager: EntityManager, { root, id }: SubjectRef, names: readonly string[]): Promise<void> {
+    const { event, delivery, agenda } = this.tables;
+    const subject = `entity IN (:...names) AND entity_id = :id`;
+    const parameters = { names: [...new Set([root.name, ...names])], id };
+    await execute(manager, `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`, parameters);
+    await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
+    await execute(manager, `DELETE FROM ${agenda} WHERE ${subject}`, parameters);
+  }
+
+  // Every writer takes the keys in one order; two that meet wait for one another instead of dead-locking.
+  private sorted(entries: readonly LedgerEntry[]): LedgerEntry[] {
+    const byKey = new Map<string, LedgerEntry>();
+    for (const entry of entries) {
+      const twin = byKey.get(entry.key);
+      if (!twin) byKey.set(entry.key, entry);
+      else if (twin.group !== entry.group) this.warnOfOtherGroup(entry.key, entry.group, twin.group);
+    }
+    return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  /** Another process has registered handlers since this one read the registry. */
+  private async openForOthers(manager: EntityManager, matched: readonly Entry[], entered: Entered, now: number) {
+    await this.handlers.reload(manager);
+    const missing = matched.flatMap(({ key, group, handlers }) => {
+      const eventId = entered.ids.get(key);
+      if (eventId === undefined) return [];
+      const names = this.handlers.matching(group).filter((name) => !handlers.includes(name));
+      return names.map((handler) => ({ eventId, handler }));
+    });
+    await openDeliveries(manager, this.tables, missing, now);
+  }
+
+  private warnOfOtherGroup(key: string, group: string, known: string | undefined): void {
+    if (known === undefined) return;
+    this.logger.error(
+      `The event ${key} of the group ${group} is not entered: its key is known as one of the group ${known}. ` +
+        `Keys are unique across all groups; give it another one.`,
+    );
+  }
+}

@@ -1,0 +1,52 @@
+import type { EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { LedgerEntry } from '../ledger/ledger.js';
+import type { SubjectRef } from '../subject/subject-ref.js';
+import type { TouchRule } from '../subject/touches.js';
+
+/** An entity that a transaction has written. */
+export interface CapturedSubject {
+  readonly ref: SubjectRef;
+  /** What its row says for certain, as long as nothing is written after it. */
+  readonly copy?: { metadata: EntityMetadata; entity: ObjectLiteral; writes: number };
+}
+
+/** What a transaction, or a savepoint in it, has changed so far. */
+export class Capture {
+  readonly subjects = new Map<string, CapturedSubject>();
+  /** Entities to look at again after the commit. */
+  readonly looks = new Map<string, SubjectRef>();
+  /** Changed rows by the rule that says what they touch. */
+  readonly touched = new Map<TouchRule, Set<string>>();
+  readonly entries: LedgerEntry[] = [];
+  /** Whether looks were added to the agenda already. */
+  looksAdded = false;
+
+  subject(subject: CapturedSubject): void {
+    this.subjects.set(textOf(subject.ref), subject);
+  }
+
+  look(ref: SubjectRef): void {
+    this.looks.set(textOf(ref), ref);
+  }
+
+  touch(rule: TouchRule, id: string): void {
+    const ids = this.touched.get(rule);
+    if (ids) ids.add(id);
+    else this.touched.set(rule, new Set([id]));
+  }
+
+  get isEmpty(): boolean {
+    return this.subjects.size + this.looks.size + this.touched.size + this.entries.length === 0;
+  }
+
+  /** Takes over what a released savepoint has changed. */
+  merge(inner: Capture): void {
+    for (const [key, subject] of inner.subjects) this.subjects.set(key, subject);
+    for (const [key, look] of inner.looks) this.looks.set(key, look);
+    for (const [rule, ids] of inner.touched) for (const id of ids) this.touch(rule, id);
+    this.entries.push(...inner.entries);
+    this.looksAdded ||= inner.looksAdded;
+  }
+}
+
+const textOf = ({ root, id }: SubjectRef): string => `${root.name} ${id}`;

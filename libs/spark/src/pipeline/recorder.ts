@@ -1,0 +1,148 @@
+import { Logger } from '@nestjs/common';
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Look, Looks } from '../agenda/looks.js';
+import type { SparkClock } from '../clock.js';
+import { backoffDelay } from '../delivery/backoff.js';
+import type { ContextCodec } from '../event/context-codec.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { Ledger } from '../ledger/ledger.js';
+import { NotSynchronous, type Source } from '../source/source.js';
+import type { SourceRegistry } from '../source/source.registry.js';
+import { rootOf, type SubjectRef } from '../subject/subject-ref.js';
+import { readSubjects, type Subject } from '../subject/subjects.js';
+import { touchedKeys } from '../subject/touches.js';
+import type { Capture, CapturedSubject } from './capture.js';
+import { Derivation, type Failure } from './derivation.js';
+
+/** What a transaction has recorded, to be told after its commit. */
+export interface Recorded {
+  readonly events: SparkEvent[];
+  readonly looks: boolean;
+}
+
+/** More entities than these in one transaction are looked at after it, to keep it short. */
+export const MOST_IN_TRANSACTION = 1_000;
+
+/**
+ * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → what
+ * is to be looked at again goes on the agenda.
+ */
+export class Recorder {
+  private readonly logger = new Logger('Spark');
+
+  constructor(
+    private readonly sources: SourceRegistry,
+    private readonly ledger: Ledger,
+    private readonly looks: Looks,
+    private readonly codec: ContextCodec,
+    private readonly clock: SparkClock,
+  ) {}
+
+  /** Records what a transaction of the application has changed, just before it commits. */
+  async record(manager: EntityManager, capture: Capture, writes: number): Promise<Recorded> {
+    const now = this.clock.now();
+    const derivation = new Derivation(this.codec, now);
+    derivation.entries.push(...capture.entries);
+    const again = [...capture.looks.values()];
+    for (const [root, subjects] of byRoot(capture.subjects.values())) {
+      const sources = this.sources.liveOf(root);
+      const own = capture.subjects.size > MOST_IN_TRANSACTION ? [] : sources.filter(({ ownRow }) => ownRow);
+      if (own.length < sources.length) again.push(...subjects.map(({ ref }) => ref));
+      await this.deriveNow(manager, derivation, own, subjects, writes);
+    }
+    for (const [rule, ids] of capture.touched) {
+      const keys = await touchedKeys(manager, rule, [...ids]);
+      again.push(...keys.map((id) => ({ root: rule.root, id })));
+    }
+    derivation.looks.push(...again.map((ref) => ({ ref, due: now, attempt: 0 })), ...this.retries(derivation.failures, now));
+    return this.enter(manager, derivation, now);
+  }
+
+  /** Runs sources on the committed state of entities, by their keys. A source that cannot be read fails alone. */
+  async derive(manager: EntityManager, sources: readonly Source[], ids: readonly string[], now: number): Promise<Derivation> {
+    const derivation = new Derivation(this.codec, now);
+    for (const source of sources) {
+      try {
+        await derivation.run(source, await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)));
+      } catch (error) {
+        derivation.fail(source, ids.map((id) => ({ root: rootOf(source.metadata), id })), error);
+      }
+    }
+    return derivation;
+  }
+
+  /** Enters what was derived. Agenda last: nothing is locked after it. */
+  async enter(manager: EntityManager, derivation: Derivation, now: number): Promise<Recorded> {
+    const events = await this.ledger.enter(manager, derivation.entries, now);
+    await this.looks.add(manager, derivation.looks, now);
+    for (const error of derivation.refused) this.logger.error(error.message);
+    return { events, looks: derivation.looks.length > 0 };
+  }
+
+  /** Looks for subjects that sources threw at, later and later; and a log line for each source. */
+  retries(failures: readonly Failure[], now: number, attempts = new Map<string, number>()): Look[] {
+    const told = new Set<Source>();
+    return failures.map(({ source, ref, error }) => {
+      if (error instanceof NotSynchronous) {
+        source.ownRow = false;
+        return { ref, due: now, attempt: 0 };
+      }
+      const attempt = (attempts.get(ref.id) ?? 0) + 1;
+      if (!told.has(source)) this.tell(source, ref, error, attempt);
+      told.add(source);
+      return { ref, due: now + backoffDelay(attempt), attempt };
+    });
+  }
+
+  /** Runs own-row sources on the rows as the transaction will commit them. */
+  private async deriveNow(
+    manager: EntityManager,
+    derivation: Derivation,
+    sources: readonly Source[],
+    captured: readonly CapturedSubject[],
+    writes: number,
+  ): Promise<void> {
+    const plain = new Map<EntityMetadata, Subject[]>();
+    for (const source of sources) {
+      const { where, withDeleted } = source.options;
+      const shared = where || withDeleted ? undefined : plain.get(source.metadata);
+      const subjects = shared ?? (await this.rows(manager, source, captured, writes));
+      if (!where && !withDeleted) plain.set(source.metadata, subjects);
+      derivation.runNow(source, subjects);
+    }
+  }
+
+  private async rows(manager: EntityManager, source: Source, captured: readonly CapturedSubject[], writes: number) {
+    const subjects: Subject[] = [];
+    const ids: string[] = [];
+    for (const { ref, copy } of captured) {
+      const isRow = copy?.writes === writes && copy.metadata === source.metadata && !source.options.where;
+      if (isRow) subjects.push({ ref, entity: copy.entity });
+      else ids.push(ref.id);
+    }
+    return ids.length === 0 ? subjects : [...subjects, ...(await readSubjects(manager, source, ids))];
+  }
+
+  private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.logger.error(
+      `${source.name} failed for ${root.name} ${id}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
+        `touched by it. ${reason}`,
+    );
+  }
+}
+
+function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, CapturedSubject[]> {
+  const groups = new Map<EntityMetadata, CapturedSubject[]>();
+  for (const subject of subjects) {
+    const group = groups.get(subject.ref.root);
+    if (group) group.push(subject);
+    else groups.set(subject.ref.root, [subject]);
+  }
+  return groups;
+}
+
+// On PostgreSQL a statement that fails spoils its transaction; a savepoint keeps it to itself.
+function inSavepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return manager.queryRunner?.isTransactionActive ? manager.transaction(work) : work(manager);
+}

@@ -1,0 +1,36 @@
+import type { EntityMetadata } from 'typeorm';
+import { DuplicateSourceError } from '../error/duplicate-source.error.js';
+import { rootOf } from '../subject/subject-ref.js';
+import type { Source } from './source.js';
+
+/** The event sources of one DataSource, by entity. */
+export class SourceRegistry {
+  private readonly byName = new Map<string, Source>();
+  private readonly byRoot = new Map<EntityMetadata, Source[]>();
+
+  add(source: Source): void {
+    const twin = this.byName.get(source.name);
+    if (twin) throw new DuplicateSourceError(source.name, twin.metadata.name, source.metadata.name);
+    this.byName.set(source.name, source);
+    const root = rootOf(source.metadata);
+    this.byRoot.set(root, [...(this.byRoot.get(root) ?? []), source]);
+  }
+
+  all(): Source[] {
+    return [...this.byName.values()];
+  }
+
+  named(name: string): Source | undefined {
+    return this.byName.get(name);
+  }
+
+  /** The live sources of an entity's table: with single-table inheritance those of its ancestors and children too. */
+  liveOf(metadata: EntityMetadata): Source[] {
+    return (this.byRoot.get(rootOf(metadata)) ?? []).filter((source) => source.live);
+  }
+
+  /** The entities that something live is derived from, one for each table. */
+  liveRoots(): EntityMetadata[] {
+    return [...this.byRoot].filter(([, sources]) => sources.some((source) => source.live)).map(([root]) => root);
+  }
+}

@@ -1,0 +1,104 @@
+import {
+  type BeforeApplicationShutdown,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
+import type { ModuleRef } from '@nestjs/core';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import { CronJob } from 'cron';
+import { Explorer } from './discovery/explorer.js';
+import type { MarkedMethods } from './discovery/marked-methods.js';
+import { InvalidOptionsError } from './error/invalid-options.error.js';
+import { MissingSchedulerError } from './error/missing-scheduler.error.js';
+import { Spark } from './spark.js';
+
+/** Starts and stops the parts of one SparkModule with the application. */
+export class SparkLifecycle implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
+  private readonly logger = new Logger('Spark');
+  started = false;
+
+  constructor(
+    private readonly spark: Spark,
+    private readonly methods: MarkedMethods,
+    private readonly moduleRef: ModuleRef,
+  ) {}
+
+  /** Before the hooks of other modules, whose first writes are seen already. */
+  async onModuleInit(): Promise<void> {
+    new Explorer(this.methods, this.spark, this.methods.instancesOf(Spark)).explore();
+    if (this.spark.settings.sweep) this.scheduler();
+    await this.spark.register();
+    this.started = true;
+  }
+
+  onApplicationBootstrap(): void {
+    const { spark } = this;
+    const { length: sources } = spark.sources.all();
+    const { length: handlers } = spark.handlers.all();
+    this.logger.log(`Started on the ${spark.dataSourceName} DataSource with ${sources} event sources and ${handlers} handlers.`);
+    this.scheduleSweep();
+    spark.agendaTicker.start();
+    if (spark.settings.worker.enabled) spark.workerTicker.start();
+  }
+
+  /** Nothing new begins. */
+  async onModuleDestroy(): Promise<void> {
+    const { spark } = this;
+    this.unscheduleSweep();
+    await Promise.all([spark.agendaTicker.stop(), spark.workerTicker.stop(), spark.sweep.stop()]);
+  }
+
+  /** What runs may end, as long as the DataSource is still there. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const { worker, settings } = this.spark;
+    const left = await worker.stop(settings.shutdownTimeout);
+    if (left > 0) this.logger.warn(`Stopped with ${left} handlers still running after ${settings.shutdownTimeout} ms.`);
+  }
+
+  private scheduleSweep(): void {
+    const { sweep } = this.spark.settings;
+    if (!sweep) return;
+    const name = this.sweepName();
+    if ('interval' in sweep) return this.scheduler().addInterval(name, setInterval(() => this.sweep(), sweep.interval));
+    const job = new CronJob(sweep.cron, () => this.sweep(), null, false, sweep.timeZone);
+    this.scheduler().addCronJob(name, job);
+    job.start();
+  }
+
+  private unscheduleSweep(): void {
+    const { sweep } = this.spark.settings;
+    const registry = sweep && this.moduleRef.get(SchedulerRegistry, { strict: false });
+    const name = this.sweepName();
+    if (registry?.doesExist('interval', name)) registry.deleteInterval(name);
+    if (registry?.doesExist('cron', name)) registry.deleteCronJob(name);
+  }
+
+  // A tick that rejects would end the process.
+  private sweep(): void {
+    this.spark.sweep.run().catch((error: unknown) => {
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.logger.error(`The sweep failed; the next one begins anew. ${reason}`);
+    });
+  }
+
+  private sweepName(): string {
+    return this.spark.settings.dataSource === undefined ? 'spark-sweep' : `spark-sweep-${this.spark.settings.dataSource}`;
+  }
+
+  private scheduler(): SchedulerRegistry {
+    const { sweep } = this.spark.settings;
+    try {
+      if (sweep && 'cron' in sweep) new CronJob(sweep.cron, () => undefined);
+    } catch (error) {
+      const expected = `a cron expression of five or six fields: ${(error as Error).message}`;
+      throw new InvalidOptionsError('sweep.cron', sweep && 'cron' in sweep && sweep.cron, expected);
+    }
+    try {
+      return this.moduleRef.get(SchedulerRegistry, { strict: false });
+    } catch {
+      throw new MissingSchedulerError();
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import { type DynamicModule, Module, type Provider } from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService, ModuleRef } from '@nestjs/core';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import type { DataSource } from 'typeorm';
+import { SPARK_CLOCK, type SparkClock, systemClock } from './clock.js';
+import { MarkedMethods } from './discovery/marked-methods.js';
+import { InvalidOptionsError } from './error/invalid-options.error.js';
+import { getSparkToken } from './inject-spark.decorator.js';
+import { SparkLifecycle } from './spark.lifecycle.js';
+import type {
+  SparkDynamicOptions,
+  SparkModuleAsyncOptions,
+  SparkModuleOptions,
+  SparkOptionsFactory,
+  SparkStaticOptions,
+} from './spark.options.js';
+import { Spark } from './spark.js';
+import { SparkService } from './spark.service.js';
+import { settingsOf } from './spark.settings.js';
+
+const SPARK_OPTIONS = Symbol('SPARK_OPTIONS');
+
+/**
+ * Events derived from the state of entities, each once. Import it once for each DataSource.
+ *
+ * @example
+ * @Module({
+ *   imports: [
+ *     TypeOrmModule.forRoot({ type: 'postgres', url, autoLoadEntities: true }),
+ *     ScheduleModule.forRoot(),
+ *     SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES } }),
+ *   ],
+ *   providers: [ChallengeEvents, ChallengeMails],
+ * })
+ * export class AppModule {}
+ */
+@Module({})
+export class SparkModule {
+  /**
+   * @param options All optional; see {@link SparkModuleOptions} for each one's default.
+   * @throws InvalidOptionsError at boot, naming the option.
+   */
+  static forRoot(options: SparkModuleOptions = {}): DynamicModule {
+    return sparkModule(options, [{ provide: SPARK_OPTIONS, useValue: options }]);
+  }
+
+  /**
+   * @param options As `forRoot`'s, from a factory; `dataSource`, `isGlobal`, `tablePrefix` and `schema` beside it.
+   * @throws InvalidOptionsError at once without `useFactory`, `useClass` or `useExisting`, and at boot, naming the option.
+   */
+  static forRootAsync(options: SparkModuleAsyncOptions): DynamicModule {
+    return { ...sparkModule(options, optionsProviders(options)), imports: [DiscoveryModule, ...(options.imports ?? [])] };
+  }
+}
+
+function sparkModule(options: SparkStaticOptions, providers: Provider[]): DynamicModule {
+  const { dataSource, isGlobal = true, tablePrefix, schema } = options;
+  const named = dataSource === undefined ? [] : [{ provide: getSparkToken(dataSource), useExisting: SparkService }];
+  return {
+    module: SparkModule,
+    global: isGlobal,
+    imports: [DiscoveryModule],
+    providers: [
+      ...providers,
+      { provide: SPARK_CLOCK, useValue: systemClock },
+      {
+        provide: Spark,
+        inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK],
+        useFactory: async (source: DataSource, given: SparkDynamicOptions, clock: SparkClock) => {
+          const spark = new Spark(source, settingsOf({ ...given, ...defined({ dataSource, tablePrefix, schema }) }), clock);
+          await spark.attach();
+          return spark;
+        },
+      },
+      { provide: MarkedMethods, inject: [DiscoveryService], useFactory: (discovery: DiscoveryService) => new MarkedMethods(discovery) },
+      {
+        provide: SparkLifecycle,
+        inject: [Spark, MarkedMethods, ModuleRef],
+        useFactory: (spark: Spark, methods: MarkedMethods, ref: ModuleRef) => new SparkLifecycle(spark, methods, ref),
+      },
+      {
+        provide: SparkService,
+        inject: [Spark, SparkLifecycle],
+        useFactory: (spark: Spark, lifecycle: SparkLifecycle) => new SparkService(spark, () => lifecycle.started),
+      },
+      ...named,
+    ],
+    exports: [SparkService, ...named.map(({ provide }) => provide)],
+  };
+}
+
+function optionsProviders({ useFactory, useClass, useExisting, inject = [] }: SparkModuleAsyncOptions): Provider[] {
+  if (useFactory) return [{ provide: SPARK_OPTIONS, useFactory, inject }];
+  const create = (factory: SparkOptionsFactory) => factory.createSparkOptions();
+  if (useClass) return [useClass, { provide: SPARK_OPTIONS, useFactory: create, inject: [useClass] }];
+  if (useExisting) return [{ provide: SPARK_OPTIONS, useFactory: create, inject: [useExisting] }];
+  throw new InvalidOptionsError('forRootAsync', { useFactory }, 'one of useFactory, useClass, useExisting');
+}
+
+function defined<T extends object>(values: T): T {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
+}

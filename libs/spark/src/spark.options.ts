@@ -1,0 +1,80 @@
+import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
+
+/** A length of time: milliseconds, or text such as `'30s'`, `'5 minutes'`, `'2 days'`. */
+export type Duration = number | string;
+
+/** When the sweep runs: a cron expression (in a time zone, by default the process's), or a fixed interval. */
+export type SweepSchedule = { cron: string; timeZone?: string } | { interval: Duration };
+
+/** What a worker of this process may do. */
+export interface WorkerOptions {
+  /** How many deliveries this process handles at once. Default: 10. */
+  concurrency?: number;
+  /** How often the worker and the agenda look for work that no pulse announced. Default: 2 seconds. */
+  pollInterval?: Duration;
+  /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 10. */
+  maxAttempts?: number;
+}
+
+/** How transactions of a SQLite DataSource are kept apart. */
+export interface SqliteOptions {
+  /** Whether Spark serialises the transactions of this DataSource, which has one connection. Default: true. */
+  serialize?: boolean;
+  /** How long a transaction or statement waits for another transaction to end. Default: 30 seconds. */
+  lockTimeout?: Duration;
+}
+
+/** What `SparkModule.forRoot` takes, and what the factory of `forRootAsync` gives. Everything is optional. */
+export interface SparkDynamicOptions {
+  /** Whether saves are captured as they happen; `false` leaves everything to the sweep. Default: true. */
+  live?: boolean;
+  /** When to sweep; `false` only when asked by `SparkService.sweep()`. Default: false. */
+  sweep?: SweepSchedule | false;
+  /** How this process handles deliveries; `false` only records them for other processes. Default: `{}`. */
+  worker?: WorkerOptions | false;
+  /** How long a shutdown waits for running handlers. Default: 10 seconds. */
+  shutdownTimeout?: Duration;
+  /** Only for better-sqlite3. */
+  sqlite?: SqliteOptions;
+}
+
+/** The options that name things, needed before a factory can run. */
+export interface SparkStaticOptions {
+  /** The name of the TypeORM DataSource. Default: the unnamed one. */
+  dataSource?: string;
+  /** Whether `SparkService` can be injected without importing the module. Default: true. */
+  isGlobal?: boolean;
+  /** What the names of Spark's tables begin with. Default: `spark_`. */
+  tablePrefix?: string;
+  /** The schema (PostgreSQL) or database (MariaDB, MySQL) of Spark's tables. Default: the DataSource's. */
+  schema?: string;
+}
+
+/**
+ * Options of `SparkModule.forRoot`.
+ *
+ * @example
+ * SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES, timeZone: 'Europe/Berlin' } })
+ */
+export interface SparkModuleOptions extends SparkStaticOptions, SparkDynamicOptions {}
+
+/** A provider of options for `forRootAsync`'s `useClass` and `useExisting`. */
+export interface SparkOptionsFactory {
+  createSparkOptions(): SparkDynamicOptions | Promise<SparkDynamicOptions>;
+}
+
+/**
+ * Options of `SparkModule.forRootAsync`.
+ *
+ * @example
+ * SparkModule.forRootAsync({
+ *   inject: [ConfigService],
+ *   useFactory: (config: ConfigService) => ({ sweep: { cron: config.getOrThrow('SWEEP_CRON') } }),
+ * })
+ */
+export interface SparkModuleAsyncOptions extends SparkStaticOptions, Pick<ModuleMetadata, 'imports'> {
+  inject?: (InjectionToken | OptionalFactoryDependency)[];
+  useFactory?: (...args: any[]) => SparkDynamicOptions | Promise<SparkDynamicOptions>;
+  useClass?: Type<SparkOptionsFactory>;
+  useExisting?: InjectionToken;
+}

@@ -1,0 +1,62 @@
+import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { UnsupportedKeyError } from '../error/unsupported-key.error.js';
+
+/**
+ * Which row: the entity that its table belongs to, and its primary key as text. A single key is the text of its
+ * value in the database, a composite one a JSON array of them.
+ */
+export interface SubjectRef {
+  readonly root: EntityMetadata;
+  readonly id: string;
+}
+
+const WHOLE = /^(int|integer|int2|int4|int8|tinyint|smallint|mediumint|bigint|unsigned big int)$/;
+const TEXT = /^(varchar|character varying|char|character|nchar|nvarchar|varying character|native character|text|tinytext|citext|uuid)$/;
+
+/** The entity whose table a row is in: with single-table inheritance the topmost, else the entity itself. */
+export function rootOf(metadata: EntityMetadata): EntityMetadata {
+  return metadata.tableType === 'entity-child' ? metadata.parentEntityMetadata : metadata;
+}
+
+/** Throws UnsupportedKeyError unless the primary key can be kept as text and found again by it. */
+export function checkKey(dataSource: DataSource, metadata: EntityMetadata): void {
+  for (const column of metadata.primaryColumns) {
+    const type = typeOf(dataSource, column);
+    if (!WHOLE.test(type) && !TEXT.test(type)) throw new UnsupportedKeyError(metadata.name, column.propertyName, type);
+  }
+}
+
+/** The key of an entity as text, or undefined when it has none yet. */
+export function keyOf(dataSource: DataSource, metadata: EntityMetadata, entity: ObjectLiteral): string | undefined {
+  const values = metadata.primaryColumns.map((column) => {
+    const value: unknown = column.getEntityValue(entity);
+    return value === undefined || value === null
+      ? undefined
+      : (dataSource.driver.preparePersistentValue(value, column) as unknown);
+  });
+  return values.includes(undefined) ? undefined : writeKey(values);
+}
+
+/** The key of a row, its values in the order of the primary columns, as text. */
+export function writeKey(values: readonly unknown[]): string {
+  const texts = values.map(String);
+  return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
+}
+
+/** The values of a key, as parameters that the database compares with the columns by their own type. */
+export function readKey(dataSource: DataSource, metadata: EntityMetadata, id: string): (string | number | bigint)[] {
+  const columns = metadata.primaryColumns;
+  const texts = columns.length === 1 ? [id] : (JSON.parse(id) as string[]);
+  return texts.map((text, i) => (WHOLE.test(typeOf(dataSource, columns[i]!)) ? whole(dataSource, text) : text));
+}
+
+function whole(dataSource: DataSource, text: string): string | number | bigint {
+  if (dataSource.options.type === 'postgres') return text;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : BigInt(text);
+}
+
+function typeOf(dataSource: DataSource, column: ColumnMetadata): string {
+  return dataSource.driver.normalizeType(column).toLowerCase();
+}

@@ -1,0 +1,145 @@
+import type { EntityManager, EntityMetadata, FindOptionsRelations, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import type { Source } from '../source/source.js';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { chunks } from '../dialect/statement.js';
+import { columnsSql, KEYS, keysIn } from './key-sql.js';
+import { readKey, rootOf, type SubjectRef, writeKey } from './subject-ref.js';
+
+/** An entity that events are derived from, as its row says. */
+export interface Subject {
+  readonly ref: SubjectRef;
+  readonly entity: ObjectLiteral;
+}
+
+/** How the entities of a source are read, the same by live capture, looks, sweeps and deliveries. */
+interface Reading {
+  readonly metadata: EntityMetadata;
+  readonly relations?: FindOptionsRelations<ObjectLiteral>;
+  readonly withDeleted?: boolean;
+}
+
+const ALIAS = 'subject';
+
+/** Reads the entities of a source by their keys. Those that are gone, or that the source is not about, are left out. */
+export async function readSubjects(manager: EntityManager, source: Source, ids: readonly string[]): Promise<Subject[]> {
+  const { metadata } = source;
+  const root = rootOf(metadata);
+  const entities = await readByKey(manager, () => narrowed(manager, source, true), metadata, ids);
+  return entities.map((entity) => ({ ref: { root, id: entityKey(manager, metadata, entity) }, entity }));
+}
+
+/** Reads entities by their keys whether or not a source is about them, by key. */
+export async function readEntities(
+  manager: EntityManager,
+  reading: Reading,
+  ids: readonly string[],
+): Promise<Map<string, ObjectLiteral>> {
+  const { metadata } = reading;
+  const entities = await readByKey(manager, () => query(manager, reading), metadata, ids);
+  return new Map(entities.map((entity) => [entityKey(manager, metadata, entity), entity]));
+}
+
+/** The keys of the rows that have the same values in some columns as the given ones. Rows that lack a value are passed over. */
+export async function readKeysBy(
+  manager: EntityManager,
+  metadata: EntityMetadata,
+  columns: readonly ColumnMetadata[],
+  rows: readonly ObjectLiteral[],
+): Promise<string[]> {
+  const { driver } = manager.dataSource;
+  const tuples = rows
+    .map((row) => columns.map((column) => column.getEntityValue(row) as unknown))
+    .filter((tuple) => tuple.every((value) => value !== undefined && value !== null && typeof value !== 'function'));
+  const keys: string[] = [];
+  for (const part of chunks(tuples, KEYS / 5)) {
+    const qb = query(manager, { metadata, withDeleted: true }, false);
+    const names = columnsSql(qb.dataSource, columns, ALIAS);
+    const conditions = part.map((tuple, r) => {
+      tuple.forEach((value, c) => qb.setParameter(`spark_u${r}_${c}`, driver.preparePersistentValue(value, columns[c]!)));
+      return `(${names.map((name, c) => `${name} = :spark_u${r}_${c}`).join(' AND ')})`;
+    });
+    const key = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
+    qb.select([]);
+    key.forEach((column, i) => qb.addSelect(column, `k${i}`));
+    const found = await qb.where(conditions.join(' OR ')).getRawMany<Record<string, unknown>>();
+    keys.push(...found.map((row) => writeKey(key.map((_, i) => row[`k${i}`]))));
+  }
+  return keys;
+}
+
+/** The next keys of a source in the order of the primary key, after a key. Pages by key stay right while rows come and go. */
+export async function pageOfKeys(
+  manager: EntityManager,
+  source: Source,
+  after: string | undefined,
+  limit: number,
+): Promise<string[]> {
+  const qb = narrowed(manager, source, false);
+  const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
+  qb.select([]);
+  columns.forEach((column, i) => qb.addSelect(column, `k${i}`).addGroupBy(column).addOrderBy(column));
+  if (after !== undefined) {
+    const names = readKey(manager.dataSource, source.metadata, after).map((value, i) => {
+      qb.setParameter(`spark_after${i}`, value);
+      return `:spark_after${i}`;
+    });
+    restrict(qb, `(${columns.join(', ')}) > (${names.join(', ')})`);
+  }
+  const rows = await qb.limit(limit).getRawMany<Record<string, unknown>>();
+  return rows.map((row) => writeKey(columns.map((_, i) => row[`k${i}`])));
+}
+
+async function readByKey(
+  manager: EntityManager,
+  build: () => SelectQueryBuilder<ObjectLiteral>,
+  metadata: EntityMetadata,
+  ids: readonly string[],
+): Promise<ObjectLiteral[]> {
+  const entities: ObjectLiteral[] = [];
+  for (let start = 0; start < ids.length; start += KEYS) {
+    const qb = build();
+    restrict(qb, keysIn(qb, ALIAS, metadata, ids.slice(start, start + KEYS)));
+    entities.push(...(await qb.getMany()));
+  }
+  return entities;
+}
+
+function narrowed(manager: EntityManager, { metadata, options }: Source, whole: boolean) {
+  const qb = query(manager, { metadata, relations: whole ? options.relations : undefined, withDeleted: options.withDeleted }, whole);
+  if (options.where) qb.setFindOptions({ where: options.where, loadEagerRelations: false });
+  return options.query ? options.query(qb) : qb;
+}
+
+function query(manager: EntityManager, { metadata, relations, withDeleted }: Reading, whole = true) {
+  const qb = manager.createQueryBuilder<ObjectLiteral>(metadata.target, ALIAS, manager.queryRunner);
+  qb.setFindOptions({ relations, withDeleted, loadEagerRelations: whole });
+  // Only what the row says: hooks of the application must not run inside a transaction of somebody else.
+  qb.callListeners(false);
+  if (whole) {
+    for (const column of metadata.columns) if (!column.isSelect) qb.addSelect(`${ALIAS}.${column.propertyPath}`);
+  }
+  return qb;
+}
+
+// What a source's own `where` and `query` say may hold an OR; this condition stands beside it in brackets of its own.
+function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): void {
+  qb.expressionMap.extraAppendedAndWhereCondition = condition;
+}
+
+function entityKey(manager: EntityManager, metadata: EntityMetadata, entity: ObjectLiteral): string {
+  const { driver } = manager.dataSource;
+  return writeKey(
+    metadata.primaryColumns.map((column) => driver.preparePersistentValue(column.getEntityValue(entity), column) as unknown),
+  );
+}
+
+/** Throws InvalidOptionsError when the options of a source make no query. */
+export function checkReading(manager: EntityManager, source: Source): void {
+  try {
+    narrowed(manager, source, true).getQuery();
+  } catch (error) {
+    const expected = `relations, where and query that fit ${source.metadata.name}: ${(error as Error).message}`;
+    throw new InvalidOptionsError(`@EventSource of ${source.name}`, source.options, expected);
+  }
+}

@@ -1,0 +1,106 @@
+import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js';
+import type { Source } from '../source/source.js';
+import { chunks } from '../dialect/statement.js';
+import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
+import { rootOf, writeKey } from './subject-ref.js';
+
+/**
+ * That a change of one entity touches others: a source reads them together with it. The path of relations leads from
+ * the entity of the source to the changed one; an empty path means that the changed row names the entity itself.
+ */
+export interface TouchRule {
+  readonly root: EntityMetadata;
+  readonly source: Source;
+  readonly path: readonly RelationMetadata[];
+  /** What has to change: an entity, or the junction table of a many-to-many relation. */
+  readonly changed: EntityMetadata;
+  /** Columns of the changed row that hold the key of the touched entity, where a single step leads to it. */
+  readonly direct: readonly ColumnMetadata[] | undefined;
+}
+
+/** The rules that a source's relations make. */
+export function touchRules(source: Source): TouchRule[] {
+  const rules: TouchRule[] = [];
+  walk(source, source.metadata, relationsOf(source), [], rules);
+  return rules;
+}
+
+/** The keys of the entities that changed rows touch, as the transaction sees them. */
+export async function touchedKeys(manager: EntityManager, rule: TouchRule, ids: readonly string[]): Promise<string[]> {
+  const keys = new Set<string>();
+  for (const part of chunks(ids, KEYS)) {
+    const qb = touchQuery(manager, rule);
+    const rows = await qb.andWhere(keysIn(qb, 'changed', rule.changed, part)).getRawMany<{ spark_key: string }>();
+    for (const row of rows) keys.add(row.spark_key);
+  }
+  return [...keys];
+}
+
+/** A query of the keys (as `spark_key`) of the entities touched by rows of the alias `changed`. */
+export function touchQuery(manager: EntityManager, { path, changed, direct, source }: TouchRule) {
+  const { dataSource, queryRunner } = manager;
+  if (direct) {
+    const qb = manager.createQueryBuilder<ObjectLiteral>(changed.target, 'changed', queryRunner).withDeleted();
+    const keys = columnsSql(dataSource, direct, 'changed');
+    return qb
+      .select(keySql(dataSource, keys), 'spark_key')
+      .distinct()
+      .andWhere(keys.map((key) => `${key} IS NOT NULL`).join(' AND '));
+  }
+  const qb = manager.createQueryBuilder<ObjectLiteral>(source.metadata.target, 'root', queryRunner).withDeleted();
+  const aliases = ['root', ...path.slice(1).map((_, i) => `step${i}`), 'changed'];
+  path.forEach(({ propertyPath }, i) => qb.innerJoin(`${aliases[i]!}.${propertyPath}`, aliases[i + 1]!));
+  return qb.select(keySql(dataSource, columnsSql(dataSource, source.metadata.primaryColumns, 'root')), 'spark_key').distinct();
+}
+
+/** The key that the changed entity itself holds: text, null where it belongs to none, undefined where it does not say. */
+export function heldKey(dataSource: DataSource, rule: TouchRule, entity: ObjectLiteral | undefined): string | null | undefined {
+  if (!rule.direct || !entity) return undefined;
+  // A junction's columns refer to the keys of both sides, but hold them plainly.
+  const values = rule.direct.map(
+    (column) => (rule.changed.isJunction ? entity[column.propertyName] : column.getEntityValue(entity)) as unknown,
+  );
+  if (values.includes(undefined)) return undefined;
+  if (values.includes(null)) return null;
+  return writeKey(values.map((value, i) => dataSource.driver.preparePersistentValue(value, rule.direct![i]!) as unknown));
+}
+
+function walk(source: Source, from: EntityMetadata, relations: object, path: RelationMetadata[], rules: TouchRule[]): void {
+  for (const [name, deeper] of Object.entries(relations)) {
+    const relation = from.findRelationWithPropertyPath(name);
+    if (!relation || !deeper) continue;
+    const steps = [...path, relation];
+    const root = rootOf(source.metadata);
+    const changed = relation.inverseEntityMetadata;
+    rules.push({ root, source, path: steps, changed, direct: directColumns(source, steps) });
+    if (relation.isManyToMany) rules.push(junctionRule(source, path, relation));
+    if (typeof deeper === 'object') walk(source, changed, deeper as object, steps, rules);
+  }
+}
+
+/** A row of a junction table holds the keys of both sides, so the near side is what it touches, or what leads on. */
+function junctionRule(source: Source, path: RelationMetadata[], relation: RelationMetadata): TouchRule {
+  const changed = relation.junctionEntityMetadata!;
+  const columns = relation.isOwning ? changed.ownerColumns : changed.inverseColumns;
+  const root = rootOf(source.metadata);
+  return path.length === 0
+    ? { root, source, path, changed, direct: columns }
+    : { root, source, path, changed: relation.entityMetadata, direct: undefined };
+}
+
+function directColumns(source: Source, path: RelationMetadata[]): ColumnMetadata[] | undefined {
+  const [relation] = path;
+  if (path.length > 1 || !relation || !(relation.isOneToMany || relation.isOneToOneNotOwner)) return undefined;
+  const joins = relation.inverseRelation?.joinColumns ?? [];
+  const columns = source.metadata.primaryColumns.map((key) =>
+    joins.find(({ referencedColumn }) => referencedColumn?.databaseName === key.databaseName),
+  );
+  return columns.every((column) => column !== undefined) ? columns : undefined;
+}
+
+function relationsOf(source: Source): object {
+  const eager = Object.fromEntries(source.metadata.eagerRelations.map(({ propertyPath }) => [propertyPath, true]));
+  return { ...eager, ...source.options.relations };
+}

@@ -1,0 +1,152 @@
+import {
+  type DataSource,
+  DeleteQueryBuilder,
+  type EntityMetadata,
+  InsertQueryBuilder,
+  type ObjectLiteral,
+  type QueryRunner,
+  UpdateQueryBuilder,
+} from 'typeorm';
+import { SoftDeleteQueryBuilder } from 'typeorm/query-builder/SoftDeleteQueryBuilder.js';
+import type { Looks } from '../agenda/looks.js';
+import type { SparkClock } from '../clock.js';
+import type { Dialect } from '../dialect/dialect.js';
+import { columnsSql, keySql } from '../subject/key-sql.js';
+import { rootOf } from '../subject/subject-ref.js';
+import { touchQuery, type TouchRule } from '../subject/touches.js';
+import type { EntitySubscriber } from './entity.subscriber.js';
+import { insertedKeys } from './inserted-keys.js';
+import type { LiveRules } from './live-rules.js';
+
+/** What Spark needs of TypeORM's builders beyond their public side. */
+interface Builder {
+  readonly dataSource: DataSource;
+  readonly expressionMap: InsertQueryBuilder<ObjectLiteral>['expressionMap'];
+  queryRunner?: QueryRunner;
+  execute(): Promise<unknown>;
+  getParameters(): ObjectLiteral;
+  getTableName(path: string): string;
+  getMainTableName(): string;
+  createWhereExpression(): string;
+  replacePropertyNamesForTheWholeQuery(sql: string): string;
+}
+
+const capturers = new WeakMap<DataSource, CriteriaWrites>();
+let patched = false;
+
+/**
+ * Captures writes by criteria (`update`, `softDelete`, `increment`, `insert`, `upsert`, `delete`, builders), whose
+ * events carry no ids: the rows that they are about get looks, by one statement in the same transaction.
+ */
+export class CriteriaWrites {
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly rules: LiveRules,
+    private readonly looks: Looks,
+    private readonly subscriber: EntitySubscriber,
+    private readonly clock: SparkClock,
+  ) {}
+
+  /** Begins to capture what builders of the DataSource execute. */
+  attach(dataSource: DataSource): void {
+    capturers.set(dataSource, this);
+    patchBuilders();
+  }
+
+  async execute(builder: Builder, run: () => Promise<unknown>): Promise<unknown> {
+    const { expressionMap } = builder;
+    const metadata = expressionMap.mainAlias?.hasMetadata ? expressionMap.mainAlias.metadata : undefined;
+    if (!metadata || !this.rules.concerns(metadata) || isSaveOfItsOwn(builder)) return run();
+    return inTransaction(builder, async (runner) => {
+      if (expressionMap.queryType === 'insert') return this.insert(builder, metadata, runner, run);
+      await this.lookAtCriteria(builder, metadata, runner);
+      return run();
+    });
+  }
+
+  private async insert(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
+    // The ids are needed to know what was inserted; { reload: false } leaves them out.
+    builder.expressionMap.updateEntity = true;
+    const ids = await insertedKeys(runner, metadata, builder.expressionMap, run);
+    await this.subscriber.wrote(runner, metadata, ids.keys);
+    return ids.result;
+  }
+
+  /** Looks for the rows that the criteria match, and for what they touch, before they are changed. */
+  private async lookAtCriteria(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
+    const { dataSource, expressionMap } = builder;
+    const now = this.clock.now();
+    const keys = columnsSql(dataSource, metadata.primaryColumns);
+    const from = ` FROM ${builder.getTableName(builder.getMainTableName())}`;
+    const where = builder.createWhereExpression();
+    if (this.rules.derives(metadata) && expressionMap.queryType !== 'delete') {
+      const { sql, parameters } = this.looks.insertSelect(rootOf(metadata), keySql(dataSource, keys), now);
+      const lock = this.dialect.forUpdate;
+      await this.run(builder, runner, `${sql}${from}${where} ${lock}`, parameters);
+    }
+    const matching = `SELECT ${keys.join(', ')}${from}${where}`;
+    for (const rule of this.rules.touches(metadata)) await this.lookAtTouched(builder, rule, runner, matching, now);
+    const capture = this.subscriber.captureOf(runner);
+    if (capture) capture.looksAdded = true;
+  }
+
+  private async lookAtTouched(builder: Builder, rule: TouchRule, runner: QueryRunner, matching: string, now: number) {
+    const { dataSource } = builder;
+    const columns = columnsSql(dataSource, rule.changed.primaryColumns, 'changed');
+    const touched = touchQuery(runner.manager, rule).andWhere(`(${columns.join(', ')}) IN (${matching})`);
+    const { sql, parameters } = this.looks.insertSelect(rule.root, 'spark_key', now);
+    await this.run(builder, runner, `${sql} FROM (${touched.getQuery()}) touched`, { ...touched.getParameters(), ...parameters });
+    for (const id of movedTo(builder, rule)) this.subscriber.captureOf(runner)?.look({ root: rule.root, id });
+  }
+
+  private async run(builder: Builder, runner: QueryRunner, sql: string, parameters: object): Promise<void> {
+    const named = builder.replacePropertyNamesForTheWholeQuery(sql);
+    const all = { ...builder.getParameters(), ...parameters };
+    await runner.query(...(builder.dataSource.driver.escapeQueryWithParameters(named, all) as [string, unknown[]]));
+  }
+}
+
+/** The keys that an update by criteria sets where rows say what they belong to. */
+function movedTo({ expressionMap }: Builder, { direct }: TouchRule): string[] {
+  if (!direct || direct.length !== 1 || expressionMap.queryType !== 'update') return [];
+  const value: unknown = direct[0]!.getEntityValue(expressionMap.valuesSet as ObjectLiteral);
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint' ? [String(value)] : [];
+}
+
+// `save` tells of its entities by itself, except of rows that it binds or unbinds by their key alone, and of
+// inserted ones when { reload: false } keeps their ids from it.
+function isSaveOfItsOwn({ expressionMap }: Builder): boolean {
+  if (expressionMap.callListeners) return false;
+  if (expressionMap.queryType === 'insert') return expressionMap.updateEntity;
+  return expressionMap.queryType !== 'update' || expressionMap.whereEntities.length > 0;
+}
+
+/** Runs the write in the transaction under way, or in one of its own, which makes the write and its looks one. */
+async function inTransaction(builder: Builder, work: (runner: QueryRunner) => Promise<unknown>): Promise<unknown> {
+  const given = builder.queryRunner;
+  if (given?.isTransactionActive) return work(given);
+  const manager = given?.manager ?? builder.dataSource.manager;
+  try {
+    return await manager.transaction(async ({ queryRunner }) => {
+      builder.queryRunner = queryRunner;
+      return work(queryRunner!);
+    });
+  } finally {
+    builder.queryRunner = given;
+  }
+}
+
+// TypeORM offers a registry of builder classes, but every new DataSource puts the built-in ones back into it.
+function patchBuilders(): void {
+  if (patched) return;
+  patched = true;
+  for (const { prototype } of [InsertQueryBuilder, UpdateQueryBuilder, SoftDeleteQueryBuilder, DeleteQueryBuilder]) {
+    const builders = prototype as unknown as Builder;
+    const { execute } = builders;
+    builders.execute = function (this: Builder): Promise<unknown> {
+      const capturer = capturers.get(this.dataSource);
+      const run = () => execute.call(this);
+      return capturer ? capturer.execute(this, run) : run();
+    };
+  }
+}

@@ -1,0 +1,176 @@
+import { Logger } from '@nestjs/common';
+import type {
+  AfterQueryEvent,
+  BeforeQueryEvent,
+  EntityMetadata,
+  EntitySubscriberInterface,
+  InsertEvent,
+  ObjectLiteral,
+  QueryRunner,
+  RecoverEvent,
+  RemoveEvent,
+  SoftRemoveEvent,
+  TransactionCommitEvent,
+  TransactionRollbackEvent,
+  TransactionStartEvent,
+  UpdateEvent,
+} from 'typeorm';
+import { Capture } from '../pipeline/capture.js';
+import type { Recorded, Recorder } from '../pipeline/recorder.js';
+import type { LiveRules } from './live-rules.js';
+import { Frames } from './transaction-frames.js';
+
+const WRITES = /^\s*(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|CALL|DO|SELECT\s+\w+\()/i;
+
+/** Sees what the application saves, in which transaction, and records it just before the outermost COMMIT. */
+export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral> {
+  private readonly logger = new Logger('Spark');
+  private readonly frames = new Frames();
+  /** Saves with `{ transaction: false }`: they are committed when they are seen. */
+  private readonly outside = new WeakMap<QueryRunner, { capture: Capture; recording: Promise<void> }>();
+
+  constructor(
+    private readonly rules: LiveRules,
+    private readonly recorder: Recorder,
+    private readonly announce: (recorded: Recorded) => void,
+  ) {}
+
+  /** The transaction that the runner is in, as far as it has come, or undefined outside of one. */
+  captureOf(runner: QueryRunner): Capture | undefined {
+    return runner.isTransactionActive ? this.frames.of(runner)?.top : undefined;
+  }
+
+  /** Notes that rows were written whose state only reading them tells. */
+  wrote(runner: QueryRunner, metadata: EntityMetadata, ids: readonly string[]): Promise<void> | undefined {
+    return this.note(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id)));
+  }
+
+  afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
+    // Without an id it is a builder's insert, which tells them itself.
+    if (event.entityId === undefined) return undefined;
+    return this.noteEntity(event, event.entityId, event.entity);
+  }
+
+  afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
+    if (!event.databaseEntity) return undefined;
+    const id = event.metadata.getEntityIdMap(event.databaseEntity);
+    return id && this.noteEntity(event, id, event.entity as ObjectLiteral);
+  }
+
+  afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
+    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId, undefined);
+  }
+
+  afterRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> | undefined {
+    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId, undefined);
+  }
+
+  beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
+    if (!event.databaseEntity || !this.rules.moves(event)) return undefined;
+    return this.noteOld(event, event.metadata.getEntityIdMap(event.databaseEntity));
+  }
+
+  beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> | undefined {
+    return this.noteOld(event, event.entityId);
+  }
+
+  afterTransactionStart({ queryRunner }: TransactionStartEvent): void {
+    this.frames.begin(queryRunner);
+  }
+
+  // After every hook of others that may still save. A late one would be missed in beforeTransactionCommit.
+  beforeQuery({ query, queryRunner, manager }: BeforeQueryEvent): Promise<unknown> | undefined {
+    const transaction = this.frames.of(queryRunner);
+    if (!transaction) return undefined;
+    if (query !== 'COMMIT') {
+      if (WRITES.test(query)) transaction.writes++;
+      return undefined;
+    }
+    if (!transaction.outermost || transaction.top.isEmpty) return undefined;
+    // A COMMIT that the database was too busy for is sent again.
+    transaction.recording ??= this.recorder.record(manager, transaction.top, transaction.writes);
+    return transaction.recording;
+  }
+
+  // A statement that failed may have ended the transaction on the server (MariaDB's dead-lock): only rows count now.
+  afterQuery({ success, queryRunner }: AfterQueryEvent): void {
+    const transaction = success ? undefined : this.frames.of(queryRunner);
+    if (transaction) transaction.writes++;
+  }
+
+  async afterTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
+    const transaction = this.frames.of(queryRunner);
+    if (!transaction) return;
+    if (!transaction.outermost) return transaction.release();
+    this.frames.end(queryRunner);
+    const { recording, top } = transaction;
+    const recorded = (await recording) ?? { events: [], looks: false };
+    this.announce({ events: recorded.events, looks: recorded.looks || top.looksAdded });
+  }
+
+  // A subscriber of somebody else may have thrown while this one was still recording.
+  async beforeTransactionRollback({ queryRunner }: TransactionRollbackEvent): Promise<void> {
+    await this.frames.of(queryRunner)?.recording?.catch(() => undefined);
+  }
+
+  afterTransactionRollback({ queryRunner }: TransactionRollbackEvent): void {
+    const transaction = this.frames.of(queryRunner);
+    if (transaction && !transaction.outermost) transaction.drop();
+    else this.frames.end(queryRunner);
+  }
+
+  private noteEntity(
+    { metadata, queryRunner }: { metadata: EntityMetadata; queryRunner: QueryRunner },
+    entityId: unknown,
+    entity: ObjectLiteral | undefined,
+  ): Promise<void> | undefined {
+    if (!this.rules.concerns(metadata)) return undefined;
+    const writes = this.frames.of(queryRunner)?.writes;
+    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, entity, writes));
+  }
+
+  private noteOld(
+    event: UpdateEvent<ObjectLiteral> | RemoveEvent<ObjectLiteral>,
+    entityId: unknown,
+  ): Promise<void> | undefined {
+    if (entityId === undefined || !this.rules.concerns(event.metadata)) return undefined;
+    const { queryRunner, manager, metadata, databaseEntity } = event;
+    let keys: Promise<void> | undefined;
+    const noted = this.note(queryRunner, (capture) => {
+      keys = this.rules.touchOld(manager, capture, metadata, entityId, databaseEntity);
+    });
+    return keys && noted ? Promise.all([keys, noted]).then(() => undefined) : (keys ?? noted);
+  }
+
+  private note(runner: QueryRunner, into: (capture: Capture) => void): Promise<void> | undefined {
+    const capture = this.captureOf(runner);
+    if (capture) {
+      into(capture);
+      return undefined;
+    }
+    const open = this.outside.get(runner);
+    if (open) {
+      into(open.capture);
+      return open.recording;
+    }
+    const fresh = new Capture();
+    into(fresh);
+    const recording = Promise.resolve().then(() => this.recordOutside(runner, fresh));
+    this.outside.set(runner, { capture: fresh, recording });
+    return recording;
+  }
+
+  private async recordOutside(runner: QueryRunner, capture: Capture): Promise<void> {
+    this.outside.delete(runner);
+    try {
+      await runner.startTransaction();
+      const recorded = await this.recorder.record(runner.manager, capture, Number.NaN);
+      await runner.commitTransaction();
+      this.announce(recorded);
+    } catch (error) {
+      await runner.rollbackTransaction().catch(() => undefined);
+      const where = 'A save outside of any transaction could not be recorded; the next sweep finds what it missed.';
+      this.logger.error(`${where} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    }
+  }
+}

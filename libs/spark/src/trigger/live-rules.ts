@@ -1,0 +1,112 @@
+import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, UpdateEvent } from 'typeorm';
+import type { Capture } from '../pipeline/capture.js';
+import type { SourceRegistry } from '../source/source.registry.js';
+import { rowCopy } from '../subject/row-copy.js';
+import { keyOf, rootOf, writeKey } from '../subject/subject-ref.js';
+import { heldKey, touchedKeys, touchRules, type TouchRule } from '../subject/touches.js';
+
+/** Which writes concern whom: the entities that live sources derive from, and those that they read with them. */
+export class LiveRules {
+  private readonly roots = new Set<EntityMetadata>();
+  private readonly rules = new Map<EntityMetadata, TouchRule[]>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly sources: SourceRegistry,
+  ) {}
+
+  /** Reads the sources once they have all been found. */
+  build(): void {
+    for (const root of this.sources.liveRoots()) {
+      this.roots.add(root);
+      for (const rule of this.sources.liveOf(root).flatMap(touchRules)) {
+        const changed = rootOf(rule.changed);
+        this.rules.set(changed, [...(this.rules.get(changed) ?? []), rule]);
+      }
+    }
+  }
+
+  concerns(metadata: EntityMetadata): boolean {
+    const root = rootOf(metadata);
+    return this.roots.has(root) || this.rules.has(root);
+  }
+
+  derives(metadata: EntityMetadata): boolean {
+    return this.roots.has(rootOf(metadata));
+  }
+
+  touches(metadata: EntityMetadata): readonly TouchRule[] {
+    return this.rules.get(rootOf(metadata)) ?? [];
+  }
+
+  /** An entity was saved; `writes` tells whether anything is written after it. */
+  saved(
+    capture: Capture,
+    metadata: EntityMetadata,
+    entityId: unknown,
+    entity: ObjectLiteral | undefined,
+    writes: number | undefined,
+  ): void {
+    const root = rootOf(metadata);
+    const id = this.keyText(metadata, entityId);
+    if (id === undefined) return;
+    if (this.roots.has(root)) {
+      const copied = entity && writes !== undefined ? rowCopy(metadata, entity) : undefined;
+      const copy = copied && { metadata, entity: copied, writes: writes! };
+      capture.subject({ ref: { root, id }, copy });
+    }
+    const holder = metadata.isJunction ? (entityId as ObjectLiteral) : entity;
+    for (const rule of this.touches(metadata)) this.touchHeld(capture, rule, heldKey(this.dataSource, rule, holder), id);
+  }
+
+  /** A row was written whose state only reading it tells. */
+  written(capture: Capture, metadata: EntityMetadata, id: string): void {
+    if (this.derives(metadata)) capture.subject({ ref: { root: rootOf(metadata), id } });
+    for (const rule of this.touches(metadata)) capture.touch(rule, id);
+  }
+
+  /** Whether an update moves the entity from what it belongs to. */
+  moves({ metadata, updatedColumns, updatedRelations }: UpdateEvent<ObjectLiteral>): boolean {
+    if (this.touches(metadata).length === 0) return false;
+    return updatedRelations.length > 0 || updatedColumns.some(({ relationMetadata, referencedColumn }) => relationMetadata ?? referencedColumn);
+  }
+
+  /** Touches what an entity belongs to before it is moved or removed. */
+  touchOld(
+    manager: EntityManager,
+    capture: Capture,
+    metadata: EntityMetadata,
+    entityId: unknown,
+    databaseEntity: ObjectLiteral | undefined,
+  ): Promise<void> | undefined {
+    const id = this.keyText(metadata, entityId);
+    if (id === undefined) return undefined;
+    const holder = metadata.isJunction ? (entityId as ObjectLiteral) : databaseEntity;
+    const asked = this.touches(metadata).filter((rule) => {
+      const key = heldKey(this.dataSource, rule, holder);
+      if (typeof key === 'string') capture.look({ root: rule.root, id: key });
+      return key === undefined;
+    });
+    return asked.length === 0 ? undefined : this.askOld(manager, capture, asked, id);
+  }
+
+  private async askOld(manager: EntityManager, capture: Capture, rules: TouchRule[], id: string): Promise<void> {
+    for (const rule of rules) {
+      for (const key of await touchedKeys(manager, rule, [id])) capture.look({ root: rule.root, id: key });
+    }
+  }
+
+  private touchHeld(capture: Capture, rule: TouchRule, key: string | null | undefined, id: string): void {
+    if (key === undefined) capture.touch(rule, id);
+    else if (key !== null) capture.look({ root: rule.root, id: key });
+  }
+
+  private keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
+    if (typeof entityId === 'object' && entityId !== null) {
+      if (!metadata.isJunction) return keyOf(this.dataSource, metadata, entityId);
+      return writeKey(metadata.primaryColumns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown));
+    }
+    const [column] = metadata.primaryColumns;
+    return writeKey([this.dataSource.driver.preparePersistentValue(entityId, column!)]);
+  }
+}

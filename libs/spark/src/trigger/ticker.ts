@@ -1,0 +1,51 @@
+import { Logger } from '@nestjs/common';
+
+/** Runs work when it is pulsed and, as pulses can be lost, every so often. One run at a time; a failed one is logged. */
+export class Ticker {
+  private readonly logger = new Logger('Spark');
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> | undefined;
+  private pulsed = false;
+  private started = false;
+
+  constructor(
+    private readonly name: string,
+    private readonly interval: number,
+    private readonly work: () => Promise<unknown>,
+  ) {}
+
+  start(): void {
+    this.started = true;
+    this.pulse();
+  }
+
+  /** There may be work: runs now, or once more after the present run. */
+  pulse(): void {
+    if (!this.started) return;
+    this.pulsed = true;
+    this.running ??= this.run();
+  }
+
+  /** No further run begins; resolves when the present one has ended. */
+  async stop(): Promise<void> {
+    this.started = false;
+    clearTimeout(this.timer);
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    clearTimeout(this.timer);
+    // Whoever pulses is in the context of a transaction that is ending.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.pulsed && this.started) {
+      this.pulsed = false;
+      await this.work().catch((error: unknown) => {
+        const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.logger.error(`The ${this.name} failed and goes on at its next turn. ${reason}`);
+      });
+    }
+    this.running = undefined;
+    // Apart by up to a quarter, so that processes started together do not poll together.
+    if (this.started) this.timer = setTimeout(() => this.pulse(), this.interval * (0.75 + Math.random() / 4));
+  }
+}

@@ -1,0 +1,1 @@
+export { sqliteDriver } from '../../apps/challenges/src/sqlite.js';
