@@ -1,4 +1,5 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
+import type { EmbeddedMetadata } from 'typeorm/metadata/EmbeddedMetadata.js';
 import type { EntityLookup } from '../event/entity-lookup.js';
 import { keyOf } from './subject-ref.js';
 
@@ -6,11 +7,13 @@ import { keyOf } from './subject-ref.js';
 export class DataSourceEntities implements EntityLookup {
   private readonly byClass: Map<unknown, EntityMetadata>;
   private readonly byName: Map<string, EntityMetadata>;
+  private readonly embedded: Map<unknown, string>;
 
   constructor(private readonly dataSource: DataSource) {
     const entities = dataSource.entityMetadatas.filter(({ isJunction }) => !isJunction);
     this.byClass = new Map(entities.map((metadata) => [metadata.target, metadata]));
     this.byName = new Map(entities.map((metadata) => [metadata.name, metadata]));
+    this.embedded = new Map(entities.flatMap(({ embeddeds }) => embeddeds.flatMap(partClasses)));
   }
 
   named(name: string): EntityMetadata | undefined {
@@ -18,16 +21,26 @@ export class DataSourceEntities implements EntityLookup {
   }
 
   nameOf(value: object): string | undefined {
-    return this.byClass.get(value.constructor)?.name;
+    return this.byClass.get(value.constructor)?.name ?? this.embedded.get(value.constructor);
   }
 
   idOf(value: object): string | undefined {
-    return keyOf(this.dataSource, this.byClass.get(value.constructor)!, value);
+    const metadata = this.byClass.get(value.constructor);
+    return metadata && keyOf(this.dataSource, metadata, value);
   }
 
   create(name: string, values: object): object {
     const metadata = this.byName.get(name);
-    if (!metadata) throw new Error(`there is no entity ${name} in this DataSource`);
-    return Object.assign(metadata.create(), values);
+    if (metadata) return Object.assign(metadata.create(), values);
+    for (const [type, known] of this.embedded) {
+      if (known === name) return Object.assign(Object.create((type as { prototype: object }).prototype) as object, values);
+    }
+    throw new Error(`there is no entity ${name} in this DataSource`);
   }
+}
+
+/** The classes of the embedded parts of an entity, and their names. */
+function partClasses({ type, embeddeds }: EmbeddedMetadata): [unknown, string][] {
+  const deeper = embeddeds.flatMap(partClasses);
+  return typeof type === 'function' && type !== Object ? [[type, type.name], ...deeper] : deeper;
 }

@@ -1,0 +1,56 @@
+import type { DynamicModule, INestApplicationContext, LoggerService, Provider } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { SparkModule, type SparkModuleOptions, SparkService } from 'nestjs-spark';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import type { TestDatabase } from './databases.js';
+
+export interface TestApp {
+  readonly app: INestApplicationContext;
+  readonly dataSource: DataSource;
+  readonly spark: SparkService;
+  /** What was logged, `level message`. */
+  readonly logs: string[];
+  close(): Promise<void>;
+}
+
+export interface TestAppOptions {
+  database: TestDatabase;
+  entities: DataSourceOptions['entities'];
+  providers?: Provider[];
+  imports?: DynamicModule[];
+  spark?: SparkModuleOptions;
+  /** More options of the DataSource. */
+  dataSource?: object;
+}
+
+class TestModule {}
+
+/** An application with Spark on a database of its own. */
+export async function startApp(options: TestAppOptions): Promise<TestApp> {
+  const logs: string[] = [];
+  const log = (level: string) => (message: unknown) => void logs.push(`${level} ${String(message)}`);
+  const logger: LoggerService = { log: log('log'), error: log('error'), warn: log('warn'), debug: log('debug') };
+  const module: DynamicModule = {
+    module: TestModule,
+    imports: [
+      TypeOrmModule.forRoot({
+        ...options.database.options,
+        entities: options.entities,
+        synchronize: true,
+        ...options.dataSource,
+      } as DataSourceOptions),
+      SparkModule.forRoot(options.spark),
+      ...(options.imports ?? []),
+    ],
+    providers: options.providers ?? [],
+  };
+  const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
+  return {
+    app,
+    dataSource: app.get(DataSource),
+    spark: app.get(SparkService),
+    logs,
+    close: () => app.close(),
+  };
+}
