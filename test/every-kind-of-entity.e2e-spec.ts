@@ -144,7 +144,9 @@ describe.each(databases)('every kind of entity has events, live and by sweep, on
 
   const keys = async (group: string) => {
     await app.spark.drain();
-    const rows = (await ds.query(`SELECT event_key FROM spark_event WHERE event_group = '${group}'`)) as { event_key: string }[];
+    const rows = (await ds.query(`SELECT event_key FROM spark_event WHERE event_group = '${group}'`)) as {
+      event_key: string;
+    }[];
     return rows.map(({ event_key: key }) => key);
   };
   const forgetAll = async () => {
@@ -164,7 +166,11 @@ describe.each(databases)('every kind of entity has events, live and by sweep, on
     Active.useDataSource(ds);
     const active = await Active.create().save();
     await Active.update({ id: active.id }, { state: 'changed' });
-    await livesAndSweeps('active', [`active_${active.id},new`, `active_${active.id},changed`], [`active_${active.id},changed`]);
+    await livesAndSweeps(
+      'active',
+      [`active_${active.id},new`, `active_${active.id},changed`],
+      [`active_${active.id},changed`],
+    );
   });
 
   it('uuid keys', async () => {
@@ -220,7 +226,11 @@ describe.each(databases)('every kind of entity has events, live and by sweep, on
     const dogs = await keys('dog');
     expect(dogs.sort()).toEqual([`dog_${dog.id},changed`, `dog_${dog.id},new`]);
     const animals = [dog, cat].flatMap(({ id }) => [`animal_${id},new`, `animal_${id},changed`]);
-    await livesAndSweeps('animal', animals, [dog, cat].map(({ id }) => `animal_${id},changed`));
+    await livesAndSweeps(
+      'animal',
+      animals,
+      [dog, cat].map(({ id }) => `animal_${id},changed`),
+    );
   });
 
   it('an EntitySchema', async () => {

@@ -47,7 +47,8 @@ class Part {
   @PrimaryGeneratedColumn() id: number;
   @Column() name: string;
   @Column({ type: 'int', nullable: true }) itemId: number | null;
-  @ManyToOne(() => Item, (item) => item.parts, { orphanedRowAction: 'nullify', onDelete: 'SET NULL' }) item: Relation<Item> | null;
+  @ManyToOne(() => Item, (item) => item.parts, { orphanedRowAction: 'nullify', onDelete: 'SET NULL' })
+  item: Relation<Item> | null;
 }
 
 /** What is true of an item: one event for each state that it ever had, by one source of each kind. */
@@ -66,8 +67,20 @@ class ItemEvents {
 
   @EventSource(Item, { relations: { parts: true, tags: true, owner: true } })
   *related(item: Item) {
-    yield sparkEvent('parts', [item.id, item.parts.map(({ name }) => name).sort().join('+')]);
-    yield sparkEvent('tags', [item.id, item.tags.map(({ name }) => name).sort().join('+')]);
+    yield sparkEvent('parts', [
+      item.id,
+      item.parts
+        .map(({ name }) => name)
+        .sort()
+        .join('+'),
+    ]);
+    yield sparkEvent('tags', [
+      item.id,
+      item.tags
+        .map(({ name }) => name)
+        .sort()
+        .join('+'),
+    ]);
     yield sparkEvent('owner', [item.id, item.owner?.name ?? 'nobody']);
   }
 
@@ -91,7 +104,8 @@ interface Write {
 
 let serial = 0;
 const code = () => `code-${++serial}`;
-const saved = (manager: EntityManager, values: Partial<Item> = {}) => manager.save(Item, { code: code(), state: 'new', ...values });
+const saved = (manager: EntityManager, values: Partial<Item> = {}) =>
+  manager.save(Item, { code: code(), state: 'new', ...values });
 
 /** Raw SQL, which live capture cannot see. */
 const unseen = (manager: EntityManager, sql: string) =>
@@ -124,7 +138,11 @@ const writes: Write[] = [
     api: 'save with cascades',
     run: async (m) => {
       const item = await saved(m, { parts: [m.create(Part, { name: 'wheel' }), m.create(Part, { name: 'axle' })] });
-      return [...both(item.id, 'new/0'), `parts_${item.id},axle+wheel`, ...item.parts.map(({ id, name }) => `part_${id},${name},${item.id}`)];
+      return [
+        ...both(item.id, 'new/0'),
+        `parts_${item.id},axle+wheel`,
+        ...item.parts.map(({ id, name }) => `part_${id},${name},${item.id}`),
+      ];
     },
   },
   {
@@ -244,7 +262,10 @@ const writes: Write[] = [
   {
     api: 'insert',
     run: async (m) => {
-      const { identifiers } = await m.insert(Item, [1, 2, 3].map((level) => ({ code: code(), state: 'inserted', level })));
+      const { identifiers } = await m.insert(
+        Item,
+        [1, 2, 3].map((level) => ({ code: code(), state: 'inserted', level })),
+      );
       return identifiers.flatMap(({ id }, i) => both(id as number, `inserted/${i + 1}`));
     },
   },
@@ -252,7 +273,12 @@ const writes: Write[] = [
     api: 'QueryBuilder insert',
     run: async (m) => {
       const value = code();
-      await m.createQueryBuilder().insert().into(Item).values({ code: value, state: () => `'built'` }).execute();
+      await m
+        .createQueryBuilder()
+        .insert()
+        .into(Item)
+        .values({ code: value, state: () => `'built'` })
+        .execute();
       return both((await m.findOneByOrFail(Item, { code: value })).id, 'built/0');
     },
   },
@@ -261,8 +287,18 @@ const writes: Write[] = [
     given: saved,
     run: async (m, item) => {
       const value = code();
-      await m.upsert(Item, [{ code: value, state: 'upserted' }, { code: item.code, state: 'upserted' }], ['code']);
-      return [...both(item.id, 'upserted/0'), ...both((await m.findOneByOrFail(Item, { code: value })).id, 'upserted/0')];
+      await m.upsert(
+        Item,
+        [
+          { code: value, state: 'upserted' },
+          { code: item.code, state: 'upserted' },
+        ],
+        ['code'],
+      );
+      return [
+        ...both(item.id, 'upserted/0'),
+        ...both((await m.findOneByOrFail(Item, { code: value })).id, 'upserted/0'),
+      ];
     },
   },
   {
@@ -270,7 +306,10 @@ const writes: Write[] = [
     given: saved,
     run: async (m, item) => {
       const value = code();
-      const rows = [{ code: item.code, state: 'ignored' }, { code: value, state: 'kept' }];
+      const rows = [
+        { code: item.code, state: 'ignored' },
+        { code: value, state: 'kept' },
+      ];
       await m.createQueryBuilder().insert().into(Item).values(rows).orIgnore().execute();
       return both((await m.findOneByOrFail(Item, { code: value })).id, 'kept/0');
     },
@@ -303,7 +342,12 @@ const writes: Write[] = [
     api: 'QueryBuilder update',
     given: saved,
     run: async (m, item) => {
-      await m.createQueryBuilder().update(Item).set({ state: 'qb' }).where('code = :it OR id = :id', { it: item.code, id: item.id }).execute();
+      await m
+        .createQueryBuilder()
+        .update(Item)
+        .set({ state: 'qb' })
+        .where('code = :it OR id = :id', { it: item.code, id: item.id })
+        .execute();
       return both(item.id, 'qb/0');
     },
   },
@@ -330,16 +374,26 @@ const writes: Write[] = [
 ];
 
 /** In what a write happens. `kept` tells whether it is there in the end. */
-const surroundings: { name: string; kept: boolean; run: (manager: EntityManager, work: (m: EntityManager) => Promise<void>) => Promise<void> }[] = [
+const surroundings: {
+  name: string;
+  kept: boolean;
+  run: (manager: EntityManager, work: (m: EntityManager) => Promise<void>) => Promise<void>;
+}[] = [
   { name: 'on its own', kept: true, run: (manager, work) => work(manager) },
   { name: 'in a transaction', kept: true, run: (manager, work) => manager.transaction(work) },
-  { name: 'in a nested one', kept: true, run: (manager, work) => manager.transaction((outer) => outer.transaction(work)) },
+  {
+    name: 'in a nested one',
+    kept: true,
+    run: (manager, work) => manager.transaction((outer) => outer.transaction(work)),
+  },
   {
     name: 'beside a nested one that failed and was swallowed',
     kept: true,
     run: (manager, work) =>
       manager.transaction(async (outer) => {
-        await outer.transaction(failing(async (inner) => void (await saved(inner, { state: 'ghost' })))).catch(() => undefined);
+        await outer
+          .transaction(failing(async (inner) => void (await saved(inner, { state: 'ghost' }))))
+          .catch(() => undefined);
         await work(outer);
       }),
   },
@@ -348,7 +402,11 @@ const surroundings: { name: string; kept: boolean; run: (manager: EntityManager,
     kept: false,
     run: (manager, work) => manager.transaction((outer) => outer.transaction(failing(work)).catch(() => undefined)),
   },
-  { name: 'in one that is rolled back', kept: false, run: (manager, work) => manager.transaction(failing(work)).catch(() => undefined) },
+  {
+    name: 'in one that is rolled back',
+    kept: false,
+    run: (manager, work) => manager.transaction(failing(work)).catch(() => undefined),
+  },
 ];
 
 const failing = (work: (m: EntityManager) => Promise<void>) => async (manager: EntityManager) => {
@@ -362,14 +420,22 @@ describe.each(databases)('live capture sees every write, on $name', (database) =
 
   beforeAll(async () => {
     db = await database.create();
-    app = await startApp({ database: db, entities: [Owner, Tag, Item, Part], providers: [ItemEvents], spark: { worker: false } });
+    app = await startApp({
+      database: db,
+      entities: [Owner, Tag, Item, Part],
+      providers: [ItemEvents],
+      spark: { worker: false },
+    });
   });
   afterAll(async () => {
     await app.close();
     await db.drop();
   });
 
-  const keys = async () => (await app.dataSource.query('SELECT event_key FROM spark_event')).map((row: any) => String(row.event_key)) as string[];
+  const keys = async () =>
+    (await app.dataSource.query('SELECT event_key FROM spark_event')).map((row: any) =>
+      String(row.event_key),
+    ) as string[];
 
   describe.each(surroundings)('$name', ({ kept, run }) => {
     it.each(writes)('$api', async ({ given, run: write }) => {

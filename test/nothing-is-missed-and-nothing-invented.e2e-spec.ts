@@ -1,6 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, sparkEvent } from 'nestjs-spark';
-import { Column, Entity, type EntityManager, ManyToOne, OneToMany, PrimaryGeneratedColumn, type Relation } from 'typeorm';
+import {
+  Column,
+  Entity,
+  type EntityManager,
+  ManyToOne,
+  OneToMany,
+  PrimaryGeneratedColumn,
+  type Relation,
+} from 'typeorm';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { startApp } from './support/app.js';
@@ -46,7 +54,13 @@ class Events {
 
   @EventSource(Account, { relations: { children: true } })
   *family({ id, children }: Account) {
-    yield sparkEvent('family', [id, children.map(({ mark }) => mark).sort((a, b) => a - b).join('+')]);
+    yield sparkEvent('family', [
+      id,
+      children
+        .map(({ mark }) => mark)
+        .sort((a, b) => a - b)
+        .join('+'),
+    ]);
   }
 
   @EventSource(Child)
@@ -135,7 +149,8 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
         committed.add(`${row} ${mark}`);
         if (saved) saves.add(`${row} ${mark}`);
       });
-    const isolations = database.name === 'SQLite' ? [undefined] : [undefined, 'REPEATABLE READ' as const, 'READ COMMITTED' as const];
+    const isolations =
+      database.name === 'SQLite' ? [undefined] : [undefined, 'REPEATABLE READ' as const, 'READ COMMITTED' as const];
 
     const start: Marks = new Map();
     const accounts: number[] = [];
@@ -156,7 +171,9 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
         await run.then(() => note(given)).catch(() => failed++);
         if (Math.random() < 0.3) {
           const alone: Marks = new Map();
-          await write(manager, accounts, alone).then(() => note(alone)).catch(() => failed++);
+          await write(manager, accounts, alone)
+            .then(() => note(alone))
+            .catch(() => failed++);
         }
       }
     };
@@ -167,11 +184,17 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
       await delay(100);
     }
 
-    const keys = new Set((await manager.query('SELECT event_key FROM spark_event')).map((row: any) => String(row.event_key)) as string[]);
-    const byOwnRow = [...keys].filter((key) => /^(account|child)_/.test(key)).map((key) => key.replace('_', ' ').replace(/^(\w+ \d+),(\d+).*/, '$1 $2'));
+    const keys = new Set(
+      (await manager.query('SELECT event_key FROM spark_event')).map((row: any) => String(row.event_key)) as string[],
+    );
+    const byOwnRow = [...keys]
+      .filter((key) => /^(account|child)_/.test(key))
+      .map((key) => key.replace('_', ' ').replace(/^(\w+ \d+),(\d+).*/, '$1 $2'));
     const missed = [...saves].filter((state) => !byOwnRow.includes(state));
     const ghosts = byOwnRow.filter((state) => !committed.has(state));
-    const lateGhosts = [...keys].filter((key) => /^(late|flaky)_/.test(key) && !committed.has(key.replace(/^\w+_(\d+),(\d+)$/, 'account $1 $2')));
+    const lateGhosts = [...keys].filter(
+      (key) => /^(late|flaky)_/.test(key) && !committed.has(key.replace(/^\w+_(\d+),(\d+)$/, 'account $1 $2')),
+    );
     const rest = await spark.sweep();
     await close();
     await db.drop();

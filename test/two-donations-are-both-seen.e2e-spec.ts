@@ -31,7 +31,11 @@ const ROUNDS = 200;
 describe.each(databases)('two donations at the same time are both seen, on $name', (database) => {
   it(`loses none of ${ROUNDS} rounds, without a sweep`, async () => {
     const db = await database.create();
-    const { dataSource, spark, close } = await startApp({ database: db, entities: [Challenge, Donation], providers: [Support] });
+    const { dataSource, spark, close } = await startApp({
+      database: db,
+      entities: [Challenge, Donation],
+      providers: [Support],
+    });
     const { manager } = dataSource;
     for (let round = 0; round < ROUNDS; round++) {
       const challenge = await manager.save(Challenge, {});

@@ -21,4 +21,5 @@ export function getSparkToken(dataSource?: string): InjectionToken {
  * @example
  * constructor(@InjectSpark('archive') private readonly spark: SparkService) {}
  */
-export const InjectSpark = (dataSource?: string): ParameterDecorator & PropertyDecorator => Inject(getSparkToken(dataSource));
+export const InjectSpark = (dataSource?: string): ParameterDecorator & PropertyDecorator =>
+  Inject(getSparkToken(dataSource));

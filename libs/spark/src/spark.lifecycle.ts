@@ -15,7 +15,9 @@ import { MissingSchedulerError } from './error/missing-scheduler.error.js';
 import { Spark } from './spark.js';
 
 /** Starts and stops the parts of one SparkModule with the application. */
-export class SparkLifecycle implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
+export class SparkLifecycle
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
+{
   private readonly logger = new Logger('Spark');
   started = false;
 
@@ -37,7 +39,9 @@ export class SparkLifecycle implements OnModuleInit, OnApplicationBootstrap, OnM
     const { spark } = this;
     const { length: sources } = spark.sources.all();
     const { length: handlers } = spark.handlers.all();
-    this.logger.log(`Started on the ${spark.dataSourceName} DataSource with ${sources} event sources and ${handlers} handlers.`);
+    this.logger.log(
+      `Started on the ${spark.dataSourceName} DataSource with ${sources} event sources and ${handlers} handlers.`,
+    );
     this.scheduleSweep();
     spark.agendaTicker.start();
     if (spark.settings.worker.enabled) spark.workerTicker.start();
@@ -61,7 +65,11 @@ export class SparkLifecycle implements OnModuleInit, OnApplicationBootstrap, OnM
     const { sweep } = this.spark.settings;
     if (!sweep) return;
     const name = this.sweepName();
-    if ('interval' in sweep) return this.scheduler().addInterval(name, setInterval(() => this.sweep(), sweep.interval));
+    if ('interval' in sweep)
+      return this.scheduler().addInterval(
+        name,
+        setInterval(() => this.sweep(), sweep.interval),
+      );
     const job = new CronJob(sweep.cron, () => this.sweep(), null, false, sweep.timeZone);
     this.scheduler().addCronJob(name, job);
     job.start();
@@ -84,7 +92,9 @@ export class SparkLifecycle implements OnModuleInit, OnApplicationBootstrap, OnM
   }
 
   private sweepName(): string {
-    return this.spark.settings.dataSource === undefined ? 'spark-sweep' : `spark-sweep-${this.spark.settings.dataSource}`;
+    return this.spark.settings.dataSource === undefined
+      ? 'spark-sweep'
+      : `spark-sweep-${this.spark.settings.dataSource}`;
   }
 
   private scheduler(): SchedulerRegistry {

@@ -49,7 +49,10 @@ export class SparkModule {
    * @throws InvalidOptionsError at once without `useFactory`, `useClass` or `useExisting`, and at boot, naming the option.
    */
   static forRootAsync(options: SparkModuleAsyncOptions): DynamicModule {
-    return { ...sparkModule(options, optionsProviders(options)), imports: [DiscoveryModule, ...(options.imports ?? [])] };
+    return {
+      ...sparkModule(options, optionsProviders(options)),
+      imports: [DiscoveryModule, ...(options.imports ?? [])],
+    };
   }
 }
 
@@ -67,12 +70,20 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
         provide: Spark,
         inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK],
         useFactory: async (source: DataSource, given: SparkDynamicOptions, clock: SparkClock) => {
-          const spark = new Spark(source, settingsOf({ ...given, ...defined({ dataSource, tablePrefix, schema }) }), clock);
+          const spark = new Spark(
+            source,
+            settingsOf({ ...given, ...defined({ dataSource, tablePrefix, schema }) }),
+            clock,
+          );
           await spark.attach();
           return spark;
         },
       },
-      { provide: MarkedMethods, inject: [DiscoveryService], useFactory: (discovery: DiscoveryService) => new MarkedMethods(discovery) },
+      {
+        provide: MarkedMethods,
+        inject: [DiscoveryService],
+        useFactory: (discovery: DiscoveryService) => new MarkedMethods(discovery),
+      },
       {
         provide: SparkLifecycle,
         inject: [Spark, MarkedMethods, ModuleRef],

@@ -61,7 +61,9 @@ export class SparkService {
     options?: { manager: EntityManager },
   ): Promise<SparkEvent[] | void> {
     this.checkStarted();
-    const entries = (Array.isArray(events) ? (events as SparkEvent[]) : [events as SparkEvent]).flatMap((event) => this.entry(event));
+    const entries = (Array.isArray(events) ? (events as SparkEvent[]) : [events as SparkEvent]).flatMap((event) =>
+      this.entry(event),
+    );
     if (options) return this.enterWith(options.manager, entries);
     const { clock, codec, recorder, transactions } = this.spark;
     const now = clock.now();
@@ -125,8 +127,8 @@ export class SparkService {
     const root = rootOf(metadata);
     const { driver } = dataSource;
     const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
-    const values = metadata.primaryColumns.map((column, i) =>
-      driver.preparePersistentValue(Array.isArray(id) ? id[i] : id, column) as unknown,
+    const values = metadata.primaryColumns.map(
+      (column, i) => driver.preparePersistentValue(Array.isArray(id) ? id[i] : id, column) as unknown,
     );
     const key = isMap ? keyOf(dataSource, metadata, id) : writeKey(values);
     if (key === undefined) throw new TypeError(`SparkService.forget needs every part of the id of ${metadata.name}.`);

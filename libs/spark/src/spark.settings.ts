@@ -14,7 +14,17 @@ export interface SparkSettings {
   readonly sqlite: { serialize: boolean; lockTimeout: number };
 }
 
-const KNOWN = ['dataSource', 'isGlobal', 'tablePrefix', 'schema', 'live', 'sweep', 'worker', 'shutdownTimeout', 'sqlite'];
+const KNOWN = [
+  'dataSource',
+  'isGlobal',
+  'tablePrefix',
+  'schema',
+  'live',
+  'sweep',
+  'worker',
+  'shutdownTimeout',
+  'sqlite',
+];
 
 /** Checks the options, each by name, and fills in what was left out. */
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
@@ -46,7 +56,11 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
 export function duration(name: string, value: Duration): number {
   const milliseconds = typeof value === 'string' && value.length <= 100 ? ms(value as StringValue) : value;
   if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= 2 ** 31 - 1) return milliseconds;
-  throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes' (24 days at most)`);
+  throw new InvalidOptionsError(
+    name,
+    value,
+    `milliseconds above 0, or text such as '30s' or '5 minutes' (24 days at most)`,
+  );
 }
 
 /** Reads a whole number above 0. */

@@ -74,12 +74,29 @@ export class Spark {
     this.rules = new LiveRules(dataSource, this.sources);
     this.subscriber = new EntitySubscriber(this.rules, this.recorder, announce);
     this.criteria = new CriteriaWrites(this.dialect, this.rules, looks, this.subscriber, clock);
-    this.agenda = new Agenda(dataSource, this.dialect, this.transactions, looks, this.sources, this.recorder, clock, announce);
+    this.agenda = new Agenda(
+      dataSource,
+      this.dialect,
+      this.transactions,
+      looks,
+      this.sources,
+      this.recorder,
+      clock,
+      announce,
+    );
     this.sweep = new Sweep(dataSource, this.transactions, this.sources, this.recorder, clock, announce);
 
     const deliveries = new Deliveries(this.dialect, this.tables);
     const contexts = new Contexts(this.codec, entities, this.sources);
-    this.worker = new Worker(dataSource, this.transactions, deliveries, contexts, this.handlers, clock, settings.worker);
+    this.worker = new Worker(
+      dataSource,
+      this.transactions,
+      deliveries,
+      contexts,
+      this.handlers,
+      clock,
+      settings.worker,
+    );
 
     this.agendaTicker = new Ticker('agenda', pollInterval, () => this.agenda.runDue());
     this.workerTicker = new Ticker('worker', pollInterval, () => this.worker.fill());
@@ -88,7 +105,8 @@ export class Spark {
   /** Makes the DataSource ready: transactions kept apart, tables there, writes seen. Throws MissingTablesError. */
   async attach(): Promise<void> {
     const { dataSource, settings, tables } = this;
-    if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize) serializeSqlite(dataSource, settings.sqlite);
+    if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize)
+      serializeSqlite(dataSource, settings.sqlite);
     await withRunner(dataSource.manager, async (runner) => {
       if (dataSource.options.synchronize) await createTables(runner.manager, this.dialect, tables);
       const missing = await missingTables(runner, tables);

@@ -61,7 +61,9 @@ export class Looks {
   }
 
   async remove(manager: EntityManager, looks: readonly DueLook[]): Promise<void> {
-    await execute(manager, `DELETE FROM ${this.tables.agenda} WHERE id IN (:...ids)`, { ids: looks.map(({ id }) => id) });
+    await execute(manager, `DELETE FROM ${this.tables.agenda} WHERE id IN (:...ids)`, {
+      ids: looks.map(({ id }) => id),
+    });
   }
 
   /** Leaves out what is on the agenda already: every save of an entity gives the same future instants again. */

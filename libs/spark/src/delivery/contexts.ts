@@ -70,7 +70,11 @@ export class Contexts {
     const { entity, relations, withDeleted } = needs[0]!;
     const metadata = this.entities.named(entity);
     if (!metadata) return new Map();
-    return readEntities(manager, { metadata, relations, withDeleted }, needs.map(({ id }) => id));
+    return readEntities(
+      manager,
+      { metadata, relations, withDeleted },
+      needs.map(({ id }) => id),
+    );
   }
 }
 

@@ -1,7 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ClaimedRow, ClaimRequest, Dialect, Entered, Entry } from './dialect.js';
-import { deliveriesOf, enteredFrom, EVENT_COLUMNS, eventRow, known, openDeliveries, type EnteredRow } from './entered.js';
+import {
+  deliveriesOf,
+  enteredFrom,
+  EVENT_COLUMNS,
+  eventRow,
+  known,
+  openDeliveries,
+  type EnteredRow,
+} from './entered.js';
 import { chunks, execute, select, values } from './statement.js';
 import type { TableNames } from './table-names.js';
 

@@ -1,6 +1,14 @@
 import type { EntityManager } from 'typeorm';
 import type { ClaimedRow, ClaimRequest, Dialect, Entered, Entry } from './dialect.js';
-import { deliveriesOf, enteredFrom, EVENT_COLUMNS, eventRow, known, openDeliveries, type EnteredRow } from './entered.js';
+import {
+  deliveriesOf,
+  enteredFrom,
+  EVENT_COLUMNS,
+  eventRow,
+  known,
+  openDeliveries,
+  type EnteredRow,
+} from './entered.js';
 import { chunks, select, values } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -37,7 +45,9 @@ export class SqliteDialect implements Dialect {
     for (const part of chunks(fresh, ROWS)) {
       const { sql, parameters } = values(part.map((entry) => eventRow(entry, now)));
       const insert = `INSERT INTO ${this.tables.event} (${EVENT_COLUMNS}) VALUES ${sql}`;
-      rows.push(...(await select<EnteredRow>(manager, `${insert} ON CONFLICT DO NOTHING RETURNING id, event_key`, parameters)));
+      rows.push(
+        ...(await select<EnteredRow>(manager, `${insert} ON CONFLICT DO NOTHING RETURNING id, event_key`, parameters)),
+      );
     }
     const { ids } = enteredFrom(rows);
     for (const part of chunks(deliveriesOf(fresh, ids), ROWS)) await openDeliveries(manager, this.tables, part, now);

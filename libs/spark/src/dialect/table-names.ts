@@ -14,7 +14,12 @@ export function tableNames(dataSource: DataSource, prefix: string, schema?: stri
   const each = (name: (table: string) => string) =>
     Object.fromEntries(TABLES.map((table) => [table, name(prefix + table)])) as Record<(typeof TABLES)[number], string>;
   return {
-    ...each((table) => [place, table].filter((part) => part !== undefined).map((part) => driver.escape(part)).join('.')),
+    ...each((table) =>
+      [place, table]
+        .filter((part) => part !== undefined)
+        .map((part) => driver.escape(part))
+        .join('.'),
+    ),
     plain: each((table) => (place === undefined ? table : `${place}.${table}`)),
   };
 }

@@ -18,9 +18,7 @@ export class Transactions {
     for (let attempt = 1; ; attempt++) {
       try {
         const { isolation } = this.dialect;
-        return await (isolation
-          ? this.dataSource.transaction(isolation, work)
-          : this.dataSource.transaction(work));
+        return await (isolation ? this.dataSource.transaction(isolation, work) : this.dataSource.transaction(work));
       } catch (error) {
         if (attempt === TRIES || !this.dialect.isTransient(error)) throw error;
         this.logger.debug(`A transaction collided with another one and is run once more: ${(error as Error).message}`);

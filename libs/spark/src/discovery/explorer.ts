@@ -31,7 +31,8 @@ export class Explorer {
     const shared = new Map<unknown, number>();
     for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
     for (const method of marked) {
-      if (this.sparkOf(method) === this.spark) this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
+      if (this.sparkOf(method) === this.spark)
+        this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
     }
     for (const method of this.methods.handlers<HandlerMark>()) this.addHandler(method);
   }
@@ -62,7 +63,9 @@ export class Explorer {
 
   /** The SparkModule that a source belongs to. */
   private sparkOf({ mark: { entity, options }, where }: MarkedMethod<SourceMark>): Spark {
-    const meant = this.all.filter((spark) => options.dataSource === undefined || spark.dataSourceName === options.dataSource);
+    const meant = this.all.filter(
+      (spark) => options.dataSource === undefined || spark.dataSourceName === options.dataSource,
+    );
     if (meant.length === 0) throw new UnknownDataSourceError(where, options.dataSource!);
     const knowing = meant.filter(({ dataSource }) => dataSource.hasMetadata(entity));
     if (knowing.length > 1) {
@@ -75,7 +78,8 @@ export class Explorer {
 
   private isMeant(where: string, dataSource: string | undefined): boolean {
     if (dataSource === undefined) return true;
-    if (!this.all.some(({ dataSourceName }) => dataSourceName === dataSource)) throw new UnknownDataSourceError(where, dataSource);
+    if (!this.all.some(({ dataSourceName }) => dataSourceName === dataSource))
+      throw new UnknownDataSourceError(where, dataSource);
     return this.spark.dataSourceName === dataSource;
   }
 }
@@ -88,5 +92,7 @@ function checkName(decorator: string, where: string, name: unknown, longest: num
 function nameOf(entity: EntityTarget<ObjectLiteral> | undefined): string {
   if (typeof entity === 'function') return entity.name;
   if (entity === undefined) return 'undefined (a circular import?)';
-  return typeof entity === 'string' ? entity : ((entity as { options?: { name?: string } }).options?.name ?? String(entity));
+  return typeof entity === 'string'
+    ? entity
+    : ((entity as { options?: { name?: string } }).options?.name ?? String(entity));
 }

@@ -83,7 +83,11 @@ const isAsync = (method: Method): boolean => method.constructor.name.startsWith(
 /** The methods that an instance has, its own class's before those it inherits; symbols included. */
 function methodsOf(prototype: object): Map<string | symbol, Method> {
   const methods = new Map<string | symbol, Method>();
-  for (let place: object | null = prototype; place && place !== Object.prototype; place = Object.getPrototypeOf(place)) {
+  for (
+    let place: object | null = prototype;
+    place && place !== Object.prototype;
+    place = Object.getPrototypeOf(place)
+  ) {
     for (const key of Reflect.ownKeys(place)) {
       const value: unknown = Object.getOwnPropertyDescriptor(place, key)?.value;
       if (key !== 'constructor' && typeof value === 'function' && !methods.has(key)) methods.set(key, value as Method);

@@ -4,7 +4,7 @@ import { SparkError } from './spark.error.js';
 export class AmbiguousDataSourceError extends SparkError {
   constructor(method: string, entity: string, dataSources: string[]) {
     super(
-      `${method} is an event source of ${entity}, which more than one DataSource knows (${dataSources.join(", ")}). ` +
+      `${method} is an event source of ${entity}, which more than one DataSource knows (${dataSources.join(', ')}). ` +
         `Say which is meant: @EventSource(${entity}, { dataSource: "…" }).`,
     );
   }

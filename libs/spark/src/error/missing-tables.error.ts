@@ -4,7 +4,7 @@ import { SparkError } from './spark.error.js';
 export class MissingTablesError extends SparkError {
   constructor(tables: string[]) {
     super(
-      `The tables ${tables.join(", ")} are missing. Add ...sparkMigrations() to the migrations of the DataSource and run ` +
+      `The tables ${tables.join(', ')} are missing. Add ...sparkMigrations() to the migrations of the DataSource and run ` +
         `them, or set synchronize: true while developing.`,
     );
   }

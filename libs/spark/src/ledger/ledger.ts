@@ -41,7 +41,11 @@ export class Ledger {
     const { event, delivery, agenda } = this.tables;
     const subject = `entity IN (:...names) AND entity_id = :id`;
     const parameters = { names: [...new Set([root.name, ...names])], id };
-    await execute(manager, `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`, parameters);
+    await execute(
+      manager,
+      `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`,
+      parameters,
+    );
     await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
     await execute(manager, `DELETE FROM ${agenda} WHERE ${subject}`, parameters);
   }

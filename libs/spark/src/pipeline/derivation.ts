@@ -52,9 +52,20 @@ export class Derivation {
       }
     } else if (subjects.length > 0) {
       try {
-        this.take(source, await eventsOf(source, subjects.map(({ entity }) => entity), scope));
+        this.take(
+          source,
+          await eventsOf(
+            source,
+            subjects.map(({ entity }) => entity),
+            scope,
+          ),
+        );
       } catch (error) {
-        this.fail(source, subjects.map(({ ref }) => ref), error);
+        this.fail(
+          source,
+          subjects.map(({ ref }) => ref),
+          error,
+        );
       }
     }
   }
@@ -77,7 +88,12 @@ export class Derivation {
   private enter(source: Source, event: SparkEvent, subject: Subject | undefined): void {
     try {
       const entity = source.metadata.name;
-      this.entries.push({ ...entryOf(this.codec, event), entity, entityId: subject?.ref.id ?? null, source: source.name });
+      this.entries.push({
+        ...entryOf(this.codec, event),
+        entity,
+        entityId: subject?.ref.id ?? null,
+        source: source.name,
+      });
     } catch (error) {
       this.refuse((error as Error).message, source, event, subject);
     }

@@ -54,18 +54,30 @@ export class Recorder {
       const keys = await touchedKeys(manager, rule, [...ids]);
       again.push(...keys.map((id) => ({ root: rule.root, id })));
     }
-    derivation.looks.push(...again.map((ref) => ({ ref, due: now, attempt: 0 })), ...this.retries(derivation.failures, now));
+    derivation.looks.push(
+      ...again.map((ref) => ({ ref, due: now, attempt: 0 })),
+      ...this.retries(derivation.failures, now),
+    );
     return this.enter(manager, derivation, now);
   }
 
   /** Runs sources on the committed state of entities, by their keys. A source that cannot be read fails alone. */
-  async derive(manager: EntityManager, sources: readonly Source[], ids: readonly string[], now: number): Promise<Derivation> {
+  async derive(
+    manager: EntityManager,
+    sources: readonly Source[],
+    ids: readonly string[],
+    now: number,
+  ): Promise<Derivation> {
     const derivation = new Derivation(this.codec, now);
     for (const source of sources) {
       try {
         await derivation.run(source, await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)));
       } catch (error) {
-        derivation.fail(source, ids.map((id) => ({ root: rootOf(source.metadata), id })), error);
+        derivation.fail(
+          source,
+          ids.map((id) => ({ root: rootOf(source.metadata), id })),
+          error,
+        );
       }
     }
     return derivation;

@@ -94,11 +94,11 @@ export class Worker {
   }
 
   private async begin(claimed: readonly Delivery[]): Promise<void> {
-    const contexts = await withRunner(this.dataSource.manager, ({ manager }) => this.contexts.read(manager, claimed)).catch(
-      (error: unknown) => () => {
-        throw error;
-      },
-    );
+    const contexts = await withRunner(this.dataSource.manager, ({ manager }) =>
+      this.contexts.read(manager, claimed),
+    ).catch((error: unknown) => () => {
+      throw error;
+    });
     for (const delivery of claimed) {
       const running = this.deliver(delivery, contexts).finally(() => this.running.delete(running));
       this.running.add(running);
@@ -131,7 +131,13 @@ export class Worker {
   }
 
   /** Completes the delivery, or fails it: to be tried again, or discarded in the end. */
-  private async settle(handler: Handler, delivery: Delivery, durationMs: number, gone: string | undefined, failure: unknown) {
+  private async settle(
+    handler: Handler,
+    delivery: Delivery,
+    durationMs: number,
+    gone: string | undefined,
+    failure: unknown,
+  ) {
     const now = this.clock.now();
     const { manager } = this.dataSource;
     if (gone !== undefined) {
@@ -145,7 +151,13 @@ export class Worker {
     const error = textOf(failure);
     const last = delivery.attempt >= (handler.options.maxAttempts ?? this.options.maxAttempts);
     if (last) await this.deliveries.discard(manager, delivery, now, error);
-    else await this.deliveries.retry(manager, delivery, now + backoffDelay(delivery.attempt, handler.options.backoff), error);
+    else
+      await this.deliveries.retry(
+        manager,
+        delivery,
+        now + backoffDelay(delivery.attempt, handler.options.backoff),
+        error,
+      );
     this.tell(delivery, durationMs, last ? 'discarded' : 'available', error);
   }
 
@@ -156,7 +168,16 @@ export class Worker {
       this.logger.warn(`${event.key} for ${handler}, attempt ${attempt}, ${outcome}: ${error}`);
     }
     const { key, group } = event;
-    this.stream.next({ deliveryId: id, key, group, handler, state, attempt, durationMs, ...(error === undefined ? {} : { error }) });
+    this.stream.next({
+      deliveryId: id,
+      key,
+      group,
+      handler,
+      state,
+      attempt,
+      durationMs,
+      ...(error === undefined ? {} : { error }),
+    });
   }
 }
 

@@ -86,6 +86,5 @@ export function EventSource<E extends ObjectLiteral>(
   options?: EventSourceOptions<E> & { batch?: false },
 ): SourceDecorator<E>;
 export function EventSource(entity: EntityTarget<ObjectLiteral>, options: object = {}): SourceDecorator<any> {
-  return (target: object, key?: string | symbol) =>
-    mark(EVENT_SOURCE, 'EventSource', { entity, options }, target, key);
+  return (target: object, key?: string | symbol) => mark(EVENT_SOURCE, 'EventSource', { entity, options }, target, key);
 }

@@ -33,7 +33,8 @@ export class DataSourceEntities implements EntityLookup {
     const metadata = this.byName.get(name);
     if (metadata) return Object.assign(metadata.create(), values);
     for (const [type, known] of this.embedded) {
-      if (known === name) return Object.assign(Object.create((type as { prototype: object }).prototype) as object, values);
+      if (known === name)
+        return Object.assign(Object.create((type as { prototype: object }).prototype) as object, values);
     }
     throw new Error(`there is no entity ${name} in this DataSource`);
   }

@@ -36,7 +36,10 @@ export function keysIn(
   const columns = columnsSql(dataSource, metadata.primaryColumns, alias);
   const rows = ids.map((id) => readKey(dataSource, metadata, id));
   if (columns.length === 1) {
-    qb.setParameter('spark_ids', rows.map(([value]) => value));
+    qb.setParameter(
+      'spark_ids',
+      rows.map(([value]) => value),
+    );
     return `${columns[0]!} IN (:...spark_ids)`;
   }
   const tuples = rows.map((row, r) => {

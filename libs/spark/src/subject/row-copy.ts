@@ -33,12 +33,20 @@ function isCopiable(metadata: EntityMetadata): boolean {
 }
 
 function isPlain(column: ColumnMetadata): boolean {
-  if (column.transformer || column.default !== undefined || column.isArray || column.asExpression || column.isVirtualProperty)
+  if (
+    column.transformer ||
+    column.default !== undefined ||
+    column.isArray ||
+    column.asExpression ||
+    column.isVirtualProperty
+  )
     return false;
   if (column.isVersion || column.isCreateDate || column.isUpdateDate || column.isDeleteDate) return false;
   if (column.relationMetadata && !column.isVirtual) return false;
   const { type } = column;
-  return column.isVirtual || WHOLE.has(type) || TEXT.has(type) || TRUTH.has(type) || (type === 'uuid' && column.isGenerated);
+  return (
+    column.isVirtual || WHOLE.has(type) || TEXT.has(type) || TRUTH.has(type) || (type === 'uuid' && column.isGenerated)
+  );
 }
 
 function isWhatRowSays(column: ColumnMetadata, value: unknown): boolean {

@@ -12,7 +12,8 @@ export interface SubjectRef {
 }
 
 const WHOLE = /^(int|integer|int2|int4|int8|tinyint|smallint|mediumint|bigint|unsigned big int)$/;
-const TEXT = /^(varchar|character varying|char|character|nchar|nvarchar|varying character|native character|text|tinytext|citext|uuid)$/;
+const TEXT =
+  /^(varchar|character varying|char|character|nchar|nvarchar|varying character|native character|text|tinytext|citext|uuid)$/;
 
 /** The entity whose table a row is in: with single-table inheritance the topmost, else the entity itself. */
 export function rootOf(metadata: EntityMetadata): EntityMetadata {

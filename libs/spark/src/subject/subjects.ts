@@ -56,7 +56,9 @@ export async function readKeysBy(
     const qb = query(manager, { metadata, withDeleted: true }, false);
     const names = columnsSql(qb.dataSource, columns, ALIAS);
     const conditions = part.map((tuple, r) => {
-      tuple.forEach((value, c) => qb.setParameter(`spark_u${r}_${c}`, driver.preparePersistentValue(value, columns[c]!)));
+      tuple.forEach((value, c) =>
+        qb.setParameter(`spark_u${r}_${c}`, driver.preparePersistentValue(value, columns[c]!)),
+      );
       return `(${names.map((name, c) => `${name} = :spark_u${r}_${c}`).join(' AND ')})`;
     });
     const key = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
@@ -106,7 +108,11 @@ async function readByKey(
 }
 
 function narrowed(manager: EntityManager, { metadata, options }: Source, whole: boolean) {
-  const qb = query(manager, { metadata, relations: whole ? options.relations : undefined, withDeleted: options.withDeleted }, whole);
+  const qb = query(
+    manager,
+    { metadata, relations: whole ? options.relations : undefined, withDeleted: options.withDeleted },
+    whole,
+  );
   if (options.where) qb.setFindOptions({ where: options.where, loadEagerRelations: false });
   return options.query ? options.query(qb) : qb;
 }
@@ -130,7 +136,9 @@ function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): voi
 function entityKey(manager: EntityManager, metadata: EntityMetadata, entity: ObjectLiteral): string {
   const { driver } = manager.dataSource;
   return writeKey(
-    metadata.primaryColumns.map((column) => driver.preparePersistentValue(column.getEntityValue(entity), column) as unknown),
+    metadata.primaryColumns.map(
+      (column) => driver.preparePersistentValue(column.getEntityValue(entity), column) as unknown,
+    ),
   );
 }
 

@@ -52,11 +52,17 @@ export function touchQuery(manager: EntityManager, { path, changed, direct, sour
   const qb = manager.createQueryBuilder<ObjectLiteral>(source.metadata.target, 'root', queryRunner).withDeleted();
   const aliases = ['root', ...path.slice(1).map((_, i) => `step${i}`), 'changed'];
   path.forEach(({ propertyPath }, i) => qb.innerJoin(`${aliases[i]!}.${propertyPath}`, aliases[i + 1]!));
-  return qb.select(keySql(dataSource, columnsSql(dataSource, source.metadata.primaryColumns, 'root')), 'spark_key').distinct();
+  return qb
+    .select(keySql(dataSource, columnsSql(dataSource, source.metadata.primaryColumns, 'root')), 'spark_key')
+    .distinct();
 }
 
 /** The key that the changed entity itself holds: text, null where it belongs to none, undefined where it does not say. */
-export function heldKey(dataSource: DataSource, rule: TouchRule, entity: ObjectLiteral | undefined): string | null | undefined {
+export function heldKey(
+  dataSource: DataSource,
+  rule: TouchRule,
+  entity: ObjectLiteral | undefined,
+): string | null | undefined {
   if (!rule.direct || !entity) return undefined;
   // A junction's columns refer to the keys of both sides, but hold them plainly.
   const values = rule.direct.map(
@@ -64,10 +70,18 @@ export function heldKey(dataSource: DataSource, rule: TouchRule, entity: ObjectL
   );
   if (values.includes(undefined)) return undefined;
   if (values.includes(null)) return null;
-  return writeKey(values.map((value, i) => dataSource.driver.preparePersistentValue(value, rule.direct![i]!) as unknown));
+  return writeKey(
+    values.map((value, i) => dataSource.driver.preparePersistentValue(value, rule.direct![i]!) as unknown),
+  );
 }
 
-function walk(source: Source, from: EntityMetadata, relations: object, path: RelationMetadata[], rules: TouchRule[]): void {
+function walk(
+  source: Source,
+  from: EntityMetadata,
+  relations: object,
+  path: RelationMetadata[],
+  rules: TouchRule[],
+): void {
   for (const [name, deeper] of Object.entries(relations)) {
     const relation = from.findRelationWithPropertyPath(name);
     if (!relation || !deeper) continue;

@@ -95,7 +95,10 @@ export class CriteriaWrites {
     const columns = columnsSql(dataSource, rule.changed.primaryColumns, 'changed');
     const touched = touchQuery(runner.manager, rule).andWhere(`(${columns.join(', ')}) IN (${matching})`);
     const { sql, parameters } = this.looks.insertSelect(rule.root, 'spark_key', now);
-    await this.run(builder, runner, `${sql} FROM (${touched.getQuery()}) touched`, { ...touched.getParameters(), ...parameters });
+    await this.run(builder, runner, `${sql} FROM (${touched.getQuery()}) touched`, {
+      ...touched.getParameters(),
+      ...parameters,
+    });
     for (const id of movedTo(builder, rule)) this.subscriber.captureOf(runner)?.look({ root: rule.root, id });
   }
 

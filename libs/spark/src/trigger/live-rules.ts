@@ -56,7 +56,8 @@ export class LiveRules {
       capture.subject({ ref: { root, id }, copy });
     }
     const holder = metadata.isJunction ? (entityId as ObjectLiteral) : entity;
-    for (const rule of this.touches(metadata)) this.touchHeld(capture, rule, heldKey(this.dataSource, rule, holder), id);
+    for (const rule of this.touches(metadata))
+      this.touchHeld(capture, rule, heldKey(this.dataSource, rule, holder), id);
   }
 
   /** A row was written whose state only reading it tells. */
@@ -68,7 +69,10 @@ export class LiveRules {
   /** Whether an update moves the entity from what it belongs to. */
   moves({ metadata, updatedColumns, updatedRelations }: UpdateEvent<ObjectLiteral>): boolean {
     if (this.touches(metadata).length === 0) return false;
-    return updatedRelations.length > 0 || updatedColumns.some(({ relationMetadata, referencedColumn }) => relationMetadata ?? referencedColumn);
+    return (
+      updatedRelations.length > 0 ||
+      updatedColumns.some(({ relationMetadata, referencedColumn }) => relationMetadata ?? referencedColumn)
+    );
   }
 
   /** Touches what an entity belongs to before it is moved or removed. */
@@ -104,7 +108,9 @@ export class LiveRules {
   private keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
     if (typeof entityId === 'object' && entityId !== null) {
       if (!metadata.isJunction) return keyOf(this.dataSource, metadata, entityId);
-      return writeKey(metadata.primaryColumns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown));
+      return writeKey(
+        metadata.primaryColumns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown),
+      );
     }
     const [column] = metadata.primaryColumns;
     return writeKey([this.dataSource.driver.preparePersistentValue(entityId, column!)]);

@@ -84,8 +84,16 @@ export class Sweep {
 
   private async sweepSource(source: Source): Promise<SweepProgress> {
     const { name, metadata } = source;
-    let progress: SweepProgress = { source: name, entity: metadata.name, subjects: 0, entered: 0, failed: 0, refused: 0, done: false };
-    for (let after: string | undefined; !progress.done && !this.stopped; ) {
+    let progress: SweepProgress = {
+      source: name,
+      entity: metadata.name,
+      subjects: 0,
+      entered: 0,
+      failed: 0,
+      refused: 0,
+      done: false,
+    };
+    for (let after: string | undefined; !progress.done && !this.stopped;) {
       const keys = await withRunner(this.dataSource.manager, ({ manager }) => pageOfKeys(manager, source, after, PAGE));
       const page = await this.sweepPage(source, keys);
       after = keys.at(-1);
@@ -119,6 +127,7 @@ export class Sweep {
   private tell(progress: SweepProgress): void {
     this.stream.next(progress);
     const { source, subjects, entered, done } = progress;
-    if (!done && subjects % LOG_EVERY === 0) this.logger.log(`Sweep of ${source}: ${subjects} entities read, ${entered} new events so far.`);
+    if (!done && subjects % LOG_EVERY === 0)
+      this.logger.log(`Sweep of ${source}: ${subjects} entities read, ${entered} new events so far.`);
   }
 }

@@ -1,0 +1,11 @@
+import { Controller, Get, Redirect } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+
+/** Leads whoever opens the address to the page that explains the API. */
+@ApiExcludeController()
+@Controller()
+export class HomeController {
+  @Get()
+  @Redirect('/api')
+  home(): void {}
+}

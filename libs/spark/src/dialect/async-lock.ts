@@ -1,0 +1,30 @@
+/** Lets one after the other in, in the order of asking. */
+export class AsyncLock {
+  private readonly waiting: (() => void)[] = [];
+  private held = false;
+
+  /** Waits for its turn; after `timeout` milliseconds it rejects with the error that is made then. */
+  async acquire(timeout: number, error: () => Error): Promise<void> {
+    if (!this.held) {
+      this.held = true;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const enter = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.waiting.splice(this.waiting.indexOf(enter), 1);
+        reject(error());
+      }, timeout);
+      this.waiting.push(enter);
+    });
+  }
+
+  release(): void {
+    const next = this.waiting.shift();
+    if (next) next();
+    else this.held = false;
+  }
+}

@@ -1,0 +1,164 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, sparkEvent } from 'nestjs-spark';
+import {
+  AbstractLogger,
+  Column,
+  type DataSource,
+  Entity,
+  type LogMessage,
+  ManyToOne,
+  OneToMany,
+  PrimaryGeneratedColumn,
+  type Relation,
+} from 'typeorm';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+/** Its row is certainly what was saved. */
+@Entity()
+class Plain {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() title: string;
+}
+
+/** Its row has to be read: a decimal is not what was saved. */
+@Entity()
+class Priced {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ type: 'decimal', precision: 10, scale: 2 }) price: string;
+}
+
+@Entity()
+class Parent {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() title: string;
+  @OneToMany(() => Child, (child) => child.parent) children: Relation<Child>[];
+}
+
+@Entity()
+class Child {
+  @PrimaryGeneratedColumn() id: number;
+  @ManyToOne(() => Parent, (parent) => parent.children) parent: Relation<Parent>;
+}
+
+@Entity()
+class Stranger {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() title: string;
+}
+
+@Injectable()
+class Events {
+  @EventSource(Plain)
+  *plain({ id }: Plain) {
+    for (const group of ['plain_a', 'plain_b', 'plain_c']) yield sparkEvent(group, id);
+  }
+
+  @EventSource(Priced)
+  *priced({ id }: Priced) {
+    yield sparkEvent('priced', id);
+  }
+
+  @EventSource(Parent, { relations: { children: true } })
+  *parent({ id, children }: Parent) {
+    yield sparkEvent('parent', [id, children.length]);
+  }
+
+  @GroupHandler(/^p/, { name: 'all' })
+  handle() {}
+}
+
+class CountingLogger extends AbstractLogger {
+  count = 0;
+
+  constructor() {
+    super('all');
+  }
+
+  override logQuery(): void {
+    this.count++;
+  }
+
+  protected writeLog(_level: string, _message: LogMessage | string | number | (LogMessage | string | number)[]): void {}
+}
+
+/** What the README's table says: how many statements each kind of write adds. */
+const ADDED = {
+  'save of what no source is about': { SQLite: 0, PostgreSQL: 0, MariaDB: 0 },
+  'save that changes nothing': { SQLite: 0, PostgreSQL: 0, MariaDB: 0 },
+  'save, new events, row as saved': { SQLite: 3, PostgreSQL: 1, MariaDB: 4 },
+  'save, new events, row read back': { SQLite: 4, PostgreSQL: 2, MariaDB: 5 },
+  'save, nothing new': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
+  'save of 100, new events': { SQLite: 3, PostgreSQL: 1, MariaDB: 4 },
+  'save with a deferred source': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
+  'save of a related entity': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
+  'update by criteria': { SQLite: 3, PostgreSQL: 3, MariaDB: 3 },
+  'update by criteria in a transaction': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
+};
+
+describe.each(databases)('each write costs what the README says, on $name', (database) => {
+  const logger = new CountingLogger();
+  let db: TestDatabase;
+  let app: TestApp;
+  let ds: DataSource;
+  let bare: DataSource;
+
+  beforeAll(async () => {
+    db = await database.create();
+    const entities = [Plain, Priced, Parent, Child, Stranger];
+    const spark = { worker: { pollInterval: '1h' } };
+    app = await startApp({ database: db, entities, providers: [Events], spark, dataSource: { logger } });
+    ds = app.dataSource;
+    bare = new (ds.constructor as typeof DataSource)({ ...db.options, entities, logger });
+    await bare.initialize();
+  });
+  afterAll(async () => {
+    await bare.destroy();
+    await app.close();
+    await db.drop();
+  });
+
+  /** How many statements more a write takes with Spark than without. */
+  const added = async (write: (on: DataSource) => Promise<unknown>) => {
+    const counted = async (on: DataSource) => {
+      // What earlier writes have set going is not counted.
+      await app.spark.drain();
+      await delay(50);
+      const before = logger.count;
+      await write(on);
+      return logger.count - before;
+    };
+    const without = await counted(bare);
+    return (await counted(ds)) - without;
+  };
+
+  const measures: Record<keyof typeof ADDED, () => Promise<number>> = {
+    'save of what no source is about': () => added((on) => on.manager.save(Stranger, { title: 'x' })),
+    'save that changes nothing': async () => {
+      const { id } = await ds.manager.save(Plain, { title: 'same' });
+      return added((on) => on.manager.save(Plain, { id, title: 'same' }));
+    },
+    'save, new events, row as saved': () => added((on) => on.manager.save(Plain, { title: 'x' })),
+    'save, new events, row read back': () => added((on) => on.manager.save(Priced, { price: '1.50' })),
+    'save, nothing new': async () => {
+      const { id } = await ds.manager.save(Plain, { title: 'x' });
+      return added((on) => on.manager.save(Plain, { id, title: on === ds ? 'y' : 'z' }));
+    },
+    'save of 100, new events': () =>
+      added((on) => on.manager.save(Array.from({ length: 100 }, () => on.manager.create(Plain, { title: 'x' })))),
+    'save with a deferred source': () => added((on) => on.manager.save(Parent, { title: 'x' })),
+    'save of a related entity': async () => {
+      const parent = await ds.manager.save(Parent, { title: 'x' });
+      return added((on) => on.manager.save(Child, { parent: { id: parent.id } }));
+    },
+    'update by criteria': () => added((on) => on.manager.update(Plain, { title: 'x' }, { title: 'w' })),
+    'update by criteria in a transaction': () =>
+      added((on) => on.transaction((m) => m.update(Plain, { title: 'x' }, { title: 'w' }))),
+  };
+
+  it.each(Object.keys(ADDED) as (keyof typeof ADDED)[])('%s', async (kind) => {
+    expect(await measures[kind]()).toBe(ADDED[kind][database.name as 'SQLite']);
+  });
+});
