@@ -116,7 +116,7 @@ const writes: Write[] = [
   {
     api: 'save, changed',
     given: saved,
-    run: async (m, item) => both((await m.save(Item, { ...item, state: 'changed' })).id, 'changed/0'),
+    run: async (m, item) => both((await m.save(Item, Object.assign(item, { state: 'changed' }))).id, 'changed/0'),
   },
   {
     api: 'save, partial',

@@ -138,9 +138,28 @@ describe('the demo, on SQLite', () => {
     for (const field of fields) expect(response.body.message.join('\n')).toMatch(new RegExp(`\\b${field}\\b`));
   });
 
+  it('lists challenges in pages, newest first, each with all its donations', async () => {
+    const ids = async (query: string) => {
+      const { body } = await api().get(`/challenges?${query}`).expect(200);
+      return body.map(({ id }: { id: number }) => id);
+    };
+    const all: number[] = await ids('limit=100');
+
+    expect(all).toEqual(all.toSorted((a, b) => b - a));
+    expect(all.slice(-4)).toEqual([4, 3, 2, 1]);
+    expect(await ids('limit=3')).toEqual(all.slice(0, 3));
+    expect(await ids('limit=3&page=2')).toEqual(all.slice(3, 6));
+    expect(await ids('page=99')).toEqual([]);
+    const { body } = await api().get('/challenges?limit=100').expect(200);
+    expect(body.at(-4).donations.map(({ amount }: { amount: number }) => amount)).toEqual([5000, 2000, 800]);
+  });
+
   it('answers 404 for a challenge that is not there', async () => {
-    await api().post('/challenges/4711/donations').send({ amount: 5 }).expect(404);
-    await api().patch('/challenges/4711').send({ title: 'x' }).expect(404);
+    const donated = await api().post('/challenges/4711/donations').send({ amount: 5 });
+    const changed = await api().patch('/challenges/4711').send({ title: 'x' });
+
+    expect([donated.status, changed.status]).toEqual([404, 404]);
+    expect(donated.body.message).toBe('There is no challenge 4711.');
   });
 
   it('explains itself by an OpenAPI page, to which / leads', async () => {

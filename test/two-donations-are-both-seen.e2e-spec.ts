@@ -38,7 +38,7 @@ describe.each(databases)('two donations at the same time are both seen, on $name
     });
     const { manager } = dataSource;
     for (let round = 0; round < ROUNDS; round++) {
-      const challenge = await manager.save(Challenge, {});
+      const challenge = await manager.save(manager.create(Challenge));
       const donate = (amount: number) => manager.transaction((m) => m.save(Donation, { amount, challenge }));
       await Promise.all([donate(1), donate(2)]);
     }

@@ -39,7 +39,7 @@ export async function startApp(options: TestAppOptions): Promise<TestApp> {
         entities: options.entities,
         synchronize: true,
         ...options.dataSource,
-      } as DataSourceOptions),
+      }),
       SparkModule.forRoot(options.spark),
       ...(options.imports ?? []),
     ],

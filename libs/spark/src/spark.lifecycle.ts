@@ -7,7 +7,7 @@ import {
 } from '@nestjs/common';
 import type { ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { CronJob } from 'cron';
+import { CronJob, validateCronExpression } from 'cron';
 import { Explorer } from './discovery/explorer.js';
 import type { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
@@ -30,7 +30,9 @@ export class SparkLifecycle
   /** Before the hooks of other modules, whose first writes are seen already. */
   async onModuleInit(): Promise<void> {
     new Explorer(this.methods, this.spark, this.methods.instancesOf(Spark)).explore();
-    if (this.spark.settings.sweep) this.scheduler();
+    const { sweep } = this.spark.settings;
+    if (sweep && 'cron' in sweep) checkCron(sweep.cron);
+    if (sweep) this.scheduler();
     await this.spark.register();
     this.started = true;
   }
@@ -40,7 +42,7 @@ export class SparkLifecycle
     const { length: sources } = spark.sources.all();
     const { length: handlers } = spark.handlers.all();
     this.logger.log(
-      `Started on the ${spark.dataSourceName} DataSource with ${sources} event sources and ${handlers} handlers.`,
+      `Started on the ${spark.dataSourceName} DataSource (event sources: ${sources}, handlers: ${handlers}).`,
     );
     this.scheduleSweep();
     spark.agendaTicker.start();
@@ -98,17 +100,16 @@ export class SparkLifecycle
   }
 
   private scheduler(): SchedulerRegistry {
-    const { sweep } = this.spark.settings;
-    try {
-      if (sweep && 'cron' in sweep) new CronJob(sweep.cron, () => undefined);
-    } catch (error) {
-      const expected = `a cron expression of five or six fields: ${(error as Error).message}`;
-      throw new InvalidOptionsError('sweep.cron', sweep && 'cron' in sweep && sweep.cron, expected);
-    }
     try {
       return this.moduleRef.get(SchedulerRegistry, { strict: false });
     } catch {
       throw new MissingSchedulerError();
     }
   }
+}
+
+function checkCron(cron: string): void {
+  const { valid, error } = validateCronExpression(cron);
+  if (!valid)
+    throw new InvalidOptionsError('sweep.cron', cron, `a cron expression of five or six fields: ${error?.message}`);
 }

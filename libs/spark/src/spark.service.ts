@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs';
 import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
+import { entityName } from './error/entity-name.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
@@ -162,7 +163,7 @@ export class SparkService {
   private metadataOf(where: string, entity: EntityTarget<ObjectLiteral>) {
     const { dataSource } = this.spark;
     if (dataSource.hasMetadata(entity)) return dataSource.getMetadata(entity);
-    throw new UnknownEntityError(where, typeof entity === 'function' ? entity.name : String(entity));
+    throw new UnknownEntityError(where, entityName(entity));
   }
 
   private checkStarted(): void {

@@ -92,7 +92,7 @@ function schedule(sweep: SweepSchedule | false | undefined): SparkSettings['swee
 
 function checkTimeZone(timeZone: string): void {
   try {
-    new Intl.DateTimeFormat('en', { timeZone });
+    Intl.DateTimeFormat('en', { timeZone });
   } catch {
     throw new InvalidOptionsError('sweep.timeZone', timeZone, `the name of a time zone such as 'Europe/Berlin'`);
   }

@@ -1,6 +1,6 @@
 import { BadRequestException, Injectable, NotFoundException } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { Repository } from 'typeorm';
+import { In, Repository } from 'typeorm';
 import type { Page } from '../input/page.js';
 import { Challenge } from './challenge.entity.js';
 import type { ChangeChallenge, CreateChallenge, Donate } from './challenge.input.js';
@@ -14,12 +14,18 @@ export class ChallengesService {
     @InjectRepository(Donation) private readonly donations: Repository<Donation>,
   ) {}
 
-  list({ page, limit }: Page): Promise<Challenge[]> {
-    return this.challenges.find({
-      relations: { donations: true },
-      order: { id: 'DESC', donations: { id: 'ASC' } },
+  async list({ page, limit }: Page): Promise<Challenge[]> {
+    const found = await this.challenges.find({
+      select: { id: true },
+      order: { id: 'DESC' },
       skip: (page - 1) * limit,
       take: limit,
+    });
+    // In a second step, since TypeORM counts joined rows when it pages and sorts a relation at once.
+    return this.challenges.find({
+      where: { id: In(found.map(({ id }) => id)) },
+      relations: { donations: true },
+      order: { id: 'DESC', donations: { id: 'ASC' } },
     });
   }
 

@@ -45,17 +45,20 @@ export interface ClaimedRow {
   readonly attempt: number;
 }
 
+/** The types of Spark's columns. */
+export interface ColumnTypes {
+  /** A number of its own for each row. */
+  readonly id: TableColumnOptions;
+  /** Text that keeps case and trailing blanks apart, and can be a key. */
+  readonly exact: (length: number) => Partial<TableColumnOptions> & { type: string };
+  /** Exact text that can be as long as the longest primary key. */
+  readonly subject: Partial<TableColumnOptions> & { type: string };
+  readonly longText: string;
+}
+
 /** Where the databases differ. Everything else is written once, in the file that it belongs to. */
 export interface Dialect {
-  readonly types: {
-    /** A number of its own for each row. */
-    readonly id: TableColumnOptions;
-    /** Text that keeps case and trailing blanks apart, and can be a key. */
-    readonly exact: (length: number) => Partial<TableColumnOptions> & { type: string };
-    /** Exact text that can be as long as the longest primary key. */
-    readonly subject: Partial<TableColumnOptions> & { type: string };
-    readonly longText: string;
-  };
+  types(manager: EntityManager): Promise<ColumnTypes>;
   /** Columns that only this database needs in the event table. */
   readonly extraColumns: readonly TableColumnOptions[];
   /** Whether indexes can leave rows out. */
@@ -80,7 +83,7 @@ export interface Dialect {
 export function dialectOf(dataSource: DataSource, tables: TableNames): Dialect {
   const { type } = dataSource.options;
   if (type === 'postgres') return new PostgresDialect(tables);
-  if (type === 'mysql' || type === 'mariadb') return new MysqlDialect(tables, dataSource);
+  if (type === 'mysql' || type === 'mariadb') return new MysqlDialect(tables);
   if (type === 'better-sqlite3') return new SqliteDialect(tables);
   throw new UnsupportedDatabaseError(type);
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { DataSource, EntityManager } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, Dialect, Entered, Entry } from './dialect.js';
+import type { EntityManager } from 'typeorm';
+import type { ClaimedRow, ClaimRequest, ColumnTypes, Dialect, Entered, Entry } from './dialect.js';
 import {
   deliveriesOf,
   enteredFrom,
@@ -19,23 +19,22 @@ const ROWS = 500;
 
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
-  readonly types;
   readonly extraColumns = [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }];
   readonly partialIndexes = false;
   readonly skipsLocked = true;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
 
-  constructor(
-    private readonly tables: TableNames,
-    dataSource: DataSource,
-  ) {
-    const isMariaDb = /mariadb/i.test(dataSource.driver.version ?? '') || dataSource.options.type === 'mariadb';
+  constructor(private readonly tables: TableNames) {}
+
+  async types(manager: EntityManager): Promise<ColumnTypes> {
+    // TypeORM's own version leaves out which of the two it is.
+    const [server] = await select<{ version: string }>(manager, 'SELECT VERSION() AS version');
     // The usual collations take `a`, `A` and `a ` for one, utf8mb4_bin takes `a` and `a ` for one.
-    const collation = isMariaDb ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
+    const collation = /mariadb/i.test(server!.version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
     const exact = (length: number) => ({ type: 'varchar', length: String(length), charset: 'utf8mb4', collation });
-    this.types = {
-      id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' as const },
+    return {
+      id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
       exact,
       subject: exact(512),
       longText: 'longtext',

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, Dialect, Entered, Entry } from './dialect.js';
+import type { ClaimedRow, ClaimRequest, ColumnTypes, Dialect, Entered, Entry } from './dialect.js';
 import { enteredFrom, type EnteredRow } from './entered.js';
 import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -8,12 +8,6 @@ const ADVISORY_LOCK = 0x5350_4152;
 
 /** PostgreSQL. */
 export class PostgresDialect implements Dialect {
-  readonly types = {
-    id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' as const },
-    exact: (length: number) => ({ type: 'varchar', length: String(length), collation: 'C' }),
-    subject: { type: 'text', collation: 'C' },
-    longText: 'text',
-  };
   readonly extraColumns = [];
   readonly partialIndexes = true;
   readonly skipsLocked = true;
@@ -21,6 +15,15 @@ export class PostgresDialect implements Dialect {
   readonly isolation = 'READ COMMITTED';
 
   constructor(private readonly tables: TableNames) {}
+
+  async types(): Promise<ColumnTypes> {
+    return {
+      id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
+      exact: (length: number) => ({ type: 'varchar', length: String(length), collation: 'C' }),
+      subject: { type: 'text', collation: 'C' },
+      longText: 'text',
+    };
+  }
 
   isTransient(error: unknown): boolean {
     return ['40001', '40P01'].includes((error as { code?: string }).code ?? '');

@@ -186,8 +186,7 @@ export function serializeSqlite(dataSource: DataSource, { lockTimeout }: { lockT
   // The callback's context ends with the callback; the caller of transaction() is not in it.
   const scoped = (manager: EntityManager): EntityManager => {
     const transaction = manager.transaction.bind(manager) as (...args: unknown[]) => Promise<unknown>;
-    manager.transaction = ((...args: unknown[]) =>
-      contexts.run(contexts.getStore(), () => transaction(...args))) as never;
+    manager.transaction = (...args: unknown[]) => contexts.run(contexts.getStore(), () => transaction(...args));
     return manager;
   };
   const createEntityManager = dataSource.createEntityManager.bind(dataSource);

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, Dialect, Entered, Entry } from './dialect.js';
+import type { ClaimedRow, ClaimRequest, ColumnTypes, Dialect, Entered, Entry } from './dialect.js';
 import {
   deliveriesOf,
   enteredFrom,
@@ -17,12 +17,6 @@ const ROWS = 1_000;
 
 /** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
 export class SqliteDialect implements Dialect {
-  readonly types = {
-    id: { name: 'id', type: 'integer', isPrimary: true, isGenerated: true, generationStrategy: 'increment' as const },
-    exact: (length: number) => ({ type: 'varchar', length: String(length) }),
-    subject: { type: 'text' },
-    longText: 'text',
-  };
   readonly extraColumns = [];
   readonly partialIndexes = true;
   readonly skipsLocked = false;
@@ -30,6 +24,15 @@ export class SqliteDialect implements Dialect {
   readonly isolation = undefined;
 
   constructor(private readonly tables: TableNames) {}
+
+  async types(): Promise<ColumnTypes> {
+    return {
+      id: { name: 'id', type: 'integer', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
+      exact: (length: number) => ({ type: 'varchar', length: String(length) }),
+      subject: { type: 'text' },
+      longText: 'text',
+    };
+  }
 
   isTransient(error: unknown): boolean {
     return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');

@@ -5,8 +5,8 @@ export type Connection = EntityManager | QueryRunner;
 
 /** Runs SQL with named parameters (`:name`, `:...list`) on the connection, by default on the master. */
 export async function execute(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<QueryResult> {
-  const [query, values] = on.dataSource.driver.escapeQueryWithParameters(sql, parameters);
-  return withRunner(on, (runner) => runner.query(query, values, true));
+  const [query, positional] = on.dataSource.driver.escapeQueryWithParameters(sql, parameters);
+  return withRunner(on, (runner) => runner.query(query, positional, true));
 }
 
 /** The rows that SQL with named parameters gives. */

@@ -1,17 +1,19 @@
 import { type EntityManager, type QueryRunner, Table, type TableColumnOptions, type TableOptions } from 'typeorm';
-import type { Dialect } from './dialect.js';
+import type { ColumnTypes, Dialect } from './dialect.js';
 import type { TableNames } from './table-names.js';
 
 /** Creates those of Spark's tables that are not there. */
 export async function createTables(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<void> {
   await dialect.exclusively(manager, async () => {
-    for (const table of sparkTables(dialect, names)) await manager.queryRunner!.createTable(new Table(table), true);
+    const types = await dialect.types(manager);
+    for (const table of sparkTables(dialect, types, names))
+      await manager.queryRunner!.createTable(new Table(table), true);
   });
 }
 
 /** Drops Spark's tables, and with them what is known and what is due. */
 export async function dropTables(runner: QueryRunner, names: TableNames): Promise<void> {
-  for (const name of Object.values(names.plain).reverse()) await runner.dropTable(name, true);
+  for (const name of Object.values(names.plain).toReversed()) await runner.dropTable(name, true);
 }
 
 /** The names of those of Spark's tables that are not there. */
@@ -21,8 +23,8 @@ export async function missingTables(runner: QueryRunner, names: TableNames): Pro
   return missing;
 }
 
-function sparkTables(dialect: Dialect, { plain }: TableNames): TableOptions[] {
-  const { id, exact, subject, longText } = dialect.types;
+function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames): TableOptions[] {
+  const { id, exact, subject, longText } = types;
   const text = (name: string, length: number) => ({ name, ...exact(length) });
   const maybe = (column: TableColumnOptions) => ({ ...column, isNullable: true });
   const time = (name: string) => ({ name, type: 'bigint' });

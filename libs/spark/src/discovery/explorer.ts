@@ -1,4 +1,3 @@
-import type { EntityTarget, ObjectLiteral } from 'typeorm';
 import { backoffDelay } from '../delivery/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateModuleError } from '../error/duplicate-module.error.js';
@@ -7,6 +6,7 @@ import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { HandlerMark } from '../handler/group-handler.decorator.js';
 import type { Spark } from '../spark.js';
+import { entityName } from '../error/entity-name.js';
 import { count } from '../spark.settings.js';
 import type { SourceMark } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
@@ -27,14 +27,14 @@ export class Explorer {
   explore(): void {
     const twins = this.all.filter(({ dataSource }) => dataSource === this.spark.dataSource);
     if (twins.length > 1) throw new DuplicateModuleError(this.spark.dataSourceName);
-    const marked = this.methods.sources<SourceMark>();
+    const marked = this.methods.sources();
     const shared = new Map<unknown, number>();
     for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
     for (const method of marked) {
       if (this.sparkOf(method) === this.spark)
         this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
     }
-    for (const method of this.methods.handlers<HandlerMark>()) this.addHandler(method);
+    for (const method of this.methods.handlers()) this.addHandler(method);
   }
 
   private source({ mark, where, call, isAsync }: MarkedMethod<SourceMark>, isShared: boolean): Source {
@@ -70,9 +70,9 @@ export class Explorer {
     const knowing = meant.filter(({ dataSource }) => dataSource.hasMetadata(entity));
     if (knowing.length > 1) {
       const names = knowing.map(({ dataSourceName }) => dataSourceName);
-      throw new AmbiguousDataSourceError(where, nameOf(entity), names);
+      throw new AmbiguousDataSourceError(where, entityName(entity), names);
     }
-    if (!knowing[0]) throw new UnknownEntityError(where, nameOf(entity));
+    if (!knowing[0]) throw new UnknownEntityError(where, entityName(entity));
     return knowing[0];
   }
 
@@ -87,12 +87,4 @@ export class Explorer {
 function checkName(decorator: string, where: string, name: unknown, longest: number): void {
   if (typeof name === 'string' && name.length > 0 && name.length <= longest) return;
   throw new InvalidOptionsError(`name of @${decorator} on ${where}`, name, `text of 1 to ${longest} characters`);
-}
-
-function nameOf(entity: EntityTarget<ObjectLiteral> | undefined): string {
-  if (typeof entity === 'function') return entity.name;
-  if (entity === undefined) return 'undefined (a circular import?)';
-  return typeof entity === 'string'
-    ? entity
-    : ((entity as { options?: { name?: string } }).options?.name ?? String(entity));
 }

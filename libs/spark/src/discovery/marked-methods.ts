@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { RequestScopedError } from '../error/request-scoped.error.js';
-import { EVENT_SOURCE } from '../source/event-source.decorator.js';
-import { GROUP_HANDLER } from '../handler/group-handler.decorator.js';
+import { EVENT_SOURCE, type SourceMark } from '../source/event-source.decorator.js';
+import { GROUP_HANDLER, type HandlerMark } from '../handler/group-handler.decorator.js';
 import { MissingMethodError } from '../error/missing-method.error.js';
 import { marksOf } from './marks.js';
 
@@ -24,11 +24,11 @@ type Method = (...args: any[]) => any;
 export class MarkedMethods {
   constructor(private readonly discovery: DiscoveryService) {}
 
-  sources<M>(): MarkedMethod<M>[] {
+  sources(): MarkedMethod<SourceMark>[] {
     return this.find(EVENT_SOURCE, 'EventSource', 'events');
   }
 
-  handlers<M>(): MarkedMethod<M>[] {
+  handlers(): MarkedMethod<HandlerMark>[] {
     return this.find(GROUP_HANDLER, 'GroupHandler', 'handle');
   }
 
@@ -51,7 +51,7 @@ export class MarkedMethods {
       if (methods.length > 0) seen.add(identity).add(wrapper.instance);
       for (const { mark, where, method } of methods) {
         if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) throw new RequestScopedError(where);
-        found.push({ mark, where, call: method.bind(wrapper.instance) as Method, isAsync: isAsync(method) });
+        found.push({ mark, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
       }
     }
     return found;
@@ -63,7 +63,12 @@ function prototypeOf({ instance, metatype, inject }: Wrapper): object | undefine
   return typeof metatype === 'function' && !inject ? (metatype.prototype as object) : undefined;
 }
 
-function markedOf<M>(token: symbol, decorator: string, classMethod: string, prototype: object) {
+function markedOf<M>(
+  token: symbol,
+  decorator: string,
+  classMethod: string,
+  prototype: object,
+): { mark: M; where: string; method: Method }[] {
   const { constructor } = prototype;
   const marked: { mark: M; where: string; method: Method }[] = [];
   for (const [key, method] of methodsOf(prototype)) {

@@ -190,7 +190,7 @@ describe('ContextCodec', () => {
     });
 
     it('though it holds what could not be stored', () => {
-      const odd = Object.assign(new Challenge(7), { call: () => 1, self: {} as object });
+      const odd = Object.assign(new Challenge(7), { call: () => 1, self: {} });
       odd.self = odd;
       expect(roundTrip({ odd }, find).odd).toBe(challenge);
     });
@@ -202,7 +202,7 @@ describe('ContextCodec', () => {
       challenge.address = new Address('Rome');
       const stored = codec.encode({ was: snapshot(challenge) });
       challenge.endDate.setTime(0);
-      challenge.donations[0].amount = 0n;
+      challenge.donations[0]!.amount = 0n;
       const { was } = codec.decode(stored, gone) as { was: Challenge };
       const expected = new Challenge(7, [new Donation(1, 5n), new Donation(undefined)]);
       expected.address = new Address('Rome');
@@ -233,7 +233,7 @@ describe('ContextCodec', () => {
     const circle: Record<string, unknown> = { inner: {} };
     circle.inner = { circle };
     const ring = snapshot(Object.assign(new Challenge(7), { donations: [new Donation(1)] }));
-    ring.donations[0].challenge = ring;
+    ring.donations[0]!.challenge = ring;
     const deep = (levels: number): unknown => (levels === 0 ? 1 : [deep(levels - 1)]);
     const wide = Array.from({ length: 40 }).reduce<unknown>((held) => [held, held], 1);
     class Tags extends Array<string> {}

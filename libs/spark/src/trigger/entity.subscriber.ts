@@ -54,7 +54,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity) return undefined;
     const id = event.metadata.getEntityIdMap(event.databaseEntity);
-    return id && this.noteEntity(event, id, event.entity as ObjectLiteral);
+    return id && this.noteEntity(event, id, event.entity);
   }
 
   afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
