@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, type SourceScope, sparkEvent } from 'nestjs-spark';
 import {
+  type BeforeQueryEvent,
   Column,
   DeleteDateColumn,
   Entity,
@@ -461,6 +462,30 @@ describe.each(databases)('live capture sees every write, on $name', (database) =
     await app.spark.drain();
     expect(await keys()).toEqual(expect.arrayContaining(both(item.id, 'bare/0')));
   });
+
+  it.skipIf(database.name !== 'PostgreSQL')(
+    'an update by criteria of rows that begin to match while it waits',
+    async () => {
+      const { manager } = app.dataSource;
+      const { id } = await saved(manager, { state: 'unpaid' });
+      const other = app.dataSource.createQueryRunner();
+      await other.startTransaction();
+      await other.query(`UPDATE item SET state = 'paid' WHERE id = ${id}`);
+      // The other transaction commits just before the UPDATE is sent: after all that Spark may have looked up for it.
+      const between = {
+        beforeQuery: ({ query, queryRunner }: BeforeQueryEvent) =>
+          query.includes('UPDATE "item"') && queryRunner !== other && other.isTransactionActive
+            ? other.commitTransaction()
+            : undefined,
+      };
+      app.dataSource.subscribers.push(between);
+      await manager.update(Item, { state: 'paid' }, { state: 'shipped' });
+      app.dataSource.subscribers.splice(app.dataSource.subscribers.indexOf(between), 1);
+      await other.release();
+      await app.spark.drain();
+      expect(await keys()).toEqual(expect.arrayContaining(both(id, 'shipped/0')));
+    },
+  );
 
   it('nothing is left for the sweep', async () => {
     expect(await app.spark.sweep()).toMatchObject({ entered: 0, failed: 0, refused: 0 });

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import type { DataSourceOptions } from 'typeorm';
 import { inject } from 'vitest';
-import type { TestServer } from './global-setup.js';
+import { createDatabase, dropDatabase, type TestServer } from './server.js';
 import { sqliteDriver } from './sqlite.js';
 
 /** A database of a test's own. */
@@ -19,34 +18,24 @@ const POOL = 20;
 /** The databases that this run covers, for `describe.each`. */
 export const databases: { name: 'SQLite' | 'PostgreSQL' | 'MariaDB'; create(): Promise<TestDatabase> }[] = [
   { name: 'SQLite', create: inFile },
-  { name: 'PostgreSQL', create: () => onServer('postgres', inject('postgres'), ' WITH (FORCE)') },
+  { name: 'PostgreSQL', create: () => onServer(inject('postgres')) },
 ];
 const mariadb = inject('mariadb');
-if (mariadb) databases.push({ name: 'MariaDB', create: () => onServer('mariadb', mariadb, '') });
+if (mariadb) databases.push({ name: 'MariaDB', create: () => onServer(mariadb) });
 
 async function inFile(): Promise<TestDatabase> {
-  const folder = mkdtempSync(join(tmpdir(), 'spark-test-'));
+  const folder = mkdtempSync(join(inject('folder'), 'db-'));
   return {
     options: { type: 'better-sqlite3', database: join(folder, 'test.sqlite'), driver: sqliteDriver() },
     drop: async () => rmSync(folder, { recursive: true, force: true }),
   };
 }
 
-async function onServer(type: 'postgres' | 'mariadb', { url }: TestServer, force: string): Promise<TestDatabase> {
-  const name = `spark_test_${process.pid}_${randomBytes(4).toString('hex')}`;
-  const run = async (sql: string) => {
-    const server = await new DataSource({ type, url }).initialize();
-    try {
-      await server.query(sql);
-    } finally {
-      await server.destroy();
-    }
-  };
-  await run(`CREATE DATABASE ${name}`);
-  const own = new URL(url);
-  own.pathname = `/${name}`;
+async function onServer(server: TestServer): Promise<TestDatabase> {
+  const name = inject('prefix') + randomBytes(6).toString('hex');
+  const url = await createDatabase(server, name);
   return {
-    options: { type, url: own.href, poolSize: POOL },
-    drop: () => run(`DROP DATABASE ${name}${force}`),
+    options: { type: server.type, url, poolSize: POOL },
+    drop: () => dropDatabase(server, name),
   };
 }

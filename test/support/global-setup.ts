@@ -1,16 +1,16 @@
-import { DataSource } from 'typeorm';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from './embedded-postgres.js';
-
-/** A database server that tests make databases of their own on. */
-export interface TestServer {
-  readonly url: string;
-  /** As it calls itself, for the run's last lines. */
-  readonly version: string;
-}
+import { connect, dropDatabases, type TestServer } from './server.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
+    /** What the names of this run's databases begin with. */
+    prefix: string;
+    /** Where this run's SQLite files are. */
+    folder: string;
     postgres: TestServer;
     /** Undefined where none answers: no npm package carries one. */
     mariadb: TestServer | undefined;
@@ -19,36 +19,34 @@ declare module 'vitest' {
 
 /** The servers of this run: those that are given, else those of this machine, else PostgreSQL from its npm package. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const mariadb = await answering('mariadb', process.env.TEST_MARIADB_URL ?? 'mysql://root@127.0.0.1:3306');
-  const given = await answering(
-    'postgres',
-    process.env.TEST_POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres',
-  );
-  const embedded = given ? undefined : await startPostgres();
-  const postgres = given ?? (await answering('postgres', embedded!.url))!;
+  const { TEST_POSTGRES_URL, TEST_MARIADB_URL } = process.env;
+  const mariadb = await found('mariadb', TEST_MARIADB_URL, 'mysql://root@127.0.0.1:3306');
+  const server = await found('postgres', TEST_POSTGRES_URL, 'postgres://postgres@127.0.0.1:5432/postgres');
+  const embedded = server ? undefined : await startPostgres();
+  const postgres = server ?? (await connect('postgres', embedded!.url));
+  const prefix = `spark_test_${process.pid}_`;
+  const folder = mkdtempSync(join(tmpdir(), 'spark-test-'));
+  project.provide('prefix', prefix);
+  project.provide('folder', folder);
   project.provide('postgres', postgres);
   project.provide('mariadb', mariadb);
   return async () => {
-    await embedded?.stop();
-    const origin = embedded ? 'embedded' : 'server';
-    const covered = ['SQLite', `${postgres.version} (${origin})`, ...(mariadb ? [`${mariadb.version} (server)`] : [])];
-    console.log(`databases covered: ${covered.join(', ')}`);
-    if (mariadb) return;
-    console.log('not covered: MariaDB; none answers (set TEST_MARIADB_URL)');
-    if (process.env.SPARK_REQUIRE_DATABASES === 'all') process.exitCode = 1;
+    // A test file that failed half-way has left its database behind.
+    rmSync(folder, { recursive: true, force: true });
+    await (embedded ? embedded.stop() : dropDatabases(postgres, prefix));
+    if (mariadb) await dropDatabases(mariadb, prefix);
+    tell(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
   };
 }
 
-async function answering(type: 'postgres' | 'mariadb', url: string): Promise<TestServer | undefined> {
-  const server = new DataSource({ type, url, connectTimeoutMS: 2_000, connectTimeout: 2_000 });
-  try {
-    await server.initialize();
-    const [{ version }] = await server.query('SELECT version() AS version');
-    const number = /[\d.]+/.exec(String(version))![0];
-    return { url, version: `${type === 'postgres' ? 'PostgreSQL' : 'MariaDB'} ${number}` };
-  } catch {
-    return undefined;
-  } finally {
-    if (server.isInitialized) await server.destroy();
-  }
+/** The server that is given, which has to answer, or the usual one if it does. */
+function found(type: TestServer['type'], given: string | undefined, usual: string): Promise<TestServer | undefined> {
+  return given === undefined ? connect(type, usual).catch(() => undefined) : connect(type, given);
+}
+
+function tell(...servers: (string | undefined)[]): void {
+  console.log(`databases covered: ${['SQLite', ...servers].filter(Boolean).join(', ')}`);
+  if (!servers.includes(undefined)) return;
+  console.log('not covered: MariaDB; none answers (set TEST_MARIADB_URL)');
+  if (process.env.SPARK_REQUIRE_DATABASES === 'all') process.exitCode = 1;
 }

@@ -1,4 +1,4 @@
-import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { chunks, execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -41,11 +41,8 @@ export class Looks {
   }
 
   /** The start of a statement that adds a look for each key that a SELECT gives. */
-  insertSelect(root: EntityMetadata, key: string, now: number): { sql: string; parameters: object } {
-    return {
-      sql: `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT :spark_root, ${key}, ${Math.trunc(now)}, 0`,
-      parameters: { spark_root: root.name },
-    };
+  insertSelect(entity: string, key: string, now: number): string {
+    return `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0`;
   }
 
   /** Takes due looks at entities that this process knows; where the database can, others pass over them until this transaction ends. */

@@ -65,6 +65,8 @@ export interface Dialect {
   readonly partialIndexes: boolean;
   /** Whether rows that another transaction holds can be passed over; without it, nobody else writes meanwhile. */
   readonly skipsLocked: boolean;
+  /** Whether an UPDATE can tell the rows that it changed, and a statement can insert by them. */
+  readonly returnsFromUpdate: boolean;
   /** What makes an INSERT … SELECT hold the rows that it read. */
   readonly forUpdate: string;
   /** The isolation of Spark's own transactions. */

@@ -22,6 +22,7 @@ export class MysqlDialect implements Dialect {
   readonly extraColumns = [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }];
   readonly partialIndexes = false;
   readonly skipsLocked = true;
+  readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
 

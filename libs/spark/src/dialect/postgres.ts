@@ -11,6 +11,7 @@ export class PostgresDialect implements Dialect {
   readonly extraColumns = [];
   readonly partialIndexes = true;
   readonly skipsLocked = true;
+  readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
 

@@ -20,6 +20,7 @@ export class SqliteDialect implements Dialect {
   readonly extraColumns = [];
   readonly partialIndexes = true;
   readonly skipsLocked = false;
+  readonly returnsFromUpdate = false;
   readonly forUpdate = '';
   readonly isolation = undefined;
 

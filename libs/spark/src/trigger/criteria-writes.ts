@@ -17,6 +17,7 @@ import { touchQuery, type TouchRule } from '../subject/touches.js';
 import type { EntitySubscriber } from './entity.subscriber.js';
 import { insertedKeys } from './inserted-keys.js';
 import type { LiveRules } from './live-rules.js';
+import { returningLooks } from './returning-looks.js';
 
 /** What Spark needs of TypeORM's builders beyond their public side. */
 interface Builder {
@@ -28,6 +29,7 @@ interface Builder {
   getTableName(path: string): string;
   getMainTableName(): string;
   createWhereExpression(): string;
+  createReturningExpression(kind: 'update'): string;
   replacePropertyNamesForTheWholeQuery(sql: string): string;
 }
 
@@ -59,8 +61,11 @@ export class CriteriaWrites {
     if (!metadata || !this.rules.concerns(metadata) || isSaveOfItsOwn(builder)) return run();
     return inTransaction(builder, async (runner) => {
       if (expressionMap.queryType === 'insert') return this.insert(builder, metadata, runner, run);
-      await this.lookAtCriteria(builder, metadata, runner);
-      return run();
+      await this.lookAtTouched(builder, metadata, runner);
+      if (expressionMap.queryType === 'delete' || !this.rules.derives(metadata)) return run();
+      const capture = this.subscriber.captureOf(runner);
+      if (capture) capture.looksAdded = true;
+      return this.update(builder, metadata, runner, run);
     });
   }
 
@@ -72,34 +77,46 @@ export class CriteriaWrites {
     return ids.result;
   }
 
-  /** Looks for the rows that the criteria match, and for what they touch, before they are changed. */
-  private async lookAtCriteria(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
+  /** Updates rows and looks at them: by one statement, or by one before it that holds the rows. */
+  private async update(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
     const { dataSource, expressionMap } = builder;
+    const { name: entity } = rootOf(metadata);
+    const key = keySql(dataSource, columnsSql(dataSource, metadata.primaryColumns));
     const now = this.clock.now();
-    const keys = columnsSql(dataSource, metadata.primaryColumns);
-    const from = ` FROM ${builder.getTableName(builder.getMainTableName())}`;
-    const where = builder.createWhereExpression();
-    if (this.rules.derives(metadata) && expressionMap.queryType !== 'delete') {
-      const { sql, parameters } = this.looks.insertSelect(rootOf(metadata), keySql(dataSource, keys), now);
-      const lock = this.dialect.forUpdate;
-      await this.run(builder, runner, `${sql}${from}${where} ${lock}`, parameters);
+    if (!this.dialect.returnsFromUpdate || expressionMap.commonTableExpressions.length > 0) {
+      const insert = this.looks.insertSelect(':spark_entity', key, now);
+      await this.run(builder, runner, `${insert}${matching(builder)} ${this.dialect.forUpdate}`, {
+        spark_entity: entity,
+      });
+      return run();
     }
-    const matching = `SELECT ${keys.join(', ')}${from}${where}`;
-    for (const rule of this.rules.touches(metadata)) await this.lookAtTouched(builder, rule, runner, matching, now);
-    const capture = this.subscriber.captureOf(runner);
-    if (capture) capture.looksAdded = true;
+    const insert = (parameter: string) => this.looks.insertSelect(parameter, 'spark_key', now);
+    const hasReturning = () => builder.createReturningExpression('update') !== '';
+    const given = builder.queryRunner;
+    builder.queryRunner = returningLooks(runner, { key, entity, insert, hasReturning });
+    try {
+      return await run();
+    } finally {
+      builder.queryRunner = given;
+    }
   }
 
-  private async lookAtTouched(builder: Builder, rule: TouchRule, runner: QueryRunner, matching: string, now: number) {
+  /** Looks at what the rows that the criteria match belong to, before they are changed. */
+  private async lookAtTouched(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
     const { dataSource } = builder;
-    const columns = columnsSql(dataSource, rule.changed.primaryColumns, 'changed');
-    const touched = touchQuery(runner.manager, rule).andWhere(`(${columns.join(', ')}) IN (${matching})`);
-    const { sql, parameters } = this.looks.insertSelect(rule.root, 'spark_key', now);
-    await this.run(builder, runner, `${sql} FROM (${touched.getQuery()}) touched`, {
-      ...touched.getParameters(),
-      ...parameters,
-    });
-    for (const id of movedTo(builder, rule)) this.subscriber.captureOf(runner)?.look({ root: rule.root, id });
+    const capture = this.subscriber.captureOf(runner);
+    const keys = columnsSql(dataSource, metadata.primaryColumns).join(', ');
+    for (const rule of this.rules.touches(metadata)) {
+      const columns = columnsSql(dataSource, rule.changed.primaryColumns, 'changed');
+      const within = `(${columns.join(', ')}) IN (SELECT ${keys}${matching(builder)})`;
+      const touched = touchQuery(runner.manager, rule).andWhere(within);
+      const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
+      const parameters = { ...touched.getParameters(), spark_entity: rule.root.name };
+      await this.run(builder, runner, `${insert} FROM (${touched.getQuery()}) touched`, parameters);
+      if (!capture) continue;
+      capture.looksAdded = true;
+      for (const id of movedTo(builder, rule)) capture.look({ root: rule.root, id });
+    }
   }
 
   private async run(builder: Builder, runner: QueryRunner, sql: string, parameters: object): Promise<void> {
@@ -107,6 +124,11 @@ export class CriteriaWrites {
     const all = { ...builder.getParameters(), ...parameters };
     await runner.query(...(builder.dataSource.driver.escapeQueryWithParameters(named, all) as [string, unknown[]]));
   }
+}
+
+/** `FROM … WHERE` of the rows that the criteria match. */
+function matching(builder: Builder): string {
+  return ` FROM ${builder.getTableName(builder.getMainTableName())}${builder.createWhereExpression()}`;
 }
 
 /** The keys that an update by criteria sets where rows say what they belong to. */

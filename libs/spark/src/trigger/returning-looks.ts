@@ -1,0 +1,52 @@
+import { QueryResult, type QueryRunner } from 'typeorm';
+
+/** What makes one statement of an UPDATE and the looks for the rows that it changed. */
+export interface ReturningLooks {
+  /** SQL for the key of a changed row as text. */
+  readonly key: string;
+  /** Whether the statement that comes has a RETURNING clause already. */
+  readonly hasReturning: () => boolean;
+  /** An INSERT … SELECT of looks, given the parameter for the entity's name, up to its FROM. */
+  readonly insert: (entity: string) => string;
+  readonly entity: string;
+}
+
+/**
+ * A query runner that adds looks for the rows that an UPDATE has changed, by the same statement. PostgreSQL applies the
+ * criteria anew to rows that it had to wait for: what a SELECT before the UPDATE finds may be fewer.
+ */
+export function returningLooks(runner: QueryRunner, looks: ReturningLooks): QueryRunner {
+  const query = async (sql: string, parameters: unknown[] = []): Promise<QueryResult> => {
+    const isReturning = looks.hasReturning();
+    const result = await runner.query(
+      statement(sql, isReturning, parameters.length + 1, looks),
+      [...parameters, looks.entity],
+      true,
+    );
+    return asOfUpdate(result.records as Record<string, unknown>[], isReturning);
+  };
+  return new Proxy(runner, {
+    get(target, property) {
+      if (property === 'query') return query;
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+function statement(update: string, isReturning: boolean, parameter: number, { key, insert }: ReturningLooks): string {
+  const returning = `${isReturning ? ',' : ' RETURNING'} ${key} AS spark_key`;
+  return (
+    `WITH written AS (${update}${returning}), looked AS (${insert(`$${parameter}`)} FROM written) ` +
+    `SELECT ${isReturning ? '*' : 'COUNT(*) AS n'} FROM written`
+  );
+}
+
+/** The result as the UPDATE alone would have given it. */
+function asOfUpdate(rows: Record<string, unknown>[], isReturning: boolean): QueryResult {
+  const result = new QueryResult();
+  result.records = isReturning ? rows.map(({ spark_key: _, ...row }) => row) : [];
+  result.affected = isReturning ? rows.length : Number(rows[0]!.n);
+  result.raw = [result.records, result.affected];
+  return result;
+}

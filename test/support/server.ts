@@ -1,0 +1,51 @@
+import { DataSource } from 'typeorm';
+
+/** A database server that tests make databases of their own on. */
+export interface TestServer {
+  readonly type: 'postgres' | 'mariadb';
+  readonly url: string;
+  /** As it calls itself, for the run's last lines. */
+  readonly version: string;
+}
+
+type Place = Pick<TestServer, 'type' | 'url'>;
+
+/** Throws when the server does not answer. */
+export async function connect(type: TestServer['type'], url: string): Promise<TestServer> {
+  const [row] = await run({ type, url }, 'SELECT version() AS version');
+  const number = /[\d.]+/.exec(row!.version!)![0];
+  return { type, url, version: `${type === 'postgres' ? 'PostgreSQL' : 'MariaDB'} ${number}` };
+}
+
+/** Makes a database and returns its URL. */
+export async function createDatabase(server: TestServer, name: string): Promise<string> {
+  await run(server, `CREATE DATABASE ${name}${server.type === 'mariadb' ? ' CHARACTER SET utf8mb4' : ''}`);
+  const url = new URL(server.url);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+/** Drops a database, even while somebody is connected to it. */
+export async function dropDatabase(server: TestServer, name: string): Promise<void> {
+  await run(server, `DROP DATABASE IF EXISTS ${name}${server.type === 'postgres' ? ' WITH (FORCE)' : ''}`);
+}
+
+/** Drops the databases whose names begin so. */
+export async function dropDatabases(server: TestServer, prefix: string): Promise<void> {
+  const isPostgres = server.type === 'postgres';
+  const [name, all] = isPostgres ? ['datname', 'pg_database'] : ['schema_name', 'information_schema.schemata'];
+  const left = `LEFT(${name}, ${prefix.length}) = '${prefix}'`;
+  for (const row of await run(server, `SELECT ${name} AS name FROM ${all} WHERE ${left}`)) {
+    await dropDatabase(server, row.name!);
+  }
+}
+
+async function run({ type, url }: Place, sql: string): Promise<Record<string, string>[]> {
+  const server = new DataSource({ type, url, connectTimeoutMS: 2_000, connectTimeout: 2_000 });
+  await server.initialize();
+  try {
+    return await server.query(sql);
+  } finally {
+    await server.destroy();
+  }
+}
