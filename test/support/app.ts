@@ -19,7 +19,8 @@ export interface TestAppOptions {
   entities: DataSourceOptions['entities'];
   providers?: Provider[];
   imports?: DynamicModule[];
-  spark?: SparkModuleOptions;
+  /** Options of its SparkModule, or the module itself. */
+  spark?: SparkModuleOptions | DynamicModule;
   /** More options of the DataSource. */
   dataSource?: object;
 }
@@ -28,6 +29,7 @@ class TestModule {}
 
 /** An application with Spark on a database of its own. */
 export async function startApp(options: TestAppOptions): Promise<TestApp> {
+  const { spark } = options;
   const logs: string[] = [];
   const log = (level: string) => (message: unknown) => void logs.push(`${level} ${String(message)}`);
   const logger: LoggerService = { log: log('log'), error: log('error'), warn: log('warn'), debug: log('debug') };
@@ -40,7 +42,7 @@ export async function startApp(options: TestAppOptions): Promise<TestApp> {
         synchronize: true,
         ...options.dataSource,
       }),
-      SparkModule.forRoot(options.spark),
+      spark && 'module' in spark ? spark : SparkModule.forRoot(spark),
       ...(options.imports ?? []),
     ],
     providers: options.providers ?? [],

@@ -53,6 +53,8 @@ export class SparkLifecycle
   async onModuleDestroy(): Promise<void> {
     const { spark } = this;
     this.unscheduleSweep();
+    spark.agenda.halt();
+    spark.worker.halt();
     await Promise.all([spark.agendaTicker.stop(), spark.workerTicker.stop(), spark.sweep.stop()]);
   }
 

@@ -16,9 +16,10 @@ import type {
 } from './spark.options.js';
 import { Spark } from './spark.js';
 import { SparkService } from './spark.service.js';
-import { settingsOf } from './spark.settings.js';
+import { DYNAMIC_OPTIONS, known, settingsOf, STATIC_OPTIONS } from './spark.settings.js';
 
 const SPARK_OPTIONS = Symbol('SPARK_OPTIONS');
+const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting'];
 
 /**
  * Events derived from the state of entities, each once. Import it once for each DataSource.
@@ -49,6 +50,7 @@ export class SparkModule {
    * @throws InvalidOptionsError at once without `useFactory`, `useClass` or `useExisting`, and at boot, naming the option.
    */
   static forRootAsync(options: SparkModuleAsyncOptions): DynamicModule {
+    known('forRootAsync', options, [...STATIC_OPTIONS, ...FACTORY_OPTIONS], (name) => name);
     return {
       ...sparkModule(options, optionsProviders(options)),
       imports: [DiscoveryModule, ...(options.imports ?? [])],
@@ -70,11 +72,8 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
         provide: Spark,
         inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK],
         useFactory: async (source: DataSource, given: SparkDynamicOptions, clock: SparkClock) => {
-          const spark = new Spark(
-            source,
-            settingsOf({ ...given, ...defined({ dataSource, tablePrefix, schema }) }),
-            clock,
-          );
+          const statics = defined({ dataSource, isGlobal, tablePrefix, schema });
+          const spark = new Spark(source, settingsOf({ ...given, ...statics }), clock);
           await spark.attach();
           return spark;
         },
@@ -101,11 +100,17 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
 }
 
 function optionsProviders({ useFactory, useClass, useExisting, inject = [] }: SparkModuleAsyncOptions): Provider[] {
-  if (useFactory) return [{ provide: SPARK_OPTIONS, useFactory, inject }];
-  const create = (factory: SparkOptionsFactory) => factory.createSparkOptions();
+  if (useFactory)
+    return [{ provide: SPARK_OPTIONS, useFactory: async (...args) => dynamic(await useFactory(...args)), inject }];
+  const create = async (factory: SparkOptionsFactory) => dynamic(await factory.createSparkOptions());
   if (useClass) return [useClass, { provide: SPARK_OPTIONS, useFactory: create, inject: [useClass] }];
   if (useExisting) return [{ provide: SPARK_OPTIONS, useFactory: create, inject: [useExisting] }];
   throw new InvalidOptionsError('forRootAsync', { useFactory }, 'one of useFactory, useClass, useExisting');
+}
+
+function dynamic(options: SparkDynamicOptions): SparkDynamicOptions {
+  known('the factory of forRootAsync', options, DYNAMIC_OPTIONS, (name) => name);
+  return options;
 }
 
 function defined<T extends object>(values: T): T {

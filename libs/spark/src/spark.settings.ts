@@ -14,24 +14,19 @@ export interface SparkSettings {
   readonly sqlite: { serialize: boolean; lockTimeout: number };
 }
 
-const KNOWN = [
-  'dataSource',
-  'isGlobal',
-  'tablePrefix',
-  'schema',
-  'live',
-  'sweep',
-  'worker',
-  'shutdownTimeout',
-  'sqlite',
-];
+/** Options that stand beside a factory. */
+export const STATIC_OPTIONS = ['dataSource', 'isGlobal', 'tablePrefix', 'schema'];
+/** Options that a factory may give. */
+export const DYNAMIC_OPTIONS = ['live', 'sweep', 'worker', 'shutdownTimeout', 'sqlite'];
 
 /** Checks the options, each by name, and fills in what was left out. */
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
-  known('', options, KNOWN);
+  known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
+  flag('isGlobal', options.isGlobal ?? true);
   const worker: WorkerOptions = options.worker === false ? {} : (options.worker ?? {});
-  known('worker.', worker, ['concurrency', 'pollInterval', 'maxAttempts']);
-  known('sqlite.', options.sqlite ?? {}, ['serialize', 'lockTimeout']);
+  known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts']);
+  const sqlite = options.sqlite ?? {};
+  known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
     dataSource: options.dataSource,
     tablePrefix: identifier('tablePrefix', options.tablePrefix ?? 'spark_', 40),
@@ -46,8 +41,8 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     },
     shutdownTimeout: duration('shutdownTimeout', options.shutdownTimeout ?? '10s'),
     sqlite: {
-      serialize: flag('sqlite.serialize', options.sqlite?.serialize ?? true),
-      lockTimeout: duration('sqlite.lockTimeout', options.sqlite?.lockTimeout ?? '30s'),
+      serialize: flag('sqlite.serialize', sqlite.serialize ?? true),
+      lockTimeout: duration('sqlite.lockTimeout', sqlite.lockTimeout ?? '30s'),
     },
   };
 }
@@ -69,7 +64,8 @@ export function count(name: string, value: number): number {
   throw new InvalidOptionsError(name, value, 'a whole number above 0');
 }
 
-function flag(name: string, value: boolean): boolean {
+/** Reads true or false. */
+export function flag(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value;
   throw new InvalidOptionsError(name, value, 'true or false');
 }
@@ -83,7 +79,7 @@ function schedule(sweep: SweepSchedule | false | undefined): SparkSettings['swee
   if (sweep === undefined || sweep === false) return undefined;
   const expected = `false, { cron, timeZone? } or { interval }`;
   if (typeof sweep !== 'object' || sweep === null) throw new InvalidOptionsError('sweep', sweep, expected);
-  known('sweep.', sweep, 'cron' in sweep ? ['cron', 'timeZone'] : ['interval']);
+  known('sweep', sweep, 'cron' in sweep ? ['cron', 'timeZone'] : ['interval']);
   if ('interval' in sweep) return { interval: duration('sweep.interval', sweep.interval) };
   if (typeof sweep.cron !== 'string') throw new InvalidOptionsError('sweep', sweep, expected);
   if (sweep.timeZone !== undefined) checkTimeZone(sweep.timeZone);
@@ -98,8 +94,15 @@ function checkTimeZone(timeZone: string): void {
   }
 }
 
-function known(path: string, given: object, names: string[]): void {
-  for (const name of Object.keys(given)) {
-    if (!names.includes(name)) throw new InvalidOptionsError(path + name, undefined, `one of ${names.join(', ')}`);
-  }
+/** Checks that an option is an object that has no other options than these; `path` says what each is called. */
+export function known(
+  option: string,
+  given: object,
+  names: readonly string[],
+  path = (name: string) => `${option}.${name}`,
+): void {
+  const all = names.join(', ');
+  if (typeof given !== 'object' || given === null) throw new InvalidOptionsError(option, given, `{ ${all} }`);
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new InvalidOptionsError(path(unknown), undefined, `one of ${all}`);
 }

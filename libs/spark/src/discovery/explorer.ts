@@ -1,4 +1,4 @@
-import { backoffDelay } from '../delivery/backoff.js';
+import { checkBackoff } from '../delivery/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateModuleError } from '../error/duplicate-module.error.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
@@ -7,13 +7,16 @@ import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { HandlerMark } from '../handler/group-handler.decorator.js';
 import type { Spark } from '../spark.js';
 import { entityName } from '../error/entity-name.js';
-import { count } from '../spark.settings.js';
+import { count, flag, known } from '../spark.settings.js';
 import type { SourceMark } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import { checkKey } from '../subject/subject-ref.js';
 import { checkReading } from '../subject/subjects.js';
 import type { MarkedMethod, MarkedMethods } from './marked-methods.js';
 
+const SOURCE_OPTIONS = ['relations', 'where', 'withDeleted', 'query', 'batch', 'live', 'dataSource', 'name'];
+const SOURCE_FLAGS = ['withDeleted', 'batch', 'live'] as const;
+const HANDLER_OPTIONS = ['name', 'maxAttempts', 'backoff', 'missing', 'dataSource'];
 const LONGEST_NAME = { source: 255, handler: 100 };
 
 /** Finds the sources and handlers of one SparkModule among the application's providers, and what is wrong with them. */
@@ -40,22 +43,26 @@ export class Explorer {
   private source({ mark, where, call, isAsync }: MarkedMethod<SourceMark>, isShared: boolean): Source {
     const { dataSource, settings } = this.spark;
     const { entity, options } = mark;
+    const option = (key: string) => `${key} of @EventSource on ${where}`;
+    known(option('options'), options, SOURCE_OPTIONS, option);
+    for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
     checkKey(dataSource, metadata);
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
-    checkName('EventSource', where, name, LONGEST_NAME.source);
+    checkName(option('name'), name, LONGEST_NAME.source);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
-    const source = { name, metadata, options, call, live: options.live ?? settings.live, ownRow: !reads && !isAsync };
+    const source = { name, where, metadata, options, call, live: options.live ?? settings.live, ownRow: !reads && !isAsync };
     checkReading(dataSource.manager, source);
     return source;
   }
 
   private addHandler({ mark: { pattern, options }, where, call }: MarkedMethod<HandlerMark>): void {
-    const name = options.name ?? where;
-    checkName('GroupHandler', where, name, LONGEST_NAME.handler);
     const option = (key: string) => `${key} of @GroupHandler on ${where}`;
+    known(option('options'), options, HANDLER_OPTIONS, option);
+    const name = options.name ?? where;
+    checkName(option('name'), name, LONGEST_NAME.handler);
     if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
-    if (typeof options.backoff === 'object') backoffDelay(1, options.backoff);
+    if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
     if (this.isMeant(where, options.dataSource)) this.spark.handlers.add({ name, where, pattern, options, call });
@@ -84,7 +91,7 @@ export class Explorer {
   }
 }
 
-function checkName(decorator: string, where: string, name: unknown, longest: number): void {
+function checkName(option: string, name: unknown, longest: number): void {
   if (typeof name === 'string' && name.length > 0 && name.length <= longest) return;
-  throw new InvalidOptionsError(`name of @${decorator} on ${where}`, name, `text of 1 to ${longest} characters`);
+  throw new InvalidOptionsError(option, name, `text of 1 to ${longest} characters`);
 }

@@ -50,7 +50,7 @@ export class MarkedMethods {
       const methods = markedOf<M>(token, decorator, classMethod, prototype);
       if (methods.length > 0) seen.add(identity).add(wrapper.instance);
       for (const { mark, where, method } of methods) {
-        if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) throw new RequestScopedError(where);
+        if (!isSingleton(wrapper)) throw new RequestScopedError(where);
         found.push({ mark, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
       }
     }
@@ -58,9 +58,14 @@ export class MarkedMethods {
   }
 }
 
-function prototypeOf({ instance, metatype, inject }: Wrapper): object | undefined {
+const isSingleton = (wrapper: Wrapper): boolean => wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
+
+function prototypeOf(wrapper: Wrapper): object | undefined {
+  const { instance, metatype, inject, token } = wrapper;
   if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object;
-  return typeof metatype === 'function' && !inject ? (metatype.prototype as object) : undefined;
+  // What is made for each request is known by its class only, or by its token when a factory makes it.
+  const type = inject ? token : metatype;
+  return typeof type === 'function' && !isSingleton(wrapper) ? (type.prototype as object) : undefined;
 }
 
 function markedOf<M>(
@@ -72,8 +77,8 @@ function markedOf<M>(
   const { constructor } = prototype;
   const marked: { mark: M; where: string; method: Method }[] = [];
   for (const [key, method] of methodsOf(prototype)) {
-    const where = `${constructor.name}.${String(key)}`;
-    for (const mark of marksOf<M>(token, method)) marked.push({ mark, where, method });
+    for (const mark of marksOf<M>(token, method))
+      marked.push({ mark, where: `${constructor.name}.${String(key)}`, method });
   }
   for (const mark of typeof constructor === 'function' ? marksOf<M>(token, constructor) : []) {
     const method = (prototype as Record<string, unknown>)[classMethod];

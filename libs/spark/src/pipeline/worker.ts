@@ -34,6 +34,7 @@ export class Worker {
   private readonly running = new Set<Promise<void>>();
   private readonly abort = new AbortController();
   private claiming: Promise<unknown> = Promise.resolve();
+  private halted = false;
   readonly reports$ = this.stream.asObservable();
 
   constructor(
@@ -68,6 +69,11 @@ export class Worker {
     }
   }
 
+  /** No further delivery is claimed. */
+  halt(): void {
+    this.halted = true;
+  }
+
   /** Waits for running handlers; those that take longer are told by their signal. Returns how many were left. */
   async stop(timeout: number): Promise<number> {
     let timer: NodeJS.Timeout | undefined;
@@ -83,7 +89,7 @@ export class Worker {
     const claim = this.claiming.then(async () => {
       const handlers = this.handlers.all().map(({ name }) => name);
       const limit = this.options.concurrency - this.running.size;
-      if (handlers.length === 0 || limit <= 0) return 0;
+      if (this.halted || handlers.length === 0 || limit <= 0) return 0;
       const request = { worker: this.id, handlers, limit, now: this.clock.now() };
       const claimed = await this.transactions.run((manager) => this.deliveries.claim(manager, request));
       if (claimed.length > 0) await this.begin(claimed);

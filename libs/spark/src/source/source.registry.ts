@@ -10,7 +10,7 @@ export class SourceRegistry {
 
   add(source: Source): void {
     const twin = this.byName.get(source.name);
-    if (twin) throw new DuplicateSourceError(source.name, twin.metadata.name, source.metadata.name);
+    if (twin) throw new DuplicateSourceError(source.name, twin.where, source.where);
     this.byName.set(source.name, source);
     const root = rootOf(source.metadata);
     this.byRoot.set(root, [...(this.byRoot.get(root) ?? []), source]);

@@ -9,6 +9,8 @@ export const EVENTS_PER_ENTITY = 1_000;
 /** An event source as the explorer found it. */
 export interface Source {
   readonly name: string;
+  /** `Class.method`, for messages. */
+  readonly where: string;
   readonly metadata: EntityMetadata;
   readonly options: EventSourceOptions<ObjectLiteral>;
   readonly live: boolean;

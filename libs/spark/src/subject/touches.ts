@@ -18,6 +18,8 @@ export interface TouchRule {
   readonly changed: EntityMetadata;
   /** Columns of the changed row that hold the key of the touched entity, where a single step leads to it. */
   readonly direct: readonly ColumnMetadata[] | undefined;
+  /** The rule that goes on from the key that `direct` holds, where that is not yet the touched entity's. */
+  readonly through?: TouchRule;
 }
 
 /** The rules that a source's relations make. */
@@ -35,7 +37,7 @@ export async function touchedKeys(manager: EntityManager, rule: TouchRule, ids: 
     const rows = await qb.andWhere(keysIn(qb, 'changed', rule.changed, part)).getRawMany<{ spark_key: string }>();
     for (const row of rows) keys.add(row.spark_key);
   }
-  return [...keys];
+  return rule.through ? touchedKeys(manager, rule.through, [...keys]) : [...keys];
 }
 
 /** A query of the keys (as `spark_key`) of the entities touched by rows of the alias `changed`. */
@@ -97,11 +99,10 @@ function walk(
 /** A row of a junction table holds the keys of both sides, so the near side is what it touches, or what leads on. */
 function junctionRule(source: Source, path: RelationMetadata[], relation: RelationMetadata): TouchRule {
   const changed = relation.junctionEntityMetadata!;
-  const columns = relation.isOwning ? changed.ownerColumns : changed.inverseColumns;
+  const direct = relation.isOwning ? changed.ownerColumns : changed.inverseColumns;
   const root = rootOf(source.metadata);
-  return path.length === 0
-    ? { root, source, path, changed, direct: columns }
-    : { root, source, path, changed: relation.entityMetadata, direct: undefined };
+  const near = { root, source, path, changed: relation.entityMetadata, direct: directColumns(source, path) };
+  return { root, source, path, changed, direct, through: path.length === 0 ? undefined : near };
 }
 
 function directColumns(source: Source, path: RelationMetadata[]): ColumnMetadata[] | undefined {

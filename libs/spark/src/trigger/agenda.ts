@@ -19,6 +19,7 @@ interface Taken {
 /** Takes due looks: reads the entities as they are committed, derives, enters, and removes the looks, in one transaction. */
 export class Agenda {
   private turn: Promise<unknown> = Promise.resolve();
+  private halted = false;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -35,11 +36,16 @@ export class Agenda {
   runDue(): Promise<number> {
     const run = this.turn.then(async () => {
       let total = 0;
-      for (let taken = LOOKS; taken === LOOKS; total += taken) taken = await this.tick();
+      for (let taken = LOOKS; taken === LOOKS && !this.halted; total += taken) taken = await this.tick();
       return total;
     });
     this.turn = run.catch(() => undefined);
     return run;
+  }
+
+  /** No further looks are taken. */
+  halt(): void {
+    this.halted = true;
   }
 
   private async tick(): Promise<number> {

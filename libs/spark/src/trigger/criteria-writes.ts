@@ -110,6 +110,10 @@ export class CriteriaWrites {
       const columns = columnsSql(dataSource, rule.changed.primaryColumns, 'changed');
       const within = `(${columns.join(', ')}) IN (SELECT ${keys}${matching(builder)})`;
       const touched = touchQuery(runner.manager, rule).andWhere(within);
+      if (rule.through) {
+        await this.touchThrough(builder, rule.through, runner, touched.getQuery(), touched.getParameters());
+        continue;
+      }
       const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
       const parameters = { ...touched.getParameters(), spark_entity: rule.root.name };
       await this.run(builder, runner, `${insert} FROM (${touched.getQuery()}) touched`, parameters);
@@ -119,10 +123,15 @@ export class CriteriaWrites {
     }
   }
 
-  private async run(builder: Builder, runner: QueryRunner, sql: string, parameters: object): Promise<void> {
+  private async touchThrough(builder: Builder, rule: TouchRule, runner: QueryRunner, sql: string, parameters: object) {
+    const rows = (await this.run(builder, runner, sql, parameters)) as { spark_key: string }[];
+    for (const { spark_key: key } of rows) this.subscriber.captureOf(runner)?.touch(rule, key);
+  }
+
+  private run(builder: Builder, runner: QueryRunner, sql: string, parameters: object): Promise<unknown> {
     const named = builder.replacePropertyNamesForTheWholeQuery(sql);
     const all = { ...builder.getParameters(), ...parameters };
-    await runner.query(...(builder.dataSource.driver.escapeQueryWithParameters(named, all) as [string, unknown[]]));
+    return runner.query(...(builder.dataSource.driver.escapeQueryWithParameters(named, all) as [string, unknown[]]));
   }
 }
 

@@ -88,7 +88,7 @@ export class LiveRules {
     const holder = metadata.isJunction ? (entityId as ObjectLiteral) : databaseEntity;
     const asked = this.touches(metadata).filter((rule) => {
       const key = heldKey(this.dataSource, rule, holder);
-      if (typeof key === 'string') capture.look({ root: rule.root, id: key });
+      if (key !== undefined) this.touchHeld(capture, rule, key, id);
       return key === undefined;
     });
     return asked.length === 0 ? undefined : this.askOld(manager, capture, asked, id);
@@ -102,6 +102,7 @@ export class LiveRules {
 
   private touchHeld(capture: Capture, rule: TouchRule, key: string | null | undefined, id: string): void {
     if (key === undefined) capture.touch(rule, id);
+    else if (key !== null && rule.through) capture.touch(rule.through, key);
     else if (key !== null) capture.look({ root: rule.root, id: key });
   }
 

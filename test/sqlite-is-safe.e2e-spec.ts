@@ -1,0 +1,413 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SqliteLockTimeoutError } from 'nestjs-spark';
+import { DataSource, type EntityManager, type EntitySubscriberInterface, type QueryRunner } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { serializeSqlite } from '../libs/spark/src/dialect/sqlite-serializer.js';
+import { startApp } from './support/app.js';
+import { program } from './support/processes.js';
+import { Row } from './support/row.entity.js';
+import { sqliteDriver } from './support/sqlite.js';
+
+const FAILED = new Error('on purpose');
+
+describe('SQLite is safe', () => {
+  let folder: string;
+  let dataSource: DataSource;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(inject('folder'), 'safe-'));
+    dataSource = await open(5_000);
+  });
+  afterEach(async () => {
+    if (dataSource.isInitialized) await dataSource.destroy();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function open(lockTimeout: number): Promise<DataSource> {
+    const opened = await new DataSource({ ...options(), entities: [Row], synchronize: true }).initialize();
+    serializeSqlite(opened, { lockTimeout });
+    return opened;
+  }
+  const options = () => ({
+    type: 'better-sqlite3' as const,
+    database: join(folder, 'test.sqlite'),
+    driver: sqliteDriver(),
+  });
+  const add = (id: number, manager: EntityManager = dataSource.manager) => manager.save(Row, { id, state: 'added' });
+  const begin = async (): Promise<QueryRunner> => {
+    const runner = dataSource.createQueryRunner();
+    await runner.startTransaction();
+    return runner;
+  };
+  /** A transaction that adds a row, takes its time, and fails. */
+  const failing = (id: number, ms = 5) =>
+    dataSource.transaction(async (manager) => {
+      await add(id, manager);
+      await delay(ms);
+      throw FAILED;
+    });
+  const adding = (id: number, ms = 5) =>
+    dataSource.transaction(async (manager) => {
+      await delay(ms);
+      await add(id, manager);
+    });
+  const ids = async () => (await dataSource.manager.find(Row, { order: { id: 'ASC' } })).map(({ id }) => id);
+  /** What another connection sees: what is committed. */
+  const committed = async () => {
+    const other = await new DataSource({ ...options(), entities: [Row] }).initialize();
+    const rows = await other.manager.find(Row, { order: { id: 'ASC' } });
+    await other.destroy();
+    return rows.map(({ id }) => id);
+  };
+
+  describe('transactions of one process', () => {
+    it('lose their own rows and no others when they throw', async () => {
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 20 }, (_, id) => (id % 2 === 0 ? failing(id) : adding(id))),
+      );
+      const kept = Array.from({ length: 10 }, (_, i) => 2 * i + 1);
+      expect(outcomes.flatMap(({ status }, id) => (status === 'fulfilled' ? [id] : []))).toEqual(kept);
+      expect(await committed()).toEqual(kept);
+    });
+
+    it('do not see each other', async () => {
+      const seen: number[] = [];
+      const look = (id: number) =>
+        dataSource.transaction(async (manager) => {
+          const before = await manager.count(Row);
+          await add(id, manager);
+          await delay(2);
+          seen.push((await manager.count(Row)) - before);
+        });
+      await Promise.all([look(1), look(2), look(3)]);
+      expect(seen).toEqual([1, 1, 1]);
+    });
+
+    it('are independent as siblings in a Promise.all', async () => {
+      const outcomes = await Promise.allSettled([adding(1), failing(2), add(3), adding(4)]);
+      expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+      expect(await committed()).toEqual([1, 3, 4]);
+    });
+
+    it('are independent when begun by hand in the same breath', async () => {
+      const [one, two] = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
+      const first = one.startTransaction();
+      const second = two.startTransaction();
+      await first;
+      await add(1, one.manager);
+      await one.rollbackTransaction();
+      await second;
+      await add(2, two.manager);
+      await two.commitTransaction();
+      expect(await committed()).toEqual([2]);
+    });
+
+    it('keep a plain query outside waiting, which sees no uncommitted row', async () => {
+      const rolledBack = failing(1, 50).catch(() => undefined);
+      await delay(20);
+      expect(await ids()).toEqual([]);
+      await rolledBack;
+    });
+
+    it('leave a write beside them standing when they fail', async () => {
+      const failed = failing(1, 30).catch(() => undefined);
+      await delay(10);
+      await dataSource.query(`INSERT INTO row VALUES (2, 'plain')`);
+      await dataSource.getRepository(Row).insert({ id: 3, state: 'plain' });
+      await failed;
+      expect(await committed()).toEqual([2, 3]);
+    });
+
+    it.each([1, 2, 3])('keep what a model says, 300 at once, nested, failing and swallowed (seed %i)', async (seed) => {
+      const random = generator(seed);
+      let last = 0;
+      const nextId = () => ++last;
+      const plans = Array.from({ length: 300 }, () => plan(random, nextId, 0));
+      const plain = Array.from({ length: 300 }, nextId);
+      const outcomes = await Promise.all([
+        ...plans.map((each) => runPlan(dataSource, each).then(() => true, (error) => error !== FAILED)),
+        ...plain.map((id) => add(id)),
+      ]);
+      expect(outcomes.slice(0, 300)).toEqual(plans.map((each) => outcomeOf(each) !== undefined));
+      const expected = [...plans.flatMap((each) => outcomeOf(each) ?? []), ...plain].sort((a, b) => a - b);
+      expect(await committed()).toEqual(expected);
+    });
+  });
+
+  describe('what belongs to a transaction', () => {
+    it('is a call of a global repository in its callback', async () => {
+      const call = dataSource.transaction(async () => {
+        await add(1);
+        await dataSource.getRepository(Row).update({ id: 1 }, { state: 'updated' });
+        expect(await ids()).toEqual([1]);
+        throw FAILED;
+      });
+      await expect(call).rejects.toBe(FAILED);
+      expect(await committed()).toEqual([]);
+    });
+
+    it('is a nested dataSource.transaction of a helper, as a savepoint', async () => {
+      await dataSource.transaction(async () => {
+        await add(1);
+        await adding(2);
+        await failing(3).catch(() => undefined);
+        await dataSource.transaction(async (manager) => {
+          await add(4);
+          await manager.transaction((inner) => add(5, inner));
+          await expect(manager.transaction(() => failing(6))).rejects.toBe(FAILED);
+        });
+      });
+      expect(await committed()).toEqual([1, 2, 4, 5]);
+    });
+
+    it.each([true, false])('is what is done by a query runner, connect() called: %s', async (connect) => {
+      const runner = dataSource.createQueryRunner();
+      if (connect) await runner.connect();
+      await runner.startTransaction();
+      await add(1, runner.manager);
+      await add(2);
+      await runner.rollbackTransaction();
+      await runner.startTransaction();
+      await add(3, runner.manager);
+      await runner.commitTransaction();
+      await runner.release();
+      await add(4);
+      expect(await committed()).toEqual([3, 4]);
+    });
+
+    it('is what a caller does globally after an async helper began by hand', async () => {
+      const runner = await begin();
+      await add(1);
+      await adding(2);
+      expect(await committed()).toEqual([]);
+      await runner.rollbackTransaction();
+      await add(3);
+      expect(await committed()).toEqual([3]);
+    });
+
+    it('are siblings in a Promise.all, as savepoints that queue: one that fails undoes no other', async () => {
+      await dataSource.transaction(async (manager) => {
+        const outcomes = await Promise.allSettled([
+          adding(1),
+          failing(2),
+          manager.transaction((inner) => add(3, inner)),
+          failing(4),
+          adding(5),
+          add(6),
+        ]);
+        expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(2);
+      });
+      expect(await committed()).toEqual([1, 3, 5, 6]);
+    });
+
+    it('is a nested transaction that nobody awaits: the commit waits for it', async () => {
+      let nested: Promise<void> | undefined;
+      await dataSource.transaction(async (manager) => {
+        await add(1, manager);
+        nested = adding(2);
+      });
+      expect(await committed()).toEqual([1, 2]);
+      await nested;
+    });
+
+    it('is not a nested transaction that fails while nobody awaits it', async () => {
+      let nested: Promise<unknown> | undefined;
+      await dataSource.transaction(async (manager) => {
+        await add(1, manager);
+        nested = failing(2).catch((error: unknown) => error);
+      });
+      expect(await committed()).toEqual([1]);
+      expect(await nested).toBe(FAILED);
+    });
+
+    it('is not lost: a save that nobody awaits while it commits', async () => {
+      let saved: Promise<unknown> | undefined;
+      await dataSource.transaction(async (manager) => {
+        await add(1, manager);
+        saved = add(2);
+      });
+      await saved;
+      expect(await committed()).toEqual([1, 2]);
+    });
+
+    it('is not what runs after its end in the same context', async () => {
+      let late: Promise<unknown> | undefined;
+      await dataSource.transaction(async (manager) => {
+        await add(1, manager);
+        late = delay(20).then(() => Promise.all([adding(2), add(3), failing(4).catch(() => undefined)]));
+      });
+      await late;
+      expect(await committed()).toEqual([1, 2, 3]);
+    });
+
+    it('is not what its caller does beside it', async () => {
+      const failed = failing(1, 20).catch((error: unknown) => error);
+      await add(2);
+      await dataSource.getRepository(Row).insert({ id: 3, state: 'beside' });
+      await delay(1);
+      await adding(4);
+      expect(await failed).toBe(FAILED);
+      expect(await committed()).toEqual([2, 3, 4]);
+    });
+  });
+
+  describe('the lock', () => {
+    const HOOKS = [
+      'beforeTransactionStart',
+      'afterTransactionStart',
+      'beforeTransactionCommit',
+      'afterTransactionCommit',
+      'beforeTransactionRollback',
+      'afterTransactionRollback',
+    ] as const;
+
+    it.each(HOOKS)('is free after a subscriber threw in %s, in and outside a transaction', async (hook) => {
+      const subscriber: EntitySubscriberInterface = { [hook]: () => Promise.reject(FAILED) };
+      dataSource.subscribers.push(subscriber);
+      await Promise.allSettled([adding(1), failing(2), add(3)]);
+      await dataSource.transaction(() => Promise.allSettled([adding(4), failing(5)])).catch(() => undefined);
+      dataSource.subscribers.splice(dataSource.subscribers.indexOf(subscriber), 1);
+      const before = await committed();
+      await Promise.all([adding(6), add(7)]);
+      expect(await committed()).toEqual([...before, 6, 7]);
+      expect(await ids()).toEqual([...before, 6, 7]);
+    });
+
+    it('tells whoever waited too long where the transaction began, and is usable afterwards', async () => {
+      await dataSource.destroy();
+      dataSource = await open(50);
+      const runner = dataSource.createQueryRunner();
+      const blocked = async (work: () => Promise<unknown>) => {
+        const error = await work().then(() => undefined, (reason: unknown) => reason as Error);
+        expect(error).toBeInstanceOf(SqliteLockTimeoutError);
+        expect(error!.message).toMatch(/Waited 50 ms .*sqlite\.lockTimeout.* began here:\n.*sqlite-is-safe\.e2e-spec/s);
+      };
+      let held: () => void;
+      const holding = dataSource.transaction(async () => {
+        await add(1);
+        await new Promise<void>((resolve) => (held = resolve));
+      });
+      await delay(5);
+      await blocked(() => adding(2));
+      await blocked(() => ids());
+      await blocked(() => runner.startTransaction());
+      held!();
+      await holding;
+      await adding(3);
+      await runner.startTransaction();
+      await add(4, runner.manager);
+      await runner.commitTransaction();
+      expect(await committed()).toEqual([1, 3, 4]);
+    });
+
+    it('is free after a statement failed, and after BEGIN did', async () => {
+      await expect(dataSource.query('SELECT nothing')).rejects.toThrow('no such column');
+      const other = await new DataSource(options()).initialize();
+      await other.query('BEGIN IMMEDIATE');
+      await dataSource.destroy();
+      dataSource = await open(50);
+      await expect(adding(1)).rejects.toThrow('one of another process');
+      await other.query('COMMIT');
+      await other.destroy();
+      await adding(2);
+      expect(await committed()).toEqual([2]);
+    });
+  });
+
+  it('several processes read and then write one file, and no transaction fails', async () => {
+    const [processes, transactions] = [2, 150];
+    const { database } = options();
+    const writer = await program('sqlite-writer.program.ts');
+    try {
+      await (await startApp({ database: { options: options(), drop: async () => undefined }, entities: [Row] })).close();
+      await dataSource.manager.insert(Row, { id: 1, state: '0' });
+      const results = Array.from({ length: processes }, () => writer.start({ database, transactions }).result);
+      expect((await Promise.all(results)).flat()).toEqual([]);
+      const row = await dataSource.manager.findOneByOrFail(Row, { id: 1 });
+      expect(Number(row.state)).toBe(processes * transactions);
+    } finally {
+      writer.remove();
+    }
+  }, 60_000);
+
+  it.each([true, false])('is what SparkModule makes of its DataSource, with sqlite.serialize: %s', async (serialize) => {
+    const database = { options: options(), drop: async () => undefined };
+    const { dataSource: given, close } = await startApp({ database, entities: [Row], spark: { sqlite: { serialize } } });
+    const runners = new Set([given.createQueryRunner(), given.createQueryRunner()]);
+    await close();
+    expect(runners.size).toBe(serialize ? 2 : 1);
+  });
+});
+
+/** What a transaction does. */
+interface Plan {
+  readonly steps: ({ id: number; global: boolean } | { plan: Plan; swallowed: boolean } | 'pause')[];
+  readonly kind: 'dataSource' | 'manager' | 'runner';
+  readonly end: 'commit' | 'fail' | 'roll back';
+}
+
+function plan(random: () => number, nextId: () => number, depth: number): Plan {
+  const pick = <T>(...of: T[]) => of[Math.floor(random() * of.length)]!;
+  const steps = Array.from({ length: 1 + Math.floor(random() * 4) }, (): Plan['steps'][number] => {
+    if (random() < 0.2) return 'pause';
+    if (depth < 3 && random() < 0.4) {
+      return { plan: plan(random, nextId, depth + 1), swallowed: random() < 0.8 };
+    }
+    return { id: nextId(), global: random() < 0.5 };
+  });
+  return { steps, kind: pick('dataSource', 'manager', 'runner'), end: pick('commit', 'commit', 'fail', 'roll back') };
+}
+
+/** The rows that it leaves, or undefined where it fails. */
+function outcomeOf({ steps, kind, end }: Plan): number[] | undefined {
+  const rows: number[] = [];
+  for (const step of steps) {
+    if (step === 'pause') continue;
+    if ('id' in step) rows.push(step.id);
+    else {
+      const nested = outcomeOf(step.plan);
+      if (!nested && !step.swallowed) return undefined;
+      rows.push(...(nested ?? []));
+    }
+  }
+  if (end === 'roll back' && kind === 'runner') return [];
+  return end === 'commit' ? rows : undefined;
+}
+
+async function runPlan(dataSource: DataSource, { steps, kind, end }: Plan, outer?: EntityManager): Promise<void> {
+  const work = async (manager: EntityManager) => {
+    for (const step of steps) {
+      if (step === 'pause') await delay(1);
+      else if ('id' in step) {
+        await (step.global ? dataSource.manager : manager).save(Row, { id: step.id, state: 'planned' });
+      } else {
+        const nested = runPlan(dataSource, step.plan, manager);
+        await (step.swallowed ? nested.catch(() => undefined) : nested);
+      }
+    }
+    if (end === 'fail' || (end === 'roll back' && kind !== 'runner')) throw FAILED;
+  };
+  if (kind !== 'runner') return (kind === 'manager' && outer ? outer : dataSource).transaction(work);
+  const runner = dataSource.createQueryRunner();
+  await runner.startTransaction();
+  try {
+    await work(runner.manager);
+  } catch (error) {
+    await runner.rollbackTransaction();
+    throw error;
+  }
+  await (end === 'commit' ? runner.commitTransaction() : runner.rollbackTransaction());
+}
+
+/** Mulberry32: random numbers that a seed repeats. */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
