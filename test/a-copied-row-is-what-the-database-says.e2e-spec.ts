@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { Injectable } from '@nestjs/common';
+import { EventSource, sparkEvent } from 'nestjs-spark';
+import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { describe, expect, it } from 'vitest';
+import { startApp } from './support/app.js';
+import { databases } from './support/databases.js';
+
+/** Kinds of columns that a saved entity is copied of without reading its row. */
+@Entity()
+class Plain {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ type: 'int' }) whole: number;
+  @Column() truth: boolean;
+  @Column({ type: 'varchar', length: 40 }) text: string;
+  @Column({ type: 'varchar', nullable: true }) maybe: string | null;
+}
+
+/** What the source saw of each entity, by id. */
+const seen = new Map<number, Plain[]>();
+
+@Injectable()
+class Events {
+  @EventSource(Plain)
+  *plain(plain: Plain) {
+    seen.set(plain.id, [...(seen.get(plain.id) ?? []), plain]);
+    yield sparkEvent('plain', plain.id);
+  }
+}
+
+const text = (maxLength: number) =>
+  fc.oneof(
+    fc.string({ maxLength }),
+    fc.string({ unit: 'binary', maxLength: Math.floor(maxLength / 2) }),
+    fc.constantFrom('', ' ', 'a ', '\0', '\ud800', 'é', 'é', '🎉', "it's", 'null'),
+  );
+
+const plain = fc.record({
+  whole: fc.oneof(fc.integer(), fc.constant(-0)),
+  truth: fc.boolean(),
+  text: text(40),
+  maybe: fc.oneof(fc.constant(null), text(60)),
+});
+
+describe.each(databases)('a copied row is what the database says, on $name', (database) => {
+  it('for every value that the database takes', async () => {
+    seen.clear();
+    const db = await database.create();
+    const { dataSource, close } = await startApp({
+      database: db,
+      entities: [Plain],
+      providers: [Events],
+      spark: { worker: false },
+    });
+    await fc.assert(
+      fc.asyncProperty(plain, async (values) => {
+        const saved = await dataSource.manager.save(Plain, { ...values }).catch(() => undefined);
+        if (!saved) return;
+        const row = await dataSource.manager.findOneByOrFail(Plain, { id: saved.id });
+        const [live, ...more] = seen.get(saved.id) ?? [];
+        expect(more).toEqual([]);
+        expect(live).toBeInstanceOf(Plain);
+        expect({ ...live }).toEqual({ ...row });
+      }),
+      { numRuns: 300 },
+    );
+    await close();
+    await db.drop();
+  }, 60_000);
+});
