@@ -42,6 +42,7 @@ export {
 export { SparkModule } from './spark.module.js';
 export type {
   Duration,
+  RetentionOptions,
   SparkDynamicOptions,
   SparkModuleAsyncOptions,
   SparkModuleOptions,
@@ -53,3 +54,14 @@ export type {
 } from './spark.options.js';
 export { SparkService } from './spark.service.js';
 export type { SweepProgress, SweepReport } from './trigger/sweep.js';
+export type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
+export { ChainTooDeepError } from './error/chain-too-deep.error.js';
+export { DiscardDelivery } from './error/discard-delivery.error.js';
+export { HandlerTimeoutError } from './error/handler-timeout.error.js';
+export { LostLeaseError } from './error/lost-lease.error.js';
+export { NotTransactionalError } from './error/not-transactional.error.js';
+export { PoolTooSmallError } from './error/pool-too-small.error.js';
+export { RetryLater } from './error/retry-later.error.js';
+export { RevokedManagerError } from './error/revoked-manager.error.js';
+export { UnknownHandlerError } from './error/unknown-handler.error.js';
+export { WorkerStoppedError } from './error/worker-stopped.error.js';

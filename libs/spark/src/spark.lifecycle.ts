@@ -47,6 +47,7 @@ export class SparkLifecycle
     this.scheduleSweep();
     spark.agendaTicker.start();
     if (spark.settings.worker.enabled) spark.workerTicker.start();
+    spark.housekeeping.start();
   }
 
   /** Nothing new begins. */
@@ -55,14 +56,26 @@ export class SparkLifecycle
     this.unscheduleSweep();
     spark.agenda.halt();
     spark.worker.halt();
-    await Promise.all([spark.agendaTicker.stop(), spark.workerTicker.stop(), spark.sweep.stop()]);
+    await Promise.all([
+      spark.agendaTicker.stop(),
+      spark.workerTicker.stop(),
+      spark.housekeeping.stop(),
+      spark.sweep.stop(),
+    ]);
   }
 
   /** What runs may end, as long as the DataSource is still there. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, settings } = this.spark;
+    const { worker, lease, completions, settings } = this.spark;
     const left = await worker.stop(settings.shutdownTimeout);
-    if (left > 0) this.logger.warn(`Stopped with ${left} handlers still running after ${settings.shutdownTimeout} ms.`);
+    await lease.stop();
+    const { fenced } = completions;
+    if (left > 0)
+      this.logger.warn(
+        `${left} handlers were still at work after ${settings.shutdownTimeout} ms; their deliveries are given back.`,
+      );
+    if (fenced > 0)
+      this.logger.warn(`${fenced} deliveries had been taken over by other processes when they were done here.`);
   }
 
   private scheduleSweep(): void {

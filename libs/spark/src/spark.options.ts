@@ -14,6 +14,18 @@ export interface WorkerOptions {
   pollInterval?: Duration;
   /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 10. */
   maxAttempts?: number;
+  /** How long a process that does not renew its lease keeps what it has claimed. Default: 30 seconds. */
+  leaseTtl?: Duration;
+  /** How often the lease is renewed, and those of dead processes are ended. Default: a sixth of `leaseTtl`, 5 seconds. */
+  leaseRenewal?: Duration;
+}
+
+/** How long finished deliveries are kept. Keys of events stay for ever. */
+export interface RetentionOptions {
+  /** Completed ones. Default: for ever. */
+  completed?: Duration;
+  /** Discarded ones. Default: for ever. */
+  discarded?: Duration;
 }
 
 /** How transactions of a SQLite DataSource are kept apart. */
@@ -32,6 +44,12 @@ export interface SparkDynamicOptions {
   sweep?: SweepSchedule | false;
   /** How this process handles deliveries; `false` only records them for other processes. Default: `{}`. */
   worker?: WorkerOptions | false;
+  /** Whether completed deliveries are kept, with attempts and duration; `false` removes them at once. Default: true. */
+  history?: boolean;
+  /** How long finished deliveries are kept, where there is a history. Default: for ever. */
+  retention?: RetentionOptions;
+  /** How long after it was last seen a handler still gets new deliveries. Default: 7 days. */
+  handlerExpiry?: Duration;
   /** How long a shutdown waits for running handlers. Default: 10 seconds. */
   shutdownTimeout?: Duration;
   /** Only for better-sqlite3. */

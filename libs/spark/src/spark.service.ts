@@ -1,9 +1,11 @@
 import type { Observable } from 'rxjs';
 import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
+import type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
 import { entityName } from './error/entity-name.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
+import { UnknownHandlerError } from './error/unknown-handler.error.js';
 import { UnknownEntityError } from './error/unknown-entity.error.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
@@ -135,6 +137,78 @@ export class SparkService {
     if (key === undefined) throw new TypeError(`SparkService.forget needs every part of the id of ${metadata.name}.`);
     const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
     await transactions.run((manager) => ledger.forget(manager, { root, id: key }, names));
+  }
+
+  /**
+   * Makes discarded deliveries available again, with all their attempts.
+   *
+   * @param filter Which ones: by handler, group or key. Default: all that are discarded.
+   * @returns How many.
+   *
+   * @example
+   * await spark.retry({ handler: 'challenge-mails' });
+   */
+  async retry(filter: DeliveryFilter = {}): Promise<number> {
+    return this.atDesk((manager, now) => this.spark.desk.retry(manager, filter, now));
+  }
+
+  /**
+   * Gives up deliveries that nobody is handling at the moment.
+   *
+   * @param filter Which ones: by handler, group or key.
+   * @returns How many.
+   *
+   * @example
+   * await spark.discard({ group: 'challenge_ends_2d' });
+   */
+  async discard(filter: DeliveryFilter): Promise<number> {
+    return this.atDesk((manager, now) => this.spark.desk.discard(manager, filter, now));
+  }
+
+  /**
+   * Opens deliveries of past events for a handler that is new, or has to do its work again.
+   *
+   * @param replay.handler The handler's name; this process must have it.
+   * @param replay.group Only events of this group. Default: of all that the handler's pattern matches.
+   * @param replay.since Only events entered since. Default: all.
+   * @param replay.repeat Whether deliveries that were completed or discarded are done once more. Default: false.
+   * @returns How many deliveries were opened.
+   * @throws UnknownHandlerError when this process has no such handler.
+   *
+   * @example
+   * await spark.replay({ handler: 'statistics', since: startOfYear(new Date()) });
+   */
+  async replay(replay: { handler: string; group?: string; since?: Date; repeat?: boolean }): Promise<number> {
+    const { desk, handlers } = this.spark;
+    const handler = handlers.named(replay.handler);
+    if (!handler) {
+      const known = handlers.all().map(({ name }) => name);
+      throw new UnknownHandlerError(replay.handler, known);
+    }
+    const { name, pattern, options } = handler;
+    const whom = { name, priority: options.priority ?? 0, matches: (group: string) => pattern.test(group) };
+    const what = { group: replay.group, since: replay.since?.getTime() ?? 0, repeat: replay.repeat ?? false };
+    return this.atDesk((manager, now) => desk.replay(manager, whom, what, now));
+  }
+
+  /**
+   * Deliveries that wait for handlers which no process has had for `handlerExpiry`: renamed ones, or modules that are gone.
+   * They are kept; bring the handler back, or discard them.
+   *
+   * @example
+   * for (const { handler, deliveries } of await spark.orphans()) console.warn(`${deliveries} wait for ${handler}`);
+   */
+  async orphans(): Promise<Orphans[]> {
+    const { desk, settings } = this.spark;
+    return this.atDesk((manager, now) => desk.orphans(manager, now - settings.handlerExpiry));
+  }
+
+  private async atDesk<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
+    this.checkStarted();
+    const { clock, transactions, workerTicker } = this.spark;
+    const result = await transactions.run((manager) => work(manager, clock.now()));
+    workerTicker.pulse();
+    return result;
   }
 
   private enterWith(manager: EntityManager, entries: readonly LedgerEntry[]): void {

@@ -1,5 +1,7 @@
 import ms, { type StringValue } from 'ms';
+import type { LeaseTimes } from './delivery/worker-lease.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
+import type { RetentionTimes } from './ledger/retention.js';
 import type { Duration, SparkModuleOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
 
 /** The options as everything inside reads them: checked, complete, durations in milliseconds. */
@@ -9,22 +11,44 @@ export interface SparkSettings {
   readonly schema: string | undefined;
   readonly live: boolean;
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
-  readonly worker: { concurrency: number; pollInterval: number; maxAttempts: number; enabled: boolean };
+  readonly worker: {
+    readonly enabled: boolean;
+    readonly concurrency: number;
+    readonly pollInterval: number;
+    readonly maxAttempts: number;
+    readonly lease: LeaseTimes;
+  };
+  readonly history: boolean;
+  readonly retention: RetentionTimes;
+  readonly handlerExpiry: number;
   readonly shutdownTimeout: number;
   readonly sqlite: { serialize: boolean; lockTimeout: number };
 }
 
 /** Options that stand beside a factory. */
 export const STATIC_OPTIONS = ['dataSource', 'isGlobal', 'tablePrefix', 'schema'];
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** Options that a factory may give. */
-export const DYNAMIC_OPTIONS = ['live', 'sweep', 'worker', 'shutdownTimeout', 'sqlite'];
+export const DYNAMIC_OPTIONS = [
+  'live',
+  'sweep',
+  'worker',
+  'history',
+  'retention',
+  'handlerExpiry',
+  'shutdownTimeout',
+  'sqlite',
+];
 
 /** Checks the options, each by name, and fills in what was left out. */
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
   known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
   flag('isGlobal', options.isGlobal ?? true);
   const worker: WorkerOptions = options.worker === false ? {} : (options.worker ?? {});
-  known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts']);
+  known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'leaseTtl', 'leaseRenewal']);
+  const retention = options.retention ?? {};
+  known('retention', retention, ['completed', 'discarded']);
   const sqlite = options.sqlite ?? {};
   known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
@@ -38,7 +62,14 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
       concurrency: count('worker.concurrency', worker.concurrency ?? 10),
       pollInterval: duration('worker.pollInterval', worker.pollInterval ?? '2s'),
       maxAttempts: count('worker.maxAttempts', worker.maxAttempts ?? 10),
+      lease: leaseTimes(worker),
     },
+    history: flag('history', options.history ?? true),
+    retention: {
+      completed: retention.completed === undefined ? undefined : age('retention.completed', retention.completed),
+      discarded: retention.discarded === undefined ? undefined : age('retention.discarded', retention.discarded),
+    },
+    handlerExpiry: age('handlerExpiry', options.handlerExpiry ?? '7d'),
     shutdownTimeout: duration('shutdownTimeout', options.shutdownTimeout ?? '10s'),
     sqlite: {
       serialize: flag('sqlite.serialize', sqlite.serialize ?? true),
@@ -47,15 +78,26 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
   };
 }
 
-/** Reads a duration as milliseconds. */
+/** Reads a duration that a timer waits for, as milliseconds. */
 export function duration(name: string, value: Duration): number {
+  const milliseconds = age(name, value);
+  if (milliseconds <= LONGEST_TIMER) return milliseconds;
+  throw new InvalidOptionsError(name, value, 'at most 24 days');
+}
+
+/** Reads a duration of any length, as milliseconds. */
+function age(name: string, value: Duration): number {
   const milliseconds = typeof value === 'string' && value.length <= 100 ? ms(value as StringValue) : value;
-  if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= 2 ** 31 - 1) return milliseconds;
-  throw new InvalidOptionsError(
-    name,
-    value,
-    `milliseconds above 0, or text such as '30s' or '5 minutes' (24 days at most)`,
-  );
+  if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER)
+    return milliseconds;
+  throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes'`);
+}
+
+function leaseTimes({ leaseTtl = '30s', leaseRenewal }: WorkerOptions): LeaseTimes {
+  const ttl = duration('worker.leaseTtl', leaseTtl);
+  const renew = leaseRenewal === undefined ? ttl / 6 : duration('worker.leaseRenewal', leaseRenewal);
+  if (renew <= ttl / 3) return { ttl, renew };
+  throw new InvalidOptionsError('worker.leaseRenewal', leaseRenewal, 'at most a third of worker.leaseTtl');
 }
 
 /** Reads a whole number above 0. */

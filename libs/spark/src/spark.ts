@@ -1,10 +1,16 @@
+import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { Looks } from './agenda/looks.js';
 import type { SparkClock } from './clock.js';
+import { Completions } from './delivery/completions.js';
 import { Contexts } from './delivery/contexts.js';
 import { Deliveries } from './delivery/deliveries.js';
+import { DeliveryDesk } from './delivery/delivery-desk.js';
+import { HandlerSlots } from './delivery/handler-slots.js';
+import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
+import { poolSize } from './dialect/pool-size.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
 import { withRunner } from './dialect/statement.js';
 import { type TableNames, tableNames } from './dialect/table-names.js';
@@ -16,6 +22,7 @@ import type { SparkEvent } from './event/spark-event.js';
 import { HandlerRegistry } from './handler/handler.registry.js';
 import { RegisteredHandlers } from './handler/registered-handlers.js';
 import { Ledger } from './ledger/ledger.js';
+import { Retention } from './ledger/retention.js';
 import { type Recorded, Recorder } from './pipeline/recorder.js';
 import { Worker } from './pipeline/worker.js';
 import { SourceRegistry } from './source/source.registry.js';
@@ -28,8 +35,11 @@ import { LiveRules } from './trigger/live-rules.js';
 import { Sweep } from './trigger/sweep.js';
 import { Ticker } from './trigger/ticker.js';
 
+const HOUSEKEEPING = 60_000;
+
 /** The parts of one SparkModule, put together along the path of the data. */
 export class Spark {
+  private readonly logger = new Logger('Spark');
   readonly dataSourceName: string;
   readonly sources = new SourceRegistry();
   readonly handlers = new HandlerRegistry();
@@ -47,9 +57,14 @@ export class Spark {
   readonly criteria: CriteriaWrites;
   readonly agenda: Agenda;
   readonly sweep: Sweep;
+  readonly lease: WorkerLease;
+  readonly completions: Completions;
   readonly worker: Worker;
+  readonly desk: DeliveryDesk;
+  readonly retention: Retention;
   readonly agendaTicker: Ticker;
   readonly workerTicker: Ticker;
+  readonly housekeeping: Ticker;
 
   constructor(
     readonly dataSource: DataSource,
@@ -57,7 +72,7 @@ export class Spark {
     readonly clock: SparkClock,
   ) {
     const announce = (recorded: Recorded) => this.announce(recorded);
-    const { pollInterval } = settings.worker;
+    const { concurrency, lease, maxAttempts, pollInterval } = settings.worker;
     this.dataSourceName = settings.dataSource ?? 'default';
 
     this.tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
@@ -66,7 +81,7 @@ export class Spark {
 
     const entities = new DataSourceEntities(dataSource);
     this.codec = new ContextCodec(entities);
-    this.registered = new RegisteredHandlers(this.tables);
+    this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry);
     this.ledger = new Ledger(this.dialect, this.tables, this.registered);
     const looks = new Looks(this.dialect, this.tables);
     this.recorder = new Recorder(this.sources, this.ledger, looks, this.codec, clock);
@@ -86,20 +101,36 @@ export class Spark {
     );
     this.sweep = new Sweep(dataSource, this.transactions, this.sources, this.recorder, clock, announce);
 
-    const deliveries = new Deliveries(this.dialect, this.tables);
+    const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
     const contexts = new Contexts(this.codec, entities, this.sources);
+    this.completions = new Completions(this.transactions, deliveries, clock);
+    const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
+    this.lease = new WorkerLease(
+      this.transactions,
+      this.dialect,
+      this.tables,
+      lease,
+      () => this.worker.abandon(),
+      (count) => this.rescued(count),
+    );
     this.worker = new Worker(
       dataSource,
       this.transactions,
+      this.lease,
       deliveries,
+      this.completions,
       contexts,
       this.handlers,
+      slots,
       clock,
-      settings.worker,
+      maxAttempts,
     );
+    this.desk = new DeliveryDesk(this.tables);
+    this.retention = new Retention(this.transactions, this.tables, settings.retention);
 
     this.agendaTicker = new Ticker('agenda', pollInterval, () => this.agenda.runDue());
     this.workerTicker = new Ticker('worker', pollInterval, () => this.worker.fill());
+    this.housekeeping = new Ticker('housekeeping', HOUSEKEEPING, () => this.keepHouse());
   }
 
   /** Makes the DataSource ready: transactions kept apart, tables there, writes seen. Throws MissingTablesError. */
@@ -127,6 +158,16 @@ export class Spark {
   /** Works off what is due now, by looks and by deliveries. */
   async drain(): Promise<void> {
     while ((await this.agenda.runDue()) + (await this.worker.drain()) > 0);
+  }
+
+  private async keepHouse(): Promise<void> {
+    await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.handlers.all()));
+    await this.retention.prune(this.clock.now());
+  }
+
+  private rescued(deliveries: number): void {
+    this.logger.warn(`${deliveries} deliveries of a process that is gone are available again, one at a time.`);
+    this.workerTicker.pulse();
   }
 
   /** Tells of what was recorded, after its commit, and wakes who works on. */

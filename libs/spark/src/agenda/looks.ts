@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { chunks, execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
+import { chainDepth } from '../event/chain.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 
 /** "Look again at this entity then." Rows are only inserted and removed, so that nobody waits for anybody. */
@@ -11,6 +12,8 @@ export interface Look {
   readonly due: number;
   /** How often looking has failed. */
   readonly attempt: number;
+  /** How many events led to the change that is to be looked at. */
+  readonly depth: number;
 }
 
 /** A look that is due, taken by this process. */
@@ -19,6 +22,7 @@ export interface DueLook {
   readonly entity: string;
   readonly entity_id: string;
   readonly attempt: number;
+  readonly depth: number;
 }
 
 // A look this far ahead cannot be being taken while the transaction that would repeat it is still under way.
@@ -35,14 +39,16 @@ export class Looks {
   /** Adds looks. The last thing before COMMIT, so that nothing is locked after them. */
   async add(manager: EntityManager, looks: readonly Look[], now: number): Promise<void> {
     for (const part of chunks(await this.absent(manager, looks, now), ROWS)) {
-      const rows = values(part.map(({ ref, due, attempt }) => [ref.root.name, ref.id, Math.ceil(due), attempt]));
+      const rows = values(
+        part.map(({ ref, due, attempt, depth }) => [ref.root.name, ref.id, Math.ceil(due), attempt, depth]),
+      );
       await execute(manager, `INSERT INTO ${this.tables.agenda} (${COLUMNS}) VALUES ${rows.sql}`, rows.parameters);
     }
   }
 
   /** The start of a statement that adds a look for each key that a SELECT gives. */
   insertSelect(entity: string, key: string, now: number): string {
-    return `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0`;
+    return `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
   }
 
   /** Takes due looks at entities that this process knows; where the database can, others pass over them until this transaction ends. */
@@ -51,7 +57,7 @@ export class Looks {
     const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
     return select(
       manager,
-      `SELECT id, entity, entity_id, attempt FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
+      `SELECT id, entity, entity_id, attempt, depth FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
        ORDER BY due_at, id LIMIT :limit ${lock}`,
       { entities, now, limit },
     );
@@ -84,6 +90,6 @@ export class Looks {
   }
 }
 
-const COLUMNS = 'entity, entity_id, due_at, attempt';
+const COLUMNS = 'entity, entity_id, due_at, attempt, depth';
 
 const textOf = (entity: string, id: string, due: number): string => JSON.stringify([entity, id, due]);

@@ -1,6 +1,6 @@
-import type { EntityManager } from 'typeorm';
+import type { EntityManager, ObjectLiteral } from 'typeorm';
 import type { ClaimRequest, Dialect } from '../dialect/dialect.js';
-import { execute, select } from '../dialect/statement.js';
+import { execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 
 /** A delivery that this process has claimed: one event for one handler. */
@@ -10,12 +10,19 @@ export interface Delivery {
   readonly attempt: number;
   readonly worker: string;
   readonly event: {
+    readonly depth: number;
     readonly key: string;
     readonly group: string;
     readonly source: string | null;
     readonly context: string | null;
     readonly at: number | null;
   };
+}
+
+/** A delivery whose handler has ended well. */
+export interface Done {
+  readonly delivery: Delivery;
+  readonly durationMs: number;
 }
 
 interface EventRow {
@@ -25,6 +32,7 @@ interface EventRow {
   source: string | null;
   context: string | null;
   at: string | null;
+  depth: number;
 }
 
 const LONGEST_ERROR = 10_000;
@@ -34,6 +42,8 @@ export class Deliveries {
   constructor(
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
+    /** Whether completed deliveries are kept. */
+    private readonly history: boolean,
   ) {}
 
   /** Claims available deliveries, with their events. */
@@ -42,46 +52,98 @@ export class Deliveries {
     if (rows.length === 0) return [];
     const events = await select<EventRow>(
       manager,
-      `SELECT id, event_key, event_group, source, context, at FROM ${this.tables.event} WHERE id IN (:...ids)`,
+      `SELECT id, event_key, event_group, source, context, at, depth FROM ${this.tables.event} WHERE id IN (:...ids)`,
       { ids: [...new Set(rows.map((row) => row.event_id))] },
     );
     const byId = new Map(events.map((event) => [String(event.id), event]));
     return rows.map(({ id, event_id, handler, attempt }) => {
-      const { event_key: key, event_group: group, source, context, at } = byId.get(String(event_id))!;
-      const event = { key, group, source, context, at: at === null ? null : Number(at) };
+      const { event_key: key, event_group: group, source, context, at, depth } = byId.get(String(event_id))!;
+      const event = { key, group, source, context, at: at === null ? null : Number(at), depth: Number(depth) };
       return { id: String(id), handler, attempt: Number(attempt), worker: request.worker, event };
     });
   }
 
-  /** Marks a delivery as done. Returns whether it was still ours. */
-  complete(manager: EntityManager, delivery: Delivery, now: number): Promise<boolean> {
-    return this.end(manager, delivery, `state = 'completed', finished_at = :now, last_error = NULL`, { now });
+  /** Marks deliveries as done, or removes them where no history is kept. Returns how many were still ours. */
+  async complete(manager: EntityManager, done: readonly Done[], now: number): Promise<number> {
+    const { sql, parameters } = this.ours(done.map(({ delivery }) => delivery));
+    if (!this.history) {
+      const removed = await execute(manager, `DELETE FROM ${this.tables.delivery} WHERE ${sql}`, parameters);
+      return removed.affected ?? 0;
+    }
+    const durations = done.map(({ delivery, durationMs }, i) => {
+      parameters[`d${i}`] = delivery.id;
+      return `WHEN :d${i} THEN ${Math.trunc(durationMs)}`;
+    });
+    const { affected } = await execute(
+      manager,
+      `UPDATE ${this.tables.delivery} SET state = 'completed', finished_at = :now, last_error = NULL, suspect = 0,
+         duration_ms = CASE id ${durations.join(' ')} END WHERE ${sql}`,
+      { ...parameters, now },
+    );
+    return affected ?? 0;
   }
 
-  /** Puts a delivery that failed back, to be tried again later. */
-  retry(manager: EntityManager, delivery: Delivery, due: number, error: string): Promise<boolean> {
-    return this.end(manager, delivery, `state = 'available', due_at = :due, claimed_by = NULL, last_error = :error`, {
-      due,
-      error: error.slice(0, LONGEST_ERROR),
+  /** Which of the deliveries a worker has completed. */
+  async completedBy(manager: EntityManager, deliveries: readonly Delivery[]): Promise<Set<string>> {
+    const rows = await select<{ id: string }>(
+      manager,
+      `SELECT id FROM ${this.tables.delivery} WHERE id IN (:...ids) AND state = 'completed' AND claimed_by = :worker`,
+      { ids: deliveries.map(({ id }) => id), worker: deliveries[0]!.worker },
+    );
+    return new Set(rows.map(({ id }) => String(id)));
+  }
+
+  /** Notes how long a completed delivery took. */
+  async took(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<void> {
+    if (!this.history) return;
+    await execute(manager, `UPDATE ${this.tables.delivery} SET duration_ms = :ms WHERE id = :id`, {
+      id,
+      ms: durationMs,
     });
+  }
+
+  /** Puts a delivery back, to be tried again later. `charged` tells whether the attempt counts. */
+  async retry(
+    manager: EntityManager,
+    delivery: Delivery,
+    due: number,
+    error: string,
+    charged: boolean,
+  ): Promise<boolean> {
+    const changes = `state = 'available', due_at = :due, claimed_by = NULL, suspect = 0, last_error = :error`;
+    const uncharged = charged ? '' : ', attempt = attempt - 1';
+    return this.end(manager, delivery, changes + uncharged, { due: Math.ceil(due), error: shortened(error) });
   }
 
   /** Gives a delivery up, visibly. */
-  discard(manager: EntityManager, delivery: Delivery, now: number, error: string): Promise<boolean> {
-    return this.end(manager, delivery, `state = 'discarded', finished_at = :now, last_error = :error`, {
-      now,
-      error: error.slice(0, LONGEST_ERROR),
-    });
+  async discard(manager: EntityManager, delivery: Delivery, now: number, error: string): Promise<boolean> {
+    const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = :error`;
+    return this.end(manager, delivery, changes, { now, error: shortened(error) });
   }
 
-  private async end(manager: EntityManager, delivery: Delivery, changes: string, parameters: object): Promise<boolean> {
-    const { id, worker, attempt } = delivery;
-    const { affected } = await execute(
-      manager,
-      `UPDATE ${this.tables.delivery} SET ${changes}
-       WHERE id = :id AND state = 'running' AND claimed_by = :worker AND attempt = :attempt`,
-      { ...parameters, id, worker, attempt },
-    );
+  /** Gives back what was claimed and not finished; the attempt does not count. */
+  async giveBack(manager: EntityManager, deliveries: readonly Delivery[]): Promise<void> {
+    if (deliveries.length === 0) return;
+    const { sql, parameters } = this.ours(deliveries);
+    const changes = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
+    await execute(manager, `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`, parameters);
+  }
+
+  private async end(manager: EntityManager, delivery: Delivery, changes: string, extra: object): Promise<boolean> {
+    const { sql, parameters } = this.ours([delivery]);
+    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`;
+    const { affected } = await execute(manager, update, { ...parameters, ...extra });
     return affected === 1;
   }
+
+  /** The fence: a delivery is ours as long as it runs under our lease, at the attempt that we claimed. */
+  private ours(deliveries: readonly Delivery[]): { sql: string; parameters: ObjectLiteral } {
+    const rows = values(deliveries.map(({ id, attempt }) => [id, attempt]));
+    return {
+      sql: `(id, attempt) IN (${this.dialect.rowList(rows.sql)}) AND state = 'running' AND claimed_by = :worker`,
+      parameters: { ...rows.parameters, worker: deliveries[0]!.worker },
+    };
+  }
 }
+
+const shortened = (error: string): string => error.slice(0, LONGEST_ERROR);

@@ -16,7 +16,16 @@ export interface Entry {
   readonly context: string | null;
   /** When it became true, epoch ms; null when its source did not say. */
   readonly at: number | null;
-  readonly handlers: readonly string[];
+  /** How many events led to this one: 0 when no handler was at work. */
+  readonly depth: number;
+  readonly handlers: readonly Recipient[];
+}
+
+/** Whom a delivery is opened for. */
+export interface Recipient {
+  readonly name: string;
+  /** The lower, the sooner. */
+  readonly priority: number;
 }
 
 /** What came of entering. */
@@ -35,6 +44,8 @@ export interface ClaimRequest {
   readonly handlers: readonly string[];
   readonly limit: number;
   readonly now: number;
+  /** Whether to claim deliveries whose process died, instead of all others. */
+  readonly suspect: boolean;
 }
 
 /** A claimed delivery as its row says. */
@@ -73,6 +84,10 @@ export interface Dialect {
   readonly isolation: 'READ COMMITTED' | undefined;
   /** Whether the error says: run the transaction once more. */
   isTransient(error: unknown): boolean;
+  /** SQL for the database's clock in epoch ms: leases go by one clock, whatever the processes think. */
+  readonly clock: string;
+  /** SQL for a list of rows to compare row values with: `(a, b) IN …`. */
+  rowList(rows: string): string;
   /** Runs work that no other process does at the same time. The manager has a query runner of its own. */
   exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T>;
   /** Enters events, sorted by key, each key once, and opens their deliveries. Known keys cost no write. */

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { Entered, Entry } from './dialect.js';
+import type { Entered, Entry, Recipient } from './dialect.js';
 import { execute, select, values } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -44,31 +44,35 @@ export async function known(manager: EntityManager, tables: TableNames, entries:
   return { fresh: entries.filter(({ key }) => !groups.has(key)), otherGroup, revision };
 }
 
+/** A delivery to be opened. */
+export type OpenedDelivery = Recipient & { readonly eventId: string };
+
 /** Opens deliveries of events by their ids. */
 export async function openDeliveries(
   manager: EntityManager,
   tables: TableNames,
-  deliveries: readonly { eventId: string; handler: string }[],
+  deliveries: readonly OpenedDelivery[],
   now: number,
 ): Promise<void> {
   if (deliveries.length === 0) return;
-  const { sql, parameters } = values(deliveries.map(({ eventId, handler }) => [eventId, handler, 'available', 0, now]));
-  const columns = 'event_id, handler, state, attempt, due_at';
+  const rows = deliveries.map(({ eventId, name, priority }) => [eventId, name, 'available', 0, priority, 0, now]);
+  const { sql, parameters } = values(rows);
+  const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
   await execute(manager, `INSERT INTO ${tables.delivery} (${columns}) VALUES ${sql}`, parameters);
 }
 
 /** The deliveries of those entries that turned out to be new. */
-export function deliveriesOf(entries: readonly Entry[], ids: Map<string, string>) {
+export function deliveriesOf(entries: readonly Entry[], ids: Map<string, string>): OpenedDelivery[] {
   return entries.flatMap(({ key, handlers }) => {
     const eventId = ids.get(key);
-    return eventId === undefined ? [] : handlers.map((handler) => ({ eventId, handler }));
+    return eventId === undefined ? [] : handlers.map((handler) => ({ eventId, ...handler }));
   });
 }
 
-export const EVENT_COLUMNS = 'event_key, event_group, entity, entity_id, source, context, at, recorded_at';
+export const EVENT_COLUMNS = 'event_key, event_group, entity, entity_id, source, context, at, depth, recorded_at';
 
 /** The columns of an event, in the order of {@link EVENT_COLUMNS}. */
 export function eventRow(entry: Entry, now: number): unknown[] {
-  const { key, group, entity, entityId, source, context, at } = entry;
-  return [key, group, entity, entityId, source, context, at, now];
+  const { key, group, entity, entityId, source, context, at, depth } = entry;
+  return [key, group, entity, entityId, source, context, at, depth, now];
 }

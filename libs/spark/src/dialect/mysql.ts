@@ -25,6 +25,7 @@ export class MysqlDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
+  readonly clock = 'CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)';
 
   constructor(private readonly tables: TableNames) {}
 
@@ -44,6 +45,10 @@ export class MysqlDialect implements Dialect {
 
   isTransient(error: unknown): boolean {
     return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);
+  }
+
+  rowList(rows: string): string {
+    return rows;
   }
 
   async exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
@@ -84,14 +89,14 @@ export class MysqlDialect implements Dialect {
     return enteredFrom(rows).ids;
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery } = this.tables;
     const rows = await select<ClaimedRow>(
       manager,
       `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
-       WHERE state = 'available' AND due_at <= :now AND handler IN (:...handlers)
-       ORDER BY due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
-      { handlers, limit, now },
+       WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
+       ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
+      { handlers, limit, now, suspect: Number(suspect) },
     );
     if (rows.length === 0) return [];
     await execute(

@@ -14,6 +14,7 @@ export class PostgresDialect implements Dialect {
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
+  readonly clock = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
 
   constructor(private readonly tables: TableNames) {}
 
@@ -30,6 +31,10 @@ export class PostgresDialect implements Dialect {
     return ['40001', '40P01'].includes((error as { code?: string }).code ?? '');
   }
 
+  rowList(rows: string): string {
+    return rows;
+  }
+
   async exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
     await execute(manager, `SELECT pg_advisory_lock(${ADVISORY_LOCK})`);
     try {
@@ -40,7 +45,7 @@ export class PostgresDialect implements Dialect {
   }
 
   async enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered> {
-    const opened = entries.flatMap(({ key, handlers }) => handlers.map((handler) => ({ key, handler })));
+    const opened = entries.flatMap(({ key, handlers }) => handlers.map((handler) => ({ key, ...handler })));
     const rows = await select<EnteredRow>(manager, this.enterSql, {
       keys: entries.map(({ key }) => key),
       groups: entries.map(({ group }) => group),
@@ -49,23 +54,25 @@ export class PostgresDialect implements Dialect {
       sources: entries.map(({ source }) => source),
       contexts: entries.map(({ context }) => context),
       ats: entries.map(({ at }) => at),
+      depths: entries.map(({ depth }) => depth),
       deliveryKeys: opened.map(({ key }) => key),
-      handlers: opened.map(({ handler }) => handler),
+      handlers: opened.map(({ name }) => name),
+      priorities: opened.map(({ priority }) => priority),
       now,
     });
     return enteredFrom(rows);
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery } = this.tables;
     return select(
       manager,
       `WITH due AS MATERIALIZED (
-         SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND handler = ANY(:handlers)
-         ORDER BY due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED)
+         SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler = ANY(:handlers)
+         ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED)
        UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = :worker, started_at = :now
        FROM due WHERE d.id = due.id RETURNING d.id, d.event_id, d.handler, d.attempt`,
-      { worker, handlers, limit, now },
+      { worker, handlers, limit, now, suspect: Number(suspect) },
     );
   }
 
@@ -73,17 +80,17 @@ export class PostgresDialect implements Dialect {
     const { event, delivery, handler } = this.tables;
     return `WITH given AS (
         SELECT * FROM unnest(:keys::text[], :groups::text[], :entities::text[], :entityIds::text[], :sources::text[],
-          :contexts::text[], :ats::bigint[])
-          AS g(event_key, event_group, entity, entity_id, source, context, at)),
+          :contexts::text[], :ats::bigint[], :depths::int[])
+          AS g(event_key, event_group, entity, entity_id, source, context, at, depth)),
       fresh AS (
-        INSERT INTO ${event} (event_key, event_group, entity, entity_id, source, context, at, recorded_at)
+        INSERT INTO ${event} (event_key, event_group, entity, entity_id, source, context, at, depth, recorded_at)
         SELECT g.*, :now::bigint FROM given g
         WHERE NOT EXISTS (SELECT 1 FROM ${event} e WHERE e.event_key = g.event_key)
         ORDER BY g.event_key COLLATE "C" ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key),
       opened AS (
-        INSERT INTO ${delivery} (event_id, handler, state, attempt, due_at)
-        SELECT f.id, d.handler, 'available', 0, :now::bigint
-        FROM unnest(:deliveryKeys::text[], :handlers::text[]) AS d(event_key, handler)
+        INSERT INTO ${delivery} (event_id, handler, state, attempt, priority, suspect, due_at)
+        SELECT f.id, d.handler, 'available', 0, d.priority, 0, :now::bigint
+        FROM unnest(:deliveryKeys::text[], :handlers::text[], :priorities::int[]) AS d(event_key, handler, priority)
         JOIN fresh f ON f.event_key = d.event_key)
       SELECT id, event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh
       UNION ALL SELECT NULL::bigint, e.event_key, e.event_group, NULL::bigint FROM given g

@@ -23,6 +23,7 @@ export class SqliteDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';
   readonly isolation = undefined;
+  readonly clock = `CAST((julianday('now') - 2440587.5) * 86400000 AS integer)`;
 
   constructor(private readonly tables: TableNames) {}
 
@@ -37,6 +38,10 @@ export class SqliteDialect implements Dialect {
 
   isTransient(error: unknown): boolean {
     return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');
+  }
+
+  rowList(rows: string): string {
+    return `VALUES ${rows}`;
   }
 
   exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
@@ -58,16 +63,16 @@ export class SqliteDialect implements Dialect {
     return { ids, otherGroup, revision };
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery } = this.tables;
-    const rows = await select<ClaimedRow & { due_at: number }>(
+    const rows = await select<ClaimedRow & { priority: number; due_at: number }>(
       manager,
       `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
-       WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND handler IN (:...handlers)
-         ORDER BY due_at, id LIMIT :limit)
-       RETURNING id, event_id, handler, attempt, due_at`,
-      { worker, handlers, limit, now },
+       WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
+         ORDER BY priority, due_at, id LIMIT :limit)
+       RETURNING id, event_id, handler, attempt, priority, due_at`,
+      { worker, handlers, limit, now, suspect: Number(suspect) },
     );
-    return rows.sort((a, b) => a.due_at - b.due_at || Number(a.id) - Number(b.id));
+    return rows.sort((a, b) => a.priority - b.priority || a.due_at - b.due_at || Number(a.id) - Number(b.id));
   }
 }

@@ -41,6 +41,7 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         maybe({ name: 'context', type: longText }),
         maybe(time('at')),
         time('recorded_at'),
+        { name: 'depth', type: 'int' },
         ...dialect.extraColumns,
       ],
       indices: [
@@ -56,22 +57,32 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         text('handler', 100),
         text('state', 10),
         { name: 'attempt', type: 'int' },
+        { name: 'priority', type: 'int' },
+        { name: 'suspect', type: 'int' },
         time('due_at'),
         maybe(text('claimed_by', 64)),
         maybe(time('started_at')),
         maybe(time('finished_at')),
+        maybe({ name: 'duration_ms', type: 'int' }),
         maybe({ name: 'last_error', type: longText }),
       ],
       indices: [
         { name: index(plain.delivery, 'event'), columnNames: ['event_id', 'handler'], isUnique: true },
         dialect.partialIndexes
-          ? { name: index(plain.delivery, 'due'), columnNames: ['due_at', 'id'], where: `state = 'available'` }
-          : { name: index(plain.delivery, 'due'), columnNames: ['state', 'due_at', 'id'] },
+          ? {
+              name: index(plain.delivery, 'due'),
+              columnNames: ['priority', 'due_at', 'id'],
+              where: `state = 'available'`,
+            }
+          : { name: index(plain.delivery, 'due'), columnNames: ['state', 'priority', 'due_at', 'id'] },
+        dialect.partialIndexes
+          ? { name: index(plain.delivery, 'running'), columnNames: ['claimed_by'], where: `state = 'running'` }
+          : { name: index(plain.delivery, 'running'), columnNames: ['claimed_by', 'state'] },
       ],
     },
     {
       name: plain.agenda,
-      columns: [id, ...entity, time('due_at'), { name: 'attempt', type: 'int' }],
+      columns: [id, ...entity, time('due_at'), { name: 'attempt', type: 'int' }, { name: 'depth', type: 'int' }],
       indices: [
         { name: index(plain.agenda, 'due'), columnNames: ['due_at', 'id'] },
         { name: index(plain.agenda, 'subject'), columnNames: ['entity', 'entity_id'] },
@@ -82,9 +93,20 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
       columns: [
         { ...text('name', 100), isPrimary: true },
         { name: 'pattern', type: longText },
+        { name: 'priority', type: 'int' },
         { name: 'revision', type: 'int' },
         time('first_seen_at'),
         time('last_seen_at'),
+      ],
+    },
+    {
+      name: plain.worker,
+      columns: [
+        { ...text('id', 64), isPrimary: true },
+        time('lease_until'),
+        text('host', 255),
+        { name: 'pid', type: 'int' },
+        time('started_at'),
       ],
     },
   ];

@@ -1,13 +1,15 @@
 import { checkBackoff } from '../delivery/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateModuleError } from '../error/duplicate-module.error.js';
+import { poolSize } from '../dialect/pool-size.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
-import type { HandlerMark } from '../handler/group-handler.decorator.js';
+import type { GroupHandlerOptions, HandlerMark } from '../handler/group-handler.decorator.js';
 import type { Spark } from '../spark.js';
 import { entityName } from '../error/entity-name.js';
-import { count, flag, known } from '../spark.settings.js';
+import { count, duration, flag, known } from '../spark.settings.js';
 import type { SourceMark } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import { checkKey } from '../subject/subject-ref.js';
@@ -16,7 +18,17 @@ import type { MarkedMethod, MarkedMethods } from './marked-methods.js';
 
 const SOURCE_OPTIONS = ['relations', 'where', 'withDeleted', 'query', 'batch', 'live', 'dataSource', 'name'];
 const SOURCE_FLAGS = ['withDeleted', 'batch', 'live'] as const;
-const HANDLER_OPTIONS = ['name', 'maxAttempts', 'backoff', 'missing', 'dataSource'];
+const HANDLER_OPTIONS = [
+  'name',
+  'maxAttempts',
+  'backoff',
+  'timeout',
+  'concurrency',
+  'priority',
+  'transactional',
+  'missing',
+  'dataSource',
+];
 const LONGEST_NAME = { source: 255, handler: 100 };
 
 /** Finds the sources and handlers of one SparkModule among the application's providers, and what is wrong with them. */
@@ -51,7 +63,15 @@ export class Explorer {
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
-    const source = { name, where, metadata, options, call, live: options.live ?? settings.live, ownRow: !reads && !isAsync };
+    const source = {
+      name,
+      where,
+      metadata,
+      options,
+      call,
+      live: options.live ?? settings.live,
+      ownRow: !reads && !isAsync,
+    };
     checkReading(dataSource.manager, source);
     return source;
   }
@@ -62,10 +82,25 @@ export class Explorer {
     const name = options.name ?? where;
     checkName(option('name'), name, LONGEST_NAME.handler);
     if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
+    this.checkLimits(name, options, option);
     if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
     if (this.isMeant(where, options.dataSource)) this.spark.handlers.add({ name, where, pattern, options, call });
+  }
+
+  private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {
+    const { dataSource, settings } = this.spark;
+    const { concurrency, priority, timeout, transactional } = options;
+    if (concurrency !== undefined) count(option('concurrency'), concurrency);
+    if (timeout !== undefined) duration(option('timeout'), timeout);
+    if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= 1_000))
+      throw new InvalidOptionsError(option('priority'), priority, 'a whole number from -1000 to 1000');
+    if (transactional === undefined || !flag(option('transactional'), transactional)) return;
+    if (dataSource.options.type === 'better-sqlite3' && !settings.sqlite.serialize)
+      throw new InvalidOptionsError(option('transactional'), true, 'false where sqlite.serialize is false');
+    const pool = poolSize(dataSource);
+    if (pool < 3 || (concurrency ?? 1) > pool - 2) throw new PoolTooSmallError(name, concurrency ?? 1, pool);
   }
 
   /** The SparkModule that a source belongs to. */

@@ -1,16 +1,23 @@
+import type { EntityManager } from 'typeorm';
 import { mark } from '../discovery/marks.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Backoff } from '../delivery/backoff.js';
+import type { Duration } from '../spark.options.js';
 import { groupPattern } from './group-pattern.js';
 
 /** What a handler is told besides the event. */
 export interface HandlerScope {
-  /** Aborted when the process stops before the handler is done. */
+  /** Aborted at the handler's time-out, and when the process stops or loses its deliveries before the handler is done. */
   readonly signal: AbortSignal;
   /** Which attempt this is, beginning with 1. */
   readonly attempt: number;
   /** The id of the delivery: one event for one handler, the same at each attempt. */
   readonly deliveryId: string;
+  /**
+   * With `transactional: true`: the manager of the transaction that completes the delivery. What is written through it
+   * happens exactly once. Throws NotTransactionalError otherwise.
+   */
+  readonly manager: EntityManager;
 }
 
 /**
@@ -35,6 +42,14 @@ export interface GroupHandlerOptions {
   maxAttempts?: number;
   /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */
   backoff?: Backoff;
+  /** How long it may take; its signal is aborted then, and the attempt has failed. Default: as long as it takes. */
+  timeout?: Duration;
+  /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, 10. */
+  concurrency?: number;
+  /** Which deliveries come first: the lower, the sooner, −1,000 to 1,000. Default: 0. */
+  priority?: number;
+  /** Whether the handler runs in a transaction that also completes the delivery. Default: false. */
+  transactional?: boolean;
   /** What happens when an entity in the context is gone by then: the delivery is discarded, or handed over with `null` in its place. Default: 'discard'. */
   missing?: 'discard' | 'deliver';
   /** The name of the DataSource whose events are handled. Default: those of every SparkModule. */

@@ -1,4 +1,6 @@
 import type { EntityManager } from 'typeorm';
+import type { SparkClock } from '../clock.js';
+import type { Recipient } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import { readPattern, writePattern } from './group-pattern.js';
@@ -7,57 +9,82 @@ import type { Handler } from './handler.registry.js';
 interface HandlerRow {
   name: string;
   pattern: string;
+  priority: number;
   revision: number;
+  last_seen_at: string;
 }
 
 /** The handlers that all processes have registered in the database, so that each opens the deliveries of all. */
 export class RegisteredHandlers {
-  private patterns = new Map<string, RegExp>();
-  private readonly byGroup = new Map<string, string[]>();
+  private recipients: { recipient: Recipient; pattern: RegExp }[] = [];
+  private readonly byGroup = new Map<string, Recipient[]>();
   /** Grows with every handler or pattern that is new: what was matched at an older one may lack handlers. */
   revision = 0;
 
-  constructor(private readonly tables: TableNames) {}
+  constructor(
+    private readonly tables: TableNames,
+    private readonly clock: SparkClock,
+    /** How long after it was last seen a handler still gets deliveries, in milliseconds. */
+    private readonly expiry: number,
+  ) {}
+
+  /** Says that the handlers of this process are still there, and reads who else is. */
+  async seen(manager: EntityManager, handlers: readonly Handler[]): Promise<void> {
+    const now = this.clock.now();
+    const names = handlers.map(({ name }) => name);
+    const update = `UPDATE ${this.tables.handler} SET last_seen_at = :now WHERE name IN (:...names)`;
+    if (names.length > 0) await execute(manager, update, { now, names });
+    await this.reload(manager);
+  }
 
   /** Registers the handlers of this process, or says that they are still there. */
   async register(manager: EntityManager, handlers: readonly Handler[], now: number): Promise<void> {
     const known = new Map((await this.rows(manager)).map((row) => [row.name, row]));
-    for (const { name, pattern } of handlers) {
-      const row = { name, pattern: writePattern(pattern), now };
-      if (!known.has(name)) await this.insert(manager, row);
-      else if (known.get(name)!.pattern === row.pattern) await this.update(manager, '', row);
-      else await this.update(manager, 'pattern = :pattern, revision = revision + 1,', row);
+    for (const { name, pattern, options } of handlers) {
+      const row = { name, pattern: writePattern(pattern), priority: options.priority ?? 0, now };
+      const old = known.get(name);
+      const isSame = old?.pattern === row.pattern && old.priority === row.priority;
+      if (!old) await this.insert(manager, row);
+      else if (isSame) await this.update(manager, '', row);
+      else await this.update(manager, 'pattern = :pattern, priority = :priority, revision = revision + 1,', row);
     }
     await this.reload(manager);
   }
 
-  /** The names of the handlers whose pattern matches the group. */
-  matching(group: string): readonly string[] {
-    let names = this.byGroup.get(group);
-    if (!names) {
-      names = [...this.patterns].filter(([, pattern]) => pattern.test(group)).map(([name]) => name);
+  /** The handlers whose pattern matches the group. */
+  matching(group: string): readonly Recipient[] {
+    let matching = this.byGroup.get(group);
+    if (!matching) {
+      matching = this.recipients.filter(({ pattern }) => pattern.test(group)).map(({ recipient }) => recipient);
       if (this.byGroup.size > 10_000) this.byGroup.clear();
-      this.byGroup.set(group, names);
+      this.byGroup.set(group, matching);
     }
-    return names;
+    return matching;
   }
 
   async reload(manager: EntityManager): Promise<void> {
     const rows = await this.rows(manager);
-    this.patterns = new Map(rows.map(({ name, pattern }) => [name, readPattern(pattern)]));
+    const alive = rows.filter((row) => Number(row.last_seen_at) > this.clock.now() - this.expiry);
+    this.recipients = alive.map(({ name, priority, pattern }) => ({
+      recipient: { name, priority: Number(priority) },
+      pattern: readPattern(pattern),
+    }));
     this.revision = rows.reduce((sum, { revision }) => sum + Number(revision), 0);
     this.byGroup.clear();
   }
 
   private rows(manager: EntityManager): Promise<HandlerRow[]> {
-    return select(manager, `SELECT name, pattern, revision FROM ${this.tables.handler} ORDER BY name`);
+    return select(
+      manager,
+      `SELECT name, pattern, priority, revision, last_seen_at FROM ${this.tables.handler} ORDER BY name`,
+    );
   }
 
   private async insert(manager: EntityManager, row: object): Promise<void> {
     await execute(
       manager,
-      `INSERT INTO ${this.tables.handler} (name, pattern, revision, first_seen_at, last_seen_at)
-       VALUES (:name, :pattern, 1, :now, :now)`,
+      `INSERT INTO ${this.tables.handler} (name, pattern, priority, revision, first_seen_at, last_seen_at)
+       VALUES (:name, :pattern, :priority, 1, :now, :now)`,
       row,
     );
   }

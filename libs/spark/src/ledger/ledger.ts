@@ -67,8 +67,9 @@ export class Ledger {
     const missing = matched.flatMap(({ key, group, handlers }) => {
       const eventId = entered.ids.get(key);
       if (eventId === undefined) return [];
-      const names = this.handlers.matching(group).filter((name) => !handlers.includes(name));
-      return names.map((handler) => ({ eventId, handler }));
+      const known = new Set(handlers.map(({ name }) => name));
+      const others = this.handlers.matching(group).filter(({ name }) => !known.has(name));
+      return others.map((handler) => ({ eventId, ...handler }));
     });
     await openDeliveries(manager, this.tables, missing, now);
   }

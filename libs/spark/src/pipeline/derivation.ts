@@ -1,8 +1,11 @@
 import type { Look } from '../agenda/looks.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
+import { chainDepth, DEEPEST } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
+import type { SparkError } from '../error/spark.error.js';
 import type { LedgerEntry } from '../ledger/ledger.js';
 import { eventsNow, eventsOf, type Source } from '../source/source.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
@@ -20,11 +23,13 @@ export class Derivation {
   readonly entries: LedgerEntry[] = [];
   readonly looks: Look[] = [];
   readonly failures: Failure[] = [];
-  readonly refused: InvalidEventError[] = [];
+  readonly refused: SparkError[] = [];
 
   constructor(
     private readonly codec: ContextCodec,
     private readonly now: number,
+    /** How many events led to what is derived, by entity where they differ. */
+    private readonly depthOf: (ref: SubjectRef | undefined) => number = () => chainDepth(),
   ) {}
 
   /** Runs a source that does not wait on each subject. One that throws leaves the others alone. */
@@ -86,14 +91,15 @@ export class Derivation {
   }
 
   private enter(source: Source, event: SparkEvent, subject: Subject | undefined): void {
+    const depth = this.depthOf(subject?.ref);
+    if (depth > DEEPEST) {
+      this.refused.push(new ChainTooDeepError(event.key, source.name, DEEPEST));
+      return;
+    }
     try {
       const entity = source.metadata.name;
-      this.entries.push({
-        ...entryOf(this.codec, event),
-        entity,
-        entityId: subject?.ref.id ?? null,
-        source: source.name,
-      });
+      const origin = { entity, entityId: subject?.ref.id ?? null, source: source.name, depth };
+      this.entries.push({ ...entryOf(this.codec, event), ...origin });
     } catch (error) {
       this.refuse((error as Error).message, source, event, subject);
     }
@@ -101,7 +107,7 @@ export class Derivation {
 
   // A source that is not live is left to the sweep, the future included.
   private lookAgain(source: Source, at: Date, subject: Subject | undefined): void {
-    if (source.live && subject) this.looks.push({ ref: subject.ref, due: at.getTime(), attempt: 0 });
+    if (source.live && subject) this.looks.push({ ref: subject.ref, due: at.getTime(), attempt: 0, depth: 0 });
   }
 
   private refuse(reason: string, source: Source, event: SparkEvent, subject: Subject | undefined): void {
@@ -115,5 +121,15 @@ export class Derivation {
 export function entryOf(codec: ContextCodec, event: SparkEvent): LedgerEntry {
   const { key, group, at } = event;
   const context = codec.encode(event.context);
-  return { event, key, group, context, at: at?.getTime() ?? null, entity: null, entityId: null, source: null };
+  return {
+    event,
+    key,
+    group,
+    context,
+    at: at?.getTime() ?? null,
+    entity: null,
+    entityId: null,
+    source: null,
+    depth: chainDepth(),
+  };
 }

@@ -3,6 +3,7 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Look, Looks } from '../agenda/looks.js';
 import type { SparkClock } from '../clock.js';
 import { backoffDelay } from '../delivery/backoff.js';
+import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Ledger } from '../ledger/ledger.js';
@@ -13,6 +14,12 @@ import { readSubjects, type Subject } from '../subject/subjects.js';
 import { touchedKeys } from '../subject/touches.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
+
+/** What led to a look: how often it has failed, and how many events came before it. */
+export interface Past {
+  readonly attempt: number;
+  readonly depth: number;
+}
 
 /** What a transaction has recorded, to be told after its commit. */
 export interface Recorded {
@@ -55,7 +62,7 @@ export class Recorder {
       again.push(...keys.map((id) => ({ root: rule.root, id })));
     }
     derivation.looks.push(
-      ...again.map((ref) => ({ ref, due: now, attempt: 0 })),
+      ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
       ...this.retries(derivation.failures, now),
     );
     return this.enter(manager, derivation, now);
@@ -67,8 +74,10 @@ export class Recorder {
     sources: readonly Source[],
     ids: readonly string[],
     now: number,
+    past: ReadonlyMap<string, Past> = new Map(),
   ): Promise<Derivation> {
-    const derivation = new Derivation(this.codec, now);
+    const depthOf = (ref: SubjectRef | undefined) => (ref && past.get(ref.id)?.depth) ?? chainDepth();
+    const derivation = new Derivation(this.codec, now, depthOf);
     for (const source of sources) {
       try {
         await derivation.run(source, await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)));
@@ -92,17 +101,17 @@ export class Recorder {
   }
 
   /** Looks for subjects that sources threw at, later and later; and a log line for each source. */
-  retries(failures: readonly Failure[], now: number, attempts = new Map<string, number>()): Look[] {
+  retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Look[] {
     const told = new Set<Source>();
     return failures.map(({ source, ref, error }) => {
       if (error instanceof NotSynchronous) {
         source.ownRow = false;
-        return { ref, due: now, attempt: 0 };
+        return { ref, due: now, attempt: 0, depth: past.get(ref.id)?.depth ?? chainDepth() };
       }
-      const attempt = (attempts.get(ref.id) ?? 0) + 1;
+      const attempt = (past.get(ref.id)?.attempt ?? 0) + 1;
       if (!told.has(source)) this.tell(source, ref, error, attempt);
       told.add(source);
-      return { ref, due: now + backoffDelay(attempt), attempt };
+      return { ref, due: now + backoffDelay(attempt), attempt, depth: past.get(ref.id)?.depth ?? chainDepth() };
     });
   }
 

@@ -1,15 +1,17 @@
-import { randomUUID } from 'node:crypto';
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../clock.js';
-import { backoffDelay } from '../delivery/backoff.js';
+import type { Completions } from '../delivery/completions.js';
 import type { Contexts, ReadContext } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
+import type { HandlerSlots } from '../delivery/handler-slots.js';
+import type { WorkerLease } from '../delivery/worker-lease.js';
 import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
-import type { SparkEvent } from '../event/spark-event.js';
-import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
+import { WorkerStoppedError } from '../error/worker-stopped.error.js';
+import type { HandlerRegistry } from '../handler/handler.registry.js';
+import { Attempt, type Outcome, textOf } from './attempt.js';
 
 /** How an attempt to deliver ended. */
 export interface DeliveryReport {
@@ -20,7 +22,7 @@ export interface DeliveryReport {
   /** `available` means that it failed and will be tried again. */
   readonly state: 'completed' | 'available' | 'discarded';
   readonly attempt: number;
-  /** How long the handler took, in milliseconds. */
+  /** How long the attempt took, in milliseconds. */
   readonly durationMs: number;
   /** Why it failed, or why it was discarded. */
   readonly error?: string;
@@ -28,11 +30,9 @@ export interface DeliveryReport {
 
 /** Works after the commit: claim → handle → complete, or fail and wait. */
 export class Worker {
-  private readonly id = randomUUID();
   private readonly logger = new Logger('Spark');
   private readonly stream = new Stream<DeliveryReport>();
-  private readonly running = new Set<Promise<void>>();
-  private readonly abort = new AbortController();
+  private readonly running = new Map<Attempt, Promise<void>>();
   private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
   readonly reports$ = this.stream.asObservable();
@@ -40,18 +40,21 @@ export class Worker {
   constructor(
     private readonly dataSource: DataSource,
     private readonly transactions: Transactions,
+    private readonly lease: WorkerLease,
     private readonly deliveries: Deliveries,
+    private readonly completions: Completions,
     private readonly contexts: Contexts,
     private readonly handlers: HandlerRegistry,
+    private readonly slots: HandlerSlots,
     private readonly clock: SparkClock,
-    private readonly options: { concurrency: number; maxAttempts: number },
+    private readonly maxAttempts: number,
   ) {}
 
   /** Handles until nothing is available that this process has a free place for; what it began goes on. */
   async fill(): Promise<number> {
     let total = 0;
     for (;;) {
-      if (this.running.size >= this.options.concurrency) await Promise.race(this.running);
+      if (this.slots.free <= 0) await Promise.race(this.running.values());
       const claimed = await this.claim();
       total += claimed;
       if (claimed === 0) return total;
@@ -65,7 +68,7 @@ export class Worker {
       const handled = await this.fill();
       total += handled;
       if (handled === 0 && this.running.size === 0) return total;
-      await Promise.all(this.running);
+      await Promise.all(this.running.values());
     }
   }
 
@@ -74,117 +77,98 @@ export class Worker {
     this.halted = true;
   }
 
-  /** Waits for running handlers; those that take longer are told by their signal. Returns how many were left. */
+  /** Tells all handlers to stop: their deliveries are no longer this process's. */
+  abandon(): void {
+    const reason = new WorkerStoppedError('this process was too slow to renew its lease');
+    for (const attempt of this.running.keys()) attempt.abort(reason);
+  }
+
+  /** Waits for running handlers; those that take longer are told to stop and given back. Returns how many. */
   async stop(timeout: number): Promise<number> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
-    await Promise.race([Promise.all(this.running), late]);
+    await Promise.race([Promise.all(this.running.values()), late]);
     clearTimeout(timer);
-    this.abort.abort();
-    return this.running.size;
+    const left = [...this.running.keys()];
+    await this.transactions.run((manager) =>
+      this.deliveries.giveBack(
+        manager,
+        left.map(({ delivery }) => delivery),
+      ),
+    );
+    for (const attempt of left) attempt.abort(new WorkerStoppedError('this process stops'));
+    return left.length;
   }
 
   /** Claims what there is a place for, and begins to handle it. One claim at a time, so that places are counted right. */
   private claim(): Promise<number> {
     const claim = this.claiming.then(async () => {
-      const handlers = this.handlers.all().map(({ name }) => name);
-      const limit = this.options.concurrency - this.running.size;
-      if (this.halted || handlers.length === 0 || limit <= 0) return 0;
-      const request = { worker: this.id, handlers, limit, now: this.clock.now() };
-      const claimed = await this.transactions.run((manager) => this.deliveries.claim(manager, request));
-      if (claimed.length > 0) await this.begin(claimed);
-      return claimed.length;
+      let total = 0;
+      for (const request of this.halted ? [] : this.slots.requests()) {
+        await this.lease.start();
+        if (!this.lease.isHeld) return total;
+        const full = { ...request, worker: this.lease.id, now: this.clock.now() };
+        const claimed = await this.transactions.run(async (manager) =>
+          (await this.lease.hold(manager)) ? this.deliveries.claim(manager, full) : [],
+        );
+        if (claimed.length > 0) await this.begin(claimed, request.suspect);
+        total += claimed.length;
+      }
+      return total;
     });
     this.claiming = claim.catch(() => undefined);
     return claim;
   }
 
-  private async begin(claimed: readonly Delivery[]): Promise<void> {
+  private async begin(claimed: readonly Delivery[], suspect: boolean): Promise<void> {
     const contexts = await withRunner(this.dataSource.manager, ({ manager }) =>
       this.contexts.read(manager, claimed),
     ).catch((error: unknown) => () => {
       throw error;
     });
     for (const delivery of claimed) {
-      const running = this.deliver(delivery, contexts).finally(() => this.running.delete(running));
-      this.running.add(running);
+      const handler = this.handlers.named(delivery.handler)!;
+      const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
+      const attempt = new Attempt(this.dataSource, this.deliveries, this.clock, handler, delivery, maxAttempts);
+      const release = this.slots.take(handler.name, suspect);
+      const ended = this.deliver(attempt, contexts).finally(() => {
+        this.running.delete(attempt);
+        release();
+      });
+      this.running.set(attempt, ended);
     }
   }
 
-  private async deliver(delivery: Delivery, contexts: (delivery: Delivery) => ReadContext): Promise<void> {
+  private async deliver(attempt: Attempt, contexts: (delivery: Delivery) => ReadContext): Promise<void> {
+    const { delivery } = attempt;
     const started = performance.now();
-    const handler = this.handlers.named(delivery.handler)!;
-    let failure: unknown;
-    let gone: string | undefined;
-    try {
-      const { context, missing } = contexts(delivery);
-      const [first] = handler.options.missing === 'deliver' ? [] : missing;
-      if (first) gone = `${first.entity} ${first.id} in its context is gone`;
-      else await this.handle(handler, delivery, context);
-    } catch (error) {
-      failure = error ?? new Error('the handler threw nothing');
-    }
+    const outcome = await attempt.run(() => contexts(delivery));
     const durationMs = Math.round(performance.now() - started);
-    await this.settle(handler, delivery, durationMs, gone, failure).catch((error: unknown) => {
+    try {
+      if (await this.settle(delivery, outcome, durationMs)) this.tell(delivery, outcome, durationMs);
+    } catch (error) {
       this.logger.error(`Delivery ${delivery.id} of ${delivery.event.key} could not be settled: ${textOf(error)}`);
-    });
+    }
   }
 
-  private async handle(handler: Handler, { id, attempt, event }: Delivery, context: unknown): Promise<void> {
-    const { key, group, at } = event;
-    const handed: SparkEvent = { group, key, context, ...(at === null ? {} : { at: new Date(at) }) };
-    await handler.call(handed, { signal: this.abort.signal, attempt, deliveryId: id });
-  }
-
-  /** Completes the delivery, or fails it: to be tried again, or discarded in the end. */
-  private async settle(
-    handler: Handler,
-    delivery: Delivery,
-    durationMs: number,
-    gone: string | undefined,
-    failure: unknown,
-  ) {
-    const now = this.clock.now();
+  /** Writes down how the attempt ended. Returns whether the delivery was still ours. */
+  private async settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean> {
     const { manager } = this.dataSource;
-    if (gone !== undefined) {
-      await this.deliveries.discard(manager, delivery, now, gone);
-      return this.tell(delivery, durationMs, 'discarded', gone);
+    if (outcome.state === 'completed') {
+      if (!outcome.noted) return this.completions.add({ delivery, durationMs });
+      return true;
     }
-    if (failure === undefined) {
-      await this.deliveries.complete(manager, delivery, now);
-      return this.tell(delivery, durationMs, 'completed');
-    }
-    const error = textOf(failure);
-    const last = delivery.attempt >= (handler.options.maxAttempts ?? this.options.maxAttempts);
-    if (last) await this.deliveries.discard(manager, delivery, now, error);
-    else
-      await this.deliveries.retry(
-        manager,
-        delivery,
-        now + backoffDelay(delivery.attempt, handler.options.backoff),
-        error,
-      );
-    this.tell(delivery, durationMs, last ? 'discarded' : 'available', error);
+    const now = this.clock.now();
+    if (outcome.state === 'discarded') return this.deliveries.discard(manager, delivery, now, outcome.error);
+    return this.deliveries.retry(manager, delivery, outcome.due, outcome.error, outcome.charged);
   }
 
-  private tell(delivery: Delivery, durationMs: number, state: DeliveryReport['state'], error?: string): void {
-    const { id, handler, attempt, event } = delivery;
-    if (error !== undefined) {
-      const outcome = state === 'discarded' ? 'is discarded' : 'will be tried again';
-      this.logger.warn(`${event.key} for ${handler}, attempt ${attempt}, ${outcome}: ${error}`);
-    }
-    const { key, group } = event;
-    this.stream.next({
-      deliveryId: id,
-      key,
-      group,
-      handler,
-      state,
-      attempt,
-      durationMs,
-      ...(error === undefined ? {} : { error }),
-    });
+  private tell({ id, handler, attempt, event: { key, group } }: Delivery, outcome: Outcome, durationMs: number): void {
+    const { state } = outcome;
+    const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
+    if (state === 'completed') return this.stream.next(report);
+    const words = state === 'discarded' ? 'is discarded' : 'will be tried again';
+    this.logger.warn(`${key} for ${handler}, attempt ${attempt}, ${words}: ${outcome.error}`);
+    this.stream.next({ ...report, error: outcome.error });
   }
 }
-
-const textOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

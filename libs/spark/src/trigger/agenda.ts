@@ -5,7 +5,7 @@ import type { Dialect } from '../dialect/dialect.js';
 import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
 import type { Derivation } from '../pipeline/derivation.js';
-import type { Recorded, Recorder } from '../pipeline/recorder.js';
+import type { Past, Recorded, Recorder } from '../pipeline/recorder.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 
 const LOOKS = 500;
@@ -70,11 +70,11 @@ export class Agenda {
     const due = await this.looks.take(manager, [...roots.keys()], now, LOOKS);
     const derivations: Derivation[] = [];
     const retries: Look[] = [];
-    for (const [name, attempts] of byEntity(due)) {
+    for (const [name, past] of byEntity(due)) {
       const root = roots.get(name) as EntityMetadata;
-      const derivation = await this.recorder.derive(manager, this.sources.liveOf(root), [...attempts.keys()], now);
+      const derivation = await this.recorder.derive(manager, this.sources.liveOf(root), [...past.keys()], now, past);
       derivations.push(derivation);
-      retries.push(...this.recorder.retries(derivation.failures, now, attempts));
+      retries.push(...this.recorder.retries(derivation.failures, now, past));
     }
     return { due, derivations, retries };
   }
@@ -88,12 +88,14 @@ export class Agenda {
   }
 }
 
-/** The entities that are looked at, each once, and how often looking at them has failed. */
-function byEntity(due: readonly DueLook[]): Map<string, Map<string, number>> {
-  const entities = new Map<string, Map<string, number>>();
-  for (const { entity, entity_id: id, attempt } of due) {
-    const attempts = entities.get(entity) ?? new Map<string, number>();
-    entities.set(entity, attempts.set(id, Math.max(attempts.get(id) ?? 0, Number(attempt))));
+/** The entities that are looked at, each once, and what led to it. */
+function byEntity(due: readonly DueLook[]): Map<string, Map<string, Past>> {
+  const entities = new Map<string, Map<string, Past>>();
+  for (const { entity, entity_id: id, attempt, depth } of due) {
+    const past = entities.get(entity) ?? new Map<string, Past>();
+    const other = past.get(id) ?? { attempt: 0, depth: 0 };
+    past.set(id, { attempt: Math.max(other.attempt, Number(attempt)), depth: Math.max(other.depth, Number(depth)) });
+    entities.set(entity, past);
   }
   return entities;
 }

@@ -1,0 +1,131 @@
+import type { EntityManager, ObjectLiteral } from 'typeorm';
+import { execute, select, values } from '../dialect/statement.js';
+import type { TableNames } from '../dialect/table-names.js';
+
+/** Which deliveries are meant; what is left out does not matter. */
+export interface DeliveryFilter {
+  /** The handler's name. */
+  handler?: string;
+  group?: string;
+  /** The event's key. */
+  key?: string;
+}
+
+/** Deliveries that wait for a handler which no process has. */
+export interface Orphans {
+  readonly handler: string;
+  readonly deliveries: number;
+  /** When the longest waiting one was due. */
+  readonly since: Date;
+}
+
+const ROWS = 1_000;
+
+/** What people do with deliveries after something failed, or for a handler that is new. */
+export class DeliveryDesk {
+  constructor(private readonly tables: TableNames) {}
+
+  /** Makes discarded deliveries available again, with all their attempts. */
+  async retry(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
+    const { sql, parameters } = this.chosen(filter);
+    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
+    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'discarded'${sql}`;
+    return (await execute(manager, update, { ...parameters, now })).affected ?? 0;
+  }
+
+  /** Gives up deliveries that nobody is handling. */
+  async discard(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
+    const { sql, parameters } = this.chosen(filter);
+    const changes = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, 'discarded by hand')`;
+    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'available'${sql}`;
+    return (await execute(manager, update, { ...parameters, now })).affected ?? 0;
+  }
+
+  /** Opens deliveries of past events for a handler, oldest first; those that it has had are repeated only where asked. */
+  async replay(
+    manager: EntityManager,
+    handler: { name: string; priority: number; matches: (group: string) => boolean },
+    replay: { group?: string; since: number; repeat: boolean },
+    now: number,
+  ): Promise<number> {
+    const { event, delivery } = this.tables;
+    let count = 0;
+    for (let after = '0'; ;) {
+      const events = await select<{
+        id: string;
+        event_group: string;
+        delivery_id: string | null;
+        state: string | null;
+      }>(
+        manager,
+        `SELECT e.id, e.event_group, d.id AS delivery_id, d.state FROM ${event} e
+         LEFT JOIN ${delivery} d ON d.event_id = e.id AND d.handler = :handler
+         WHERE e.id > :after AND e.recorded_at >= :since ORDER BY e.id LIMIT ${ROWS}`,
+        { handler: handler.name, after, since: replay.since },
+      );
+      const chosen = events.filter(
+        ({ event_group: group }) => handler.matches(group) && (replay.group === undefined || replay.group === group),
+      );
+      const fresh = chosen.filter((row) => row.delivery_id === null);
+      const again = replay.repeat ? chosen.filter(({ state }) => state === 'completed' || state === 'discarded') : [];
+      await this.open(
+        manager,
+        handler,
+        fresh.map(({ id }) => id),
+        now,
+      );
+      await this.reopen(
+        manager,
+        again.map((row) => row.delivery_id!),
+        now,
+      );
+      count += fresh.length + again.length;
+      if (events.length < ROWS) return count;
+      after = String(events.at(-1)!.id);
+    }
+  }
+
+  /** Deliveries of handlers that were not seen since an instant. */
+  async orphans(manager: EntityManager, seenSince: number): Promise<Orphans[]> {
+    const { delivery, handler } = this.tables;
+    const rows = await select<{ handler: string; n: string; since: string }>(
+      manager,
+      `SELECT d.handler, COUNT(*) AS n, MIN(d.due_at) AS since FROM ${delivery} d
+       WHERE d.state = 'available' AND NOT EXISTS (
+         SELECT 1 FROM ${handler} h WHERE h.name = d.handler AND h.last_seen_at >= :seenSince)
+       GROUP BY d.handler ORDER BY d.handler`,
+      { seenSince },
+    );
+    return rows.map((row) => ({ handler: row.handler, deliveries: Number(row.n), since: new Date(Number(row.since)) }));
+  }
+
+  private async open(
+    manager: EntityManager,
+    handler: { name: string; priority: number },
+    events: string[],
+    now: number,
+  ) {
+    if (events.length === 0) return;
+    const rows = values(events.map((id) => [id, handler.name, 'available', 0, handler.priority, 0, now]));
+    const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
+    await execute(manager, `INSERT INTO ${this.tables.delivery} (${columns}) VALUES ${rows.sql}`, rows.parameters);
+  }
+
+  private async reopen(manager: EntityManager, ids: string[], now: number) {
+    if (ids.length === 0) return;
+    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
+    await execute(manager, `UPDATE ${this.tables.delivery} SET ${changes} WHERE id IN (:...ids)`, { ids, now });
+  }
+
+  private chosen({ handler, group, key }: DeliveryFilter): { sql: string; parameters: ObjectLiteral } {
+    const event = [
+      group === undefined ? '' : ' AND event_group = :group',
+      key === undefined ? '' : ' AND event_key = :key',
+    ].join('');
+    const ofEvent = event && ` AND event_id IN (SELECT id FROM ${this.tables.event} WHERE 1 = 1${event})`;
+    return {
+      sql: (handler === undefined ? '' : ' AND handler = :handler') + ofEvent,
+      parameters: { handler, group, key },
+    };
+  }
+}

@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { Logger } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { Dialect } from '../dialect/dialect.js';
+import { execute, select } from '../dialect/statement.js';
+import type { TableNames } from '../dialect/table-names.js';
+import type { Transactions } from '../dialect/transactions.js';
+
+/** How a lease runs, in milliseconds. */
+export interface LeaseTimes {
+  /** How long it lasts without being renewed. */
+  readonly ttl: number;
+  /** How often it is renewed, and expired ones of others are looked for. */
+  readonly renew: number;
+}
+
+/**
+ * One lease a process: as long as it is renewed, what the process has claimed is its own. It goes by the database's
+ * clock there, and here by a clock that only goes forward, from before the renewal was sent: this process gives up first.
+ */
+export class WorkerLease {
+  private readonly logger = new Logger('Spark');
+  private timer: NodeJS.Timeout | undefined;
+  private expiry: NodeJS.Timeout | undefined;
+  private until = 0;
+  private stopped = true;
+  id = randomUUID() as string;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+    private readonly times: LeaseTimes,
+    private readonly onLost: () => void,
+    private readonly onRescued: (deliveries: number) => void,
+  ) {}
+
+  /** Whether deliveries may be claimed and handled now. */
+  get isHeld(): boolean {
+    return !this.stopped && performance.now() < this.until;
+  }
+
+  /** Takes a lease, if there is none yet. */
+  async start(): Promise<void> {
+    if (!this.stopped) return;
+    this.stopped = false;
+    await this.take();
+    this.plan();
+  }
+
+  /** Holds the lease for a claim: nobody takes this process for dead before the claim has committed. False when it was too late. */
+  async hold(manager: EntityManager): Promise<boolean> {
+    const { tables, dialect, id } = this;
+    const rows = await select(manager, `SELECT id FROM ${tables.worker} WHERE id = :id ${dialect.forUpdate}`, { id });
+    return rows.length === 1;
+  }
+
+  /** Gives the lease back. What is still claimed under it is free for others at once. */
+  async stop(): Promise<void> {
+    if (this.stopped) return;
+    this.stopped = true;
+    clearTimeout(this.timer);
+    clearTimeout(this.expiry);
+    await this.transactions.run((manager) =>
+      execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
+    );
+    await this.rescue();
+  }
+
+  private plan(): void {
+    this.timer = setTimeout(() => void this.turn(), this.times.renew * (0.9 + Math.random() / 5));
+  }
+
+  private async turn(): Promise<void> {
+    try {
+      if (!(await this.renew())) await this.replace();
+      await this.rescue();
+    } catch (error) {
+      this.logger.warn(`The lease of this process could not be renewed: ${(error as Error).message}`);
+    }
+    if (!this.stopped) this.plan();
+  }
+
+  private async take(): Promise<void> {
+    const started = performance.now();
+    const { ttl } = this.times;
+    const row = { id: this.id, ttl, host: hostname(), pid: process.pid };
+    await this.transactions.run((manager) =>
+      execute(
+        manager,
+        `INSERT INTO ${this.tables.worker} (id, lease_until, host, pid, started_at)
+         VALUES (:id, ${this.dialect.clock} + :ttl, :host, :pid, ${this.dialect.clock})`,
+        row,
+      ),
+    );
+    this.extend(started);
+  }
+
+  /** Whether the lease was still there. */
+  private async renew(): Promise<boolean> {
+    const started = performance.now();
+    const { affected } = await this.transactions.run((manager) =>
+      execute(manager, `UPDATE ${this.tables.worker} SET lease_until = ${this.dialect.clock} + :ttl WHERE id = :id`, {
+        id: this.id,
+        ttl: this.times.ttl,
+      }),
+    );
+    // An expired lease that nobody has noticed is as good as lost: its handlers were told to stop.
+    if (affected !== 1 || performance.now() >= this.until) return false;
+    this.extend(started);
+    return true;
+  }
+
+  /** Another process took this one for dead. What it had claimed is theirs; it goes on under a new name. */
+  private async replace(): Promise<void> {
+    this.until = 0;
+    this.onLost();
+    await this.transactions.run((manager) =>
+      execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
+    );
+    this.id = randomUUID();
+    await this.take();
+  }
+
+  private extend(started: number): void {
+    // A sixth of the time is left for the other clock and for handlers to stop.
+    this.until = started + (this.times.ttl * 5) / 6;
+    clearTimeout(this.expiry);
+    this.expiry = setTimeout(() => !this.isHeld && this.onLost(), this.until - performance.now() + 1);
+    this.expiry.unref();
+  }
+
+  /**
+   * Frees what dead processes had claimed. Each such delivery is a suspect: it may be what killed its process. Its attempt
+   * is only counted when it is claimed again, alone.
+   */
+  private async rescue(): Promise<void> {
+    const { worker, delivery } = this.tables;
+    const rescued = await this.transactions.run(async (manager) => {
+      await execute(manager, `DELETE FROM ${worker} WHERE lease_until < ${this.dialect.clock}`);
+      const { affected } = await execute(
+        manager,
+        `UPDATE ${delivery} SET state = 'available', attempt = attempt - (1 - suspect), suspect = 1, claimed_by = NULL
+         WHERE state = 'running' AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = ${delivery}.claimed_by)`,
+      );
+      return affected ?? 0;
+    });
+    if (rescued > 0) this.onRescued(rescued);
+  }
+}

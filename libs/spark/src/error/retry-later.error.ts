@@ -1,0 +1,22 @@
+import type { Duration } from '../spark.options.js';
+import { SparkError } from './spark.error.js';
+
+/**
+ * Thrown by a handler: not now, but after a while. The attempt does not count.
+ *
+ * @example
+ * if (response.status === 429) throw new RetryLater('1m', 'rate limit');
+ */
+export class RetryLater extends SparkError {
+  /**
+   * @param delay how long to wait, milliseconds or text such as `'30s'`
+   * @param reason what to keep as the delivery's last error
+   */
+  constructor(
+    readonly delay: Duration,
+    reason = 'the handler asked to be called later',
+    options?: ErrorOptions,
+  ) {
+    super(reason, options);
+  }
+}

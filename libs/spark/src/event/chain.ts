@@ -1,0 +1,19 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** How long a chain of events that lead to one another may grow. */
+export const DEEPEST = 16;
+
+const chain = new AsyncLocalStorage<number>();
+
+/** How many events led to what is being done: 0 outside of any handler. */
+export const chainDepth = (): number => chain.getStore() ?? 0;
+
+/** Runs a handler of an event; what it changes is one event further down the chain. */
+export function inChainOf<T>(depth: number, work: () => T): T {
+  return chain.run(depth + 1, work);
+}
+
+/** Runs work that no handler has asked for, whoever woke it. */
+export function outOfChain<T>(work: () => T): T {
+  return chain.run(0, work);
+}
