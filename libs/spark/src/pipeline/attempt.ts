@@ -51,12 +51,17 @@ export class Attempt {
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
       const { key, group, at } = event;
       const handed = { group, key, context: given, ...(at === null ? {} : { at: new Date(at) }) };
-      if (!this.handler.options.transactional) await this.call(handed);
-      else (await this.dataSource.transaction((manager) => this.callIn(manager, handed)))();
+      await inChainOf(event.depth, () => this.handle(handed));
       return { state: 'completed', noted: this.handler.options.transactional ?? false };
     } catch (error) {
       return this.failed(error);
     }
+  }
+
+  private async handle(event: SparkEvent): Promise<void> {
+    if (!this.handler.options.transactional) return this.call(event);
+    const revoke = await this.dataSource.transaction((manager) => this.callIn(manager, event));
+    revoke();
   }
 
   /** The fenced completion comes first: it holds rivals off, and commits together with what the handler writes. */
@@ -87,7 +92,7 @@ export class Attempt {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
     });
     const scope = scopeOf({ signal, attempt, deliveryId }, manager, this.handler.name);
-    const handled = inChainOf(this.delivery.event.depth, async () => this.handler.call(event, scope));
+    const handled = (async () => this.handler.call(event, scope))();
     try {
       await Promise.race([handled, stopped]);
     } finally {

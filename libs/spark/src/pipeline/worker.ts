@@ -145,7 +145,10 @@ export class Worker {
     const outcome = await attempt.run(() => contexts(delivery));
     const durationMs = Math.round(performance.now() - started);
     try {
-      if (await this.settle(delivery, outcome, durationMs)) this.tell(delivery, outcome, durationMs);
+      const isOurs = await this.settle(delivery, outcome, durationMs);
+      if (isOurs) this.tell(delivery, outcome, durationMs);
+      else
+        this.logger.warn(`${delivery.event.key} for ${delivery.handler} was taken over by another process meanwhile.`);
     } catch (error) {
       this.logger.error(`Delivery ${delivery.id} of ${delivery.event.key} could not be settled: ${textOf(error)}`);
     }

@@ -1,0 +1,129 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { Column, Entity, PrimaryGeneratedColumn, type TransactionStartEvent } from 'typeorm';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Entity()
+class Effect {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() key: string;
+}
+
+const late: Promise<unknown>[] = [];
+const options = { transactional: true, maxAttempts: 3, backoff: () => 10 };
+
+@Injectable()
+class Handlers {
+  @GroupHandler(/^plain/, { ...options, name: 'plain' })
+  async plain({ key }: SparkEvent, { manager }: HandlerScope) {
+    await manager.save(Effect, { key });
+  }
+
+  @GroupHandler(/^fails/, { ...options, name: 'fails' })
+  async fails({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    await manager.save(Effect, { key });
+    if (attempt < 3) throw new Error('on purpose');
+  }
+
+  @GroupHandler(/^late/, { ...options, name: 'late', timeout: 60 })
+  async late({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    await manager.save(Effect, { key });
+    if (attempt === 3) return;
+    const writes = delay(100).then(async () => {
+      for (let i = 0; i < 5; i++)
+        await manager.query(`INSERT INTO effect (${quoted(manager.dataSource.options.type)}) VALUES ('ghost')`);
+    });
+    late.push(writes.catch((error: Error) => error));
+    await writes;
+  }
+
+  @GroupHandler(/^lost/, { ...options, name: 'lost' })
+  async lost({ key }: SparkEvent, { manager }: HandlerScope) {
+    await manager.save(Effect, { key });
+  }
+
+  @EventSource(Effect)
+  *derived({ key }: Effect) {
+    if (key.startsWith('plain')) yield sparkEvent('derived', key);
+  }
+}
+
+const quoted = (type: string) => (type === 'postgres' || type === 'better-sqlite3' ? '"key"' : '`key`');
+
+describe.each(databases)('transactional effects happen once, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+
+  beforeAll(async () => {
+    late.length = 0;
+    db = await database.create();
+    const spark = { worker: { pollInterval: '20ms' } };
+    app = await startApp({ database: db, entities: [Effect], providers: [Handlers], spark });
+  });
+  afterAll(async () => {
+    await app.close();
+    await db.drop();
+  });
+
+  const stateOf = async (handler: string) => {
+    const sql = `SELECT state, attempt, duration_ms FROM spark_delivery WHERE handler = '${handler}'`;
+    for (let i = 0; i < 400; i++) {
+      const [row] = await app.dataSource.query(sql);
+      if (row && !['available', 'running'].includes(row.state))
+        return row as { state: string; attempt: number; duration_ms: number };
+      await delay(10);
+    }
+    throw new Error('never done');
+  };
+  const effects = (key: string) => app.dataSource.manager.countBy(Effect, { key });
+
+  it('with the completion, and so do the events that they make true', async () => {
+    await app.spark.emit(sparkEvent('plain', 1));
+    expect(await stateOf('plain')).toMatchObject({ state: 'completed', attempt: 1 });
+    expect((await stateOf('plain')).duration_ms).toBeGreaterThanOrEqual(0);
+    expect(await effects('plain_1')).toBe(1);
+    expect(await app.dataSource.query(`SELECT depth FROM spark_event WHERE event_key = 'derived_plain_1'`)).toEqual([
+      { depth: 1 },
+    ]);
+  });
+
+  it('after failures that were rolled back', async () => {
+    await app.spark.emit(sparkEvent('fails', 1));
+    expect(await stateOf('fails')).toMatchObject({ state: 'completed', attempt: 3 });
+    expect(await effects('fails_1')).toBe(1);
+  });
+
+  it('after time-outs, whatever late work still tries to write', async () => {
+    await app.spark.emit(sparkEvent('late', 1));
+    expect(await stateOf('late')).toMatchObject({ state: 'completed', attempt: 3 });
+    const errors = await Promise.all(late);
+    expect(errors).toHaveLength(2);
+    expect(errors.every((error) => error instanceof Error)).toBe(true);
+    expect(await effects('late_1')).toBe(1);
+    expect(await effects('ghost')).toBe(0);
+  });
+
+  it('not at all where another process has taken the delivery over', async () => {
+    // The row is taken between the claim and the handler's transaction, as a rescuer would.
+    let taken = 0;
+    const take = {
+      beforeTransactionStart: async ({ queryRunner }: TransactionStartEvent) => {
+        const changes = `claimed_by = 'rival', attempt = attempt + 1`;
+        const sql = `UPDATE spark_delivery SET ${changes} WHERE handler = 'lost' AND state = 'running' AND claimed_by <> 'rival'`;
+        const { affected } = await queryRunner.query(sql, [], true);
+        taken += affected ?? 0;
+      },
+    };
+    app.dataSource.subscribers.push(take);
+    await app.spark.emit(sparkEvent('lost', 1));
+    for (let i = 0; i < 200 && taken === 0; i++) await delay(10);
+    await delay(100);
+    app.dataSource.subscribers.pop();
+    expect(taken).toBe(1);
+    expect(await effects('lost_1')).toBe(0);
+    expect(app.logs.join('\n')).toContain('lost_1 for lost was taken over by another process');
+  });
+});
