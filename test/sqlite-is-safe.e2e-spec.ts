@@ -127,7 +127,12 @@ describe('SQLite is safe', () => {
       const plans = Array.from({ length: 300 }, () => plan(random, nextId, 0));
       const plain = Array.from({ length: 300 }, nextId);
       const outcomes = await Promise.all([
-        ...plans.map((each) => runPlan(dataSource, each).then(() => true, (error) => error !== FAILED)),
+        ...plans.map((each) =>
+          runPlan(dataSource, each).then(
+            () => true,
+            (error) => error !== FAILED,
+          ),
+        ),
         ...plain.map((id) => add(id)),
       ]);
       expect(outcomes.slice(0, 300)).toEqual(plans.map((each) => outcomeOf(each) !== undefined));
@@ -280,7 +285,10 @@ describe('SQLite is safe', () => {
       dataSource = await open(50);
       const runner = dataSource.createQueryRunner();
       const blocked = async (work: () => Promise<unknown>) => {
-        const error = await work().then(() => undefined, (reason: unknown) => reason as Error);
+        const error = await work().then(
+          () => undefined,
+          (reason: unknown) => reason as Error,
+        );
         expect(error).toBeInstanceOf(SqliteLockTimeoutError);
         expect(error!.message).toMatch(/Waited 50 ms .*sqlite\.lockTimeout.* began here:\n.*sqlite-is-safe\.e2e-spec/s);
       };
@@ -321,7 +329,9 @@ describe('SQLite is safe', () => {
     const { database } = options();
     const writer = await program('sqlite-writer.program.ts');
     try {
-      await (await startApp({ database: { options: options(), drop: async () => undefined }, entities: [Row] })).close();
+      await (
+        await startApp({ database: { options: options(), drop: async () => undefined }, entities: [Row] })
+      ).close();
       await dataSource.manager.insert(Row, { id: 1, state: '0' });
       const results = Array.from({ length: processes }, () => writer.start({ database, transactions }).result);
       expect((await Promise.all(results)).flat()).toEqual([]);
@@ -332,13 +342,20 @@ describe('SQLite is safe', () => {
     }
   }, 60_000);
 
-  it.each([true, false])('is what SparkModule makes of its DataSource, with sqlite.serialize: %s', async (serialize) => {
-    const database = { options: options(), drop: async () => undefined };
-    const { dataSource: given, close } = await startApp({ database, entities: [Row], spark: { sqlite: { serialize } } });
-    const runners = new Set([given.createQueryRunner(), given.createQueryRunner()]);
-    await close();
-    expect(runners.size).toBe(serialize ? 2 : 1);
-  });
+  it.each([true, false])(
+    'is what SparkModule makes of its DataSource, with sqlite.serialize: %s',
+    async (serialize) => {
+      const database = { options: options(), drop: async () => undefined };
+      const { dataSource: given, close } = await startApp({
+        database,
+        entities: [Row],
+        spark: { sqlite: { serialize } },
+      });
+      const runners = new Set([given.createQueryRunner(), given.createQueryRunner()]);
+      await close();
+      expect(runners.size).toBe(serialize ? 2 : 1);
+    },
+  );
 });
 
 /** What a transaction does. */

@@ -106,6 +106,7 @@ export class Spark {
     this.completions = new Completions(this.transactions, deliveries, clock);
     const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
     this.lease = new WorkerLease(
+      dataSource,
       this.transactions,
       this.dialect,
       this.tables,

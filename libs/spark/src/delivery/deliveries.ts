@@ -46,6 +46,18 @@ export class Deliveries {
     private readonly history: boolean,
   ) {}
 
+  /** Whether a claim is worth its transaction. On SQLite that keeps everybody else from writing, so it is looked first. */
+  async isWaiting(manager: EntityManager, { handlers, now, suspect }: ClaimRequest): Promise<boolean> {
+    if (this.dialect.skipsLocked) return true;
+    const rows = await select(
+      manager,
+      `SELECT 1 FROM ${this.tables.delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect
+       AND handler IN (:...handlers) LIMIT 1`,
+      { handlers, now, suspect: Number(suspect) },
+    );
+    return rows.length > 0;
+  }
+
   /** Claims available deliveries, with their events. */
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Delivery[]> {
     const rows = await this.dialect.claim(manager, request);
@@ -140,8 +152,9 @@ export class Deliveries {
   private ours(deliveries: readonly Delivery[]): { sql: string; parameters: ObjectLiteral } {
     const rows = values(deliveries.map(({ id, attempt }) => [id, attempt]));
     return {
-      sql: `(id, attempt) IN (${this.dialect.rowList(rows.sql)}) AND state = 'running' AND claimed_by = :worker`,
-      parameters: { ...rows.parameters, worker: deliveries[0]!.worker },
+      // The ids by themselves let MariaDB find the rows by their key, where row values alone make it lock the table.
+      sql: `id IN (:...ids) AND (id, attempt) IN (${this.dialect.rowList(rows.sql)}) AND state = 'running' AND claimed_by = :worker`,
+      parameters: { ...rows.parameters, ids: deliveries.map(({ id }) => id), worker: deliveries[0]!.worker },
     };
   }
 }

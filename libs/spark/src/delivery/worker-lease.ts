@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Logger } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -28,6 +28,7 @@ export class WorkerLease {
   id = randomUUID() as string;
 
   constructor(
+    private readonly dataSource: DataSource,
     private readonly transactions: Transactions,
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
@@ -47,13 +48,6 @@ export class WorkerLease {
     this.stopped = false;
     await this.take();
     this.plan();
-  }
-
-  /** Holds the lease for a claim: nobody takes this process for dead before the claim has committed. False when it was too late. */
-  async hold(manager: EntityManager): Promise<boolean> {
-    const { tables, dialect, id } = this;
-    const rows = await select(manager, `SELECT id FROM ${tables.worker} WHERE id = :id ${dialect.forUpdate}`, { id });
-    return rows.length === 1;
   }
 
   /** Gives the lease back. What is still claimed under it is free for others at once. */
@@ -100,12 +94,9 @@ export class WorkerLease {
   /** Whether the lease was still there. */
   private async renew(): Promise<boolean> {
     const started = performance.now();
-    const { affected } = await this.transactions.run((manager) =>
-      execute(manager, `UPDATE ${this.tables.worker} SET lease_until = ${this.dialect.clock} + :ttl WHERE id = :id`, {
-        id: this.id,
-        ttl: this.times.ttl,
-      }),
-    );
+    // A statement by itself: a process that is stalled in the middle of a transaction would hold its row against rescuers.
+    const renewal = `UPDATE ${this.tables.worker} SET lease_until = ${this.dialect.clock} + :ttl WHERE id = :id`;
+    const { affected } = await execute(this.dataSource.manager, renewal, { id: this.id, ttl: this.times.ttl });
     // An expired lease that nobody has noticed is as good as lost: its handlers were told to stop.
     if (affected !== 1 || performance.now() >= this.until) return false;
     this.extend(started);
@@ -137,15 +128,24 @@ export class WorkerLease {
    */
   private async rescue(): Promise<void> {
     const { worker, delivery } = this.tables;
+    const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
+    const expired = `SELECT id FROM ${worker} WHERE lease_until < ${this.dialect.clock} ${lock}`;
+    const left = `SELECT d.id FROM ${delivery} d WHERE d.state = 'running'
+      AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = d.claimed_by) ${lock}`;
+    const free = `UPDATE ${delivery} SET state = 'available', attempt = attempt - (1 - suspect), suspect = 1, claimed_by = NULL
+      WHERE id IN (:...ids)`;
     const rescued = await this.transactions.run(async (manager) => {
-      await execute(manager, `DELETE FROM ${worker} WHERE lease_until < ${this.dialect.clock}`);
-      const { affected } = await execute(
-        manager,
-        `UPDATE ${delivery} SET state = 'available', attempt = attempt - (1 - suspect), suspect = 1, claimed_by = NULL
-         WHERE state = 'running' AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = ${delivery}.claimed_by)`,
-      );
-      return affected ?? 0;
+      const dead = await idsOf(manager, expired);
+      if (dead.length > 0) await execute(manager, `DELETE FROM ${worker} WHERE id IN (:...ids)`, { ids: dead });
+      const ids = await idsOf(manager, left);
+      if (ids.length > 0) await execute(manager, free, { ids });
+      return ids.length;
     });
     if (rescued > 0) this.onRescued(rescued);
   }
+}
+
+// What is locked belongs to somebody who is at work on it, or stalled; it is freed at a later turn.
+async function idsOf(manager: EntityManager, sql: string): Promise<string[]> {
+  return (await select<{ id: string }>(manager, sql)).map(({ id }) => id);
 }

@@ -108,9 +108,8 @@ export class Worker {
         await this.lease.start();
         if (!this.lease.isHeld) return total;
         const full = { ...request, worker: this.lease.id, now: this.clock.now() };
-        const claimed = await this.transactions.run(async (manager) =>
-          (await this.lease.hold(manager)) ? this.deliveries.claim(manager, full) : [],
-        );
+        if (!(await this.deliveries.isWaiting(this.dataSource.manager, full))) continue;
+        const claimed = await this.transactions.run((manager) => this.deliveries.claim(manager, full));
         if (claimed.length > 0) await this.begin(claimed, request.suspect);
         total += claimed.length;
       }
@@ -156,14 +155,14 @@ export class Worker {
 
   /** Writes down how the attempt ended. Returns whether the delivery was still ours. */
   private async settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean> {
-    const { manager } = this.dataSource;
-    if (outcome.state === 'completed') {
-      if (!outcome.noted) return this.completions.add({ delivery, durationMs });
-      return true;
+    if (outcome.state === 'completed') return outcome.noted || this.completions.add({ delivery, durationMs });
+    const { deliveries, transactions } = this;
+    if (outcome.state === 'discarded') {
+      const now = this.clock.now();
+      return transactions.run((manager) => deliveries.discard(manager, delivery, now, outcome.error));
     }
-    const now = this.clock.now();
-    if (outcome.state === 'discarded') return this.deliveries.discard(manager, delivery, now, outcome.error);
-    return this.deliveries.retry(manager, delivery, outcome.due, outcome.error, outcome.charged);
+    const { due, error, charged } = outcome;
+    return transactions.run((manager) => deliveries.retry(manager, delivery, due, error, charged));
   }
 
   private tell({ id, handler, attempt, event: { key, group } }: Delivery, outcome: Outcome, durationMs: number): void {

@@ -1,0 +1,186 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { Column, DataSource, Entity, PrimaryColumn } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Entity()
+class Step {
+  @PrimaryColumn() id: number;
+  @Column() note: string;
+}
+
+let broken = false;
+const handled: string[] = [];
+
+@Injectable()
+class First {
+  @GroupHandler(/^thing/, { name: 'first', maxAttempts: 1 })
+  handle({ key }: SparkEvent) {
+    if (broken) throw new Error('out of order');
+    handled.push(`first ${key}`);
+  }
+}
+
+@Injectable()
+class Second {
+  @GroupHandler(/^thing/, { name: 'second' })
+  handle({ key }: SparkEvent) {
+    handled.push(`second ${key}`);
+  }
+}
+
+@Injectable()
+class Chain {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @EventSource(Step)
+  *steps({ id }: Step) {
+    yield sparkEvent('step', id);
+  }
+
+  @GroupHandler(/^step$/, { name: 'chain' })
+  async go(event: SparkEvent) {
+    const id = Number(event.key.slice('step_'.length));
+    await this.dataSource.manager.save(Step, { id: id + 1, note: 'next' });
+  }
+}
+
+describe.each(databases)('what is done after a failure, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+
+  beforeEach(async () => {
+    db = await database.create();
+    broken = false;
+    handled.length = 0;
+  });
+  afterEach(async () => {
+    await app.close();
+    await db.drop();
+  });
+
+  const start = async (providers: any[], spark: object = {}, entities: any[] = []) => {
+    app = await startApp({ database: db, entities, providers, spark: { worker: { pollInterval: '1h' }, ...spark } });
+  };
+  const restart = async (...args: Parameters<typeof start>) => {
+    await app.close();
+    await start(...args);
+  };
+  const states = async () => {
+    const rows = await app.dataSource.query('SELECT handler, state, attempt FROM spark_delivery ORDER BY handler, id');
+    return rows.map((row: any) => `${row.handler} ${row.state} ${row.attempt}`) as string[];
+  };
+
+  it('retry: discarded deliveries are available again, those that are meant', async () => {
+    await start([First]);
+    broken = true;
+    await app.spark.emit([sparkEvent('thing_a', 1), sparkEvent('thing_b', 1)]);
+    await app.spark.drain();
+    expect(await states()).toEqual(['first discarded 1', 'first discarded 1']);
+    broken = false;
+    expect(await app.spark.retry({ group: 'thing_b', handler: 'first' })).toBe(1);
+    await app.spark.drain();
+    expect(await states()).toEqual(['first discarded 1', 'first completed 1']);
+    expect(await app.spark.retry()).toBe(1);
+    await app.spark.drain();
+    expect(handled).toEqual(['first thing_b_1', 'first thing_a_1']);
+  });
+
+  it('discard: what waits is given up, those that are meant', async () => {
+    await start([First]);
+    await restart([]);
+    await app.spark.emit([sparkEvent('thing', 1), sparkEvent('thing', 2)]);
+    expect(await app.spark.discard({ key: 'thing_1' })).toBe(1);
+    expect(await states()).toEqual(['first discarded 0', 'first available 0']);
+  });
+
+  it('replay: a new handler starts from now, or has the past replayed; what is completed is repeated only when asked', async () => {
+    await start([First]);
+    await app.spark.emit([sparkEvent('thing', 1), sparkEvent('thing', 2), sparkEvent('other', 1)]);
+    await app.spark.drain();
+    await restart([First, Second]);
+    await app.spark.emit(sparkEvent('thing', 3));
+    await app.spark.drain();
+    expect(handled.filter((line) => line.startsWith('second'))).toEqual(['second thing_3']);
+    expect(await app.spark.replay({ handler: 'second' })).toBe(2);
+    expect(await app.spark.replay({ handler: 'second' })).toBe(0);
+    await app.spark.drain();
+    expect(handled.filter((line) => line.startsWith('second'))).toEqual([
+      'second thing_3',
+      'second thing_1',
+      'second thing_2',
+    ]);
+    expect(await app.spark.replay({ handler: 'first', since: new Date(Date.now() + 60_000), repeat: true })).toBe(0);
+    expect(await app.spark.replay({ handler: 'first', group: 'thing', repeat: true })).toBe(3);
+    await app.spark.drain();
+    expect(handled.filter((line) => line === 'first thing_1')).toHaveLength(2);
+    await expect(app.spark.replay({ handler: 'third' })).rejects.toThrow('There is no handler named "third"');
+  });
+
+  it('orphans are kept and listed, and a handler that was not seen for long gets nothing new', async () => {
+    await start([First]);
+    await restart([]);
+    await app.spark.emit(sparkEvent('thing', 1));
+    expect(await app.spark.orphans()).toEqual([]);
+    await app.dataSource.query('UPDATE spark_handler SET last_seen_at = 1000');
+    await restart([]);
+    await app.spark.emit(sparkEvent('thing', 2));
+    expect(await app.spark.orphans()).toEqual([{ handler: 'first', deliveries: 1, since: expect.any(Date) }]);
+    expect(await states()).toEqual(['first available 0']);
+    await restart([First]);
+    await app.spark.drain();
+    expect(handled).toEqual(['first thing_1']);
+  });
+
+  it('retention: finished deliveries and contexts go in their time, keys stay', async () => {
+    await start([First], { retention: { completed: '30d', discarded: '90d' } });
+    await app.spark.emit(sparkEvent('thing', 1, { much: 'text' }));
+    await app.spark.drain();
+    broken = true;
+    await app.spark.emit(sparkEvent('thing', 2, { much: 'text' }));
+    await app.spark.drain();
+    const past = async (days: number) => {
+      const ms = days * 86_400_000;
+      await app.dataSource.query(`UPDATE spark_delivery SET finished_at = finished_at - ${ms}`);
+      await app.dataSource.query(`UPDATE spark_event SET recorded_at = recorded_at - ${ms}`);
+      await restart([First], { retention: { completed: '30d', discarded: '90d' } });
+      for (let i = 0; i < 100 && !(await pruned()); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    let pruned = async () => (await states()).length === 1;
+    await past(31);
+    expect(await states()).toEqual(['first discarded 1']);
+    pruned = async () => (await states()).length === 0;
+    await past(60);
+    expect(await states()).toEqual([]);
+    expect(await app.spark.emit([sparkEvent('thing', 1), sparkEvent('thing', 2)])).toEqual([]);
+    const contexts = async () =>
+      (await app.dataSource.query('SELECT context FROM spark_event WHERE context IS NOT NULL')) as unknown[];
+    for (let i = 0; i < 100 && (await contexts()).length > 0; i++)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await contexts()).toEqual([]);
+  });
+
+  it('history: completed deliveries keep attempts and duration, or are removed at once', async () => {
+    await start([First]);
+    await app.spark.emit(sparkEvent('thing', 1));
+    await app.spark.drain();
+    const [row] = await app.dataSource.query('SELECT state, attempt, handler, duration_ms FROM spark_delivery');
+    expect(row).toMatchObject({ state: 'completed', attempt: 1, handler: 'first', duration_ms: expect.any(Number) });
+    await restart([First], { history: false });
+    await app.spark.emit(sparkEvent('thing', 2));
+    await app.spark.drain();
+    expect(handled).toEqual(['first thing_1', 'first thing_2']);
+    expect(await states()).toHaveLength(1);
+  });
+
+  it('a chain of events that lead to one another stops at 16', async () => {
+    await start([Chain], {}, [Step]);
+    await app.dataSource.manager.save(Step, { id: 0, note: 'first' });
+    await app.spark.drain();
+    const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY depth');
+    expect(depths.map(({ depth }) => depth)).toEqual(Array.from({ length: 17 }, (_, i) => i));
+    expect(app.logs.join('\n')).toContain('which 16 events in a row have led to');
+  });
+});
