@@ -1,5 +1,5 @@
 import ms, { type StringValue } from 'ms';
-import { InvalidOptionsError } from './error/invalid-options.error.js';
+import { InvalidOptionsError, UNKNOWN } from './error/invalid-options.error.js';
 import type { Duration, SparkModuleOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
 
 /** The options as everything inside reads them: checked, complete, durations in milliseconds. */
@@ -23,9 +23,9 @@ export const DYNAMIC_OPTIONS = ['live', 'sweep', 'worker', 'shutdownTimeout', 's
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
   known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
   flag('isGlobal', options.isGlobal ?? true);
-  const worker: WorkerOptions = options.worker === false ? {} : (options.worker ?? {});
+  const { worker: given = {}, sqlite = {} } = options;
+  const worker: WorkerOptions = given === false ? {} : given;
   known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts']);
-  const sqlite = options.sqlite ?? {};
   known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
     dataSource: options.dataSource,
@@ -49,7 +49,8 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
 
 /** Reads a duration as milliseconds. */
 export function duration(name: string, value: Duration): number {
-  const milliseconds = typeof value === 'string' && value.length <= 100 ? ms(value as StringValue) : value;
+  const milliseconds =
+    typeof value === 'string' && value !== '' && value.length <= 100 ? ms(value as StringValue) : value;
   if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= 2 ** 31 - 1) return milliseconds;
   throw new InvalidOptionsError(
     name,
@@ -80,8 +81,9 @@ function schedule(sweep: SweepSchedule | false | undefined): SparkSettings['swee
   const expected = `false, { cron, timeZone? } or { interval }`;
   if (typeof sweep !== 'object' || sweep === null) throw new InvalidOptionsError('sweep', sweep, expected);
   known('sweep', sweep, 'cron' in sweep ? ['cron', 'timeZone'] : ['interval']);
-  if ('interval' in sweep) return { interval: duration('sweep.interval', sweep.interval) };
-  if (typeof sweep.cron !== 'string') throw new InvalidOptionsError('sweep', sweep, expected);
+  if ('interval' in sweep && sweep.interval !== undefined)
+    return { interval: duration('sweep.interval', sweep.interval) };
+  if (!('cron' in sweep) || typeof sweep.cron !== 'string') throw new InvalidOptionsError('sweep', sweep, expected);
   if (sweep.timeZone !== undefined) checkTimeZone(sweep.timeZone);
   return sweep;
 }
@@ -104,5 +106,5 @@ export function known(
   const all = names.join(', ');
   if (typeof given !== 'object' || given === null) throw new InvalidOptionsError(option, given, `{ ${all} }`);
   const unknown = Object.keys(given).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new InvalidOptionsError(path(unknown), undefined, `one of ${all}`);
+  if (unknown !== undefined) throw new InvalidOptionsError(path(unknown), UNKNOWN, `one of ${all}`);
 }

@@ -51,7 +51,15 @@ export class Explorer {
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
-    const source = { name, where, metadata, options, call, live: options.live ?? settings.live, ownRow: !reads && !isAsync };
+    const source = {
+      name,
+      where,
+      metadata,
+      options,
+      call,
+      live: options.live ?? settings.live,
+      ownRow: !reads && !isAsync,
+    };
     checkReading(dataSource.manager, source);
     return source;
   }

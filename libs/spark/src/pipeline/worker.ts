@@ -157,14 +157,18 @@ export class Worker {
     const error = textOf(failure);
     const last = delivery.attempt >= (handler.options.maxAttempts ?? this.options.maxAttempts);
     if (last) await this.deliveries.discard(manager, delivery, now, error);
-    else
-      await this.deliveries.retry(
-        manager,
-        delivery,
-        now + backoffDelay(delivery.attempt, handler.options.backoff),
-        error,
-      );
+    else await this.deliveries.retry(manager, delivery, now + this.pause(handler, delivery), error);
     this.tell(delivery, durationMs, last ? 'discarded' : 'available', error);
+  }
+
+  // A backoff function that fails must not keep the delivery from being tried again.
+  private pause({ name, options }: Handler, { attempt }: Delivery): number {
+    try {
+      return backoffDelay(attempt, options.backoff);
+    } catch (error) {
+      this.logger.error(`The backoff of ${name} failed; the default is used instead. ${textOf(error)}`);
+      return backoffDelay(attempt);
+    }
   }
 
   private tell(delivery: Delivery, durationMs: number, state: DeliveryReport['state'], error?: string): void {
