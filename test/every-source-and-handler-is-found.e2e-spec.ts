@@ -93,11 +93,11 @@ describe('every source and handler is found, once', () => {
       @EventSource(Item) *inherited({ id }: Item) {
         yield sparkEvent(this.group, id);
       }
-      @EventSource(Item) *overridden({ id }: Item) {
-        yield sparkEvent('overridden', id);
+      @EventSource(Item) overridden({ id }: Item) {
+        return [sparkEvent('overridden', id)];
       }
-      @EventSource(Item) *replaced({ id }: Item) {
-        yield sparkEvent('replaced', id);
+      @EventSource(Item) replaced({ id }: Item) {
+        return [sparkEvent('replaced', id)];
       }
       @GroupHandler(/^(one|two)$/) handle() {}
     }
@@ -105,9 +105,11 @@ describe('every source and handler is found, once', () => {
     class One extends Base {
       readonly group = 'one';
       // Without the decorator it is no source any more.
-      override *overridden() {}
-      @EventSource(Item) override *replaced({ id }: Item) {
-        yield sparkEvent('replacement', id);
+      override overridden() {
+        return [];
+      }
+      @EventSource(Item) override replaced({ id }: Item) {
+        return [sparkEvent('replacement', id)];
       }
       @EventSource(Item) *[secret]({ id }: Item) {
         yield sparkEvent('symbol', id);
@@ -116,8 +118,12 @@ describe('every source and handler is found, once', () => {
     @Injectable()
     class Two extends Base {
       readonly group = 'two';
-      override *overridden() {}
-      override *replaced() {}
+      override overridden() {
+        return [];
+      }
+      override replaced() {
+        return [];
+      }
     }
 
     const { keys, calls } = await heard(await start({ providers: [One, Two] }));
@@ -198,9 +204,13 @@ describe('every source and handler is found, once', () => {
   it('and the compiler checks what they take', () => {
     class Wrong {
       // @ts-expect-error A source of items is not handed dates.
-      @EventSource(Item) *ofDates(_date: Date) {}
+      @EventSource(Item) ofDates(_date: Date) {
+        return [];
+      }
       // @ts-expect-error A batch is an array.
-      @EventSource(Item, { batch: true }) *ofOne(_item: Item) {}
+      @EventSource(Item, { batch: true }) ofOne(_item: Item) {
+        return [];
+      }
     }
     void Wrong;
   });

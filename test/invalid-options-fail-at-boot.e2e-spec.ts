@@ -85,15 +85,21 @@ describe('invalid options fail at boot, each by its name', () => {
   describe('of a decorator, with where it is', () => {
     @Injectable()
     class Coloured {
-      @EventSource(Item, { where: { colour: 'red' } as object }) *items() {}
+      @EventSource(Item, { where: { colour: 'red' } as object }) items() {
+        return [];
+      }
     }
     @Injectable()
     class Related {
-      @EventSource(Item, { relations: { parts: true } as object }) *items() {}
+      @EventSource(Item, { relations: { parts: true } as object }) items() {
+        return [];
+      }
     }
     @Injectable()
     class Nameless {
-      @EventSource(Item, { name: '' }) *items() {}
+      @EventSource(Item, { name: '' }) items() {
+        return [];
+      }
     }
     @Injectable()
     class LongNamed {
@@ -111,6 +117,22 @@ describe('invalid options fail at boot, each by its name', () => {
     class Careless {
       @GroupHandler(/./, { missing: 'ignore' as 'discard' }) send() {}
     }
+    @Injectable()
+    class MisspeltSource {
+      @EventSource(Item, { relation: {} } as object) items() {
+        return [];
+      }
+    }
+    @Injectable()
+    class MisspeltHandler {
+      @GroupHandler(/./, { maxAttempt: 3 } as object) send() {}
+    }
+    @Injectable()
+    class Lively {
+      @EventSource(Item, { live: 'yes' as unknown as boolean }) items() {
+        return [];
+      }
+    }
 
     it.each([
       ['where', Coloured, 'Coloured.items'],
@@ -120,6 +142,9 @@ describe('invalid options fail at boot, each by its name', () => {
       ['maxAttempts', Tireless, 'Tireless.send'],
       ['backoff', Hurried, 'Hurried.send'],
       ['missing', Careless, 'Careless.send'],
+      ['relation', MisspeltSource, 'MisspeltSource.items'],
+      ['maxAttempt', MisspeltHandler, 'MisspeltHandler.send'],
+      ['live', Lively, 'Lively.items'],
     ])('%s', async (name, provider, where) => {
       const error = await refusal({ entities, providers: [provider] });
       expect(error).toBeInstanceOf(InvalidOptionsError);

@@ -67,8 +67,12 @@ describe('misuse fails at boot and says what, where and what to do', () => {
   it('two event sources with one name', async () => {
     @Injectable()
     class Events {
-      @EventSource(Item, { name: 'items' }) *first() {}
-      @EventSource(Item, { name: 'items' }) *second() {}
+      @EventSource(Item, { name: 'items' }) first() {
+        return [];
+      }
+      @EventSource(Item, { name: 'items' }) second() {
+        return [];
+      }
     }
     const error = await refusal({ providers: [Events] });
     expect(error).toBeInstanceOf(DuplicateSourceError);
@@ -81,12 +85,16 @@ describe('misuse fails at boot and says what, where and what to do', () => {
 
     @Injectable({ scope: Scope.REQUEST })
     class RequestEvents {
-      @EventSource(Item) *events() {}
+      @EventSource(Item) events() {
+        return [];
+      }
     }
     @Injectable()
     class DependingEvents {
       constructor(readonly request: Request) {}
-      @EventSource(Item) *events() {}
+      @EventSource(Item) events() {
+        return [];
+      }
     }
     @Injectable({ scope: Scope.TRANSIENT })
     class TransientMails {
@@ -109,6 +117,11 @@ describe('misuse fails at boot and says what, where and what to do', () => {
       ['transient', [TransientMails], 'TransientMails.send'],
       ['depending on a request-scoped one, a handler', [Request, DependingMails], 'DependingMails.send'],
       ['a handler class', [ClassMails], 'ClassMails.handle'],
+      [
+        'made by a factory',
+        [{ provide: RequestEvents, scope: Scope.REQUEST, useFactory: () => new RequestEvents() }],
+        'RequestEvents.events',
+      ],
     ])('%s', async (_, providers, where) => {
       const error = await refusal({ providers });
       expect(error).toBeInstanceOf(RequestScopedError);
@@ -119,7 +132,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
   it('an entity that no DataSource with a SparkModule knows', async () => {
     @Injectable()
     class Events {
-      @EventSource(Stranger) *strangers() {}
+      @EventSource(Stranger) strangers() {
+        return [];
+      }
     }
     const error = await refusal({ providers: [Events] });
     expect(error).toBeInstanceOf(UnknownEntityError);
@@ -129,7 +144,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
   it('an entity that only a DataSource without a SparkModule knows', async () => {
     @Injectable()
     class Events {
-      @EventSource(Stranger) *strangers() {}
+      @EventSource(Stranger) strangers() {
+        return [];
+      }
     }
     const error = await refusal({ providers: [Events], imports: [archive([Stranger])] });
     expect(error).toBeInstanceOf(UnknownEntityError);
@@ -139,7 +156,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
   it('an entity that is undefined, as in a circular import', async () => {
     @Injectable()
     class Events {
-      @EventSource(undefined as unknown as typeof Item) *events() {}
+      @EventSource(undefined as unknown as typeof Item) events() {
+        return [];
+      }
     }
     const error = await refusal({ providers: [Events] });
     expect(error).toBeInstanceOf(UnknownEntityError);
@@ -149,7 +168,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
   it('an entity whose key cannot be kept', async () => {
     @Injectable()
     class Events {
-      @EventSource(Dated) *days() {}
+      @EventSource(Dated) days() {
+        return [];
+      }
     }
     const error = await refusal({ providers: [Events] });
     expect(error).toBeInstanceOf(UnsupportedKeyError);
@@ -220,7 +241,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
     const spark = { tablePrefix: 'my_' };
     const error = await refusal({ dataSource: { synchronize: false }, spark });
     expect(error).toBeInstanceOf(MissingTablesError);
-    expect(error.message).toMatch(/my_event, my_delivery, my_agenda, my_handler.*sparkMigrations\(\)/);
+    expect(error.message).toMatch(
+      /my_event, my_delivery, my_agenda, my_handler.*sparkMigrations\(\{ tablePrefix: 'my_' \}\)/,
+    );
 
     const migrations = [...sparkMigrations(spark)];
     const dataSource = { synchronize: false, migrationsRun: true, migrations };
@@ -230,7 +253,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
   describe('a DataSource that is not clear', () => {
     @Injectable()
     class Lost {
-      @EventSource(Item, { dataSource: 'nowhere' }) *items() {}
+      @EventSource(Item, { dataSource: 'nowhere' }) items() {
+        return [];
+      }
     }
     @Injectable()
     class LostMails {
@@ -238,7 +263,9 @@ describe('misuse fails at boot and says what, where and what to do', () => {
     }
     @Injectable()
     class Unclear {
-      @EventSource(Item) *items() {}
+      @EventSource(Item) items() {
+        return [];
+      }
     }
 
     it('a name without a SparkModule', async () => {

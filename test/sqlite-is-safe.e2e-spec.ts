@@ -1,8 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SqliteLockTimeoutError } from 'nestjs-spark';
-import { DataSource, type EntityManager, type EntitySubscriberInterface, type QueryRunner } from 'typeorm';
+import { SqliteLockTimeoutError, SqlitePlainBeginError } from 'nestjs-spark';
+import {
+  DataSource,
+  type DataSourceOptions,
+  type EntityManager,
+  type EntitySubscriberInterface,
+  type MigrationInterface,
+  type QueryRunner,
+  TableColumn,
+} from 'typeorm';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { serializeSqlite } from '../libs/spark/src/dialect/sqlite-serializer.js';
 import { startApp } from './support/app.js';
@@ -25,8 +33,8 @@ describe('SQLite is safe', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  async function open(lockTimeout: number): Promise<DataSource> {
-    const opened = await new DataSource({ ...options(), entities: [Row], synchronize: true }).initialize();
+  async function open(lockTimeout: number, more: Pick<DataSourceOptions, 'migrations'> = {}): Promise<DataSource> {
+    const opened = await new DataSource({ ...options(), entities: [Row], synchronize: true, ...more }).initialize();
     serializeSqlite(opened, { lockTimeout });
     return opened;
   }
@@ -92,13 +100,11 @@ describe('SQLite is safe', () => {
     });
 
     it('are independent when begun by hand in the same breath', async () => {
-      const [one, two] = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
-      const first = one.startTransaction();
-      const second = two.startTransaction();
-      await first;
+      const [first, second] = [begin(), begin()];
+      const one = await first;
       await add(1, one.manager);
       await one.rollbackTransaction();
-      await second;
+      const two = await second;
       await add(2, two.manager);
       await two.commitTransaction();
       expect(await committed()).toEqual([2]);
@@ -141,7 +147,7 @@ describe('SQLite is safe', () => {
     });
   });
 
-  describe('what belongs to a transaction', () => {
+  describe('part of a transaction', () => {
     it('is a call of a global repository in its callback', async () => {
       const call = dataSource.transaction(async () => {
         await add(1);
@@ -167,7 +173,7 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([1, 2, 4, 5]);
     });
 
-    it.each([true, false])('is what is done by a query runner, connect() called: %s', async (connect) => {
+    it.each([true, false])('is what a query runner does until it ends it, connect() called: %s', async (connect) => {
       const runner = dataSource.createQueryRunner();
       if (connect) await runner.connect();
       await runner.startTransaction();
@@ -192,7 +198,7 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([3]);
     });
 
-    it('are siblings in a Promise.all, as savepoints that queue: one that fails undoes no other', async () => {
+    it('are parallel transactions within it, as savepoints that queue: one that fails undoes no other', async () => {
       await dataSource.transaction(async (manager) => {
         const outcomes = await Promise.allSettled([
           adding(1),
@@ -217,7 +223,7 @@ describe('SQLite is safe', () => {
       await nested;
     });
 
-    it('is not a nested transaction that fails while nobody awaits it', async () => {
+    it('is not a nested one that fails while nobody awaits it', async () => {
       let nested: Promise<unknown> | undefined;
       await dataSource.transaction(async (manager) => {
         await add(1, manager);
@@ -227,7 +233,7 @@ describe('SQLite is safe', () => {
       expect(await nested).toBe(FAILED);
     });
 
-    it('is not lost: a save that nobody awaits while it commits', async () => {
+    it('is a save that nobody awaits, or it comes right after: it is not lost', async () => {
       let saved: Promise<unknown> | undefined;
       await dataSource.transaction(async (manager) => {
         await add(1, manager);
@@ -237,7 +243,7 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([1, 2]);
     });
 
-    it('is not what runs after its end in the same context', async () => {
+    it('is not what runs in its context after its end', async () => {
       let late: Promise<unknown> | undefined;
       await dataSource.transaction(async (manager) => {
         await add(1, manager);
@@ -247,14 +253,82 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([1, 2, 3]);
     });
 
-    it('is not what its caller does beside it', async () => {
-      const failed = failing(1, 20).catch((error: unknown) => error);
+    it('is not what its caller does beside it, at whatever moment', async () => {
+      const failed = failing(1, 40).catch((error: unknown) => error);
       await add(2);
       await dataSource.getRepository(Row).insert({ id: 3, state: 'beside' });
-      await delay(1);
+      const failedToo = failing(4, 40).catch((error: unknown) => error);
+      await delay(10);
+      await add(5);
+      await adding(6);
+      expect([await failed, await failedToo]).toEqual([FAILED, FAILED]);
+      expect(await committed()).toEqual([2, 3, 5, 6]);
+    });
+
+    it('is not what its callback leaves behind that begins when it has ended', async () => {
+      const late: Promise<void>[] = [];
+      await dataSource.transaction(async () => {
+        await dataSource.transaction(async (manager) => {
+          await add(1, manager);
+          late.push(adding(2), adding(3));
+          setTimeout(() => late.push(adding(4)), 1);
+        });
+        await delay(20);
+        await Promise.all(late);
+        expect(await ids()).toEqual([1, 2, 3, 4]);
+      });
+      expect(await committed()).toEqual([1, 2, 3, 4]);
+    });
+
+    it('is not a nested one that begins while it ends', async () => {
+      const late: Promise<unknown>[] = [];
+      await dataSource.transaction(async () => {
+        late.push(adding(1, 30));
+        setTimeout(
+          () =>
+            late.push(
+              failing(2, 20).catch(() => undefined),
+              adding(3, 20),
+            ),
+          10,
+        );
+      });
+      await Promise.all([...late, adding(4, 10), add(5)]);
+      expect(await committed()).toEqual([1, 3, 4, 5]);
+    });
+
+    it('is what another request does by its query runner, which may also commit it', async () => {
+      let runner: QueryRunner;
+      const begins = async () => {
+        await delay(1);
+        runner = await begin();
+        await add(1, runner.manager);
+      };
+      const commits = async () => {
+        await delay(20);
+        await add(2, runner.manager);
+        await runner.manager.transaction((manager) => add(3, manager));
+        await runner.commitTransaction();
+      };
+      const beside = async () => {
+        await delay(10);
+        await add(4);
+      };
+      await Promise.all([begins(), commits(), beside()]);
+      expect(await committed()).toEqual([1, 2, 3, 4]);
+    });
+
+    it('is nothing that follows when SQLite itself undid it', async () => {
+      await add(1);
+      const undone = dataSource.transaction(async (manager) => {
+        await add(2, manager);
+        const nested = manager.transaction((inner) => inner.query(`INSERT OR ROLLBACK INTO row VALUES (1, 'again')`));
+        await expect(nested).rejects.toThrow('UNIQUE');
+        await expect(add(3)).rejects.toThrow('UNIQUE');
+      });
+      await expect(undone).rejects.toThrow('UNIQUE');
       await adding(4);
-      expect(await failed).toBe(FAILED);
-      expect(await committed()).toEqual([2, 3, 4]);
+      expect(await committed()).toEqual([1, 4]);
     });
   });
 
@@ -268,21 +342,69 @@ describe('SQLite is safe', () => {
       'afterTransactionRollback',
     ] as const;
 
-    it.each(HOOKS)('is free after a subscriber threw in %s, in and outside a transaction', async (hook) => {
+    const arm = (hook: (typeof HOOKS)[number]) => {
       const subscriber: EntitySubscriberInterface = { [hook]: () => Promise.reject(FAILED) };
       dataSource.subscribers.push(subscriber);
+      return () => dataSource.subscribers.splice(dataSource.subscribers.indexOf(subscriber), 1);
+    };
+    const reopen = async (lockTimeout: number) => {
+      await dataSource.destroy();
+      dataSource = await open(lockTimeout);
+    };
+
+    it.each(HOOKS)('is free after a subscriber threw in %s', async (hook) => {
+      const disarm = arm(hook);
       await Promise.allSettled([adding(1), failing(2), add(3)]);
       await dataSource.transaction(() => Promise.allSettled([adding(4), failing(5)])).catch(() => undefined);
-      dataSource.subscribers.splice(dataSource.subscribers.indexOf(subscriber), 1);
+      disarm();
       const before = await committed();
       await Promise.all([adding(6), add(7)]);
       expect(await committed()).toEqual([...before, 6, 7]);
       expect(await ids()).toEqual([...before, 6, 7]);
     });
 
+    it.each(HOOKS)('stays with a transaction in which a nested one failed by a subscriber in %s', async (hook) => {
+      await dataSource.transaction(async (manager) => {
+        await add(1, manager);
+        const disarm = arm(hook);
+        await dataSource.transaction((inner) => add(2, inner)).catch(() => undefined);
+        await manager.transaction(() => failing(3)).catch(() => undefined);
+        disarm();
+        await adding(4);
+        expect(await committed()).toEqual([]);
+      });
+      const kept = await committed();
+      // The savepoint of the second is released before the hook that throws after it.
+      expect(kept.filter((id) => id !== 2)).toEqual([1, 4]);
+      await Promise.all([adding(5), add(6)]);
+      expect(await committed()).toEqual([...kept, 5, 6]);
+    });
+
+    it('is handed on when a nested transaction that nobody awaits outlasts the patience of the commit', async () => {
+      await reopen(30);
+      let nested: Promise<void> | undefined;
+      const outer = dataSource.transaction(async (manager) => {
+        await add(1, manager);
+        nested = adding(2, 100);
+      });
+      await expect(outer).rejects.toThrow(SqliteLockTimeoutError);
+      await nested;
+      await adding(3);
+      expect(await committed()).toEqual([3]);
+    });
+
+    it('does not leave a transaction whose nested one waited too long for its sibling', async () => {
+      await reopen(30);
+      await dataSource.transaction(async () => {
+        const [slow, waiting] = await Promise.allSettled([adding(1, 80), adding(2)]);
+        expect([slow.status, waiting.status]).toEqual(['fulfilled', 'rejected']);
+        await add(3);
+      });
+      expect(await committed()).toEqual([1, 3]);
+    });
+
     it('tells whoever waited too long where the transaction began, and is usable afterwards', async () => {
-      await dataSource.destroy();
-      dataSource = await open(50);
+      await reopen(50);
       const runner = dataSource.createQueryRunner();
       const blocked = async (work: () => Promise<unknown>) => {
         const error = await work().then(
@@ -310,18 +432,94 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([1, 3, 4]);
     });
 
-    it('is free after a statement failed, and after BEGIN did', async () => {
-      await expect(dataSource.query('SELECT nothing')).rejects.toThrow('no such column');
-      const other = await new DataSource(options()).initialize();
-      await other.query('BEGIN IMMEDIATE');
-      await dataSource.destroy();
-      dataSource = await open(50);
-      await expect(adding(1)).rejects.toThrow('one of another process');
-      await other.query('COMMIT');
-      await other.destroy();
+    it('is free after a statement failed', async () => {
+      await expect(dataSource.query('SELECT missing FROM row')).rejects.toThrow('no such column');
+      await expect(dataSource.transaction('READ COMMITTED', () => add(1))).rejects.toThrow('isolation level');
       await adding(2);
       expect(await committed()).toEqual([2]);
     });
+
+    it('is free after another process wrote for too long', async () => {
+      await reopen(50);
+      const other = await new DataSource(options()).initialize();
+      await other.query('BEGIN IMMEDIATE');
+      const runner = dataSource.createQueryRunner();
+      await expect(runner.startTransaction()).rejects.toThrow('one of another process');
+      await expect(add(1, runner.manager)).rejects.toThrow('one of another process');
+      await other.query('COMMIT');
+      await other.destroy();
+      await add(2, runner.manager);
+      expect(runner.isTransactionActive).toBe(false);
+      expect(await committed()).toEqual([2]);
+    });
+
+    it('is not held by a query runner that nobody released', async () => {
+      const runner = dataSource.createQueryRunner();
+      await runner.connect();
+      await runner.query('SELECT * FROM row');
+      await adding(1);
+      expect(await runner.query('SELECT id FROM row')).toEqual([{ id: 1 }]);
+    });
+
+    it('is not for BEGIN as a plain query, which would draw others in', async () => {
+      await expect(dataSource.query('BEGIN')).rejects.toThrow(SqlitePlainBeginError);
+      await Promise.all([adding(1), add(2)]);
+      expect(await committed()).toEqual([1, 2]);
+    });
+  });
+
+  describe('a schema changes amid transactions', () => {
+    it.each([
+      ['succeed', [RemakeParents1700000000000]],
+      ['fail', [RemakeParents1700000000000, Fail1700000000001]],
+    ])('and foreign keys guard every row, by migrations that %s', async (outcome, migrations) => {
+      await dataSource.destroy();
+      dataSource = await open(5_000, { migrations });
+      await dataSource.query('CREATE TABLE parent (id INTEGER PRIMARY KEY)');
+      await dataSource.query('CREATE TABLE child (parent INTEGER REFERENCES parent (id) ON DELETE CASCADE)');
+      await dataSource.query('INSERT INTO parent VALUES (1)');
+      await dataSource.query('INSERT INTO child VALUES (1)');
+      const guarded = beside();
+      await delay(5);
+      const failed = await dataSource.runMigrations().then(
+        () => false,
+        (error) => error === FAILED,
+      );
+      expect(await guarded).toEqual(Array.from({ length: 100 }, () => true));
+      expect(failed).toBe(outcome === 'fail');
+      expect(await dataSource.query('SELECT * FROM child')).toHaveLength(1);
+      expect(await dataSource.query('PRAGMA foreign_keys')).toEqual([{ foreign_keys: 1 }]);
+    });
+
+    it('and foreign keys guard every row, by synchronize()', async () => {
+      const guarded = beside();
+      await delay(5);
+      await Promise.all([dataSource.synchronize(), dataSource.synchronize()]);
+      expect(await guarded).toEqual(Array.from({ length: 100 }, () => true));
+      expect(await dataSource.query('PRAGMA foreign_keys')).toEqual([{ foreign_keys: 1 }]);
+    });
+
+    /** Whether foreign keys were on, for each of many transactions. */
+    const beside = () =>
+      Promise.all(
+        Array.from({ length: 100 }, async (_, id) => {
+          await delay(id % 20);
+          return dataSource.transaction(async (manager) => {
+            await add(id, manager);
+            const [{ foreign_keys: on }] = await manager.query('PRAGMA foreign_keys');
+            return on === 1;
+          });
+        }),
+      );
+  });
+
+  it('a DataSource that is initialised again is as safe as before', async () => {
+    await begin();
+    await dataSource.destroy();
+    await dataSource.initialize();
+    await Promise.allSettled([adding(1), failing(2), add(3)]);
+    expect(await committed()).toEqual([1, 3]);
+    expect(await dataSource.query('PRAGMA busy_timeout')).toEqual([{ timeout: 0 }]);
   });
 
   it('several processes read and then write one file, and no transaction fails', async () => {
@@ -357,6 +555,23 @@ describe('SQLite is safe', () => {
     },
   );
 });
+
+/** Makes a table anew, as TypeORM does on SQLite: foreign keys would delete what refers to it. */
+class RemakeParents1700000000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.addColumn('parent', new TableColumn({ name: 'name', type: 'text', isNullable: true }));
+  }
+
+  async down(): Promise<void> {}
+}
+
+class Fail1700000000001 implements MigrationInterface {
+  async up(): Promise<void> {
+    throw FAILED;
+  }
+
+  async down(): Promise<void> {}
+}
 
 /** What a transaction does. */
 interface Plan {

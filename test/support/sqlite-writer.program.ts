@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { setTimeout as delay } from 'node:timers/promises';
 import { startApp } from './app.js';
 import { Row } from './row.entity.js';
 import { sqliteDriver } from './sqlite.js';
@@ -16,6 +17,7 @@ async function main(): Promise<void> {
   const count = () =>
     dataSource.transaction(async (manager) => {
       const row = await manager.findOneByOrFail(Row, { id: 1 });
+      await delay(2);
       await manager.save(Row, { id: 1, state: String(Number(row.state) + 1) });
     });
   const all = Array.from({ length: transactions }, () =>

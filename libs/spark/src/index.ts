@@ -16,6 +16,7 @@ export { RequestScopedError } from './error/request-scoped.error.js';
 export { SourceLimitError } from './error/source-limit.error.js';
 export { SparkError } from './error/spark.error.js';
 export { SqliteLockTimeoutError } from './error/sqlite-lock-timeout.error.js';
+export { SqlitePlainBeginError } from './error/sqlite-plain-begin.error.js';
 export { StaticMethodError } from './error/static-method.error.js';
 export { UnknownDataSourceError } from './error/unknown-data-source.error.js';
 export { UnknownEntityError } from './error/unknown-entity.error.js';

@@ -2,15 +2,15 @@ import { Inject, type InjectionToken } from '@nestjs/common';
 import { SparkService } from './spark.service.js';
 
 /**
- * The token of a SparkService.
+ * The token of a SparkService: its class for the unnamed DataSource, and one of its own for each named one.
  *
- * @param dataSource The name of its DataSource. Default: the unnamed one.
+ * @param dataSource The name of its DataSource. Default: the unnamed one, whose name is `default`.
  *
  * @example
  * const spark = app.get<SparkService>(getSparkToken('archive'));
  */
-export function getSparkToken(dataSource?: string): InjectionToken {
-  return dataSource === undefined ? SparkService : `SparkService(${dataSource})`;
+export function getSparkToken(dataSource = 'default'): InjectionToken {
+  return dataSource === 'default' ? SparkService : `SparkService(${dataSource})`;
 }
 
 /**

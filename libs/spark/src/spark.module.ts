@@ -1,5 +1,5 @@
-import { type DynamicModule, Module, type Provider } from '@nestjs/common';
-import { DiscoveryModule, DiscoveryService, ModuleRef } from '@nestjs/core';
+import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/common';
+import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { SPARK_CLOCK, type SparkClock, systemClock } from './clock.js';
@@ -37,6 +37,11 @@ const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExis
  */
 @Module({})
 export class SparkModule {
+  // Nest initialises the farthest modules first, and Spark has to see what all others write from then on.
+  constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
+    for (const module of modules.values()) if (module.metatype === SparkModule) module.distance = Infinity;
+  }
+
   /**
    * @param options All optional; see {@link SparkModuleOptions} for each one's default.
    * @throws InvalidOptionsError at boot, naming the option.
@@ -60,7 +65,7 @@ export class SparkModule {
 
 function sparkModule(options: SparkStaticOptions, providers: Provider[]): DynamicModule {
   const { dataSource, isGlobal = true, tablePrefix, schema } = options;
-  const named = dataSource === undefined ? [] : [{ provide: getSparkToken(dataSource), useExisting: SparkService }];
+  const service = getSparkToken(dataSource);
   return {
     module: SparkModule,
     global: isGlobal,
@@ -89,13 +94,12 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
         useFactory: (spark: Spark, methods: MarkedMethods, ref: ModuleRef) => new SparkLifecycle(spark, methods, ref),
       },
       {
-        provide: SparkService,
+        provide: service,
         inject: [Spark, SparkLifecycle],
         useFactory: (spark: Spark, lifecycle: SparkLifecycle) => new SparkService(spark, () => lifecycle.started),
       },
-      ...named,
     ],
-    exports: [SparkService, ...named.map(({ provide }) => provide)],
+    exports: [service],
   };
 }
 

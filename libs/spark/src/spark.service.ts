@@ -16,7 +16,7 @@ import type { Spark } from './spark.js';
 import { keyOf, rootOf, writeKey } from './subject/subject-ref.js';
 import type { SweepProgress, SweepReport } from './trigger/sweep.js';
 
-/** What an application calls. Inject it by its class, or by `@InjectSpark('name')` for a named DataSource. */
+/** What an application calls. Inject it by its class; that of a named DataSource by `@InjectSpark('name')`. */
 export class SparkService {
   /** Events that this process has entered, after their commit. A subscriber that throws ends the process, as everywhere in rxjs. */
   readonly events$: Observable<SparkEvent>;

@@ -1,6 +1,6 @@
 import ms, { type StringValue } from 'ms';
 import type { LeaseTimes } from './delivery/worker-lease.js';
-import { InvalidOptionsError } from './error/invalid-options.error.js';
+import { InvalidOptionsError, UNKNOWN } from './error/invalid-options.error.js';
 import type { RetentionTimes } from './ledger/retention.js';
 import type { Duration, SparkModuleOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
 
@@ -45,11 +45,10 @@ export const DYNAMIC_OPTIONS = [
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
   known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
   flag('isGlobal', options.isGlobal ?? true);
-  const worker: WorkerOptions = options.worker === false ? {} : (options.worker ?? {});
+  const { worker: given = {}, retention = {}, sqlite = {} } = options;
+  const worker: WorkerOptions = given === false ? {} : given;
   known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'leaseTtl', 'leaseRenewal']);
-  const retention = options.retention ?? {};
   known('retention', retention, ['completed', 'discarded']);
-  const sqlite = options.sqlite ?? {};
   known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
     dataSource: options.dataSource,
@@ -87,9 +86,11 @@ export function duration(name: string, value: Duration): number {
 
 /** Reads a duration of any length, as milliseconds. */
 function age(name: string, value: Duration): number {
-  const milliseconds = typeof value === 'string' && value.length <= 100 ? ms(value as StringValue) : value;
-  if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER)
+  const milliseconds =
+    typeof value === 'string' && value !== '' && value.length <= 100 ? ms(value as StringValue) : value;
+  if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER) {
     return milliseconds;
+  }
   throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes'`);
 }
 
@@ -122,8 +123,9 @@ function schedule(sweep: SweepSchedule | false | undefined): SparkSettings['swee
   const expected = `false, { cron, timeZone? } or { interval }`;
   if (typeof sweep !== 'object' || sweep === null) throw new InvalidOptionsError('sweep', sweep, expected);
   known('sweep', sweep, 'cron' in sweep ? ['cron', 'timeZone'] : ['interval']);
-  if ('interval' in sweep) return { interval: duration('sweep.interval', sweep.interval) };
-  if (typeof sweep.cron !== 'string') throw new InvalidOptionsError('sweep', sweep, expected);
+  if ('interval' in sweep && sweep.interval !== undefined)
+    return { interval: duration('sweep.interval', sweep.interval) };
+  if (!('cron' in sweep) || typeof sweep.cron !== 'string') throw new InvalidOptionsError('sweep', sweep, expected);
   if (sweep.timeZone !== undefined) checkTimeZone(sweep.timeZone);
   return sweep;
 }
@@ -146,5 +148,5 @@ export function known(
   const all = names.join(', ');
   if (typeof given !== 'object' || given === null) throw new InvalidOptionsError(option, given, `{ ${all} }`);
   const unknown = Object.keys(given).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new InvalidOptionsError(path(unknown), undefined, `one of ${all}`);
+  if (unknown !== undefined) throw new InvalidOptionsError(path(unknown), UNKNOWN, `one of ${all}`);
 }

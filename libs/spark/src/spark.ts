@@ -142,7 +142,7 @@ export class Spark {
     await withRunner(dataSource.manager, async (runner) => {
       if (dataSource.options.synchronize) await createTables(runner.manager, this.dialect, tables);
       const missing = await missingTables(runner, tables);
-      if (missing.length > 0) throw new MissingTablesError(missing);
+      if (missing.length > 0) throw new MissingTablesError(missing, settings.tablePrefix, settings.schema);
     });
     dataSource.subscribers.push(this.subscriber);
     this.criteria.attach(dataSource);

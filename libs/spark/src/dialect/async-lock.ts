@@ -3,8 +3,8 @@ export class AsyncLock {
   private readonly waiting: (() => void)[] = [];
   private held = false;
 
-  /** Waits for its turn; after `timeout` milliseconds it rejects with the error that is made then. */
-  async acquire(timeout: number, error: () => Error): Promise<void> {
+  /** Waits for its turn; after `timeout` milliseconds, if given, it rejects with the error that is made then. */
+  async acquire(timeout?: number, error?: () => Error): Promise<void> {
     if (!this.held) {
       this.held = true;
       return;
@@ -14,10 +14,11 @@ export class AsyncLock {
         clearTimeout(timer);
         resolve();
       };
-      const timer = setTimeout(() => {
+      const giveUp = () => {
         this.waiting.splice(this.waiting.indexOf(enter), 1);
-        reject(error());
-      }, timeout);
+        reject(error?.());
+      };
+      const timer = timeout === undefined ? undefined : setTimeout(giveUp, timeout);
       this.waiting.push(enter);
     });
   }

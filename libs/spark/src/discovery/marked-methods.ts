@@ -42,14 +42,14 @@ export class MarkedMethods {
     const found: MarkedMethod<M>[] = [];
     const seen = new Set<unknown>();
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
-      const prototype = prototypeOf(wrapper);
-      if (!prototype) continue;
-      // A class listed by two modules has two instances, but is one source; an alias is the same instance again.
-      const identity = wrapper.token === prototype.constructor ? wrapper.token : (wrapper.instance ?? wrapper.token);
-      if (seen.has(identity) || seen.has(wrapper.instance)) continue;
-      const methods = markedOf<M>(token, decorator, classMethod, prototype);
-      if (methods.length > 0) seen.add(identity).add(wrapper.instance);
-      for (const { mark, where, method } of methods) {
+      const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
+      const methods = prototype ? markedOf<M>(token, decorator, classMethod, prototype) : [];
+      if (!prototype || methods.length === 0) continue;
+      // A class listed by two modules has two instances, but is one source; an instance may be provided twice.
+      const identities = [wrapper.instance, ...(wrapper.token === prototype.constructor ? [wrapper.token] : [])];
+      const isNew = !identities.some((identity) => seen.has(identity));
+      for (const identity of identities) seen.add(identity);
+      for (const { mark, where, method } of isNew ? methods : []) {
         if (!isSingleton(wrapper)) throw new RequestScopedError(where);
         found.push({ mark, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
       }

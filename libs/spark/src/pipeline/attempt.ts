@@ -1,3 +1,4 @@
+import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import { backoffDelay } from '../delivery/backoff.js';
@@ -15,6 +16,8 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { duration } from '../spark.settings.js';
+
+const logger = new Logger('Spark');
 
 /** How an attempt ended. `noted` tells that the delivery's row says so already. */
 export type Outcome =
@@ -112,7 +115,18 @@ export class Attempt {
     }
     const { attempt } = this.delivery;
     if (attempt >= this.maxAttempts) return { state: 'discarded', error };
-    return { state: 'available', error, due: now + backoffDelay(attempt, this.handler.options.backoff), charged: true };
+    return { state: 'available', error, due: now + this.pause(attempt), charged: true };
+  }
+
+  // A backoff function that fails must not keep the delivery from being tried again.
+  private pause(attempt: number): number {
+    const { name, options } = this.handler;
+    try {
+      return backoffDelay(attempt, options.backoff);
+    } catch (error) {
+      logger.error(`The backoff of ${name} failed; the default is used instead. ${textOf(error)}`);
+      return backoffDelay(attempt);
+    }
   }
 }
 

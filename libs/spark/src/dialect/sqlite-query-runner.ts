@@ -1,0 +1,188 @@
+import { type QueryRunner, TransactionNotStartedError } from 'typeorm';
+import { SqlitePlainBeginError } from '../error/sqlite-plain-begin.error.js';
+import { patiently } from './sqlite-busy.js';
+import type { SqliteTurns, Turn } from './sqlite-turns.js';
+
+/** What is used of TypeORM's query runner for better-sqlite3. */
+export interface SqliteRunner extends QueryRunner {
+  transactionDepth: number;
+  isTransactionActive: boolean;
+  stmtCache: unknown;
+}
+
+export interface SqliteDriver {
+  databaseConnection: SqliteConnection;
+  connect(): Promise<void>;
+  createQueryRunner(mode: string): SqliteRunner;
+}
+
+export interface SqliteConnection {
+  readonly inTransaction: boolean;
+  exec(sql: string): void;
+  pragma(sql: string, options?: object): unknown;
+}
+
+/** A query runner of one user, where TypeORM's is everyone's: it waits for its turn at the connection. */
+export function serialQueryRunner(
+  Stock: new (driver: unknown) => SqliteRunner,
+  driver: SqliteDriver,
+  turns: SqliteTurns,
+): new (driver: unknown) => SqliteRunner {
+  return class SerialQueryRunner extends Stock {
+    /** The innermost turn of this runner. */
+    private turn: Turn | undefined;
+    private migration: Turn | undefined;
+    /** On what SQLite rolled the transaction back by itself: a full disk, say, or `INSERT OR ROLLBACK`. */
+    private undone: unknown;
+
+    override startTransaction(isolation?: Parameters<QueryRunner['startTransaction']>[0]): Promise<void> {
+      const outer = turns.active();
+      const parent = this.turn && (outer?.runner === this ? outer : outermost(this.turn));
+      return this.begin(turns.next(this, parent), () => super.startTransaction(isolation));
+    }
+
+    override commitTransaction(): Promise<void> {
+      return this.end(
+        (turn) => turns.wait(turn),
+        () => super.commitTransaction(),
+      );
+    }
+
+    override async rollbackTransaction(): Promise<void> {
+      try {
+        // Without a limit: who gives up here leaves the connection taken for good.
+        await this.end(
+          (turn) => turn.queue.acquire(),
+          () => this.rollBack(() => super.rollbackTransaction()),
+        );
+      } finally {
+        await this.endFailedMigration();
+      }
+    }
+
+    override async query(query: string, parameters?: any[], structured?: boolean): Promise<any> {
+      const run = () => super.query(query, parameters, structured as true);
+      if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();
+      if (this.transactionDepth > 0) return this.inside(query === 'COMMIT' ? () => patiently(run, turns.timeout) : run);
+      if (turns.active() || this.turn) return patiently(run, turns.timeout);
+      const { connection } = turns;
+      await turns.wait(connection);
+      try {
+        const result = await patiently(run, turns.timeout);
+        this.refuseToStayOpen(query);
+        return result;
+      } finally {
+        connection.queue.release();
+      }
+    }
+
+    /** Has the connection for as long as foreign keys are off, which no transaction can switch. */
+    override async beforeMigration(): Promise<void> {
+      if (!turns.active()) {
+        this.migration = turns.next(this);
+        await turns.enter(this.migration);
+        this.turn = this.migration;
+      }
+      return super.beforeMigration();
+    }
+
+    override async afterMigration(): Promise<void> {
+      const { migration } = this;
+      this.migration = undefined;
+      try {
+        await super.afterMigration();
+      } finally {
+        if (migration?.state === 'active') this.leave(migration);
+      }
+    }
+
+    // TypeORM does not end a migration that failed.
+    private async endFailedMigration(): Promise<void> {
+      if (this.migration && this.transactionDepth === 0) await this.afterMigration();
+    }
+
+    /** Runs a statement of a transaction: once that is undone, what follows would be committed on its own. */
+    private async inside<T>(run: () => Promise<T>): Promise<T> {
+      if (this.undone) throw this.undone;
+      try {
+        return await run();
+      } catch (error) {
+        if (this.transactionDepth > 0 && !driver.databaseConnection.inTransaction) this.undone = error;
+        throw error;
+      }
+    }
+
+    // A transaction that reads first and writes later would find that another process has written in between.
+    private beginImmediate(): Promise<void> {
+      this.dataSource.logger.logQuery('BEGIN IMMEDIATE', [], this);
+      return patiently(() => driver.databaseConnection.exec('BEGIN IMMEDIATE'), turns.timeout);
+    }
+
+    private async begin(turn: Turn, start: () => Promise<void>): Promise<void> {
+      await turns.enter(turn);
+      this.turn = turn;
+      const depth = this.transactionDepth;
+      try {
+        await start();
+      } catch (error) {
+        // Unless a hook failed after BEGIN: then it is open, and whoever began it rolls it back.
+        if (this.transactionDepth === depth) {
+          this.isTransactionActive = depth > 0;
+          this.leave(turn);
+          await this.endFailedMigration();
+        }
+        throw error;
+      }
+    }
+
+    /** Ends the turn that the caller is in; called from elsewhere, the innermost one. */
+    private async end(wait: (turn: Turn) => Promise<void>, work: () => Promise<void>): Promise<void> {
+      const own = turns.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
+      const turn = own?.runner === this ? own : this.turn;
+      if (!turn) throw new TransactionNotStartedError();
+      // Savepoints that nobody waited for end first.
+      await wait(turn);
+      const depth = this.transactionDepth;
+      try {
+        if (turn.state !== 'active') throw new TransactionNotStartedError();
+        await work();
+      } finally {
+        if (this.transactionDepth < depth) this.leave(turn);
+        turn.queue.release();
+      }
+    }
+
+    private async rollBack(work: () => Promise<void>): Promise<void> {
+      const depth = this.transactionDepth;
+      try {
+        await work();
+      } catch (error) {
+        if (depth > 0 && this.transactionDepth === depth) {
+          // A hook threw before ROLLBACK, or SQLite has rolled back by itself.
+          const { databaseConnection } = driver;
+          const rollback = depth > 1 ? `ROLLBACK TO SAVEPOINT typeorm_${depth - 1}` : 'ROLLBACK';
+          if (databaseConnection.inTransaction) databaseConnection.exec(rollback);
+          this.transactionDepth = depth - 1;
+          this.isTransactionActive = depth > 1;
+        }
+        throw error;
+      }
+    }
+
+    private leave(turn: Turn): void {
+      turns.leave(turn);
+      this.turn = turn.parent!.runner === this ? turn.parent : undefined;
+      if (this.transactionDepth === 0) this.undone = undefined;
+    }
+
+    private refuseToStayOpen(query: string): void {
+      if (!driver.databaseConnection.inTransaction) return;
+      driver.databaseConnection.exec('ROLLBACK');
+      throw new SqlitePlainBeginError(query);
+    }
+  };
+}
+
+function outermost(turn: Turn): Turn {
+  return turn.parent?.runner ? outermost(turn.parent) : turn;
+}

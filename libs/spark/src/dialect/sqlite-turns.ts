@@ -1,0 +1,117 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { QueryRunner } from 'typeorm';
+import { SqliteLockTimeoutError } from '../error/sqlite-lock-timeout.error.js';
+import { AsyncLock } from './async-lock.js';
+
+/** A turn at the connection: a transaction, a savepoint in one, or a migration. */
+export class Turn {
+  /**
+   * A starting one still waits: who sees it is a sibling begun in the same breath, not part of it. A call is of
+   * `manager.transaction()`, which is about to begin.
+   */
+  state: 'call' | 'starting' | 'active' | 'ended' = 'starting';
+  /** One at a time is within it: siblings queue. */
+  readonly queue = new AsyncLock();
+  /** The one that is within it. */
+  inner: Turn | undefined;
+  private readonly begun: { stack?: string } = {};
+
+  /**
+   * @param runner whose it is; the connection itself is nobody's
+   * @param parent what it is a savepoint of, at last the connection
+   * @param outer where the async context goes on looking when this one has ended
+   * @param called `manager.transaction()` began it, and ends it and nothing else
+   */
+  constructor(
+    readonly runner?: QueryRunner,
+    public parent?: Turn,
+    readonly outer?: Turn,
+    readonly called = false,
+  ) {
+    Error.captureStackTrace(this.begun);
+  }
+
+  /** Where it began: the frames of the application, if there are any. */
+  get origin(): string {
+    const frames = (this.begun.stack ?? '').split('\n').slice(1);
+    const own = frames.filter((line) => !/node_modules\/typeorm|dialect[/\\]sqlite-|node:internal|\(node:/.test(line));
+    return (own.length > 0 ? own : frames).join('\n');
+  }
+}
+
+/** Who has the connection, who waits for it, and which of their turns an async context is in. */
+export class SqliteTurns {
+  /** What everything is within. */
+  connection = connected();
+  private readonly contexts = new AsyncLocalStorage<Turn | undefined>();
+
+  constructor(readonly timeout: number) {}
+
+  /** The turn that the async context is in. */
+  active(): Turn | undefined {
+    return this.find(({ state }) => state === 'active');
+  }
+
+  /** The innermost turn of the async context that is as asked. */
+  find(as: (turn: Turn) => boolean): Turn | undefined {
+    let turn = this.contexts.getStore();
+    while (turn && !as(turn)) turn = turn.outer;
+    return turn;
+  }
+
+  /**
+   * The turn that the runner is about to begin. It is called before the first wait: only so the caller, and who
+   * called it to begin, are in this context afterwards.
+   */
+  next(runner: QueryRunner, parent = this.connection): Turn {
+    const turn = new Turn(runner, parent, this.active(), this.contexts.getStore()?.state === 'call');
+    this.contexts.enterWith(turn);
+    return turn;
+  }
+
+  /** Calls `manager.transaction()`: its callback is in its context, its caller is not. */
+  call<T>(transaction: () => T): T {
+    const call = new Turn(undefined, undefined, this.contexts.getStore());
+    call.state = 'call';
+    return this.contexts.run(call, transaction);
+  }
+
+  /** Waits for its turn, and has it. */
+  async enter(turn: Turn): Promise<void> {
+    for (;;) {
+      const parent = turn.parent!;
+      await this.wait(parent);
+      if (parent.state === 'active') {
+        turn.state = 'active';
+        parent.inner = turn;
+        return;
+      }
+      // It has ended meanwhile.
+      parent.queue.release();
+      turn.parent = parent.parent ?? this.connection;
+    }
+  }
+
+  /** Waits until nothing is within the turn, and keeps it so until its queue is released. */
+  wait(turn: Turn): Promise<void> {
+    return turn.queue.acquire(this.timeout, () => new SqliteLockTimeoutError(this.timeout, turn.inner?.origin));
+  }
+
+  leave(turn: Turn): void {
+    turn.state = 'ended';
+    turn.parent!.inner = undefined;
+    turn.parent!.queue.release();
+  }
+
+  /** The connection is another one: what was under way on the old one has ended. */
+  reconnected(): void {
+    for (let turn: Turn | undefined = this.connection; turn; turn = turn.inner) turn.state = 'ended';
+    this.connection = connected();
+  }
+}
+
+function connected(): Turn {
+  const connection = new Turn();
+  connection.state = 'active';
+  return connection;
+}
