@@ -21,7 +21,7 @@ class Events {
 
 const tablePrefix = 'shop_';
 const migrations = sparkMigrations({ tablePrefix });
-const tables = ['shop_event', 'shop_delivery', 'shop_agenda', 'shop_handler'];
+const tables = ['shop_event', 'shop_delivery', 'shop_agenda', 'shop_handler', 'shop_worker'];
 
 describe.each(databases)('migrations make the tables, on $name', (database) => {
   let db: TestDatabase;
@@ -98,7 +98,7 @@ describe.each(databases)('migrations make the tables, on $name', (database) => {
 
   it('they leave tables alone that are there', async () => {
     await dataSource.runMigrations();
-    await dataSource.query(`INSERT INTO shop_handler VALUES ('mails', '/./', 1, 0, 0)`);
+    await dataSource.query(`INSERT INTO shop_handler VALUES ('mails', '/./', 0, 1, 0, 0)`);
     const runner = dataSource.createQueryRunner();
     for (const Migration of migrations) await new Migration().up(runner);
     await runner.release();
@@ -117,7 +117,7 @@ describe.each(databases)('migrations make the tables, on $name', (database) => {
   it('they make what `synchronize` makes', async () => {
     await dataSource.runMigrations();
     const app = await startApp({ database: db, entities: [Item] });
-    for (const table of ['event', 'delivery', 'agenda', 'handler']) {
+    for (const table of ['event', 'delivery', 'agenda', 'handler', 'worker']) {
       const made = await shape('shop_', table);
       expect(made.columns.length).toBeGreaterThan(4);
       expect(made).toEqual(await shape('spark_', table));

@@ -10,7 +10,7 @@ import { UnknownEntityError } from './error/unknown-entity.error.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import type { LedgerEntry } from './ledger/ledger.js';
-import { Derivation, entryOf } from './pipeline/derivation.js';
+import { Derivation, entryOf, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/worker.js';
 import type { Spark } from './spark.js';
 import { keyOf, rootOf, writeKey } from './subject/subject-ref.js';
@@ -218,9 +218,8 @@ export class SparkService {
   }
 
   private entry(event: SparkEvent): LedgerEntry[] {
-    const { group, key } = Object(event) as Partial<SparkEvent>;
     const refuse = (reason: string) => {
-      throw new InvalidEventError(reason, { group, key });
+      throw new InvalidEventError(reason, nameOf(event));
     };
     const reason = checkEvent(event);
     if (reason === NEVER) return [];

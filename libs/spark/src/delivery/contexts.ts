@@ -1,6 +1,7 @@
 import type { EntityManager, FindOptionsRelations, ObjectLiteral } from 'typeorm';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { EntityRef } from '../event/entity-lookup.js';
+import { cloneOf } from '../event/snapshot.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import type { DataSourceEntities } from '../subject/entity-lookup.js';
 import { readEntities } from '../subject/subjects.js';
@@ -42,10 +43,13 @@ export class Contexts {
 
   private decode(delivery: Delivery, find: (need: Need) => object | null): ReadContext {
     const missing: EntityRef[] = [];
+    const own = new Map<object, object>();
     const context = this.codec.decode(delivery.event.context, (ref) => {
       const entity = find(this.needOf(delivery, ref));
       if (!entity) missing.push(ref);
-      return entity;
+      // One handler's changes to an entity are not another one's.
+      if (entity && !own.has(entity)) own.set(entity, cloneOf(entity));
+      return entity && own.get(entity)!;
     });
     return { context, missing };
   }

@@ -111,8 +111,7 @@ export class Derivation {
   }
 
   private refuse(reason: string, source: Source, event: SparkEvent, subject: Subject | undefined): void {
-    const { group, key } = Object(event) as Partial<SparkEvent>;
-    const where = { source: source.name, entity: source.metadata.name, id: subject?.ref.id, group, key };
+    const where = { source: source.name, entity: source.metadata.name, id: subject?.ref.id, ...nameOf(event) };
     this.refused.push(new InvalidEventError(reason, where));
   }
 }
@@ -132,4 +131,14 @@ export function entryOf(codec: ContextCodec, event: SparkEvent): LedgerEntry {
     source: null,
     depth: chainDepth(),
   };
+}
+
+/** What an event that is refused calls itself, as far as it can be read at all. */
+export function nameOf(event: unknown): { group?: string; key?: string } {
+  try {
+    const { group, key } = Object(event) as Partial<SparkEvent>;
+    return { group, key };
+  } catch {
+    return {};
+  }
 }

@@ -1,4 +1,11 @@
-import type { EntityManager, EntityMetadata, FindOptionsRelations, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import type {
+  EntityManager,
+  EntityMetadata,
+  FindOptionsRelations,
+  FindOptionsWhere,
+  ObjectLiteral,
+  SelectQueryBuilder,
+} from 'typeorm';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { Source } from '../source/source.js';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
@@ -16,6 +23,7 @@ export interface Subject {
 interface Reading {
   readonly metadata: EntityMetadata;
   readonly relations?: FindOptionsRelations<ObjectLiteral>;
+  readonly where?: FindOptionsWhere<ObjectLiteral> | FindOptionsWhere<ObjectLiteral>[];
   readonly withDeleted?: boolean;
 }
 
@@ -79,7 +87,8 @@ export async function pageOfKeys(
 ): Promise<string[]> {
   const qb = narrowed(manager, source, false);
   const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
-  qb.select([]);
+  // An order of the source's own would make pages overlap.
+  qb.select([]).orderBy();
   columns.forEach((column, i) => qb.addSelect(column, `k${i}`).addGroupBy(column).addOrderBy(column));
   if (after !== undefined) {
     const names = readKey(manager.dataSource, source.metadata, after).map((value, i) => {
@@ -108,18 +117,15 @@ async function readByKey(
 }
 
 function narrowed(manager: EntityManager, { metadata, options }: Source, whole: boolean) {
-  const qb = query(
-    manager,
-    { metadata, relations: whole ? options.relations : undefined, withDeleted: options.withDeleted },
-    whole,
-  );
-  if (options.where) qb.setFindOptions({ where: options.where, loadEagerRelations: false });
+  const { relations, where, withDeleted } = options;
+  const qb = query(manager, { metadata, relations: whole ? relations : undefined, where, withDeleted }, whole);
   return options.query ? options.query(qb) : qb;
 }
 
-function query(manager: EntityManager, { metadata, relations, withDeleted }: Reading, whole = true) {
+function query(manager: EntityManager, { metadata, relations, where, withDeleted }: Reading, whole = true) {
   const qb = manager.createQueryBuilder<ObjectLiteral>(metadata.target, ALIAS, manager.queryRunner);
-  qb.setFindOptions({ relations, withDeleted, loadEagerRelations: whole });
+  // All at once: a second call would join the relations of the first one again.
+  qb.setFindOptions({ relations, where, withDeleted, loadEagerRelations: whole });
   // Only what the row says: hooks of the application must not run inside a transaction of somebody else.
   qb.callListeners(false);
   if (whole) {

@@ -69,7 +69,11 @@ export class Sweep {
     const started = performance.now();
     const report = { subjects: 0, entered: 0, failed: 0, refused: 0 };
     for (const source of sources) {
-      const { subjects, entered, failed, refused } = await this.sweepSource(source);
+      const { subjects, entered, failed, refused } = await this.sweepSource(source).catch((error: unknown) => {
+        const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        this.logger.error(`${source.name} failed: its entities could not be read. The other sources go on. ${reason}`);
+        return { subjects: 0, entered: 0, failed: 1, refused: 0 };
+      });
       report.subjects += subjects;
       report.entered += entered;
       report.failed += failed;
