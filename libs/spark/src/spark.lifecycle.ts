@@ -13,6 +13,7 @@ import type { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { MissingSchedulerError } from './error/missing-scheduler.error.js';
 import { Spark } from './spark.js';
+import { textOf } from './error/text-of.js';
 
 /** Starts and stops the parts of one SparkModule with the application. */
 export class SparkLifecycle
@@ -103,7 +104,7 @@ export class SparkLifecycle
   // A tick that rejects would end the process.
   private sweep(): void {
     this.spark.sweep.run().catch((error: unknown) => {
-      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      const reason = textOf(error);
       this.logger.error(`The sweep failed; the next one begins anew. ${reason}`);
     });
   }

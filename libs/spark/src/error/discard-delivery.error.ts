@@ -6,9 +6,4 @@ import { SparkError } from './spark.error.js';
  * @example
  * if (!isAddress(mail)) throw new DiscardDelivery(`${mail} is no address`);
  */
-export class DiscardDelivery extends SparkError {
-  /** @param reason what to keep as the delivery's last error */
-  constructor(reason: string, options?: ErrorOptions) {
-    super(reason, options);
-  }
-}
+export class DiscardDelivery extends SparkError {}

@@ -16,6 +16,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { duration } from '../spark.settings.js';
+import { textOf } from '../error/text-of.js';
 
 const logger = new Logger('Spark');
 
@@ -142,10 +143,4 @@ function scopeOf(
       return manager;
     },
   };
-}
-
-/** What is kept of what a handler threw. */
-export function textOf(error: unknown): string {
-  if (error instanceof Error) return error.stack ?? error.message;
-  return error === undefined ? 'it threw undefined' : String(error);
 }

@@ -14,6 +14,7 @@ import { readSubjects, type Subject } from '../subject/subjects.js';
 import { touchedKeys } from '../subject/touches.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
+import { textOf } from '../error/text-of.js';
 
 /** What led to a look: how often it has failed, and how many events came before it. */
 export interface Past {
@@ -145,7 +146,7 @@ export class Recorder {
   }
 
   private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
-    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const reason = textOf(error);
     this.logger.error(
       `${source.name} failed for ${root.name} ${id}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
         `touched by it. ${reason}`,

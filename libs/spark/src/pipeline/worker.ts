@@ -11,7 +11,8 @@ import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { HandlerRegistry } from '../handler/handler.registry.js';
-import { Attempt, type Outcome, textOf } from './attempt.js';
+import { textOf } from '../error/text-of.js';
+import { Attempt, type Outcome } from './attempt.js';
 
 /** How an attempt to deliver ended. */
 export interface DeliveryReport {

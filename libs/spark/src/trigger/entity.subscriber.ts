@@ -19,6 +19,7 @@ import { Capture } from '../pipeline/capture.js';
 import type { Recorded, Recorder } from '../pipeline/recorder.js';
 import type { LiveRules } from './live-rules.js';
 import { Frames } from './transaction-frames.js';
+import { textOf } from '../error/text-of.js';
 
 const WRITES = /^\s*(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|CALL|DO|SELECT\s+\w+\()/i;
 
@@ -170,7 +171,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     } catch (error) {
       await runner.rollbackTransaction().catch(() => undefined);
       const where = 'A save outside of any transaction could not be recorded; the next sweep finds what it missed.';
-      this.logger.error(`${where} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      this.logger.error(`${where} ${textOf(error)}`);
     }
   }
 }

@@ -45,8 +45,13 @@ function statement(update: string, isReturning: boolean, parameter: number, { ke
 /** The result as the UPDATE alone would have given it. */
 function asOfUpdate(rows: Record<string, unknown>[], isReturning: boolean): QueryResult {
   const result = new QueryResult();
-  result.records = isReturning ? rows.map(({ spark_key: _, ...row }) => row) : [];
+  result.records = isReturning ? rows.map(withoutKey) : [];
   result.affected = isReturning ? rows.length : Number(rows[0]!.n);
   result.raw = [result.records, result.affected];
   return result;
+}
+
+function withoutKey(row: Record<string, unknown>): Record<string, unknown> {
+  delete row.spark_key;
+  return row;
 }

@@ -8,6 +8,7 @@ import type { Recorded, Recorder } from '../pipeline/recorder.js';
 import type { Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { pageOfKeys } from '../subject/subjects.js';
+import { textOf } from '../error/text-of.js';
 
 /** How far a sweep has come with one source. */
 export interface SweepProgress {
@@ -70,7 +71,7 @@ export class Sweep {
     const report = { subjects: 0, entered: 0, failed: 0, refused: 0 };
     for (const source of sources) {
       const { subjects, entered, failed, refused } = await this.sweepSource(source).catch((error: unknown) => {
-        const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        const reason = textOf(error);
         this.logger.error(`${source.name} failed: its entities could not be read. The other sources go on. ${reason}`);
         return { subjects: 0, entered: 0, failed: 1, refused: 0 };
       });

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { textOf } from '../error/text-of.js';
 
 /** Runs work when it is pulsed and, as pulses can be lost, every so often. One run at a time; a failed one is logged. */
 export class Ticker {
@@ -40,7 +41,7 @@ export class Ticker {
     while (this.pulsed && this.started) {
       this.pulsed = false;
       await this.work().catch((error: unknown) => {
-        const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        const reason = textOf(error);
         this.logger.error(`The ${this.name} failed and goes on at its next turn. ${reason}`);
       });
     }
