@@ -144,6 +144,8 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
   const rows = (values: unknown[][]) => values.map((row) => `(${row.join(', ')})`).join(', ');
 
   describe('among more than a page of items', () => {
+    /** How many entities the sweep says it has read, by source. */
+    const counted = new Map<string, number>();
     let entered: number;
     let batches: number[];
 
@@ -154,6 +156,7 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
       const parts = upTo(MANY).flatMap((id) => partsOf(id).map((weight) => [weight, id]));
       await sql(app, `INSERT INTO part (weight, "itemId") VALUES ${rows(parts)}`);
       await sql(app, `UPDATE item SET "deletedAt" = '2026-01-01' WHERE id = ${DELETED}`);
+      app.spark.sweeps$.subscribe(({ source, subjects }) => counted.set(source, subjects));
       ({ entered } = await app.spark.sweep());
       ({ batches } = app.app.get(Sources));
       await app.close();
@@ -179,6 +182,7 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
       const ids = upTo(MANY).filter((id) => id !== DELETED && condition(id));
       const got = (handed.get(name) ?? []).toSorted(([a], [b]) => a - b);
       expect(got.map(([id]) => id)).toEqual(ids);
+      expect(counted.get(`Sources.${name}`)).toBe(ids.length);
       expect(got.map(([, given]) => given)).toEqual(ids.map((id) => weights?.(id)));
     });
 
@@ -226,6 +230,7 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
       app = await start(Notes, spark);
       await sql(app, 'DELETE FROM note');
       await sql(app, 'DELETE FROM spark_event');
+      await sql(app, 'DELETE FROM spark_agenda');
     };
     afterEach(() => app.close());
 
@@ -253,8 +258,10 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
 
     it('on the module, unless a source says otherwise', async () => {
       await fresh({ live: false });
-      expect(await entered(() => save())).toEqual(['live']);
+      expect(await entered(() => save(Date.now() + 60_000))).toEqual(['live']);
       expect(await entered(sweep)).toEqual(['notes', 'swept']);
+      // Nobody would take a look.
+      expect(await sql(app, 'SELECT * FROM spark_agenda')).toEqual([]);
     });
 
     it('the future included: an event is entered by the first sweep after its instant', async () => {
