@@ -99,6 +99,12 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([1, 3, 4]);
     });
 
+    it('have the connection in the order of asking', async () => {
+      const order: number[] = [];
+      await Promise.all([1, 2, 3, 4].map((id) => adding(id, 1).then(() => order.push(id))));
+      expect(order).toEqual([1, 2, 3, 4]);
+    });
+
     it('are independent when begun by hand in the same breath', async () => {
       const [first, second] = [begin(), begin()];
       const one = await first;
@@ -153,6 +159,16 @@ describe('SQLite is safe', () => {
         await add(1);
         await dataSource.getRepository(Row).update({ id: 1 }, { state: 'updated' });
         expect(await ids()).toEqual([1]);
+        throw FAILED;
+      });
+      await expect(call).rejects.toBe(FAILED);
+      expect(await committed()).toEqual([]);
+    });
+
+    it('is a query of a query runner that was there before', async () => {
+      const runner = dataSource.createQueryRunner();
+      const call = dataSource.transaction(async () => {
+        await runner.query(`INSERT INTO row VALUES (1, 'within')`);
         throw FAILED;
       });
       await expect(call).rejects.toBe(FAILED);
@@ -327,8 +343,15 @@ describe('SQLite is safe', () => {
         await expect(add(3)).rejects.toThrow('UNIQUE');
       });
       await expect(undone).rejects.toThrow('UNIQUE');
-      await adding(4);
-      expect(await committed()).toEqual([1, 4]);
+      const runner = await begin();
+      await expect(runner.query(`INSERT OR ROLLBACK INTO row VALUES (1, 'again')`)).rejects.toThrow('UNIQUE');
+      await expect(runner.commitTransaction()).rejects.toThrow('UNIQUE');
+      await expect(runner.rollbackTransaction()).rejects.toThrow('UNIQUE');
+      await runner.startTransaction();
+      await add(4, runner.manager);
+      await runner.commitTransaction();
+      await adding(5);
+      expect(await committed()).toEqual([1, 4, 5]);
     });
   });
 
@@ -520,6 +543,7 @@ describe('SQLite is safe', () => {
     await Promise.allSettled([adding(1), failing(2), add(3)]);
     expect(await committed()).toEqual([1, 3]);
     expect(await dataSource.query('PRAGMA busy_timeout')).toEqual([{ timeout: 0 }]);
+    expect(await dataSource.query('PRAGMA journal_mode')).toEqual([{ journal_mode: 'wal' }]);
   });
 
   it('several processes read and then write one file, and no transaction fails', async () => {
