@@ -6,6 +6,8 @@ import { sqliteDriver } from '../apps/challenges/src/sqlite.js';
 
 export type DatabaseName = 'sqlite' | 'postgres' | 'mariadb';
 
+let made = 0;
+
 /** A database of a measurement's own; `drop` removes it. */
 export async function ownDatabase(name: DatabaseName): Promise<{ options: DataSourceOptions; drop(): Promise<void> }> {
   if (name === 'sqlite') {
@@ -18,7 +20,7 @@ export async function ownDatabase(name: DatabaseName): Promise<{ options: DataSo
       ? (process.env.TEST_POSTGRES_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres')
       : (process.env.TEST_MARIADB_URL ?? 'mysql://root@127.0.0.1:3306'),
   );
-  const database = `spark_bench_${process.pid}`;
+  const database = `spark_bench_${process.pid}_${++made}`;
   const run = async (sql: string) => {
     const server = await new DataSource({ type: name, url: url.href }).initialize();
     await server.query(sql);

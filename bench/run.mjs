@@ -1,27 +1,30 @@
-// Runs a measurement: `npm run bench -- sweep-memory --rows 1000000 --db postgres`.
+// Runs measurements: `npm run bench`, `npm run bench -- save deliver --db postgres --rounds 7`.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { build, defaultServerConditions } from 'vite';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { bundle } from '../tools/bundle.mjs';
 
 const here = import.meta.dirname;
-const [name, ...args] = process.argv.slice(2);
-const file = join(here, `${name}.bench.ts`);
-if (!name || !existsSync(file)) {
-  const names = readdirSync(here).filter((entry) => entry.endsWith('.bench.ts'));
-  console.error(`Which one? ${names.map((entry) => entry.replace('.bench.ts', '')).join(', ')}`);
+const all = readdirSync(here).flatMap((file) => (file.endsWith('.bench.ts') ? [file.replace('.bench.ts', '')] : []));
+const args = process.argv.slice(2);
+const options = args.findIndex((arg) => arg.startsWith('-'));
+const names = args.slice(0, options < 0 ? args.length : options);
+const unknown = names.filter((name) => !all.includes(name));
+if (unknown.length > 0) {
+  console.error(`There is no ${unknown.join(', ')}. Measurements: ${all.join(', ')}`);
   process.exit(2);
 }
-const out = mkdtempSync(join(resolve(here, '../node_modules'), '.spark-bench-'));
-await build({
-  configFile: false,
-  logLevel: 'error',
-  oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
-  ssr: { noExternal: ['nestjs-spark'], resolve: { conditions: ['nestjs-spark/source', ...defaultServerConditions] } },
-  build: { ssr: file, outDir: out, rollupOptions: { output: { entryFileNames: 'main.mjs' } } },
-});
-const bench = spawn(process.execPath, ['--expose-gc', join(out, 'main.mjs'), ...args], { stdio: 'inherit' });
-bench.on('exit', (code) => {
-  rmSync(out, { recursive: true, force: true });
-  process.exitCode = code ?? 1;
-});
+const given = options < 0 ? [] : args.slice(options);
+const rest = given.includes('--json') ? given : [...given, '--json', join(here, 'results.json')];
+for (const name of names.length > 0 ? names : all) {
+  const program = join(here, `${name}.program.ts`);
+  const files = [join(here, `${name}.bench.ts`), ...(existsSync(program) ? [program] : [])];
+  const bundles = await Promise.all(files.map(bundle));
+  const bench = spawn(process.execPath, ['--expose-gc', bundles[0].path, ...rest], {
+    stdio: 'inherit',
+    env: { ...process.env, BENCH_PROGRAM: bundles[1]?.path },
+  });
+  const code = await new Promise((resolve) => bench.on('exit', resolve));
+  for (const { remove } of bundles) remove();
+  if (code !== 0) process.exitCode = 1;
+}

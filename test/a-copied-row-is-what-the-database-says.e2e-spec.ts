@@ -67,4 +67,26 @@ describe.each(databases)('a copied row is what the database says, on $name', (da
     await close();
     await db.drop();
   }, 60_000);
+
+  it('where a partial save leaves a nullable column alone, and where it sets it', async () => {
+    seen.clear();
+    const db = await database.create();
+    const entities = [Plain];
+    const { dataSource, close } = await startApp({
+      database: db,
+      entities,
+      providers: [Events],
+      spark: { worker: false },
+    });
+    const { id } = await dataSource.manager.save(Plain, { whole: 1, truth: true, text: 'a', maybe: 'there' });
+    await dataSource.manager.save(Plain, { id, whole: 2, truth: true, text: 'a' });
+    await dataSource.manager.save(Plain, { id, whole: 3, truth: true, text: 'a', maybe: null });
+    expect(seen.get(id)!.map(({ whole, maybe }) => [whole, maybe])).toEqual([
+      [1, 'there'],
+      [2, 'there'],
+      [3, null],
+    ]);
+    await close();
+    await db.drop();
+  });
 });

@@ -36,6 +36,11 @@ class Handlers {
     if (calls.filter((call) => call.startsWith('busy')).length < 4) throw new RetryLater(10, 'rate limit');
   }
 
+  @GroupHandler(/^unclear/, { name: 'unclear' })
+  unclear() {
+    throw new RetryLater('soonish');
+  }
+
   @GroupHandler(/^narrow/, { name: 'narrow', concurrency: 2 })
   async narrow() {
     most = Math.max(most, ++running);
@@ -137,6 +142,14 @@ describe.each(databases)('a handler is called as it says, on $name', (database) 
     await app.spark.emit(sparkEvent('outside', 1));
     await over(1);
     expect(reports[0]!.error).toContain('outside has no scope.manager: it is not transactional');
+  });
+
+  it('a delay that is none is a failure as any other', async () => {
+    await app.spark.emit(sparkEvent('unclear', 1));
+    await app.spark.drain();
+    expect(reports).toMatchObject([{ state: 'discarded', attempt: 1 }]);
+    expect(reports[0]!.error).toContain('RetryLater');
+    expect(reports[0]!.error).toContain('soonish');
   });
 });
 

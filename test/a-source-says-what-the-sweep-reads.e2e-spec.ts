@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, sparkEvent, type SourceScope, type SparkEvent, type SparkModuleOptions } from 'nestjs-spark';
 import { Column, DeleteDateColumn, Entity, ManyToOne, OneToMany, PrimaryGeneratedColumn, type Relation } from 'typeorm';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { DAY, SetClock } from './support/set-clock.js';
 
 @Entity()
 class Item {
@@ -137,8 +137,15 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
   });
   afterAll(() => db.drop());
 
+  const clock = new SetClock();
   const start = async (provider: new () => object, spark: SparkModuleOptions = {}): Promise<TestApp> =>
-    startApp({ database: db, entities, providers: [provider], spark: { worker: { pollInterval: '1h' }, ...spark } });
+    startApp({
+      database: db,
+      entities,
+      providers: [provider],
+      clock,
+      spark: { worker: { pollInterval: '1h' }, ...spark },
+    });
   const sql = ({ dataSource }: TestApp, statement: string) =>
     dataSource.query(database.name === 'MariaDB' ? statement.replaceAll('"', '`') : statement);
   const rows = (values: unknown[][]) => values.map((row) => `(${row.join(', ')})`).join(', ');
@@ -258,7 +265,7 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
 
     it('on the module, unless a source says otherwise', async () => {
       await fresh({ live: false });
-      expect(await entered(() => save(Date.now() + 60_000))).toEqual(['live']);
+      expect(await entered(() => save(clock.now() + DAY))).toEqual(['live']);
       expect(await entered(sweep)).toEqual(['notes', 'swept']);
       // Nobody would take a look.
       expect(await sql(app, 'SELECT * FROM spark_agenda')).toEqual([]);
@@ -266,20 +273,20 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
 
     it('the future included: an event is entered by the first sweep after its instant', async () => {
       await fresh();
-      const due = Date.now() + 400;
+      const due = clock.now() + DAY;
       expect(await entered(() => save(due))).toEqual(['live', 'notes']);
       expect(await entered(sweep)).toEqual(['swept']);
-      await delay(due - Date.now() + 20);
+      clock.pass(DAY);
       expect(await entered(nothing)).toEqual(['later']);
       expect(await entered(sweep)).toEqual(['swept_later']);
     });
 
     it('but what is live, and found by the sweep, comes at its instant', async () => {
       await fresh();
-      const due = Date.now() + 400;
+      const due = clock.now() + DAY;
       await sql(app, `INSERT INTO note (state, due) VALUES ('new', ${due})`);
       expect(await entered(sweep)).toEqual(['live', 'notes', 'swept']);
-      await delay(due - Date.now() + 20);
+      clock.pass(DAY);
       expect(await entered(nothing)).toEqual(['later']);
     });
   });

@@ -91,15 +91,18 @@ describe.each(databases)('a transaction that goes wrong leaves no ghost, on $nam
   });
 
   it('another subscriber that saves before COMMIT is seen, late as it is', async () => {
-    let done = false;
+    let own: unknown;
     subscribe({
-      beforeTransactionCommit: async ({ manager: late }) => {
-        if (done) return;
-        done = true;
+      beforeTransactionCommit: async ({ queryRunner, manager: late }) => {
+        if (queryRunner !== own) return;
+        own = undefined;
         await late.save(Thing, { id: ++serial, state: 'late' });
       },
     });
-    await manager.transaction((m) => make(m));
+    await manager.transaction((m) => {
+      own = m.queryRunner;
+      return make(m);
+    });
     expect(await keysOf(serial)).toEqual(events(serial, 'late'));
     expect(await keysOf(serial - 1)).toEqual(events(serial - 1));
   });

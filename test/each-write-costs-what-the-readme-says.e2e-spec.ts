@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, GroupHandler, sparkEvent } from 'nestjs-spark';
+import { TestClock } from 'nestjs-spark/testing';
 import {
   AbstractLogger,
   Column,
@@ -11,7 +12,6 @@ import {
   PrimaryGeneratedColumn,
   type Relation,
 } from 'typeorm';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
@@ -108,8 +108,9 @@ describe.each(databases)('each write costs what the README says, on $name', (dat
   beforeAll(async () => {
     db = await database.create();
     const entities = [Plain, Priced, Parent, Child, Stranger];
-    const spark = { worker: { pollInterval: '1h' } };
-    app = await startApp({ database: db, entities, providers: [Events], spark, dataSource: { logger } });
+    // Under it nothing runs by itself.
+    const clock = new TestClock();
+    app = await startApp({ database: db, entities, providers: [Events], clock, dataSource: { logger } });
     ds = app.dataSource;
     bare = new (ds.constructor as typeof DataSource)({ ...db.options, entities, logger });
     await bare.initialize();
@@ -123,9 +124,7 @@ describe.each(databases)('each write costs what the README says, on $name', (dat
   /** How many statements more a write takes with Spark than without. */
   const added = async (write: (on: DataSource) => Promise<unknown>) => {
     const counted = async (on: DataSource) => {
-      // What earlier writes have set going is not counted.
       await app.spark.drain();
-      await delay(50);
       const before = logger.count;
       await write(on);
       return logger.count - before;

@@ -223,8 +223,11 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
 
     log.statements.length = 0;
     expect(await app.spark.sweep({ entity: Item })).toMatchObject({ subjects: MANY, entered: 0 });
-    expect(log.statements.filter((statement) => /^\s*(INSERT|UPDATE|DELETE|REPLACE)/i.test(statement))).toEqual([]);
-    expect(log.statements.length).toBeLessThanOrEqual(3 * 7);
+    const writes = log.statements.filter((statement) => /^\s*(INSERT|UPDATE|DELETE|REPLACE)/i.test(statement));
+    // One for each page says how far the sweep is; it is taken, ended and left once.
+    expect(writes.filter((statement) => !/^UPDATE \W?spark_sweep/.test(statement))).toEqual([]);
+    expect(writes.length).toBeLessThanOrEqual(3 + 3);
+    expect(log.statements.length).toBeLessThanOrEqual(3 * 8 + 12);
 
     // An attempt to insert a key that is there would have used up a number.
     await app.spark.emit(sparkEvent('after', 1));
@@ -272,7 +275,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     await insertItems(upTo(MANY));
     await sql(`UPDATE item SET state = 'poison' WHERE id = 700`);
     const report = await app.spark.sweep({ entity: Item });
-    const step = { source: 'Events.items', entity: 'Item', refused: 0 };
+    const step = { source: 'Events.items', entity: 'Item', missed: expect.any(Number), refused: 0 };
     expect(progress).toEqual([
       { ...step, subjects: PAGE, entered: PAGE, failed: 0, done: false },
       { ...step, subjects: 2 * PAGE, entered: 2 * PAGE - 1, failed: 1, done: false },
@@ -281,10 +284,15 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     expect(report).toEqual({
       subjects: MANY,
       entered: MANY - 1,
+      missed: expect.any(Number),
       failed: 1,
       refused: 0,
+      held: 0,
+      elsewhere: 0,
       durationMs: expect.any(Number),
     });
-    expect(app.logs.join('\n')).toMatch(new RegExp(`log Sweep: ${MANY} entities read, ${MANY - 1} new events, 1 `));
+    expect(app.logs.join('\n')).toMatch(
+      new RegExp(`log Sweep: ${MANY} entities read, ${MANY - 1} new events, .*1 entities failed`),
+    );
   });
 });

@@ -162,6 +162,31 @@ describe.each(databases)('what is done after a failure, on $name', (database) =>
     expect(await contexts()).toEqual([]);
   });
 
+  it('retention: keys of a group that is named go, too, and only those', async () => {
+    const retention = { completed: '1d', keys: { thing_daily: '100d' } };
+    await start([First], { retention });
+    const days = Array.from({ length: 3 }, (_, day) => sparkEvent('thing_daily', day));
+    await app.spark.emit([...days, sparkEvent('thing', 1)]);
+    await app.spark.drain();
+    const back = async (daysAgo: number, keys: string) => {
+      const ms = daysAgo * 86_400_000;
+      await app.dataSource.query(
+        `UPDATE spark_event SET recorded_at = recorded_at - ${ms} WHERE event_key IN (${keys})`,
+      );
+    };
+    await app.dataSource.query(`UPDATE spark_delivery SET finished_at = finished_at - ${200 * 86_400_000}`);
+    // In the order in which they were entered.
+    await back(101, `'thing_1', 'thing_daily_0', 'thing_daily_1'`);
+    await back(99, `'thing_daily_2'`);
+    await restart([First], { retention });
+    const keys = async () =>
+      (await app.dataSource.query('SELECT event_key FROM spark_event ORDER BY event_key')).map(
+        ({ event_key }: { event_key: string }) => event_key,
+      ) as string[];
+    for (let i = 0; i < 200 && (await keys()).length > 2; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await keys()).toEqual(['thing_1', 'thing_daily_2']);
+  });
+
   it('history: completed deliveries keep attempts and duration, or are removed at once', async () => {
     await start([First]);
     await app.spark.emit(sparkEvent('thing', 1));

@@ -1,7 +1,8 @@
 import type { DynamicModule, INestApplicationContext, LoggerService, Provider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { SparkModule, type SparkModuleOptions, SparkService } from 'nestjs-spark';
+import { SPARK_CLOCK, type SparkClock, SparkModule, type SparkModuleOptions, SparkService } from 'nestjs-spark';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { TestDatabase } from './databases.js';
 
@@ -21,6 +22,8 @@ export interface TestAppOptions {
   imports?: DynamicModule[];
   /** Options of its SparkModule, or the module itself. */
   spark?: SparkModuleOptions | DynamicModule;
+  /** What Spark goes by, in place of the process's clock. */
+  clock?: SparkClock;
   /** More options of the DataSource. */
   dataSource?: object;
 }
@@ -47,7 +50,9 @@ export async function startApp(options: TestAppOptions): Promise<TestApp> {
     ],
     providers: options.providers ?? [],
   };
-  const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
+  const app = options.clock
+    ? await atClock(module, options.clock, logger)
+    : await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
   return {
     app,
     dataSource: app.get(DataSource),
@@ -55,4 +60,10 @@ export async function startApp(options: TestAppOptions): Promise<TestApp> {
     logs,
     close: () => app.close(),
   };
+}
+
+async function atClock(module: DynamicModule, clock: SparkClock, logger: LoggerService) {
+  const testing = Test.createTestingModule({ imports: [module] }).setLogger(logger);
+  const app = await testing.overrideProvider(SPARK_CLOCK).useValue(clock).compile();
+  return app.init();
 }

@@ -1,8 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { build, defaultServerConditions } from 'vite';
+import { resolve } from 'node:path';
+import { bundle } from '../../tools/bundle.mjs';
 
 /** A program of several processes: a TypeScript file, made ready for Node.js. */
 export interface Program {
@@ -17,25 +16,12 @@ export interface Running {
   readonly result: Promise<any>;
 }
 
-/** Bundles a program with the library's sources; packages stay outside. */
+/** Bundles a program of this folder with the library's sources. */
 export async function program(file: string): Promise<Program> {
-  // Below the project, so that packages are found.
-  const out = mkdtempSync(join(resolve(import.meta.dirname, '../../node_modules'), '.spark-test-'));
-  await build({
-    configFile: false,
-    logLevel: 'error',
-    oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
-    ssr: { noExternal: ['nestjs-spark'], resolve: { conditions: ['nestjs-spark/source', ...defaultServerConditions] } },
-    build: {
-      ssr: resolve(import.meta.dirname, file),
-      outDir: out,
-      rollupOptions: { output: { entryFileNames: 'main.mjs' } },
-    },
-  });
+  const { path, remove } = await bundle(resolve(import.meta.dirname, file));
   return {
-    start: (input) =>
-      running(fork(join(out, 'main.mjs'), [JSON.stringify(input)], { cwd: tmpdir(), stdio: 'inherit' })),
-    remove: () => rmSync(out, { recursive: true, force: true }),
+    start: (input) => running(fork(path, [JSON.stringify(input)], { cwd: tmpdir(), stdio: 'inherit' })),
+    remove,
   };
 }
 

@@ -2,14 +2,36 @@
 export interface SparkClock {
   /** The present instant in epoch milliseconds. */
   now(): number;
+  /** Whether time moves only when a test moves it: then nothing runs by itself, neither worker nor looks nor the scheduled sweep. */
+  readonly isManual?: boolean;
 }
 
 /**
- * The token of the clock that sources, looks and retries go by. Defaults to the process's clock.
+ * The token of the clock that sources, looks and retries go by. Defaults to the process's clock, put right by the database's
+ * at boot and each minute where the two differ by more than a second.
  *
  * @example
  * Test.createTestingModule({ imports: [AppModule] }).overrideProvider(SPARK_CLOCK).useValue({ now: () => instant })
  */
 export const SPARK_CLOCK = Symbol('SPARK_CLOCK');
 
-export const systemClock: SparkClock = { now: () => Date.now() };
+// Less than that is what asking over a network may take, and what clocks that are kept differ by.
+const TOLERANCE = 1_000;
+
+/** The process's clock, put right by the database's where they differ: processes that share a database agree on the time. */
+export class SystemClock implements SparkClock {
+  /** How far the database's clock is ahead, in milliseconds; 0 where the two agree. */
+  private ahead = 0;
+
+  now(): number {
+    return Date.now() + this.ahead;
+  }
+
+  /** Compares it with the database's, which was asked and has answered at two instants. Returns how far that is ahead, if it is news. */
+  compare(database: number, asked: number, answered: number): number | undefined {
+    const ahead = Math.round(database - (asked + answered) / 2);
+    const uncertain = TOLERANCE + (answered - asked) / 2;
+    if (Math.abs(ahead - this.ahead) <= uncertain) return undefined;
+    return (this.ahead = Math.abs(ahead) <= uncertain ? 0 : ahead);
+  }
+}

@@ -5,6 +5,7 @@ export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
 export { DuplicateModuleError } from './error/duplicate-module.error.js';
 export { DuplicateSourceError } from './error/duplicate-source.error.js';
 export { InvalidEventError, type InvalidEventOrigin } from './error/invalid-event.error.js';
+export { InvalidOccurrenceError } from './error/invalid-occurrence.error.js';
 export { InvalidOptionsError } from './error/invalid-options.error.js';
 export { MissingMethodError } from './error/missing-method.error.js';
 export { MissingSchedulerError } from './error/missing-scheduler.error.js';
@@ -18,10 +19,12 @@ export { SparkError } from './error/spark.error.js';
 export { SqliteLockTimeoutError } from './error/sqlite-lock-timeout.error.js';
 export { SqlitePlainBeginError } from './error/sqlite-plain-begin.error.js';
 export { StaticMethodError } from './error/static-method.error.js';
+export { UnknownColumnError } from './error/unknown-column.error.js';
 export { UnknownDataSourceError } from './error/unknown-data-source.error.js';
 export { UnknownEntityError } from './error/unknown-entity.error.js';
 export { UnsupportedDatabaseError } from './error/unsupported-database.error.js';
 export { UnsupportedKeyError } from './error/unsupported-key.error.js';
+export { eachDay, eachMonth, eachValue, eachWeek } from './event/occurrence.js';
 export { snapshot } from './event/snapshot.js';
 export { type EventId, sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
 export {
@@ -31,6 +34,15 @@ export {
   type SparkHandler,
 } from './handler/group-handler.decorator.js';
 export { getSparkToken, InjectSpark } from './inject-spark.decorator.js';
+export type {
+  ExplainedDelivery,
+  ExplainedEvent,
+  ExplainedSource,
+  Explanation,
+  YieldedEvent,
+} from './inspect/explain.js';
+export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/plan.js';
+export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
 export type { DeliveryReport } from './pipeline/worker.js';
 export {
@@ -40,9 +52,12 @@ export {
   type SourceScope,
   type SparkSource,
 } from './source/event-source.decorator.js';
+export { touch, type Touch } from './source/touch.js';
 export { SparkModule } from './spark.module.js';
 export type {
+  ActivationOptions,
   Duration,
+  PostgresOptions,
   RetentionOptions,
   SparkDynamicOptions,
   SparkModuleAsyncOptions,
@@ -53,13 +68,14 @@ export type {
   SweepSchedule,
   WorkerOptions,
 } from './spark.options.js';
-export { SparkService } from './spark.service.js';
+export { type PlanOptions, SparkService } from './spark.service.js';
 export type { SweepProgress, SweepReport } from './trigger/sweep.js';
 export type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
 export { ChainTooDeepError } from './error/chain-too-deep.error.js';
 export { DiscardDelivery } from './error/discard-delivery.error.js';
 export { HandlerTimeoutError } from './error/handler-timeout.error.js';
 export { LostLeaseError } from './error/lost-lease.error.js';
+export { LostStatementError } from './error/lost-statement.error.js';
 export { NotTransactionalError } from './error/not-transactional.error.js';
 export { PoolTooSmallError } from './error/pool-too-small.error.js';
 export { RetryLater } from './error/retry-later.error.js';

@@ -5,6 +5,7 @@ import {
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CronJob, validateCronExpression } from 'cron';
@@ -45,10 +46,17 @@ export class SparkLifecycle
     this.logger.log(
       `Started on the ${spark.dataSourceName} DataSource (event sources: ${sources}, handlers: ${handlers}).`,
     );
+    if (!spark.clock.isManual) this.begin();
+  }
+
+  /** From now on things run by themselves. */
+  private begin(): void {
+    const { spark } = this;
     this.scheduleSweep();
     spark.agendaTicker.start();
     if (spark.settings.worker.enabled) spark.workerTicker.start();
     spark.housekeeping.start();
+    spark.wakeUp.start();
   }
 
   /** Nothing new begins. */
@@ -57,19 +65,22 @@ export class SparkLifecycle
     this.unscheduleSweep();
     spark.agenda.halt();
     spark.worker.halt();
-    await Promise.all([
-      spark.agendaTicker.stop(),
-      spark.workerTicker.stop(),
-      spark.housekeeping.stop(),
-      spark.sweep.stop(),
-    ]);
+    const tickers = [spark.agendaTicker, spark.workerTicker, spark.housekeeping];
+    const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.sweep.stop()]);
+    const { shutdownTimeout } = spark.settings;
+    if ((await Promise.race([ended, delay(shutdownTimeout, 'late', { ref: false })])) === 'late')
+      this.logger.warn(
+        `A look or a sweep was still at work after ${shutdownTimeout} ms; it is left. Does a source wait?`,
+      );
   }
 
   /** What runs may end, as long as the DataSource is still there. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, lease, completions, settings } = this.spark;
+    const { worker, lease, completions, settings, wakeUp } = this.spark;
     const left = await worker.stop(settings.shutdownTimeout);
     await lease.stop();
+    if (left > 0) wakeUp.tell({ looks: false, deliveries: true });
+    await wakeUp.stop();
     const { fenced } = completions;
     if (left > 0)
       this.logger.warn(
@@ -86,9 +97,11 @@ export class SparkLifecycle
     if ('interval' in sweep)
       return this.scheduler().addInterval(
         name,
-        setInterval(() => this.sweep(), sweep.interval),
+        setInterval(() => this.sweep(floored(Date.now(), sweep.interval)), sweep.interval),
       );
-    const job = new CronJob(sweep.cron, () => this.sweep(), null, false, sweep.timeZone);
+    const job = new CronJob(sweep.cron, () => this.sweep(planned()), null, false, sweep.timeZone);
+    // The planned instant is the same in all processes, whatever their clocks say when they come to it.
+    const planned = plannedInstants(job);
     this.scheduler().addCronJob(name, job);
     job.start();
   }
@@ -102,10 +115,10 @@ export class SparkLifecycle
   }
 
   // A tick that rejects would end the process.
-  private sweep(): void {
-    this.spark.sweep.run().catch((error: unknown) => {
+  private sweep(slot: number): void {
+    this.spark.sweep.tick(slot).catch((error: unknown) => {
       const reason = textOf(error);
-      this.logger.error(`The sweep failed; the next one begins anew. ${reason}`);
+      this.logger.error(`The sweep failed; the next one goes on. ${reason}`);
     });
   }
 
@@ -122,6 +135,18 @@ export class SparkLifecycle
       throw new MissingSchedulerError();
     }
   }
+}
+
+const floored = (now: number, interval: number): number => Math.trunc(Math.floor(now / interval) * interval);
+
+/** Gives at each tick of a job the instant that it was planned for. */
+function plannedInstants(job: CronJob): () => number {
+  let next = job.nextDate().toMillis();
+  return () => {
+    const planned = next;
+    next = job.nextDate().toMillis();
+    return planned;
+  };
 }
 
 function checkCron(cron: string): void {

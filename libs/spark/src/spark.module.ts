@@ -2,7 +2,7 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { SPARK_CLOCK, type SparkClock, systemClock } from './clock.js';
+import { SPARK_CLOCK, type SparkClock, SystemClock } from './clock.js';
 import { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { getSparkToken } from './inject-spark.decorator.js';
@@ -72,7 +72,7 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
     imports: [DiscoveryModule],
     providers: [
       ...providers,
-      { provide: SPARK_CLOCK, useValue: systemClock },
+      { provide: SPARK_CLOCK, useClass: SystemClock },
       {
         provide: Spark,
         inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK],

@@ -20,12 +20,32 @@ export interface WorkerOptions {
   leaseRenewal?: Duration;
 }
 
-/** How long finished deliveries are kept. Keys of events stay for ever. */
+/** What becomes of the history that the first sweep of a group finds. */
+export interface ActivationOptions {
+  /** Up to how many deliveries of a group are made by themselves at the end of its first sweep; more stay held. Default: 1,000. */
+  limit?: number;
+}
+
+/** How long finished deliveries are kept. Keys of events stay for ever, unless their group is named here. */
 export interface RetentionOptions {
-  /** Completed ones. Default: for ever. */
+  /** Completed and skipped ones. Default: for ever. */
   completed?: Duration;
   /** Discarded ones. Default: for ever. */
   discarded?: Duration;
+  /**
+   * By group, how long after they were entered the keys of its events are kept, once their deliveries are gone. Only for
+   * groups whose sources do not yield an old key again, such as one event a day: what they yield again happens again.
+   */
+  keys?: Readonly<Record<string, Duration>>;
+}
+
+/** How statements are sent to PostgreSQL. */
+export interface PostgresOptions {
+  /**
+   * Whether Spark's own statements that run often are prepared, once for each connection. `false` behind a pooler that hands
+   * connections over between transactions and does not keep prepared statements, such as PgBouncer before 1.21. Default: true.
+   */
+  prepare?: boolean;
 }
 
 /** How transactions of a SQLite DataSource are kept apart. */
@@ -42,6 +62,8 @@ export interface SparkDynamicOptions {
   live?: boolean;
   /** When to sweep; `false` only when asked by `SparkService.sweep()`. Default: false. */
   sweep?: SweepSchedule | false;
+  /** What becomes of the deliveries of a group that was never swept before. Default: `{}`. */
+  activation?: ActivationOptions;
   /** How this process handles deliveries; `false` only records them for other processes. Default: `{}`. */
   worker?: WorkerOptions | false;
   /** Whether completed deliveries are kept, with attempts and duration; `false` removes them at once. Default: true. */
@@ -52,6 +74,8 @@ export interface SparkDynamicOptions {
   handlerExpiry?: Duration;
   /** How long a shutdown waits for running handlers. Default: 10 seconds. */
   shutdownTimeout?: Duration;
+  /** Only for PostgreSQL. */
+  postgres?: PostgresOptions;
   /** Only for better-sqlite3. */
   sqlite?: SqliteOptions;
 }

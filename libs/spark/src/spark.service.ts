@@ -1,8 +1,10 @@
 import type { Observable } from 'rxjs';
-import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
+import { types } from 'node:util';
+import type { EntityManager, EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
 import { entityName } from './error/entity-name.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
+import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
 import { UnknownHandlerError } from './error/unknown-handler.error.js';
@@ -13,8 +15,20 @@ import type { LedgerEntry } from './ledger/ledger.js';
 import { Derivation, entryOf, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/worker.js';
 import type { Spark } from './spark.js';
+import { explain, type Explanation } from './inspect/explain.js';
+import { plan, type Planned } from './inspect/plan.js';
+import { type SparkStatus, statusOf } from './inspect/status.js';
+import type { Source } from './source/source.js';
 import { keyOf, rootOf, writeKey } from './subject/subject-ref.js';
 import type { SweepProgress, SweepReport } from './trigger/sweep.js';
+
+/** What is to be planned. */
+export interface PlanOptions {
+  entity?: EntityTarget<ObjectLiteral>;
+  id?: unknown;
+  /** Up to when. Default: now. */
+  at?: Date;
+}
 
 /** What an application calls. Inject it by its class; that of a named DataSource by `@InjectSpark('name')`. */
 export class SparkService {
@@ -79,7 +93,13 @@ export class SparkService {
 
   /**
    * Goes through all entities that have sources, and enters what is new: what was written by raw SQL, by other programs,
-   * or before Spark was there. Safe at any time and in any number of processes.
+   * or before Spark was there. Safe at any time and in any number of processes: one at a time sweeps a source.
+   *
+   * A source that another process is sweeping at the moment is left to it, and counted as `elsewhere`. Where a sweep was killed
+   * half-way, this one goes on there, and then from the start to there, so that everything present was looked at.
+   *
+   * The first sweep in which a source yields a group holds the deliveries of what it finds. At its end they are made, if they
+   * are at most `activation.limit`; more wait for `release` or `discard`.
    *
    * @param options.entity Only the sources of this entity. Default: all.
    * @returns What it did, when it is done. `sweeps$` tells on the way.
@@ -90,17 +110,14 @@ export class SparkService {
    */
   async sweep(options: { entity?: EntityTarget<ObjectLiteral> } = {}): Promise<SweepReport> {
     this.checkStarted();
-    const { sweep, sources } = this.spark;
+    const { sweep } = this.spark;
     if (options.entity === undefined) return sweep.run();
-    const metadata = this.metadataOf('SparkService.sweep', options.entity);
-    if (!sources.all().some((source) => source.metadata === metadata))
-      throw new UnknownEntityError('SparkService.sweep', metadata.name);
-    return sweep.run((source) => source.metadata === metadata);
+    return sweep.run(this.sourcesOf('SparkService.sweep', options.entity));
   }
 
   /**
    * Works until no look is due and no delivery is available any more, whether or not this process has a worker. For
-   * tests and scripts. Deliveries that wait for their next attempt are not waited for.
+   * tests and scripts. Deliveries that wait for their next attempt, and what another process is at, are not waited for.
    *
    * @example
    * await challenges.save(challenge);
@@ -125,22 +142,16 @@ export class SparkService {
    */
   async forget(entity: EntityTarget<ObjectLiteral>, id: unknown): Promise<void> {
     this.checkStarted();
-    const { dataSource, ledger, transactions } = this.spark;
+    const { ledger, transactions } = this.spark;
     const metadata = this.metadataOf('SparkService.forget', entity);
     const root = rootOf(metadata);
-    const { driver } = dataSource;
-    const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
-    const values = metadata.primaryColumns.map(
-      (column, i) => driver.preparePersistentValue(Array.isArray(id) ? id[i] : id, column) as unknown,
-    );
-    const key = isMap ? keyOf(dataSource, metadata, id) : writeKey(values);
-    if (key === undefined) throw new TypeError(`SparkService.forget needs every part of the id of ${metadata.name}.`);
+    const key = this.keyOf('SparkService.forget', metadata, id);
     const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
     await transactions.run((manager) => ledger.forget(manager, { root, id: key }, names));
   }
 
   /**
-   * Makes discarded deliveries available again, with all their attempts.
+   * Makes discarded deliveries available again, with all their attempts; not those of a baseline, nor those that were held.
    *
    * @param filter Which ones: by handler, group or key. Default: all that are discarded.
    * @returns How many.
@@ -153,16 +164,121 @@ export class SparkService {
   }
 
   /**
-   * Gives up deliveries that nobody is handling at the moment.
+   * Gives up deliveries that nobody is handling at the moment, held ones included. `retry` leaves those alone that were
+   * held: they were history.
    *
-   * @param filter Which ones: by handler, group or key.
+   * @param what Which ones: those of a group, or by handler, group or key.
    * @returns How many.
    *
    * @example
-   * await spark.discard({ group: 'challenge_ends_2d' });
+   * await spark.discard('challenge_ends_2d');
+   * await spark.discard({ handler: 'old-mails' });
    */
-  async discard(filter: DeliveryFilter): Promise<number> {
+  async discard(what: string | DeliveryFilter): Promise<number> {
+    const filter = typeof what === 'string' ? { group: what } : what;
     return this.atDesk((manager, now) => this.spark.desk.discard(manager, filter, now));
+  }
+
+  /**
+   * Delivers what is held of a group: what its first sweep found, where that was more than `activation.limit`.
+   *
+   * @param group The group's name. What a first sweep that is still under way finds after this call is held again.
+   * @returns How many deliveries are available now.
+   *
+   * @example
+   * for (const { group } of (await spark.status()).held) await spark.release(group);
+   */
+  async release(group: string): Promise<number> {
+    this.checkStarted();
+    return this.spark.held.release({ group }, this.spark.clock.now());
+  }
+
+  /**
+   * Takes what is true of an entity's rows now for known, so that nobody hears of it: for adding Spark, or a source, to an
+   * old table. It sweeps the entity from the start; the events it enters have their deliveries discarded at once, for the reason
+   * `baseline`, and so have those that were held. `replay` with `repeat` delivers them after all, `retry` leaves them alone.
+   * Call it before the first sweep of the schedule, which delivers up to `activation.limit` of each group.
+   *
+   * @param entity The entity class.
+   * @returns What the sweep did. Where `elsewhere` is above 0, another process is sweeping at the moment: call it again.
+   * @throws UnknownEntityError when the entity has no source.
+   *
+   * @example
+   * const { entered } = await spark.baseline(Order);
+   */
+  async baseline(entity: EntityTarget<ObjectLiteral>): Promise<SweepReport> {
+    this.checkStarted();
+    return this.spark.sweep.run(this.sourcesOf('SparkService.baseline', entity), { baseline: true });
+  }
+
+  /**
+   * Whether all is well, in one object: what sweeps found and live capture missed, what is held, how many deliveries are in
+   * which state, what is due, who works.
+   *
+   * It costs about ten reads. They count what is under way, held or discarded, by indexes of these alone; completed
+   * deliveries are not counted, as that would read the whole table.
+   *
+   * @example
+   * const { sources, held, agenda } = await spark.status();
+   * const missed = sources.reduce((sum, source) => sum + source.missed, 0);
+   */
+  async status(): Promise<SparkStatus> {
+    this.checkStarted();
+    return statusOf(this.spark);
+  }
+
+  /**
+   * Says what would happen if nobody changed anything, now or up to an instant: which events would be entered, which are
+   * still to come, and which dates on the agenda nothing comes of any more. Nothing is entered and nobody is called.
+   *
+   * Sources run as ever, a page of 500 entities at a time, each page in a transaction that is read only (but on SQLite)
+   * and rolled back. Up to an instant, each entity is looked at whenever something becomes true of it; handlers, which might
+   * change it, are not run.
+   *
+   * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.
+   * @param options.id Only the entity of this id; the parts of a composite one in the order of its primary columns, or as an object.
+   * @param options.at Up to when. Default: now.
+   * @returns What would happen, in no order across pages; what a source asks of another clock than `scope.now`, and what it
+   * throws, is told as `unreliable` and `fail`.
+   * @throws UnknownEntityError when the entity has no source; InvalidOptionsError when `at` is no Date or lies in the past;
+   * TypeError for an id without an entity.
+   *
+   * @example
+   * for await (const planned of spark.plan({ entity: Challenge, at: addDays(new Date(), 7) }))
+   *   if (planned.outcome === 'enter') console.log(planned.at, planned.key, planned.handlers);
+   */
+  async *plan(options: PlanOptions = {}): AsyncGenerator<Planned> {
+    this.checkStarted();
+    const { entity, id, at } = options;
+    const now = this.spark.clock.now();
+    if (at !== undefined && !(types.isDate(at) && at.getTime() >= now))
+      throw new InvalidOptionsError('SparkService.plan at', at, 'a Date that is not past');
+    if (entity === undefined && id !== undefined) throw new TypeError('SparkService.plan needs the entity of the id.');
+    if (entity !== undefined) this.sourcesOf('SparkService.plan', entity);
+    const metadata = entity && this.metadataOf('SparkService.plan', entity);
+    const key = metadata && id !== undefined ? this.keyOf('SparkService.plan', metadata, id) : undefined;
+    const entities = metadata ? [metadata] : this.spark.sources.roots();
+    yield* plan(this.spark, { entities, id: key, now, end: at?.getTime() ?? now });
+  }
+
+  /**
+   * Explains one entity: what its sources say of it now, what the ledger and the agenda have, what became of the
+   * deliveries, and in words why something did or did not happen. Nothing is entered.
+   *
+   * @param entity The entity class.
+   * @param id Its id; the parts of a composite one in the order of its primary columns, or as an object.
+   * @throws UnknownEntityError when the DataSource does not know the entity; TypeError when a part of the id is missing.
+   *
+   * @example
+   * console.log((await spark.explain(Challenge, 7)).words.join('\n'));
+   * // challenge_ended_7: it becomes true at 2026-06-03T12:00:00.000Z. The entity is looked at then.
+   * // challenge_created_7 was entered, found by ChallengeEvents.events, 2026-06-01T12:00:00.000Z.
+   * // challenge_created_7 → challenge-mails: completed 2026-06-01T12:00:00.120Z, after 1 attempt, in 12 ms.
+   */
+  async explain(entity: EntityTarget<ObjectLiteral>, id: unknown): Promise<Explanation> {
+    this.checkStarted();
+    const metadata = this.metadataOf('SparkService.explain', entity);
+    return explain(this.spark, metadata, this.keyOf('SparkService.explain', metadata, id));
   }
 
   /**
@@ -205,9 +321,9 @@ export class SparkService {
 
   private async atDesk<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
     this.checkStarted();
-    const { clock, transactions, workerTicker } = this.spark;
+    const { clock, transactions } = this.spark;
     const result = await transactions.run((manager) => work(manager, clock.now()));
-    workerTicker.pulse();
+    this.spark.wake({ looks: false, deliveries: true });
     return result;
   }
 
@@ -224,13 +340,36 @@ export class SparkService {
     const reason = checkEvent(event);
     if (reason === NEVER) return [];
     if (reason !== undefined) return refuse(reason);
-    if (event.at && event.at.getTime() > this.spark.clock.now())
+    const now = this.spark.clock.now();
+    if (event.until && event.until.getTime() <= now) return [];
+    if (event.at && event.at.getTime() > now)
       return refuse('its at lies in the future. Let a source yield it, which can take it back.');
     try {
       return [entryOf(this.spark.codec, event)];
     } catch (error) {
       return refuse((error as Error).message);
     }
+  }
+
+  private sourcesOf(where: string, entity: EntityTarget<ObjectLiteral>): (source: Source) => boolean {
+    const metadata = this.metadataOf(where, entity);
+    if (!this.spark.sources.all().some((source) => source.metadata === metadata))
+      throw new UnknownEntityError(where, metadata.name);
+    return (source) => source.metadata === metadata;
+  }
+
+  private keyOf(where: string, metadata: EntityMetadata, id: unknown): string {
+    const { dataSource } = this.spark;
+    const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
+    const parts: unknown[] = Array.isArray(id) ? id : [id];
+    const columns = metadata.primaryColumns;
+    const key = isMap
+      ? keyOf(dataSource, metadata, id)
+      : parts.length === columns.length && parts.every((part) => part !== undefined && part !== null)
+        ? writeKey(columns.map((column, i) => dataSource.driver.preparePersistentValue(parts[i], column) as unknown))
+        : undefined;
+    if (key === undefined) throw new TypeError(`${where} needs every part of the id of ${metadata.name}.`);
+    return key;
   }
 
   private metadataOf(where: string, entity: EntityTarget<ObjectLiteral>) {

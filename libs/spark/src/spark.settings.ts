@@ -10,6 +10,7 @@ export interface SparkSettings {
   readonly tablePrefix: string;
   readonly schema: string | undefined;
   readonly live: boolean;
+  readonly activation: { readonly limit: number };
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
   readonly worker: {
     readonly enabled: boolean;
@@ -22,6 +23,7 @@ export interface SparkSettings {
   readonly retention: RetentionTimes;
   readonly handlerExpiry: number;
   readonly shutdownTimeout: number;
+  readonly postgres: { prepare: boolean };
   readonly sqlite: { serialize: boolean; lockTimeout: number };
 }
 
@@ -33,11 +35,13 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 export const DYNAMIC_OPTIONS = [
   'live',
   'sweep',
+  'activation',
   'worker',
   'history',
   'retention',
   'handlerExpiry',
   'shutdownTimeout',
+  'postgres',
   'sqlite',
 ];
 
@@ -45,10 +49,12 @@ export const DYNAMIC_OPTIONS = [
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
   known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
   flag('isGlobal', options.isGlobal ?? true);
-  const { worker: given = {}, retention = {}, sqlite = {} } = options;
+  const { worker: given = {}, activation = {}, retention = {}, postgres = {}, sqlite = {} } = options;
   const worker: WorkerOptions = given === false ? {} : given;
   known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'leaseTtl', 'leaseRenewal']);
-  known('retention', retention, ['completed', 'discarded']);
+  known('activation', activation, ['limit']);
+  known('retention', retention, ['completed', 'discarded', 'keys']);
+  known('postgres', postgres, ['prepare']);
   known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
     dataSource: options.dataSource,
@@ -56,6 +62,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     schema: options.schema === undefined ? undefined : identifier('schema', options.schema, 63),
     live: flag('live', options.live ?? true),
     sweep: schedule(options.sweep),
+    activation: { limit: limit('activation.limit', activation.limit ?? 1_000) },
     worker: {
       enabled: options.worker !== false,
       concurrency: count('worker.concurrency', worker.concurrency ?? 10),
@@ -67,9 +74,11 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     retention: {
       completed: retention.completed === undefined ? undefined : age('retention.completed', retention.completed),
       discarded: retention.discarded === undefined ? undefined : age('retention.discarded', retention.discarded),
+      keys: keyAges(retention.keys ?? {}),
     },
     handlerExpiry: age('handlerExpiry', options.handlerExpiry ?? '7d'),
     shutdownTimeout: duration('shutdownTimeout', options.shutdownTimeout ?? '10s'),
+    postgres: { prepare: flag('postgres.prepare', postgres.prepare ?? true) },
     sqlite: {
       serialize: flag('sqlite.serialize', sqlite.serialize ?? true),
       lockTimeout: duration('sqlite.lockTimeout', sqlite.lockTimeout ?? '30s'),
@@ -85,13 +94,19 @@ export function duration(name: string, value: Duration): number {
 }
 
 /** Reads a duration of any length, as milliseconds. */
-function age(name: string, value: Duration): number {
+export function age(name: string, value: Duration): number {
   const milliseconds =
     typeof value === 'string' && value !== '' && value.length <= 100 ? ms(value as StringValue) : value;
   if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER) {
     return milliseconds;
   }
   throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes'`);
+}
+
+function keyAges(keys: Readonly<Record<string, Duration>>): Map<string, number> {
+  if (typeof keys !== 'object' || keys === null)
+    throw new InvalidOptionsError('retention.keys', keys, `{ group: duration }`);
+  return new Map(Object.entries(keys).map(([group, kept]) => [group, age(`retention.keys.${group}`, kept)]));
 }
 
 function leaseTimes({ leaseTtl = '30s', leaseRenewal }: WorkerOptions): LeaseTimes {
@@ -105,6 +120,11 @@ function leaseTimes({ leaseTtl = '30s', leaseRenewal }: WorkerOptions): LeaseTim
 export function count(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidOptionsError(name, value, 'a whole number above 0');
+}
+
+function limit(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidOptionsError(name, value, 'a whole number, 0 or above');
 }
 
 /** Reads true or false. */

@@ -2,17 +2,18 @@ import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { Looks } from './agenda/looks.js';
-import type { SparkClock } from './clock.js';
+import { type SparkClock, SystemClock } from './clock.js';
 import { Completions } from './delivery/completions.js';
 import { Contexts } from './delivery/contexts.js';
 import { Deliveries } from './delivery/deliveries.js';
 import { DeliveryDesk } from './delivery/delivery-desk.js';
+import { HeldDeliveries } from './delivery/held-deliveries.js';
 import { HandlerSlots } from './delivery/handler-slots.js';
 import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { poolSize } from './dialect/pool-size.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
-import { withRunner } from './dialect/statement.js';
+import { select, withRunner } from './dialect/statement.js';
 import { type TableNames, tableNames } from './dialect/table-names.js';
 import { createTables, missingTables } from './dialect/tables.js';
 import { Transactions } from './dialect/transactions.js';
@@ -21,9 +22,11 @@ import { ContextCodec } from './event/context-codec.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { HandlerRegistry } from './handler/handler.registry.js';
 import { RegisteredHandlers } from './handler/registered-handlers.js';
+import { Activation } from './ledger/activation.js';
 import { Ledger } from './ledger/ledger.js';
 import { Retention } from './ledger/retention.js';
 import { type Recorded, Recorder } from './pipeline/recorder.js';
+import { StillWanted } from './pipeline/still-wanted.js';
 import { Worker } from './pipeline/worker.js';
 import { SourceRegistry } from './source/source.registry.js';
 import type { SparkSettings } from './spark.settings.js';
@@ -32,10 +35,14 @@ import { Agenda } from './trigger/agenda.js';
 import { CriteriaWrites } from './trigger/criteria-writes.js';
 import { EntitySubscriber } from './trigger/entity.subscriber.js';
 import { LiveRules } from './trigger/live-rules.js';
+import { Missed } from './trigger/missed.js';
+import { SourceSweeper } from './trigger/source-sweeper.js';
+import { SweepLease } from './trigger/sweep-lease.js';
 import { Sweep } from './trigger/sweep.js';
 import { Ticker } from './trigger/ticker.js';
+import { pausesOf, type WakeUp, wakeUpOf, type Work } from './wake/wake-up.js';
 
-const HOUSEKEEPING = 60_000;
+const HOUSEKEEPING = { shortest: 60_000, longest: 60_000 };
 
 /** The parts of one SparkModule, put together along the path of the data. */
 export class Spark {
@@ -56,6 +63,7 @@ export class Spark {
   readonly subscriber: EntitySubscriber;
   readonly criteria: CriteriaWrites;
   readonly agenda: Agenda;
+  readonly held: HeldDeliveries;
   readonly sweep: Sweep;
   readonly lease: WorkerLease;
   readonly completions: Completions;
@@ -65,6 +73,7 @@ export class Spark {
   readonly agendaTicker: Ticker;
   readonly workerTicker: Ticker;
   readonly housekeeping: Ticker;
+  readonly wakeUp: WakeUp;
 
   constructor(
     readonly dataSource: DataSource,
@@ -76,7 +85,7 @@ export class Spark {
     this.dataSourceName = settings.dataSource ?? 'default';
 
     this.tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
-    this.dialect = dialectOf(dataSource, this.tables);
+    this.dialect = dialectOf(dataSource, this.tables, settings.postgres.prepare);
     this.transactions = new Transactions(dataSource, this.dialect);
 
     const entities = new DataSourceEntities(dataSource);
@@ -99,11 +108,24 @@ export class Spark {
       clock,
       announce,
     );
-    this.sweep = new Sweep(dataSource, this.transactions, this.sources, this.recorder, clock, announce);
+    this.held = new HeldDeliveries(this.transactions, this.tables, () => this.wake({ looks: false, deliveries: true }));
+    const activation = new Activation(dataSource, this.dialect, this.tables, this.held, settings.activation.limit);
+    const sweepLease = new SweepLease(dataSource, this.transactions, this.dialect, this.tables, lease.ttl);
+    const sweeper = new SourceSweeper(
+      dataSource,
+      this.transactions,
+      this.recorder,
+      sweepLease,
+      activation,
+      this.held,
+      new Missed(dataSource, looks, this.recorder),
+      clock,
+      announce,
+    );
+    this.sweep = new Sweep(this.sources, sweepLease, activation, sweeper, clock);
 
     const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
     const contexts = new Contexts(this.codec, entities, this.sources);
-    this.completions = new Completions(this.transactions, deliveries, clock);
     const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
     this.lease = new WorkerLease(
       dataSource,
@@ -114,6 +136,7 @@ export class Spark {
       () => this.worker.abandon(),
       (count) => this.rescued(count),
     );
+    this.completions = new Completions(this.transactions, this.lease, deliveries, clock);
     this.worker = new Worker(
       dataSource,
       this.transactions,
@@ -123,15 +146,18 @@ export class Spark {
       contexts,
       this.handlers,
       slots,
+      new StillWanted(dataSource, this.sources, clock),
       clock,
       maxAttempts,
     );
     this.desk = new DeliveryDesk(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
 
-    this.agendaTicker = new Ticker('agenda', pollInterval, () => this.agenda.runDue());
-    this.workerTicker = new Ticker('worker', pollInterval, () => this.worker.fill());
+    const pauses = pausesOf(dataSource, pollInterval);
+    this.agendaTicker = new Ticker('agenda', pauses, () => this.agenda.runDue());
+    this.workerTicker = new Ticker('worker', pauses, () => this.worker.fill());
     this.housekeeping = new Ticker('housekeeping', HOUSEKEEPING, () => this.keepHouse());
+    this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
   }
 
   /** Makes the DataSource ready: transactions kept apart, tables there, writes seen. Throws MissingTablesError. */
@@ -150,6 +176,7 @@ export class Spark {
 
   /** Registers the handlers that were found, and begins to see the writes that sources are about. */
   async register(): Promise<void> {
+    await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) =>
       this.dialect.exclusively(manager, () => this.registered.register(manager, this.handlers.all(), this.clock.now())),
     );
@@ -161,20 +188,41 @@ export class Spark {
     while ((await this.agenda.runDue()) + (await this.worker.drain()) > 0);
   }
 
-  private async keepHouse(): Promise<void> {
+  private async compareClocks(): Promise<void> {
+    if (!(this.clock instanceof SystemClock)) return;
+    const asked = Date.now();
+    const [row] = await select<{ now: string }>(this.dataSource.manager, `SELECT ${this.dialect.clock} AS now`);
+    const ahead = this.clock.compare(Number(row!.now), asked, Date.now());
+    if (ahead !== undefined)
+      this.logger.warn(`The database's clock is ${ahead} ms ahead of this process's; Spark goes by the database's.`);
+  }
+
+  private async keepHouse(): Promise<number> {
+    await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.handlers.all()));
-    await this.retention.prune(this.clock.now());
+    const { deliveries } = await this.retention.prune(this.clock.now());
+    return deliveries;
   }
 
   private rescued(deliveries: number): void {
     this.logger.warn(`${deliveries} deliveries of a process that is gone are available again, one at a time.`);
-    this.workerTicker.pulse();
+    this.wake({ looks: false, deliveries: true });
   }
 
   /** Tells of what was recorded, after its commit, and wakes who works on. */
   announce({ events, looks }: Recorded): void {
     for (const event of events) this.events.next(event);
+    this.wake({ looks, deliveries: events.length > 0 });
+  }
+
+  /** There is work to do: for this process, and for others. */
+  wake(work: Work): void {
+    this.pulse(work);
+    this.wakeUp.tell(work);
+  }
+
+  private pulse({ looks, deliveries }: Work): void {
     if (looks) this.agendaTicker.pulse();
-    if (events.length > 0 && this.settings.worker.enabled) this.workerTicker.pulse();
+    if (deliveries) this.workerTicker.pulse();
   }
 }

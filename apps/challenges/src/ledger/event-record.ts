@@ -5,7 +5,7 @@ export class DeliveryRecord {
   @ApiProperty({ example: 'challenge-mails' })
   handler: string;
 
-  @ApiProperty({ enum: ['available', 'running', 'completed', 'discarded'] })
+  @ApiProperty({ enum: ['available', 'running', 'completed', 'skipped', 'discarded', 'held'] })
   state: string;
 
   @ApiProperty({ description: 'How often it was tried' })

@@ -1,4 +1,4 @@
-import type { EntityManager } from 'typeorm';
+import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { chunks, execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -27,6 +27,8 @@ export interface DueLook {
 
 // A look this far ahead cannot be being taken while the transaction that would repeat it is still under way.
 const AHEAD = 60 * 60_000;
+// How far ahead the clock of a process that adds looks may be.
+const SKEW = 60_000;
 const ROWS = 1_000;
 
 /** The agenda: one queue of looks, whatever the reason. */
@@ -61,6 +63,21 @@ export class Looks {
        ORDER BY due_at, id LIMIT :limit ${lock}`,
       { entities, now, limit },
     );
+  }
+
+  /** Which of the entities have changed and wait to be looked at: now, or again after their source failed. */
+  async seen(manager: EntityManager, root: EntityMetadata, ids: readonly string[], now: number): Promise<Set<string>> {
+    const seen = new Set<string>();
+    for (const part of chunks(ids, ROWS)) {
+      const rows = await select<{ entity_id: string }>(
+        manager,
+        `SELECT entity_id FROM ${this.tables.agenda}
+         WHERE entity = :entity AND entity_id IN (:...ids) AND (due_at <= :soon OR attempt > 0)`,
+        { entity: root.name, ids: part, soon: now + SKEW },
+      );
+      for (const { entity_id: id } of rows) seen.add(id);
+    }
+    return seen;
   }
 
   async remove(manager: EntityManager, looks: readonly DueLook[]): Promise<void> {

@@ -1,20 +1,28 @@
 import { Logger } from '@nestjs/common';
 import type { Transactions } from '../dialect/transactions.js';
 import type { SparkClock } from '../clock.js';
+import { textOf } from '../error/text-of.js';
 import type { Deliveries, Done } from './deliveries.js';
+import type { WorkerLease } from './worker-lease.js';
 
-const MOST = 500;
+interface Waiting {
+  readonly done: Done;
+  readonly settle: (ours: boolean) => void;
+}
+
+const MOST = 1_000;
 
 /** Collects completions while one is on its way, so that many deliveries share a statement. */
 export class Completions {
   private readonly logger = new Logger('Spark');
-  private waiting: { done: Done; settle: (ours: boolean) => void }[] = [];
+  private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   /** How many completions came too late: another process had taken the delivery over. */
   fenced = 0;
 
   constructor(
     private readonly transactions: Transactions,
+    private readonly lease: WorkerLease,
     private readonly deliveries: Deliveries,
     private readonly clock: SparkClock,
   ) {}
@@ -34,7 +42,8 @@ export class Completions {
       // The fence names one lease: those from before it was replaced go by themselves.
       for (const worker of new Set(batch.map(({ done }) => done.delivery.worker))) {
         const part = batch.filter(({ done }) => done.delivery.worker === worker);
-        const ours = await this.complete(part.map(({ done }) => done));
+        const ours = await this.complete(worker, part);
+        this.fenced += part.length - ours.size;
         for (const { done, settle } of part) settle(ours.has(done.delivery.id));
       }
     }
@@ -42,21 +51,15 @@ export class Completions {
   }
 
   /** The ids of those that were still ours. */
-  private async complete(done: readonly Done[]): Promise<Set<string>> {
+  private async complete(worker: string, part: readonly Waiting[]): Promise<Set<string>> {
+    const done = part.map((waiting) => waiting.done);
+    const now = this.clock.now();
     try {
-      const now = this.clock.now();
-      return await this.transactions.run(async (manager) => {
-        const ours = await this.deliveries.complete(manager, done, now);
-        this.fenced += done.length - ours;
-        if (ours === done.length) return new Set(done.map(({ delivery }) => delivery.id));
-        return this.deliveries.completedBy(
-          manager,
-          done.map(({ delivery }) => delivery),
-        );
-      });
+      return await this.lease.insist(worker, () =>
+        this.transactions.runShort((manager) => this.deliveries.complete(manager, done, now)),
+      );
     } catch (error) {
-      // They stay claimed until this process's lease ends, and are handled again.
-      this.logger.error(`${done.length} deliveries could not be completed: ${(error as Error).message}`);
+      this.logger.error(`${done.length} deliveries could not be completed and are handled again: ${textOf(error)}`);
       return new Set();
     }
   }

@@ -1,5 +1,5 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import type { ClaimRequest, Dialect } from '../dialect/dialect.js';
+import type { ClaimedEventRow, ClaimRequest, Dialect } from '../dialect/dialect.js';
 import { execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 
@@ -16,6 +16,8 @@ export interface Delivery {
     readonly source: string | null;
     readonly context: string | null;
     readonly at: number | null;
+    readonly until: number | null;
+    readonly entityId: string | null;
   };
 }
 
@@ -23,16 +25,6 @@ export interface Delivery {
 export interface Done {
   readonly delivery: Delivery;
   readonly durationMs: number;
-}
-
-interface EventRow {
-  id: string;
-  event_key: string;
-  event_group: string;
-  source: string | null;
-  context: string | null;
-  at: string | null;
-  depth: number;
 }
 
 const LONGEST_ERROR = 10_000;
@@ -61,48 +53,17 @@ export class Deliveries {
   /** Claims available deliveries, with their events. */
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Delivery[]> {
     const rows = await this.dialect.claim(manager, request);
-    if (rows.length === 0) return [];
-    const events = await select<EventRow>(
-      manager,
-      `SELECT id, event_key, event_group, source, context, at, depth FROM ${this.tables.event} WHERE id IN (:...ids)`,
-      { ids: [...new Set(rows.map((row) => row.event_id))] },
-    );
-    const byId = new Map(events.map((event) => [String(event.id), event]));
-    return rows.map(({ id, event_id, handler, attempt }) => {
-      const { event_key: key, event_group: group, source, context, at, depth } = byId.get(String(event_id))!;
-      const event = { key, group, source, context, at: at === null ? null : Number(at), depth: Number(depth) };
-      return { id: String(id), handler, attempt: Number(attempt), worker: request.worker, event };
+    return rows.map((row) => {
+      const { id, handler, attempt } = row;
+      return { id: String(id), handler, attempt: Number(attempt), worker: request.worker, event: eventFrom(row) };
     });
   }
 
-  /** Marks deliveries as done, or removes them where no history is kept. Returns how many were still ours. */
-  async complete(manager: EntityManager, done: readonly Done[], now: number): Promise<number> {
-    const { sql, parameters } = this.ours(done.map(({ delivery }) => delivery));
-    if (!this.history) {
-      const removed = await execute(manager, `DELETE FROM ${this.tables.delivery} WHERE ${sql}`, parameters);
-      return removed.affected ?? 0;
-    }
-    const durations = done.map(({ delivery, durationMs }, i) => {
-      parameters[`d${i}`] = delivery.id;
-      return `WHEN :d${i} THEN ${Math.trunc(durationMs)}`;
-    });
-    const { affected } = await execute(
-      manager,
-      `UPDATE ${this.tables.delivery} SET state = 'completed', finished_at = :now, last_error = NULL, suspect = 0,
-         duration_ms = CASE id ${durations.join(' ')} END WHERE ${sql}`,
-      { ...parameters, now },
-    );
-    return affected ?? 0;
-  }
-
-  /** Which of the deliveries a worker has completed. */
-  async completedBy(manager: EntityManager, deliveries: readonly Delivery[]): Promise<Set<string>> {
-    const rows = await select<{ id: string }>(
-      manager,
-      `SELECT id FROM ${this.tables.delivery} WHERE id IN (:...ids) AND state = 'completed' AND claimed_by = :worker`,
-      { ids: deliveries.map(({ id }) => id), worker: deliveries[0]!.worker },
-    );
-    return new Set(rows.map(({ id }) => String(id)));
+  /** Marks deliveries of one worker as done, or removes them where no history is kept. Returns the ids of those that were still ours. */
+  complete(manager: EntityManager, done: readonly Done[], now: number): Promise<Set<string>> {
+    const { history } = this;
+    const rows = done.map(({ delivery: { id, attempt }, durationMs }) => ({ id, attempt, durationMs }));
+    return this.dialect.complete(manager, { worker: done[0]!.delivery.worker, done: rows, now, history });
   }
 
   /** Notes how long a completed delivery took. */
@@ -127,6 +88,12 @@ export class Deliveries {
     return this.end(manager, delivery, changes + uncharged, { due: Math.ceil(due), error: shortened(error) });
   }
 
+  /** Ends a delivery that is not wanted any more; nobody was called. */
+  async skip(manager: EntityManager, delivery: Delivery, now: number, reason: string): Promise<boolean> {
+    const changes = `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason`;
+    return this.end(manager, delivery, changes, { now, reason });
+  }
+
   /** Gives a delivery up, visibly. */
   async discard(manager: EntityManager, delivery: Delivery, now: number, error: string): Promise<boolean> {
     const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = :error`;
@@ -139,6 +106,17 @@ export class Deliveries {
     const { sql, parameters } = this.ours(deliveries);
     const changes = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
     await execute(manager, `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`, parameters);
+  }
+
+  /** Gives back what a worker has claimed besides these: a claim that failed here may have arrived there. */
+  async giveBackOthers(manager: EntityManager, worker: string, kept: readonly Delivery[]): Promise<void> {
+    const changes = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
+    const others = kept.length === 0 ? '' : ' AND id NOT IN (:...ids)';
+    await execute(
+      manager,
+      `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'running' AND claimed_by = :worker${others}`,
+      { worker, ids: kept.map(({ id }) => id) },
+    );
   }
 
   private async end(manager: EntityManager, delivery: Delivery, changes: string, extra: object): Promise<boolean> {
@@ -157,6 +135,12 @@ export class Deliveries {
       parameters: { ...rows.parameters, ids: deliveries.map(({ id }) => id), worker: deliveries[0]!.worker },
     };
   }
+}
+
+function eventFrom(row: ClaimedEventRow): Delivery['event'] {
+  const { event_key: key, event_group: group, entity_id: entityId, source, context, depth } = row;
+  const [at, until] = [row.at, row.until_at].map((time) => (time === null ? null : Number(time)));
+  return { key, group, source, context, entityId, at: at!, until: until!, depth: Number(depth) };
 }
 
 const shortened = (error: string): string => error.slice(0, LONGEST_ERROR);

@@ -1,4 +1,5 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
+import { BASELINE } from '../dialect/opening.js';
 import { execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 
@@ -19,26 +20,36 @@ export interface Orphans {
   readonly since: Date;
 }
 
+const OVER = ['completed', 'discarded', 'skipped'];
 const ROWS = 1_000;
+const DISCARDED_HELD = 'discarded while held';
 
 /** What people do with deliveries after something failed, or for a handler that is new. */
 export class DeliveryDesk {
   constructor(private readonly tables: TableNames) {}
 
-  /** Makes discarded deliveries available again, with all their attempts. */
+  /** Makes discarded deliveries available again, with all their attempts. History that nobody wanted stays history. */
   async retry(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
     const { sql, parameters } = this.chosen(filter);
     const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
-    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'discarded'${sql}`;
-    return (await execute(manager, update, { ...parameters, now })).affected ?? 0;
+    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'discarded'
+      AND COALESCE(last_error, '') NOT IN (:...history)${sql}`;
+    return (await execute(manager, update, { ...parameters, now, history: [BASELINE, DISCARDED_HELD] })).affected ?? 0;
   }
 
-  /** Gives up deliveries that nobody is handling. */
+  /** Gives up deliveries that nobody is handling, held ones included. */
   async discard(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
     const { sql, parameters } = this.chosen(filter);
-    const changes = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, 'discarded by hand')`;
-    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'available'${sql}`;
-    return (await execute(manager, update, { ...parameters, now })).affected ?? 0;
+    let discarded = 0;
+    for (const [state, reason] of [
+      ['available', 'discarded by hand'],
+      ['held', DISCARDED_HELD],
+    ]) {
+      const changes = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, :reason)`;
+      const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = '${state}'${sql}`;
+      discarded += (await execute(manager, update, { ...parameters, now, reason })).affected ?? 0;
+    }
+    return discarded;
   }
 
   /** Opens deliveries of past events for a handler, oldest first; those that it has had are repeated only where asked. */
@@ -67,7 +78,7 @@ export class DeliveryDesk {
         ({ event_group: group }) => handler.matches(group) && (replay.group === undefined || replay.group === group),
       );
       const fresh = chosen.filter((row) => row.delivery_id === null);
-      const again = replay.repeat ? chosen.filter(({ state }) => state === 'completed' || state === 'discarded') : [];
+      const again = replay.repeat ? chosen.filter(({ state }) => OVER.includes(state ?? '')) : [];
       await this.open(
         manager,
         handler,

@@ -1,11 +1,16 @@
 import type { ClaimRequest } from '../dialect/dialect.js';
 import type { Handler } from '../handler/handler.registry.js';
 
+// A claim of more would keep the process from asking for the next while it is busy with the last.
+const MOST = 500;
+
 /** The places in which this process handles deliveries: some in all, and fewer for handlers that say so. */
 export class HandlerSlots {
   private readonly taken = new Map<string, number>();
-  private total = 0;
+  private running = 0;
+  private unsettled = 0;
   private suspects = 0;
+  private waiting: (() => void)[] = [];
 
   constructor(
     private readonly concurrency: number,
@@ -14,15 +19,22 @@ export class HandlerSlots {
     private readonly handlers: () => readonly Handler[],
   ) {}
 
-  get free(): number {
-    return this.concurrency - this.total;
+  /** Resolves when a place is left, with all others that are left in the same turn. */
+  async freed(): Promise<void> {
+    await new Promise<void>((resolve) => this.waiting.push(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** What may be claimed now: suspects one at a time, the rest as far as there are places. */
-  *requests(): Iterable<Pick<ClaimRequest, 'handlers' | 'limit' | 'suspect'>> {
+  /** The next ones may begin while the last ones are written down, but not without end. */
+  get free(): number {
+    return Math.min(MOST, this.concurrency - this.running, 2 * this.concurrency - this.unsettled);
+  }
+
+  /** What may be claimed now: suspects one at a time, where they are asked for; the rest as far as there are places. */
+  *requests(suspects: boolean): Iterable<Pick<ClaimRequest, 'handlers' | 'limit' | 'suspect'>> {
     const all = this.handlers().filter((handler) => this.room(handler) > 0);
     if (all.length === 0) return;
-    if (this.suspects === 0) yield { handlers: all.map(({ name }) => name), limit: 1, suspect: true };
+    if (suspects && this.suspects === 0) yield { handlers: all.map(({ name }) => name), limit: 1, suspect: true };
     const unlimited = all.filter((handler) => !isLimited(handler)).map(({ name }) => name);
     if (unlimited.length > 0 && this.free > 0) yield { handlers: unlimited, limit: this.free, suspect: false };
     for (const handler of all.filter(isLimited)) {
@@ -31,10 +43,26 @@ export class HandlerSlots {
     }
   }
 
-  /** Takes a place; the returned function leaves it. */
-  take(handler: string, suspect: boolean): () => void {
-    this.count(handler, 1, suspect);
-    return () => this.count(handler, -1, suspect);
+  /** A delivery takes a place of its handler. */
+  take(handler: string, suspect: boolean): void {
+    this.taken.set(handler, (this.taken.get(handler) ?? 0) + 1);
+    this.running++;
+    this.unsettled++;
+    if (suspect) this.suspects++;
+  }
+
+  /** Its handler has ended: the place is free. */
+  leave(handler: string): void {
+    this.taken.set(handler, this.taken.get(handler)! - 1);
+    this.running--;
+    this.wake();
+  }
+
+  /** How it ended is written down. */
+  settle(suspect: boolean): void {
+    this.unsettled--;
+    if (suspect) this.suspects--;
+    this.wake();
   }
 
   private room({ name, options }: Handler): number {
@@ -48,10 +76,8 @@ export class HandlerSlots {
     return names.reduce((sum, { name }) => sum + (this.taken.get(name) ?? 0), 0);
   }
 
-  private count(handler: string, by: number, suspect: boolean): void {
-    this.taken.set(handler, (this.taken.get(handler) ?? 0) + by);
-    this.total += by;
-    if (suspect) this.suspects += by;
+  private wake(): void {
+    if (this.waiting.length > 0) for (const wake of this.waiting.splice(0)) wake();
   }
 }
 

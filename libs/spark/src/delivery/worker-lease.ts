@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { Transactions } from '../dialect/transactions.js';
+import { textOf } from '../error/text-of.js';
+
+const LONGEST_PAUSE = 1_000;
 
 /** How a lease runs, in milliseconds. */
 export interface LeaseTimes {
@@ -25,7 +29,7 @@ export class WorkerLease {
   private expiry: NodeJS.Timeout | undefined;
   private until = 0;
   private stopped = true;
-  id = randomUUID() as string;
+  id = '';
 
   constructor(
     private readonly dataSource: DataSource,
@@ -42,12 +46,30 @@ export class WorkerLease {
     return !this.stopped && performance.now() < this.until;
   }
 
+  /** Whether what was claimed under a lease may be handled now. */
+  holds(id: string): boolean {
+    return this.isHeld && this.id === id;
+  }
+
   /** Takes a lease, if there is none yet. */
   async start(): Promise<void> {
     if (!this.stopped) return;
-    this.stopped = false;
     await this.take();
+    this.stopped = false;
     this.plan();
+  }
+
+  /** Writes down what became of deliveries, again and again while the database is away: until then they count as running. */
+  async insist<T>(worker: string, write: () => Promise<T>): Promise<T> {
+    for (let pause = 50; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      try {
+        return await write();
+      } catch (error) {
+        if (this.stopped || this.id !== worker) throw error;
+        this.logger.warn(`What became of deliveries cannot be written down yet: ${textOf(error)}`);
+        await delay(pause);
+      }
+    }
   }
 
   /** Gives the lease back. What is still claimed under it is free for others at once. */
@@ -71,12 +93,14 @@ export class WorkerLease {
       if (!(await this.renew())) await this.replace();
       await this.rescue();
     } catch (error) {
-      this.logger.warn(`The lease of this process could not be renewed: ${(error as Error).message}`);
+      this.logger.warn(`The lease of this process could not be renewed: ${textOf(error)}`);
     }
     if (!this.stopped) this.plan();
   }
 
   private async take(): Promise<void> {
+    // Each try has a name of its own: one that failed here may have arrived there.
+    this.id = randomUUID();
     const started = performance.now();
     const { ttl } = this.times;
     const row = { id: this.id, ttl, host: hostname(), pid: process.pid };
@@ -110,7 +134,6 @@ export class WorkerLease {
     await this.transactions.run((manager) =>
       execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
     );
-    this.id = randomUUID();
     await this.take();
   }
 

@@ -1,6 +1,7 @@
 import type { DataSource, EntityManager, TableColumnOptions } from 'typeorm';
 import { UnsupportedDatabaseError } from '../error/unsupported-database.error.js';
 import { MysqlDialect } from './mysql.js';
+import type { Opening } from './opening.js';
 import { PostgresDialect } from './postgres.js';
 import { SqliteDialect } from './sqlite.js';
 import type { TableNames } from './table-names.js';
@@ -16,9 +17,12 @@ export interface Entry {
   readonly context: string | null;
   /** When it became true, epoch ms; null when its source did not say. */
   readonly at: number | null;
+  /** From when on it is of no use, epoch ms. */
+  readonly until: number | null;
   /** How many events led to this one: 0 when no handler was at work. */
   readonly depth: number;
   readonly handlers: readonly Recipient[];
+  readonly opening: Opening;
 }
 
 /** Whom a delivery is opened for. */
@@ -56,6 +60,27 @@ export interface ClaimedRow {
   readonly attempt: number;
 }
 
+/** A claimed delivery with its event. */
+export interface ClaimedEventRow extends ClaimedRow {
+  readonly event_key: string;
+  readonly event_group: string;
+  readonly entity_id: string | null;
+  readonly source: string | null;
+  readonly context: string | null;
+  readonly at: string | null;
+  readonly until_at: string | null;
+  readonly depth: number;
+}
+
+/** Deliveries that a worker has handled. */
+export interface Completion {
+  readonly worker: string;
+  readonly done: readonly { readonly id: string; readonly attempt: number; readonly durationMs: number }[];
+  readonly now: number;
+  /** Whether they are kept. */
+  readonly history: boolean;
+}
+
 /** The types of Spark's columns. */
 export interface ColumnTypes {
   /** A number of its own for each row. */
@@ -82,24 +107,38 @@ export interface Dialect {
   readonly forUpdate: string;
   /** The isolation of Spark's own transactions. */
   readonly isolation: 'READ COMMITTED' | undefined;
+  /** What makes a transaction read only: said before it begins, or as its first statement. SQLite has nothing of the kind. */
+  readonly readOnly: { readonly before?: string; readonly within?: string };
   /** Whether the error says: run the transaction once more. */
   isTransient(error: unknown): boolean;
   /** SQL for the database's clock in epoch ms: leases go by one clock, whatever the processes think. */
   readonly clock: string;
+  /** A statement that inserts rows unless they are there; given `INTO table (columns) VALUES …`. */
+  insertOrIgnore(rows: string): string;
   /** SQL for a list of rows to compare row values with: `(a, b) IN …`. */
   rowList(rows: string): string;
   /** Runs work that no other process does at the same time. The manager has a query runner of its own. */
   exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T>;
+  /** What stands behind `INSERT INTO table (columns)`, and its positional parameters. */
+  rows(rows: readonly (readonly unknown[])[]): { sql: string; given: unknown[] };
+  /** How many of the keys are known under their group. */
+  countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number>;
+  /** Those keys that are not known under their group. */
+  unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>>;
   /** Enters events, sorted by key, each key once, and opens their deliveries. Known keys cost no write. */
   enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered>;
+  /** Whether claiming and completing take one statement each, which needs no transaction round it. */
+  readonly worksByStatement: boolean;
   /** Claims available deliveries for a worker, the longest due first. */
-  claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]>;
+  claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedEventRow[]>;
+  /** Completes deliveries as far as they are the worker's still, and returns the ids of those. */
+  complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;
 }
 
 /** The dialect of a DataSource. Throws UnsupportedDatabaseError. */
-export function dialectOf(dataSource: DataSource, tables: TableNames): Dialect {
+export function dialectOf(dataSource: DataSource, tables: TableNames, prepare = true): Dialect {
   const { type } = dataSource.options;
-  if (type === 'postgres') return new PostgresDialect(tables);
+  if (type === 'postgres') return new PostgresDialect(tables, prepare);
   if (type === 'mysql' || type === 'mariadb') return new MysqlDialect(tables);
   if (type === 'better-sqlite3') return new SqliteDialect(tables);
   throw new UnsupportedDatabaseError(type);

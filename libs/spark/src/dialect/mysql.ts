@@ -1,16 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, ColumnTypes, Dialect, Entered, Entry } from './dialect.js';
+import { completeAndAsk, withEvents } from './claimed.js';
+import type {
+  ClaimedEventRow,
+  ClaimedRow,
+  ClaimRequest,
+  ColumnTypes,
+  Completion,
+  Dialect,
+  Entered,
+  Entry,
+} from './dialect.js';
 import {
   deliveriesOf,
   enteredFrom,
   EVENT_COLUMNS,
   eventRow,
+  groupsOf,
   known,
   openDeliveries,
   type EnteredRow,
 } from './entered.js';
-import { chunks, execute, select, values } from './statement.js';
+import { chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 const LOCK = 'nestjs-spark';
@@ -25,6 +36,8 @@ export class MysqlDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
+  readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
+  readonly worksByStatement = false;
   readonly clock = 'CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)';
 
   constructor(private readonly tables: TableNames) {}
@@ -47,6 +60,10 @@ export class MysqlDialect implements Dialect {
     return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);
   }
 
+  insertOrIgnore(rows: string): string {
+    return `INSERT IGNORE ${rows}`;
+  }
+
   rowList(rows: string): string {
     return rows;
   }
@@ -60,13 +77,32 @@ export class MysqlDialect implements Dialect {
     }
   }
 
+  // The driver itself writes a list of lists as rows.
+  rows(rows: readonly (readonly unknown[])[]): { sql: string; given: unknown[] } {
+    return { sql: 'VALUES ?', given: [rows] };
+  }
+
+  async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
+    const ofGroup = `(SELECT count(*) FROM ${this.tables.event} WHERE event_key IN (?) AND event_group = ?)`;
+    const counts = Array.from(groups, () => ofGroup);
+    const given = Array.from(groups, ([group, keys]) => [keys, group]);
+    const [row] = await raw<{ known: string | number }>(manager, `SELECT ${counts.join(' + ')} AS known`, given.flat());
+    return Number(row!.known);
+  }
+
+  async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
+    const groups = await groupsOf(manager, this.tables, keysIn(events));
+    return new Set(events.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
+  }
+
   async enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered> {
-    const { fresh, otherGroup, revision } = await known(manager, this.tables, entries);
+    const { fresh, otherGroup, revision } = await known(manager, this.tables, entries, keysIn(entries));
     const ids = new Map<string, string>();
     for (const part of chunks(fresh, ROWS)) {
       for (const [key, id] of await this.insertAbsent(manager, part, now)) ids.set(key, id);
     }
-    for (const part of chunks(deliveriesOf(fresh, ids), ROWS)) await openDeliveries(manager, this.tables, part, now);
+    for (const part of chunks(deliveriesOf(fresh, ids), ROWS))
+      await openDeliveries(manager, this.tables, this, part, now);
     return { ids, otherGroup, revision };
   }
 
@@ -74,22 +110,21 @@ export class MysqlDialect implements Dialect {
   private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number) {
     const { event } = this.tables;
     const token = randomUUID();
-    const { sql, parameters } = values(entries.map((entry) => [...eventRow(entry, now), token]));
-    const { affected } = await execute(
+    const { sql, given } = this.rows(entries.map((entry) => [...eventRow(entry, now), token]));
+    await raw(manager, `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) ${sql}`, given);
+    const keys = keysIn(entries);
+    const rows = await raw<EnteredRow>(
       manager,
-      `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) VALUES ${sql}`,
-      parameters,
-    );
-    if (affected === 0) return new Map<string, string>();
-    const rows = await select<EnteredRow>(
-      manager,
-      `SELECT id, event_key FROM ${event} WHERE event_key IN (:...keys) AND token = :token`,
-      { keys: entries.map(({ key }) => key), token },
+      `SELECT id, event_key FROM ${event} WHERE event_key IN (${keys.sql}) AND token = ?`,
+      [keys.given, token],
     );
     return enteredFrom(rows).ids;
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(
+    manager: EntityManager,
+    { worker, handlers, limit, now, suspect }: ClaimRequest,
+  ): Promise<ClaimedEventRow[]> {
     const { delivery } = this.tables;
     const rows = await select<ClaimedRow>(
       manager,
@@ -105,6 +140,12 @@ export class MysqlDialect implements Dialect {
        WHERE id IN (:...ids)`,
       { worker, now, ids: rows.map(({ id }) => id) },
     );
-    return rows;
+    return withEvents(manager, this.tables, rows);
+  }
+
+  complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
+    return completeAndAsk(manager, this.tables, this, completion);
   }
 }
+
+const keysIn = (events: readonly Pick<Entry, 'key'>[]) => ({ sql: '?', given: events.map(({ key }) => key) });

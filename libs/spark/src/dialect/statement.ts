@@ -1,4 +1,5 @@
-import type { EntityManager, ObjectLiteral, QueryResult, QueryRunner } from 'typeorm';
+import { type EntityManager, type ObjectLiteral, QueryFailedError, type QueryResult, type QueryRunner } from 'typeorm';
+import { LostStatementError } from '../error/lost-statement.error.js';
 
 /** What runs SQL: a manager of a transaction, one of a whole DataSource, or a query runner. */
 export type Connection = EntityManager | QueryRunner;
@@ -12,6 +13,41 @@ export async function execute(on: Connection, sql: string, parameters: ObjectLit
 /** The rows that SQL with named parameters gives. */
 export async function select<R>(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<R[]> {
   return (await execute(on, sql, parameters)).records as R[];
+}
+
+/** The rows that SQL with positional parameters gives, in the driver's own form. */
+export async function raw<R>(on: Connection, sql: string, given: unknown[]): Promise<R[]> {
+  return withRunner(on, async (runner) => (await runner.query(sql, given, true)).records as R[]);
+}
+
+/** The rows of SQL with positional parameters on PostgreSQL, which plans it once for each connection where it has a name. */
+export async function prepared<R>(
+  on: Connection,
+  statement: string | undefined,
+  text: string,
+  given: unknown[],
+): Promise<R[]> {
+  if (statement === undefined) return raw(on, text, given);
+  return withRunner(on, async (runner) => {
+    // TypeORM has no way to name a statement, so it is asked of the driver's own client.
+    const client = (await runner.connect()) as PostgresClient;
+    const { logger } = runner.dataSource;
+    logger.logQuery(text, given, runner);
+    try {
+      return (await client.query({ name: statement, text, values: given })).rows as R[];
+    } catch (error) {
+      logger.logQueryError(error as Error, text, given, runner);
+      if (LOST.includes((error as { code?: string }).code ?? '')) throw new LostStatementError(error as Error);
+      throw new QueryFailedError(text, given, error as Error);
+    }
+  });
+}
+
+// invalid_sql_statement_name, duplicate_prepared_statement
+const LOST = ['26000', '42P05'];
+
+interface PostgresClient {
+  query(statement: { name: string; text: string; values: unknown[] }): Promise<{ rows: unknown[] }>;
 }
 
 /** Hands over the query runner of a transaction's manager, or one of the master, released afterwards. */

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 
-const TABLES = ['event', 'delivery', 'agenda', 'handler', 'worker'] as const;
+const TABLES = ['event', 'delivery', 'agenda', 'handler', 'worker', 'sweep', 'group'] as const;
 
 /** The names of Spark's tables, escaped for SQL, and as TypeORM's schema builder takes them. */
 export type TableNames = Readonly<Record<(typeof TABLES)[number], string>> & {

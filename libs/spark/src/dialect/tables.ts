@@ -40,6 +40,7 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         maybe(text('source', 255)),
         maybe({ name: 'context', type: longText }),
         maybe(time('at')),
+        maybe(time('until_at')),
         time('recorded_at'),
         { name: 'depth', type: 'int' },
         ...dialect.extraColumns,
@@ -71,13 +72,21 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         dialect.partialIndexes
           ? {
               name: index(plain.delivery, 'due'),
-              columnNames: ['priority', 'due_at', 'id'],
+              columnNames: ['suspect', 'priority', 'due_at', 'id'],
               where: `state = 'available'`,
             }
-          : { name: index(plain.delivery, 'due'), columnNames: ['state', 'priority', 'due_at', 'id'] },
+          : { name: index(plain.delivery, 'due'), columnNames: ['state', 'suspect', 'priority', 'due_at', 'id'] },
         dialect.partialIndexes
           ? { name: index(plain.delivery, 'running'), columnNames: ['claimed_by'], where: `state = 'running'` }
           : { name: index(plain.delivery, 'running'), columnNames: ['claimed_by', 'state'] },
+        // Elsewhere the index of what is due begins with the state.
+        ...(dialect.partialIndexes
+          ? ['held', 'discarded'].map((state) => ({
+              name: index(plain.delivery, state),
+              columnNames: ['id'],
+              where: `state = '${state}'`,
+            }))
+          : []),
       ],
     },
     {
@@ -107,6 +116,30 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         text('host', 255),
         { name: 'pid', type: 'int' },
         time('started_at'),
+      ],
+    },
+    {
+      name: plain.sweep,
+      columns: [
+        { ...text('source', 255), isPrimary: true },
+        maybe(text('holder', 64)),
+        maybe(time('held_until')),
+        maybe(time('slot')),
+        maybe(time('began_at')),
+        maybe({ name: 'reached', ...subject }),
+        { name: 'baseline', type: 'int' },
+        maybe(time('swept_at')),
+        maybe(time('finished_at')),
+        { name: 'found', type: 'bigint' },
+        { name: 'missed', type: 'bigint' },
+      ],
+    },
+    {
+      name: plain.group,
+      columns: [
+        { ...text('source', 255), isPrimary: true },
+        { ...text('name', 100), isPrimary: true },
+        maybe(time('swept_at')),
       ],
     },
   ];

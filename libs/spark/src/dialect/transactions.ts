@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from './dialect.js';
+import { execute, withRunner } from './statement.js';
 
 const TRIES = 10;
 
@@ -14,16 +15,48 @@ export class Transactions {
     private readonly dialect: Dialect,
   ) {}
 
-  async run<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  /** For what needs no transaction. */
+  get manager(): EntityManager {
+    return this.dataSource.manager;
+  }
+
+  run<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const { isolation } = this.dialect;
+    return this.insist(() =>
+      isolation ? this.dataSource.transaction(isolation, work) : this.dataSource.transaction(work),
+    );
+  }
+
+  /** Runs a claim or a completion: without a transaction round it where it is one statement. */
+  runShort<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    if (!this.dialect.worksByStatement) return this.run(work);
+    return this.insist(() => withRunner(this.dataSource.manager, ({ manager }) => work(manager)));
+  }
+
+  private async insist<T>(run: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const { isolation } = this.dialect;
-        return await (isolation ? this.dataSource.transaction(isolation, work) : this.dataSource.transaction(work));
+        return await run();
       } catch (error) {
         if (attempt === TRIES || !this.dialect.isTransient(error)) throw error;
         this.logger.debug(`A transaction collided with another one and is run once more: ${(error as Error).message}`);
         await delay(Math.random() * 10 * 2 ** attempt);
       }
     }
+  }
+
+  /** Runs work that only looks, in a transaction that is read only where the database knows such, and rolled back everywhere. */
+  async look<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const { before, within } = this.dialect.readOnly;
+    return withRunner(this.dataSource.manager, async (runner) => {
+      if (before) await execute(runner, before);
+      await runner.startTransaction();
+      try {
+        if (within) await execute(runner, within);
+        return await work(runner.manager);
+      } finally {
+        await runner.rollbackTransaction();
+      }
+    });
   }
 }

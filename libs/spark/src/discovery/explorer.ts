@@ -12,11 +12,23 @@ import { entityName } from '../error/entity-name.js';
 import { count, duration, flag, known } from '../spark.settings.js';
 import type { SourceMark } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
+import type { Touch } from '../source/touch.js';
 import { checkKey } from '../subject/subject-ref.js';
 import { checkReading } from '../subject/subjects.js';
+import { touchedByRules } from '../subject/touched-by.js';
 import type { MarkedMethod, MarkedMethods } from './marked-methods.js';
 
-const SOURCE_OPTIONS = ['relations', 'where', 'withDeleted', 'query', 'batch', 'live', 'dataSource', 'name'];
+const SOURCE_OPTIONS = [
+  'relations',
+  'touchedBy',
+  'where',
+  'withDeleted',
+  'query',
+  'batch',
+  'live',
+  'dataSource',
+  'name',
+];
 const SOURCE_FLAGS = ['withDeleted', 'batch', 'live'] as const;
 const HANDLER_OPTIONS = [
   'name',
@@ -26,6 +38,7 @@ const HANDLER_OPTIONS = [
   'concurrency',
   'priority',
   'transactional',
+  'revalidate',
   'missing',
   'dataSource',
 ];
@@ -73,6 +86,8 @@ export class Explorer {
       ownRow: !reads && !isAsync,
     };
     checkReading(dataSource.manager, source);
+    checkTouches(option('touchedBy'), options.touchedBy);
+    touchedByRules(dataSource, source);
     return source;
   }
 
@@ -83,6 +98,7 @@ export class Explorer {
     checkName(option('name'), name, LONGEST_NAME.handler);
     if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
     this.checkLimits(name, options, option);
+    if (options.revalidate !== undefined) flag(option('revalidate'), options.revalidate);
     if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
@@ -124,6 +140,13 @@ export class Explorer {
       throw new UnknownDataSourceError(where, dataSource);
     return this.spark.dataSourceName === dataSource;
   }
+}
+
+function checkTouches(option: string, touches: unknown): void {
+  if (touches === undefined) return;
+  const isTouch = (touch: unknown) => typeof (Object(touch) as Partial<Touch>).key === 'function';
+  if (Array.isArray(touches) && touches.every(isTouch)) return;
+  throw new InvalidOptionsError(option, touches, 'a list of touch(Entity, (entity) => entity.column)');
 }
 
 function checkName(option: string, name: unknown, longest: number): void {

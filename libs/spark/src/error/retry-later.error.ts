@@ -1,4 +1,5 @@
 import type { Duration } from '../spark.options.js';
+import { age } from '../spark.settings.js';
 import { SparkError } from './spark.error.js';
 
 /**
@@ -8,9 +9,13 @@ import { SparkError } from './spark.error.js';
  * if (response.status === 429) throw new RetryLater('1m', 'rate limit');
  */
 export class RetryLater extends SparkError {
+  /** The delay in milliseconds. */
+  readonly milliseconds: number;
+
   /**
    * @param delay how long to wait, milliseconds or text such as `'30s'`
    * @param reason what to keep as the delivery's last error
+   * @throws InvalidOptionsError when the delay is not a duration; thrown in a handler, that is a failure as any other
    */
   constructor(
     readonly delay: Duration,
@@ -18,5 +23,6 @@ export class RetryLater extends SparkError {
     options?: ErrorOptions,
   ) {
     super(reason, options);
+    this.milliseconds = age('RetryLater', delay);
   }
 }

@@ -12,6 +12,7 @@ const ADVICE = {
   id: 'Give sparkEvent text, a finite number, a bigint or a list of these; is the entity saved already?',
   occurrence: 'Give sparkEvent text or a finite number, or leave it out.',
   at: 'Give sparkEvent a valid Date, null for "never", or leave it out for "now".',
+  until: 'Give sparkEvent a valid Date after its at, or leave it out.',
 };
 
 /**
@@ -34,10 +35,12 @@ export function checkEvent(event: unknown): string | undefined {
 function verdictOn(event: unknown): string | undefined {
   if (!isEvent(event)) return `it is ${got(event)}, not an event. Yield what sparkEvent() returns.`;
   const flaw = flawIn(event);
-  return checkText('group', event.group) ?? (flaw && wordsFor(flaw)) ?? checkText('key', event.key) ?? checkAt(event);
+  return (
+    checkText('group', event.group) ?? (flaw && wordsFor(flaw)) ?? checkText('key', event.key) ?? checkTimes(event)
+  );
 }
 
-function isEvent(event: unknown): event is { group?: unknown; key?: unknown; at?: unknown } {
+function isEvent(event: unknown): event is { group?: unknown; key?: unknown; at?: unknown; until?: unknown } {
   return typeof event === 'object' && event !== null && ('group' in event || 'key' in event);
 }
 
@@ -51,7 +54,7 @@ function flawInText(text: unknown, longest: number): string | undefined {
   if (text === '') return 'is empty';
   if (isLonger(text, longest)) return `is longer than ${longest} characters (${quoted(text)})`;
   if (text.includes('\0')) return `holds a NUL character (${quoted(text)}), which databases refuse`;
-  if (/\p{Surrogate}/u.test(text)) return `holds half of a surrogate pair (${quoted(text)}), which databases refuse`;
+  if (!text.isWellFormed()) return `holds half of a surrogate pair (${quoted(text)}), which databases refuse`;
   return undefined;
 }
 
@@ -72,9 +75,17 @@ function gotId(id: unknown): string {
   return `a list that holds ${got(parts.find((part) => !isIdPart(part)))}`;
 }
 
-function checkAt(event: { at?: unknown }): string | undefined {
-  if (!('at' in event)) return undefined;
-  if (event.at === undefined || event.at === null) return NEVER;
-  if (!types.isDate(event.at)) return `its at is ${got(event.at)}, not a Date. ${ADVICE.at}`;
-  return Number.isNaN(event.at.getTime()) ? `its at is an invalid Date. ${ADVICE.at}` : undefined;
+function checkTimes(event: { at?: unknown; until?: unknown }): string | undefined {
+  const { at, until } = event;
+  if ('at' in event && (at === undefined || at === null)) return NEVER;
+  const flaw = checkDate('at', at) ?? checkDate('until', until);
+  if (flaw !== undefined || !types.isDate(until)) return flaw;
+  const isOrdered = !types.isDate(at) || at < until;
+  return isOrdered ? undefined : `its until is not after its at. ${ADVICE.until}`;
+}
+
+function checkDate(name: 'at' | 'until', date: unknown): string | undefined {
+  if (date === undefined) return undefined;
+  if (!types.isDate(date)) return `its ${name} is ${got(date)}, not a Date. ${ADVICE[name]}`;
+  return Number.isNaN(date.getTime()) ? `its ${name} is an invalid Date. ${ADVICE[name]}` : undefined;
 }

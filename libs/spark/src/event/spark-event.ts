@@ -10,6 +10,8 @@ export interface SparkEvent<C = unknown> {
   readonly context: C;
   /** When it becomes true. Left out: at once. Present without a date: never. */
   readonly at?: Date;
+  /** When it stops being of use: from then on it is neither entered nor handled. Left out: never. */
+  readonly until?: Date;
 }
 
 /** What an event is about: an entity's id, or the parts of a composite one. */
@@ -21,6 +23,8 @@ export interface SparkEventOptions {
   readonly key?: string;
   /** When the event becomes true. `null` and `undefined` mean never: a date that is not set fires nothing. */
   readonly at?: Date | null;
+  /** When it is too late for it: from then on it is neither entered nor handled. `null` and `undefined`: it never is. */
+  readonly until?: Date | null;
   /** Tells the repetitions of an event apart, such as the year of a birthday: it ends the key, after an `@`. */
   readonly occurrence?: string | number;
 }
@@ -44,6 +48,7 @@ const flaws = new WeakMap<object, Flaw>();
  *
  * @example
  * yield sparkEvent('challenge_ended', challenge.id, { challenge }, { at: challenge.endDate });
+ * yield sparkEvent('reminder', meeting.id, { meeting }, { at: subHours(meeting.start, 1), until: meeting.start });
  * yield sparkEvent('birthday', person.id, { person }, { occurrence: now.getFullYear() }); // key: birthday_7@2026
  */
 export function sparkEvent<C = undefined>(
@@ -55,6 +60,7 @@ export function sparkEvent<C = undefined>(
   const event: { -readonly [K in keyof SparkEvent<C>]: SparkEvent<C>[K] } = { group, key: '', context: context as C };
   try {
     if (options && 'at' in options) event.at = copyOf(options.at);
+    if (options?.until !== undefined && options.until !== null) event.until = copyOf(options.until);
     const flaw = flawOf(id, options?.occurrence);
     if (flaw) flaws.set(event, flaw);
     else event.key = options?.key ?? keyOf(group, id, options?.occurrence);

@@ -50,6 +50,12 @@ export interface GroupHandlerOptions {
   priority?: number;
   /** Whether the handler runs in a transaction that also completes the delivery. Default: false. */
   transactional?: boolean;
+  /**
+   * Whether the event's source is run again just before each attempt: an event that it does not yield any more is skipped.
+   * Beware of handlers whose own writes make the source silent: those of its siblings that come later are skipped, too.
+   * Events of `emit` and of batch sources are handled as without it. Default: false.
+   */
+  revalidate?: boolean;
   /** What happens when an entity in the context is gone by then: the delivery is discarded, or handed over with `null` in its place. Default: 'discard'. */
   missing?: 'discard' | 'deliver';
   /** The name of the DataSource whose events are handled. Default: those of every SparkModule. */

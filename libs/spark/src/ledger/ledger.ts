@@ -1,7 +1,8 @@
 import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Dialect, Entered, Entry } from '../dialect/dialect.js';
-import { openDeliveries } from '../dialect/entered.js';
+import { keysByGroup, openDeliveries } from '../dialect/entered.js';
+import type { Opening } from '../dialect/opening.js';
 import { chunks, execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -9,9 +10,12 @@ import type { RegisteredHandlers } from '../handler/registered-handlers.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 
 /** An event that is ready to be entered. */
-export type LedgerEntry = Omit<Entry, 'handlers'> & { readonly event: SparkEvent };
+export type LedgerEntry = Omit<Entry, 'handlers' | 'opening'> & { readonly event: SparkEvent };
 
 const ROWS = 1_000;
+const LOOKED_UP = 5_000;
+// Each group is a part of the statement that counts.
+const COUNTED = 50;
 
 /** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
 export class Ledger {
@@ -23,17 +27,39 @@ export class Ledger {
     private readonly handlers: RegisteredHandlers,
   ) {}
 
-  /** Enters events in the manager's transaction and returns those that are new. */
-  async enter(manager: EntityManager, entries: readonly LedgerEntry[], now: number): Promise<SparkEvent[]> {
+  /** Enters events in the manager's transaction and returns those that are new. Their groups say how deliveries are opened. */
+  async enter(
+    manager: EntityManager,
+    entries: readonly LedgerEntry[],
+    now: number,
+    openingOf: (group: string) => Opening = () => 'available',
+  ): Promise<SparkEvent[]> {
     const fresh: SparkEvent[] = [];
     for (const part of chunks(this.sorted(entries), ROWS)) {
-      const matched = part.map((entry) => ({ ...entry, handlers: this.handlers.matching(entry.group) }));
+      const matched = part.map(({ group, key, entity, entityId, source, context, at, until, depth }): Entry => {
+        const handlers = this.handlers.matching(group);
+        return { key, group, entity, entityId, source, context, at, until, depth, opening: openingOf(group), handlers };
+      });
       const entered = await this.dialect.enter(manager, matched, now);
       if (entered.revision !== this.handlers.revision) await this.openForOthers(manager, matched, entered, now);
       fresh.push(...part.filter(({ key }) => entered.ids.has(key)).map(({ event }) => event));
       for (const { key, group } of part) this.warnOfOtherGroup(key, group, entered.otherGroup.get(key));
     }
     return fresh;
+  }
+
+  /** The entries that would be entered, or refused because their key is another group's: all that it does not know just so. */
+  async unknown(manager: EntityManager, entries: readonly LedgerEntry[]): Promise<LedgerEntry[]> {
+    const unknown: LedgerEntry[] = [];
+    for (const part of chunks(entries, LOOKED_UP)) {
+      const groups = keysByGroup(part);
+      // Mostly all are known, or none is: to count them is a fraction of telling them apart.
+      const known = groups.size > COUNTED ? undefined : await this.dialect.countKnown(manager, groups);
+      if (known === part.length) continue;
+      const keys = known === 0 ? undefined : await this.dialect.unknown(manager, part);
+      unknown.push(...(keys ? part.filter(({ key }) => keys.has(key)) : part));
+    }
+    return unknown;
   }
 
   /** Forgets what came from an entity, with its deliveries and looks: its keys can enter again. */
@@ -64,14 +90,14 @@ export class Ledger {
   /** Another process has registered handlers since this one read the registry. */
   private async openForOthers(manager: EntityManager, matched: readonly Entry[], entered: Entered, now: number) {
     await this.handlers.reload(manager);
-    const missing = matched.flatMap(({ key, group, handlers }) => {
+    const missing = matched.flatMap(({ key, group, opening, handlers }) => {
       const eventId = entered.ids.get(key);
       if (eventId === undefined) return [];
       const known = new Set(handlers.map(({ name }) => name));
       const others = this.handlers.matching(group).filter(({ name }) => !known.has(name));
-      return others.map((handler) => ({ eventId, ...handler }));
+      return others.map((handler) => ({ eventId, opening, ...handler }));
     });
-    await openDeliveries(manager, this.tables, missing, now);
+    await openDeliveries(manager, this.tables, this.dialect, missing, now);
   }
 
   private warnOfOtherGroup(key: string, group: string, known: string | undefined): void {

@@ -17,6 +17,7 @@ import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { duration } from '../spark.settings.js';
 import { textOf } from '../error/text-of.js';
+import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
 
@@ -24,15 +25,20 @@ const logger = new Logger('Spark');
 export type Outcome =
   | { readonly state: 'completed'; readonly noted: boolean }
   | { readonly state: 'discarded'; readonly error: string }
+  | { readonly state: 'skipped'; readonly error: string }
   | { readonly state: 'available'; readonly error: string; readonly due: number; readonly charged: boolean };
 
 /** Calls a handler with a delivery, in a transaction where it asks for one, until it ends, fails, or is told to stop. */
 export class Attempt {
-  private readonly controller = new AbortController();
+  /** Made when somebody asks for its signal: most handlers do not. */
+  private controller: AbortController | undefined;
+  private stopped: Error | undefined;
+  private stop: ((reason: Error) => void) | undefined;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly deliveries: Deliveries,
+    private readonly wanted: StillWanted,
     private readonly clock: SparkClock,
     readonly handler: Handler,
     readonly delivery: Delivery,
@@ -41,7 +47,18 @@ export class Attempt {
 
   /** Tells the handler to stop. The attempt ends at once, whatever the handler does. */
   abort(reason: Error): void {
-    this.controller.abort(reason);
+    if (this.stopped) return;
+    this.stopped = reason;
+    this.controller?.abort(reason);
+    this.stop?.(reason);
+  }
+
+  private get signal(): AbortSignal {
+    if (!this.controller) {
+      this.controller = new AbortController();
+      if (this.stopped) this.controller.abort(this.stopped);
+    }
+    return this.controller.signal;
   }
 
   async run(context: () => ReadContext): Promise<Outcome> {
@@ -50,20 +67,26 @@ export class Attempt {
       return { state: 'discarded', error: `its process died at each of ${this.maxAttempts} attempts` };
     }
     try {
+      const { revalidate = false } = this.handler.options;
+      if (revalidate || event.until !== null) {
+        const unwanted = await this.inTime(() => this.wanted.reasonAgainst(this.delivery, revalidate));
+        if (unwanted !== undefined) return { state: 'skipped', error: unwanted };
+      }
       const { context: given, missing } = context();
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
-      const { key, group, at } = event;
-      const handed = { group, key, context: given, ...(at === null ? {} : { at: new Date(at) }) };
-      await inChainOf(event.depth, () => this.handle(handed));
+      await inChainOf(event.depth, () => this.handle(handed(event, given)));
       return { state: 'completed', noted: this.handler.options.transactional ?? false };
     } catch (error) {
       return this.failed(error);
     }
   }
 
-  private async handle(event: SparkEvent): Promise<void> {
-    if (!this.handler.options.transactional) return this.call(event);
+  private handle(event: SparkEvent): Promise<unknown> {
+    return this.handler.options.transactional ? this.handleInTransaction(event) : this.call(event);
+  }
+
+  private async handleInTransaction(event: SparkEvent): Promise<void> {
     const revoke = await this.dataSource.transaction((manager) => this.callIn(manager, event));
     revoke();
   }
@@ -73,7 +96,7 @@ export class Attempt {
     const started = performance.now();
     const done = [{ delivery: this.delivery, durationMs: 0 }];
     const ours = await this.deliveries.complete(manager, done, this.clock.now());
-    if (ours !== 1) throw new LostLeaseError(event.key, this.handler.name);
+    if (ours.size !== 1) throw new LostLeaseError(event.key, this.handler.name);
     const revoke = revocable(manager, () => new RevokedManagerError(this.handler.name));
     try {
       await this.call(event, manager);
@@ -85,25 +108,28 @@ export class Attempt {
     return revoke;
   }
 
-  private async call(event: SparkEvent, manager?: EntityManager): Promise<void> {
-    const { signal } = this.controller;
-    const { id: deliveryId, attempt } = this.delivery;
-    const { timeout } = this.handler.options;
-    const limit = timeout === undefined ? undefined : duration('timeout', timeout);
-    const timer = limit && setTimeout(() => this.abort(new HandlerTimeoutError(this.handler.name, limit)), limit);
-    const stopped = new Promise<never>((_, reject) => {
-      if (signal.aborted) reject(signal.reason as Error);
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  private call(event: SparkEvent, manager?: EntityManager): Promise<unknown> {
+    const { handler, delivery } = this;
+    return this.inTime(() => handler.call(event, new Scope(handler, delivery, () => this.signal, manager)));
+  }
+
+  /** Waits for code of the application, until it takes too long or the attempt is told to stop. Then its late end is nobody's business. */
+  private inTime<T>(work: () => T): Promise<Awaited<T>> {
+    const ended = new Promise<Awaited<T>>((resolve, reject) => {
+      if (this.stopped) throw this.stopped;
+      this.stop = reject;
+      Promise.resolve(work()).then(resolve, reject);
     });
-    const scope = scopeOf({ signal, attempt, deliveryId }, manager, this.handler.name);
-    const handled = (async () => this.handler.call(event, scope))();
+    const { timeout } = this.handler.options;
+    return timeout === undefined ? ended : this.within(duration('timeout', timeout), ended);
+  }
+
+  private async within<T>(limit: number, ended: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.abort(new HandlerTimeoutError(this.handler.name, limit)), limit);
     try {
-      await Promise.race([handled, stopped]);
+      return await ended;
     } finally {
       clearTimeout(timer);
-      // Late ends of either are nobody's business any more.
-      handled.catch(() => undefined);
-      stopped.catch(() => undefined);
     }
   }
 
@@ -112,7 +138,7 @@ export class Attempt {
     const now = this.clock.now();
     if (thrown instanceof DiscardDelivery) return { state: 'discarded', error };
     if (thrown instanceof RetryLater) {
-      return { state: 'available', error, due: now + duration('RetryLater', thrown.delay), charged: false };
+      return { state: 'available', error, due: now + thrown.milliseconds, charged: false };
     }
     const { attempt } = this.delivery;
     if (attempt >= this.maxAttempts) return { state: 'discarded', error };
@@ -131,16 +157,36 @@ export class Attempt {
   }
 }
 
-function scopeOf(
-  scope: Omit<HandlerScope, 'manager'>,
-  manager: EntityManager | undefined,
-  handler: string,
-): HandlerScope {
+class Scope implements HandlerScope {
+  readonly attempt: number;
+  readonly deliveryId: string;
+
+  constructor(
+    private readonly handler: Handler,
+    { attempt, id }: Delivery,
+    private readonly signalOf: () => AbortSignal,
+    private readonly given: EntityManager | undefined,
+  ) {
+    this.attempt = attempt;
+    this.deliveryId = id;
+  }
+
+  get signal(): AbortSignal {
+    return this.signalOf();
+  }
+
+  get manager(): EntityManager {
+    if (!this.given) throw new NotTransactionalError(this.handler.name);
+    return this.given;
+  }
+}
+
+function handed({ key, group, at, until }: Delivery['event'], context: unknown): SparkEvent {
   return {
-    ...scope,
-    get manager() {
-      if (!manager) throw new NotTransactionalError(handler);
-      return manager;
-    },
+    group,
+    key,
+    context,
+    ...(at === null ? {} : { at: new Date(at) }),
+    ...(until === null ? {} : { until: new Date(until) }),
   };
 }

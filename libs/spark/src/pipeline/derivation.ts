@@ -7,8 +7,9 @@ import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import type { SparkError } from '../error/spark.error.js';
 import type { LedgerEntry } from '../ledger/ledger.js';
+import type { SourceScope } from '../source/event-source.decorator.js';
 import { eventsNow, eventsOf, type Source } from '../source/source.js';
-import type { SubjectRef } from '../subject/subject-ref.js';
+import { idText, type SubjectRef } from '../subject/subject-ref.js';
 import type { Subject } from '../subject/subjects.js';
 
 /** A source that threw, and the subject that it threw at. */
@@ -18,9 +19,29 @@ export interface Failure {
   readonly error: unknown;
 }
 
+/** An event that is not true yet, and whom to look at when it is: unknown for one of a batch with a key of its own. */
+export interface FutureEvent {
+  readonly event: SparkEvent;
+  readonly at: number;
+  readonly ref: SubjectRef | undefined;
+}
+
+/** What is to be made of an event that a source gave: `later` has an `at` to come, `over` an `until` that is past, `never` a date that is not set. */
+export type Verdict = 'true' | 'later' | 'over' | 'never' | 'refused';
+
+/** Judges an event at an instant. */
+export function judge(event: SparkEvent, now: number): { verdict: Verdict; reason?: string } {
+  const reason = checkEvent(event);
+  if (reason === NEVER) return { verdict: 'never' };
+  if (reason !== undefined) return { verdict: 'refused', reason };
+  if (event.until && event.until.getTime() <= now) return { verdict: 'over' };
+  return { verdict: event.at && event.at.getTime() > now ? 'later' : 'true' };
+}
+
 /** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
 export class Derivation {
-  readonly entries: LedgerEntry[] = [];
+  entries: LedgerEntry[] = [];
+  readonly future: FutureEvent[] = [];
   readonly looks: Look[] = [];
   readonly failures: Failure[] = [];
   readonly refused: SparkError[] = [];
@@ -47,31 +68,26 @@ export class Derivation {
   /** Runs any source, on each subject or on all at once as it asks. */
   async run(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
-    if (!source.options.batch) {
-      for (const subject of subjects) {
-        try {
-          this.take(source, await eventsOf(source, subject.entity, scope), subject);
-        } catch (error) {
-          this.fail(source, [subject.ref], error);
-        }
-      }
-    } else if (subjects.length > 0) {
+    if (source.options.batch) return this.runBatch(source, subjects, scope);
+    for (const subject of subjects) {
       try {
-        this.take(
-          source,
-          await eventsOf(
-            source,
-            subjects.map(({ entity }) => entity),
-            scope,
-          ),
-        );
+        const events = eventsOf(source, subject.entity, scope);
+        this.take(source, events instanceof Promise ? await events : events, subject);
       } catch (error) {
-        this.fail(
-          source,
-          subjects.map(({ ref }) => ref),
-          error,
-        );
+        this.fail(source, [subject.ref], error);
       }
+    }
+  }
+
+  private async runBatch(source: Source, subjects: readonly Subject[], scope: SourceScope): Promise<void> {
+    if (subjects.length === 0) return;
+    const entities = subjects.map(({ entity }) => entity);
+    const refs = subjects.map(({ ref }) => ref);
+    try {
+      const byId = new Map(subjects.map((subject) => [idText(subject.ref), subject]));
+      for (const event of await eventsOf(source, entities, scope)) this.take(source, [event], subjectIn(byId, event));
+    } catch (error) {
+      this.fail(source, refs, error);
     }
   }
 
@@ -82,11 +98,10 @@ export class Derivation {
 
   private take(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
     for (const event of events) {
-      const reason = checkEvent(event);
-      if (reason === NEVER) continue;
-      if (reason !== undefined) this.refuse(reason, source, event, subject);
-      else if (event.at && event.at.getTime() > this.now) this.lookAgain(source, event.at, subject);
-      else this.enter(source, event, subject);
+      const { verdict, reason } = judge(event, this.now);
+      if (verdict === 'refused') this.refuse(reason!, source, event, subject);
+      else if (verdict === 'later') this.lookAgain(source, event, event.at!.getTime(), subject);
+      else if (verdict === 'true') this.enter(source, event, subject);
     }
   }
 
@@ -97,17 +112,19 @@ export class Derivation {
       return;
     }
     try {
-      const entity = source.metadata.name;
-      const origin = { entity, entityId: subject?.ref.id ?? null, source: source.name, depth };
-      this.entries.push({ ...entryOf(this.codec, event), ...origin });
+      const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name };
+      this.entries.push(entryOf(this.codec, event, depth, origin));
     } catch (error) {
       this.refuse((error as Error).message, source, event, subject);
     }
   }
 
   // A source that is not live is left to the sweep, the future included.
-  private lookAgain(source: Source, at: Date, subject: Subject | undefined): void {
-    if (source.live && subject) this.looks.push({ ref: subject.ref, due: at.getTime(), attempt: 0, depth: 0 });
+  private lookAgain(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
+    this.future.push({ event, at, ref: subject?.ref });
+    if (!source.live) return;
+    if (subject) this.looks.push({ ref: subject.ref, due: at, attempt: 0, depth: 0 });
+    else this.refuse(UNKNOWN_SUBJECT, source, event, undefined);
   }
 
   private refuse(reason: string, source: Source, event: SparkEvent, subject: Subject | undefined): void {
@@ -116,22 +133,33 @@ export class Derivation {
   }
 }
 
-/** The part of an entry that the event itself says. Throws when the context cannot be stored. */
-export function entryOf(codec: ContextCodec, event: SparkEvent): LedgerEntry {
-  const { key, group, at } = event;
-  const context = codec.encode(event.context);
-  return {
-    event,
-    key,
-    group,
-    context,
-    at: at?.getTime() ?? null,
-    entity: null,
-    entityId: null,
-    source: null,
-    depth: chainDepth(),
-  };
+const UNKNOWN_SUBJECT =
+  'its at lies in the future, and whom to look at then is unknown, as its id is not that of any entity of the batch. ' +
+  'Give sparkEvent the id of the entity, and no key of its own.';
+
+/** The entity of a batch that an event is about: its key begins with the group and the id, if nobody gave it another one. */
+function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subject | undefined {
+  const { group, key } = nameOf(event);
+  if (typeof key !== 'string' || !key.startsWith(`${group}_`)) return undefined;
+  const rest = key.slice(`${group}_`.length);
+  // An id may hold an @ itself.
+  for (let end = rest.length; end > 0; end = rest.lastIndexOf('@', end - 1)) {
+    const subject = byId.get(rest.slice(0, end));
+    if (subject) return subject;
+  }
+  return undefined;
 }
+
+/** An event as the ledger enters it, and where it came from. Throws when the context cannot be stored. */
+export function entryOf(codec: ContextCodec, event: SparkEvent, depth = chainDepth(), origin = EMITTED): LedgerEntry {
+  const { key, group, at, until } = event;
+  const { entity, entityId, source } = origin;
+  const context = codec.encode(event.context);
+  const [atMs, untilMs] = [at?.getTime() ?? null, until?.getTime() ?? null];
+  return { event, key, group, entity, entityId, source, context, at: atMs, until: untilMs, depth };
+}
+
+const EMITTED: Pick<LedgerEntry, 'entity' | 'entityId' | 'source'> = { entity: null, entityId: null, source: null };
 
 /** What an event that is refused calls itself, as far as it can be read at all. */
 export function nameOf(event: unknown): { group?: string; key?: string } {

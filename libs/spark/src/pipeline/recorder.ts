@@ -14,6 +14,7 @@ import { readSubjects, type Subject } from '../subject/subjects.js';
 import { touchedKeys } from '../subject/touches.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
+import type { Opening } from '../dialect/opening.js';
 import { textOf } from '../error/text-of.js';
 
 /** What led to a look: how often it has failed, and how many events came before it. */
@@ -93,9 +94,26 @@ export class Recorder {
     return derivation;
   }
 
+  /** Runs a source on entities that were read already. */
+  async deriveFrom(source: Source, subjects: readonly Subject[], now: number): Promise<Derivation> {
+    const derivation = new Derivation(this.codec, now);
+    await derivation.run(source, subjects);
+    return derivation;
+  }
+
+  /** Leaves out what the ledger knows. */
+  async dropKnown(manager: EntityManager, derivation: Derivation): Promise<void> {
+    derivation.entries = await this.ledger.unknown(manager, derivation.entries);
+  }
+
   /** Enters what was derived. Agenda last: nothing is locked after it. */
-  async enter(manager: EntityManager, derivation: Derivation, now: number): Promise<Recorded> {
-    const events = await this.ledger.enter(manager, derivation.entries, now);
+  async enter(
+    manager: EntityManager,
+    derivation: Derivation,
+    now: number,
+    openingOf?: (group: string) => Opening,
+  ): Promise<Recorded> {
+    const events = await this.ledger.enter(manager, derivation.entries, now, openingOf);
     await this.looks.add(manager, derivation.looks, now);
     for (const error of derivation.refused) this.logger.error(error.message);
     return { events, looks: derivation.looks.length > 0 };

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
@@ -6,6 +7,7 @@ import type { Completions } from '../delivery/completions.js';
 import type { Contexts, ReadContext } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import type { HandlerSlots } from '../delivery/handler-slots.js';
+import type { ClaimRequest } from '../dialect/dialect.js';
 import type { WorkerLease } from '../delivery/worker-lease.js';
 import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
@@ -13,6 +15,7 @@ import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { HandlerRegistry } from '../handler/handler.registry.js';
 import { textOf } from '../error/text-of.js';
 import { Attempt, type Outcome } from './attempt.js';
+import type { StillWanted } from './still-wanted.js';
 
 /** How an attempt to deliver ended. */
 export interface DeliveryReport {
@@ -21,13 +24,16 @@ export interface DeliveryReport {
   readonly group: string;
   readonly handler: string;
   /** `available` means that it failed and will be tried again. */
-  readonly state: 'completed' | 'available' | 'discarded';
+  readonly state: 'completed' | 'available' | 'discarded' | 'skipped';
   readonly attempt: number;
   /** How long the attempt took, in milliseconds. */
   readonly durationMs: number;
-  /** Why it failed, or why it was discarded. */
+  /** Why it failed, or was discarded or skipped. */
   readonly error?: string;
 }
+
+// While there is other work; without it, suspects are asked for at once. In milliseconds.
+const SUSPECTS_EVERY = 250;
 
 /** Works after the commit: claim → handle → complete, or fail and wait. */
 export class Worker {
@@ -36,6 +42,9 @@ export class Worker {
   private readonly running = new Map<Attempt, Promise<void>>();
   private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
+  private suspectsAsked = -Infinity;
+  /** Whether the last claim failed: its commit may have arrived nevertheless. */
+  private unsure = false;
   readonly reports$ = this.stream.asObservable();
 
   constructor(
@@ -47,6 +56,7 @@ export class Worker {
     private readonly contexts: Contexts,
     private readonly handlers: HandlerRegistry,
     private readonly slots: HandlerSlots,
+    private readonly wanted: StillWanted,
     private readonly clock: SparkClock,
     private readonly maxAttempts: number,
   ) {}
@@ -55,7 +65,7 @@ export class Worker {
   async fill(): Promise<number> {
     let total = 0;
     for (;;) {
-      if (this.slots.free <= 0) await Promise.race(this.running.values());
+      while (this.slots.free <= 0) await this.slots.freed();
       const claimed = await this.claim();
       total += claimed;
       if (claimed === 0) return total;
@@ -104,46 +114,88 @@ export class Worker {
   /** Claims what there is a place for, and begins to handle it. One claim at a time, so that places are counted right. */
   private claim(): Promise<number> {
     const claim = this.claiming.then(async () => {
-      let total = 0;
-      for (const request of this.halted ? [] : this.slots.requests()) {
-        await this.lease.start();
-        if (!this.lease.isHeld) return total;
-        const full = { ...request, worker: this.lease.id, now: this.clock.now() };
-        if (!(await this.deliveries.isWaiting(this.dataSource.manager, full))) continue;
-        const claimed = await this.transactions.run((manager) => this.deliveries.claim(manager, full));
-        if (claimed.length > 0) await this.begin(claimed, request.suspect);
-        total += claimed.length;
-      }
-      return total;
+      const isTime = performance.now() - this.suspectsAsked > SUSPECTS_EVERY;
+      return (await this.claimAs(isTime)) || (isTime ? 0 : this.claimAs(true));
     });
     this.claiming = claim.catch(() => undefined);
     return claim;
   }
 
-  private async begin(claimed: readonly Delivery[], suspect: boolean): Promise<void> {
+  private async claimAs(suspects: boolean): Promise<number> {
+    let total = 0;
+    if (suspects) this.suspectsAsked = performance.now();
+    for (const request of this.halted ? [] : this.slots.requests(suspects)) {
+      await this.lease.start();
+      if (!this.lease.isHeld) return total;
+      const claimed = await this.claimSurely({ ...request, worker: this.lease.id, now: this.clock.now() });
+      if (claimed.length > 0) this.begin(claimed, request.suspect);
+      total += claimed.length;
+    }
+    return total;
+  }
+
+  private async claimSurely(request: ClaimRequest): Promise<Delivery[]> {
+    if (this.unsure) await this.giveBackOthers(request.worker);
+    if (!(await this.deliveries.isWaiting(this.dataSource.manager, request))) return [];
+    this.unsure = true;
+    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, request));
+    this.unsure = false;
+    return claimed;
+  }
+
+  private async giveBackOthers(worker: string): Promise<void> {
+    const running = [...this.running.keys()].map(({ delivery }) => delivery);
+    await this.transactions.run((manager) => this.deliveries.giveBackOthers(manager, worker, running));
+    this.unsure = false;
+  }
+
+  private begin(claimed: readonly Delivery[], suspect: boolean): void {
+    const reading = this.read(claimed);
+    for (const delivery of claimed) {
+      const handler = this.handlers.named(delivery.handler)!;
+      const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
+      const attempt = new Attempt(
+        this.dataSource,
+        this.deliveries,
+        this.wanted,
+        this.clock,
+        handler,
+        delivery,
+        maxAttempts,
+      );
+      this.slots.take(handler.name, suspect);
+      this.running.set(attempt, this.deliver(attempt, reading, suspect));
+    }
+  }
+
+  private async read(claimed: readonly Delivery[]): Promise<(delivery: Delivery) => ReadContext> {
     const contexts = await withRunner(this.dataSource.manager, ({ manager }) =>
       this.contexts.read(manager, claimed),
     ).catch((error: unknown) => () => {
       throw error;
     });
-    for (const delivery of claimed) {
-      const handler = this.handlers.named(delivery.handler)!;
-      const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-      const attempt = new Attempt(this.dataSource, this.deliveries, this.clock, handler, delivery, maxAttempts);
-      const release = this.slots.take(handler.name, suspect);
-      const ended = this.deliver(attempt, contexts).finally(() => {
-        this.running.delete(attempt);
-        release();
-      });
-      this.running.set(attempt, ended);
-    }
+    // The next claim goes out before handlers keep the process busy.
+    await setImmediate();
+    return contexts;
   }
 
-  private async deliver(attempt: Attempt, contexts: (delivery: Delivery) => ReadContext): Promise<void> {
+  private async deliver(
+    attempt: Attempt,
+    reading: Promise<(delivery: Delivery) => ReadContext>,
+    suspect: boolean,
+  ): Promise<void> {
+    const contexts = await reading;
     const { delivery } = attempt;
     const started = performance.now();
-    const outcome = await attempt.run(() => contexts(delivery));
-    const durationMs = Math.round(performance.now() - started);
+    // Where reading took too long, it is somebody else's by now, or will be.
+    const outcome = this.lease.holds(delivery.worker) ? await attempt.run(() => contexts(delivery)) : undefined;
+    this.slots.leave(delivery.handler);
+    if (outcome) await this.end(delivery, outcome, Math.round(performance.now() - started));
+    this.running.delete(attempt);
+    this.slots.settle(suspect);
+  }
+
+  private async end(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<void> {
     try {
       const isOurs = await this.settle(delivery, outcome, durationMs);
       if (isOurs) this.tell(delivery, outcome, durationMs);
@@ -155,23 +207,28 @@ export class Worker {
   }
 
   /** Writes down how the attempt ended. Returns whether the delivery was still ours. */
-  private async settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean> {
+  private settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean> | boolean {
     if (outcome.state === 'completed') return outcome.noted || this.completions.add({ delivery, durationMs });
-    const { deliveries, transactions } = this;
-    if (outcome.state === 'discarded') {
-      const now = this.clock.now();
-      return transactions.run((manager) => deliveries.discard(manager, delivery, now, outcome.error));
-    }
-    const { due, error, charged } = outcome;
-    return transactions.run((manager) => deliveries.retry(manager, delivery, due, error, charged));
+    return this.lease.insist(delivery.worker, () =>
+      this.transactions.run((manager) => {
+        const now = this.clock.now();
+        const { state, error } = outcome;
+        if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error);
+        if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
+        return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
+      }),
+    );
   }
 
   private tell({ id, handler, attempt, event: { key, group } }: Delivery, outcome: Outcome, durationMs: number): void {
     const { state } = outcome;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (state === 'completed') return this.stream.next(report);
-    const words = state === 'discarded' ? 'is discarded' : 'will be tried again';
-    this.logger.warn(`${key} for ${handler}, attempt ${attempt}, ${words}: ${outcome.error}`);
+    if (state === 'skipped') this.logger.debug(`${key} for ${handler} is skipped: ${outcome.error}`);
+    else {
+      const words = state === 'discarded' ? 'is discarded' : 'will be tried again';
+      this.logger.warn(`${key} for ${handler}, attempt ${attempt}, ${words}: ${outcome.error}`);
+    }
     this.stream.next({ ...report, error: outcome.error });
   }
 }

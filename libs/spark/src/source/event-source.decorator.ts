@@ -1,6 +1,7 @@
 import type { EntityTarget, FindOptionsRelations, FindOptionsWhere, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import { mark } from '../discovery/marks.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { Touch } from './touch.js';
 
 /** What a source is told besides the entity. */
 export interface SourceScope {
@@ -29,6 +30,11 @@ export interface SparkSource<S> {
 export interface EventSourceOptions<E extends ObjectLiteral> {
   /** Relations to load. A saved or removed related entity makes the source look again at the entities it belongs to. */
   relations?: FindOptionsRelations<E>;
+  /**
+   * Entities that name the source's one without a relation in `relations`: saving, moving or removing them makes the
+   * source look again at the entities that they name and named. Default: none.
+   */
+  touchedBy?: readonly Touch[];
   /** Which entities the source is about; others are not read. Default: all. */
   where?: FindOptionsWhere<E> | FindOptionsWhere<E>[];
   /** Whether soft-deleted entities are read too. Default: false. */

@@ -24,9 +24,19 @@ export class SourceRegistry {
     return this.byName.get(name);
   }
 
+  /** The sources of an entity's table. */
+  of(metadata: EntityMetadata): Source[] {
+    return this.byRoot.get(rootOf(metadata)) ?? [];
+  }
+
   /** The live sources of an entity's table: with single-table inheritance those of its ancestors and children too. */
   liveOf(metadata: EntityMetadata): Source[] {
-    return (this.byRoot.get(rootOf(metadata)) ?? []).filter((source) => source.live);
+    return this.of(metadata).filter((source) => source.live);
+  }
+
+  /** The entities that have sources, one for each table. */
+  roots(): EntityMetadata[] {
+    return [...this.byRoot.keys()];
   }
 
   /** The entities that something live is derived from, one for each table. */

@@ -25,36 +25,52 @@ export class NotSynchronous extends Error {}
 /** The events of a source that does not wait. Throws NotSynchronous when it does after all. */
 export function eventsNow(source: Source, subject: unknown, scope: SourceScope): SparkEvent[] {
   const output = source.call(subject, scope);
-  if (isIterable(output)) return [...limited(source, output, EVENTS_PER_ENTITY)];
+  if (isIterable(output)) return listed(source, output, EVENTS_PER_ENTITY);
   if (output instanceof Promise) output.catch(() => undefined);
+  else if (!isAsyncIterable(output)) throw noEvents(output);
   throw new NotSynchronous();
 }
 
-/** The events of any source. */
-export async function eventsOf(source: Source, subject: unknown, scope: SourceScope): Promise<SparkEvent[]> {
+/** The events of any source; of one that does not wait, at once. */
+export function eventsOf(
+  source: Source,
+  subject: unknown,
+  scope: SourceScope,
+): readonly SparkEvent[] | Promise<readonly SparkEvent[]> {
   const limit = EVENTS_PER_ENTITY * (Array.isArray(subject) ? subject.length : 1);
-  const output = await source.call(subject, scope);
-  if (isIterable(output)) return [...limited(source, output, limit)];
+  const output = source.call(subject, scope);
+  return isIterable(output) ? listed(source, output, limit) : awaited(source, output, limit);
+}
+
+async function awaited(source: Source, output: SourceOutput, limit: number): Promise<SparkEvent[]> {
+  const given = await output;
+  if (isIterable(given)) return listed(source, given, limit);
+  if (!isAsyncIterable(given)) throw noEvents(given);
   const events: SparkEvent[] = [];
-  for await (const event of output) {
+  for await (const event of given) {
     if (events.push(event) > limit) throw new SourceLimitError(source.name, limit);
   }
   return events;
 }
 
-function* limited(source: Source, events: Iterable<SparkEvent>, limit: number): Iterable<SparkEvent> {
-  let count = 0;
-  for (const event of events) {
-    if (++count > limit) throw new SourceLimitError(source.name, limit);
-    yield event;
+function listed(source: Source, given: Iterable<SparkEvent>, limit: number): SparkEvent[] {
+  const events: SparkEvent[] = [];
+  for (const event of given) {
+    if (events.push(event) > limit) throw new SourceLimitError(source.name, limit);
   }
+  return events;
 }
 
 function isIterable(output: unknown): output is Iterable<SparkEvent> {
-  if (typeof output === 'object' && output !== null && Symbol.iterator in output) return true;
-  if (output instanceof Promise || (typeof output === 'object' && output !== null && Symbol.asyncIterator in output))
-    return false;
-  throw new TypeError(
+  return typeof output === 'object' && output !== null && Symbol.iterator in output;
+}
+
+function isAsyncIterable(output: unknown): output is AsyncIterable<SparkEvent> {
+  return typeof output === 'object' && output !== null && Symbol.asyncIterator in output;
+}
+
+function noEvents(output: unknown): TypeError {
+  return new TypeError(
     `an event source has to give events: be a generator, or return an array or a promise of one. It gave ${String(output)}`,
   );
 }

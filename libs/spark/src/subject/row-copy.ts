@@ -1,4 +1,4 @@
-import type { EntityMetadata, ObjectLiteral } from 'typeorm';
+import type { EntityMetadata, ObjectLiteral, UpdateEvent } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 
 const WHOLE = new Set<unknown>([Number, 'int', 'integer', 'int2', 'int4', 'smallint', 'mediumint']);
@@ -21,6 +21,21 @@ export function rowCopy(metadata: EntityMetadata, entity: ObjectLiteral): Object
     if (!column.isVirtual) column.setEntityValue(copy, value);
   }
   return copy;
+}
+
+/** Whether TypeORM has filled an updated entity in: it sets nullable columns to null that a partial save left out. */
+export function isFilledIn(event: UpdateEvent<ObjectLiteral>): boolean {
+  const { metadata, entity, databaseEntity, updatedColumns, updatedRelations } = event;
+  const wasSet = (column: ColumnMetadata) =>
+    updatedColumns.includes(column) || updatedRelations.some((relation) => relation === column.relationMetadata);
+  return metadata.columns.some(
+    (column) =>
+      column.isNullable &&
+      !column.isVirtual &&
+      column.getEntityValue(entity!) === null &&
+      column.getEntityValue(databaseEntity) !== null &&
+      !wasSet(column),
+  );
 }
 
 function isCopiable(metadata: EntityMetadata): boolean {

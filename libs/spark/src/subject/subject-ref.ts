@@ -45,6 +45,11 @@ export function writeKey(values: readonly unknown[]): string {
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }
 
+/** The id of a row as keys of events show it: the parts of a composite one joined by commas. */
+export function idText({ root, id }: SubjectRef): string {
+  return root.primaryColumns.length === 1 ? id : (JSON.parse(id) as string[]).join(',');
+}
+
 /** The values of a key, as parameters that the database compares with the columns by their own type. */
 export function readKey(dataSource: DataSource, metadata: EntityMetadata, id: string): (string | number | bigint)[] {
   const columns = metadata.primaryColumns;

@@ -32,9 +32,7 @@ const ALIAS = 'subject';
 /** Reads the entities of a source by their keys. Those that are gone, or that the source is not about, are left out. */
 export async function readSubjects(manager: EntityManager, source: Source, ids: readonly string[]): Promise<Subject[]> {
   const { metadata } = source;
-  const root = rootOf(metadata);
-  const entities = await readByKey(manager, () => narrowed(manager, source, true), metadata, ids);
-  return entities.map((entity) => ({ ref: { root, id: entityKey(manager, metadata, entity) }, entity }));
+  return subjectsOf(manager, metadata, await readByKey(manager, () => narrowed(manager, source, true), metadata, ids));
 }
 
 /** Reads entities by their keys whether or not a source is about them, by key. */
@@ -78,27 +76,64 @@ export async function readKeysBy(
   return keys;
 }
 
-/** The next keys of a source in the order of the primary key, after a key. Pages by key stay right while rows come and go. */
+/** Where a page lies in the order of the primary key. */
+export interface PageBounds {
+  /** The key that it comes after. */
+  readonly after: string | undefined;
+  /** The key that it goes up to. */
+  readonly upTo?: string;
+  readonly limit: number;
+}
+
+/** The next keys of a source in the order of the primary key. Pages by key stay right while rows come and go. */
 export async function pageOfKeys(
   manager: EntityManager,
-  source: Source,
-  after: string | undefined,
-  limit: number,
+  source: Pick<Source, 'metadata' | 'options'>,
+  bounds: PageBounds,
 ): Promise<string[]> {
   const qb = narrowed(manager, source, false);
   const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
-  // An order of the source's own would make pages overlap.
-  qb.select([]).orderBy();
-  columns.forEach((column, i) => qb.addSelect(column, `k${i}`).addGroupBy(column).addOrderBy(column));
-  if (after !== undefined) {
-    const names = readKey(manager.dataSource, source.metadata, after).map((value, i) => {
-      qb.setParameter(`spark_after${i}`, value);
-      return `:spark_after${i}`;
-    });
-    restrict(qb, `(${columns.join(', ')}) > (${names.join(', ')})`);
-  }
-  const rows = await qb.limit(limit).getRawMany<Record<string, unknown>>();
+  qb.select([]);
+  columns.forEach((column, i) => qb.addSelect(column, `k${i}`).addGroupBy(column));
+  const rows = await bounded(qb, source.metadata, bounds).getRawMany<Record<string, unknown>>();
   return rows.map((row) => writeKey(columns.map((_, i) => row[`k${i}`])));
+}
+
+/** The entities of such a page, where one statement reads them: none where a source joins, or has a query of its own. */
+export async function pageOfSubjects(
+  manager: EntityManager,
+  source: Source,
+  bounds: PageBounds,
+): Promise<Subject[] | undefined> {
+  const { metadata, options } = source;
+  if (options.query) return undefined;
+  const qb = narrowed(manager, source, true);
+  if (qb.expressionMap.joinAttributes.length > 0) return undefined;
+  return subjectsOf(manager, metadata, await bounded(qb, metadata, bounds).getMany());
+}
+
+function bounded(
+  qb: SelectQueryBuilder<ObjectLiteral>,
+  metadata: EntityMetadata,
+  { after, upTo, limit }: PageBounds,
+): SelectQueryBuilder<ObjectLiteral> {
+  const columns = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
+  // An order of the source's own would make pages overlap.
+  qb.orderBy();
+  for (const column of columns) qb.addOrderBy(column);
+  const bound = (key: string, operator: string, name: string) => {
+    const names = readKey(qb.dataSource, metadata, key).map((value, i) => {
+      qb.setParameter(`spark_${name}${i}`, value);
+      return `:spark_${name}${i}`;
+    });
+    return `(${columns.join(', ')}) ${operator} (${names.join(', ')})`;
+  };
+  const bounds = [
+    ...(after === undefined ? [] : [bound(after, '>', 'after')]),
+    ...(upTo === undefined ? [] : [bound(upTo, '<=', 'upTo')]),
+  ];
+  if (bounds.length > 0) restrict(qb, bounds.join(' AND '));
+  return qb.limit(limit);
 }
 
 async function readByKey(
@@ -116,7 +151,7 @@ async function readByKey(
   return entities;
 }
 
-function narrowed(manager: EntityManager, { metadata, options }: Source, whole: boolean) {
+function narrowed(manager: EntityManager, { metadata, options }: Pick<Source, 'metadata' | 'options'>, whole: boolean) {
   const { relations, where, withDeleted } = options;
   const qb = query(manager, { metadata, relations: whole ? relations : undefined, where, withDeleted }, whole);
   return options.query ? options.query(qb) : qb;
@@ -137,6 +172,11 @@ function query(manager: EntityManager, { metadata, relations, where, withDeleted
 // What a source's own `where` and `query` say may hold an OR; this condition stands beside it in brackets of its own.
 function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): void {
   qb.expressionMap.extraAppendedAndWhereCondition = condition;
+}
+
+function subjectsOf(manager: EntityManager, metadata: EntityMetadata, entities: readonly ObjectLiteral[]): Subject[] {
+  const root = rootOf(metadata);
+  return entities.map((entity) => ({ ref: { root, id: entityKey(manager, metadata, entity) }, entity }));
 }
 
 function entityKey(manager: EntityManager, metadata: EntityMetadata, entity: ObjectLiteral): string {

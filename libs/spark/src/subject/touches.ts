@@ -40,12 +40,19 @@ export async function touchedKeys(manager: EntityManager, rule: TouchRule, ids: 
   return rule.through ? touchedKeys(manager, rule.through, [...keys]) : [...keys];
 }
 
-/** A query of the keys (as `spark_key`) of the entities touched by rows of the alias `changed`. */
-export function touchQuery(manager: EntityManager, { path, changed, direct, source }: TouchRule) {
+/**
+ * A query of the keys (as `spark_key`) of the entities touched by rows of the alias `changed`; by other expressions than the
+ * columns that hold the key, where some are given.
+ */
+export function touchQuery(
+  manager: EntityManager,
+  { path, changed, direct, source }: TouchRule,
+  moved?: readonly string[],
+) {
   const { dataSource, queryRunner } = manager;
   if (direct) {
     const qb = manager.createQueryBuilder<ObjectLiteral>(changed.target, 'changed', queryRunner).withDeleted();
-    const keys = columnsSql(dataSource, direct, 'changed');
+    const keys = moved ?? columnsSql(dataSource, direct, 'changed');
     return qb
       .select(keySql(dataSource, keys), 'spark_key')
       .distinct()

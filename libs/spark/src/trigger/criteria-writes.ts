@@ -14,9 +14,11 @@ import type { Dialect } from '../dialect/dialect.js';
 import { columnsSql, keySql } from '../subject/key-sql.js';
 import { rootOf } from '../subject/subject-ref.js';
 import { touchQuery, type TouchRule } from '../subject/touches.js';
+import type { Capture } from '../pipeline/capture.js';
 import type { EntitySubscriber } from './entity.subscriber.js';
 import { insertedKeys } from './inserted-keys.js';
 import type { LiveRules } from './live-rules.js';
+import { movedKeys } from './moved-keys.js';
 import { returningLooks } from './returning-looks.js';
 
 /** What Spark needs of TypeORM's builders beyond their public side. */
@@ -119,8 +121,21 @@ export class CriteriaWrites {
       await this.run(builder, runner, `${insert} FROM (${touched.getQuery()}) touched`, parameters);
       if (!capture) continue;
       capture.looksAdded = true;
-      for (const id of movedTo(builder, rule)) capture.look({ root: rule.root, id });
+      await this.lookAtMoved(builder, rule, runner, capture, within);
     }
+  }
+
+  /** Looks at what the rows that the criteria match will belong to. */
+  private async lookAtMoved(builder: Builder, rule: TouchRule, runner: QueryRunner, capture: Capture, within: string) {
+    const { dataSource, expressionMap } = builder;
+    if (expressionMap.queryType !== 'update') return;
+    const moved = movedKeys(dataSource, rule, expressionMap.valuesSet as ObjectLiteral);
+    if (!moved) return;
+    if (moved.key !== undefined) return capture.look({ root: rule.root, id: moved.key });
+    const query = touchQuery(runner.manager, rule, moved.sql).andWhere(within);
+    const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
+    const parameters = { ...query.getParameters(), ...moved.parameters, spark_entity: rule.root.name };
+    await this.run(builder, runner, `${insert} FROM (${query.getQuery()}) touched`, parameters);
   }
 
   private async touchThrough(builder: Builder, rule: TouchRule, runner: QueryRunner, sql: string, parameters: object) {
@@ -138,13 +153,6 @@ export class CriteriaWrites {
 /** `FROM … WHERE` of the rows that the criteria match. */
 function matching(builder: Builder): string {
   return ` FROM ${builder.getTableName(builder.getMainTableName())}${builder.createWhereExpression()}`;
-}
-
-/** The keys that an update by criteria sets where rows say what they belong to. */
-function movedTo({ expressionMap }: Builder, { direct }: TouchRule): string[] {
-  if (!direct || direct.length !== 1 || expressionMap.queryType !== 'update') return [];
-  const value: unknown = direct[0]!.getEntityValue(expressionMap.valuesSet as ObjectLiteral);
-  return typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint' ? [String(value)] : [];
 }
 
 // `save` tells of its entities by itself, except of rows that it binds or unbinds by their key alone, and of

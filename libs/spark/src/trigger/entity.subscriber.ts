@@ -18,6 +18,7 @@ import type {
 import { Capture } from '../pipeline/capture.js';
 import type { Recorded, Recorder } from '../pipeline/recorder.js';
 import type { LiveRules } from './live-rules.js';
+import { isFilledIn } from '../subject/row-copy.js';
 import { Frames } from './transaction-frames.js';
 import { textOf } from '../error/text-of.js';
 
@@ -55,7 +56,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity) return undefined;
     const id = event.metadata.getEntityIdMap(event.databaseEntity);
-    return id && this.noteEntity(event, id, event.entity);
+    return id && this.noteEntity(event, id, event.entity && !isFilledIn(event) ? event.entity : undefined);
   }
 
   afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {

@@ -3,6 +3,7 @@ import type { Capture } from '../pipeline/capture.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { rowCopy } from '../subject/row-copy.js';
 import { keyOf, rootOf, writeKey } from '../subject/subject-ref.js';
+import { touchedByRules } from '../subject/touched-by.js';
 import { heldKey, touchedKeys, touchRules, type TouchRule } from '../subject/touches.js';
 
 /** Which writes concern whom: the entities that live sources derive from, and those that they read with them. */
@@ -19,7 +20,9 @@ export class LiveRules {
   build(): void {
     for (const root of this.sources.liveRoots()) {
       this.roots.add(root);
-      for (const rule of this.sources.liveOf(root).flatMap(touchRules)) {
+      const sources = this.sources.liveOf(root);
+      const named = sources.flatMap((source) => touchedByRules(this.dataSource, source));
+      for (const rule of [...sources.flatMap(touchRules), ...named]) {
         const changed = rootOf(rule.changed);
         this.rules.set(changed, [...(this.rules.get(changed) ?? []), rule]);
       }
@@ -68,10 +71,15 @@ export class LiveRules {
 
   /** Whether an update moves the entity from what it belongs to. */
   moves({ metadata, updatedColumns, updatedRelations }: UpdateEvent<ObjectLiteral>): boolean {
-    if (this.touches(metadata).length === 0) return false;
+    const rules = this.touches(metadata);
+    if (rules.length === 0) return false;
+    const holders = new Set(rules.flatMap(({ direct }) => direct ?? []).map(({ databaseName }) => databaseName));
     return (
       updatedRelations.length > 0 ||
-      updatedColumns.some(({ relationMetadata, referencedColumn }) => relationMetadata ?? referencedColumn)
+      updatedColumns.some(
+        ({ relationMetadata, referencedColumn, databaseName }) =>
+          relationMetadata ?? referencedColumn ?? holders.has(databaseName),
+      )
     );
   }
 

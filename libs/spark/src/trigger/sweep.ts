@@ -1,14 +1,12 @@
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
-import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../clock.js';
-import { withRunner } from '../dialect/statement.js';
-import type { Transactions } from '../dialect/transactions.js';
-import type { Recorded, Recorder } from '../pipeline/recorder.js';
+import { textOf } from '../error/text-of.js';
+import type { Activation } from '../ledger/activation.js';
 import type { Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
-import { pageOfKeys } from '../subject/subjects.js';
-import { textOf } from '../error/text-of.js';
+import type { Figures, SourceSweep, SourceSweeper } from './source-sweeper.js';
+import { type LeasedSweep, LostSweep, type SweepLease, type SweepRequest } from './sweep-lease.js';
 
 /** How far a sweep has come with one source. */
 export interface SweepProgress {
@@ -18,8 +16,10 @@ export interface SweepProgress {
   readonly entity: string;
   /** How many entities were read so far. */
   readonly subjects: number;
-  /** How many events were new so far. */
+  /** How many events were new so far: those that live capture had not found before. */
   readonly entered: number;
+  /** How many of these live capture should have found: they were true at the last sweep's time already, had the entity been as it is now. */
+  readonly missed: number;
   /** How many entities the source threw at so far. */
   readonly failed: number;
   /** How many events were refused so far; the log says why. */
@@ -28,12 +28,17 @@ export interface SweepProgress {
 }
 
 /** What a sweep did: the sums over its sources. */
-export type SweepReport = Pick<SweepProgress, 'subjects' | 'entered' | 'failed' | 'refused'> & {
+export type SweepReport = Pick<SweepProgress, 'subjects' | 'entered' | 'missed' | 'failed' | 'refused'> & {
+  /** How many deliveries of groups that were swept for the first time stay held, being more than `activation.limit`. */
+  readonly held: number;
+  /** How many sources were left to another process, which is sweeping them. */
+  readonly elsewhere: number;
   /** How long it took, in milliseconds. */
   readonly durationMs: number;
 };
 
-const PAGE = 500;
+type Sums = { -readonly [K in Exclude<keyof SweepReport, 'durationMs'>]: SweepReport[K] };
+
 const LOG_EVERY = 10_000;
 
 /** Goes through all entities of all sources, page by page, and enters what live capture could not see. */
@@ -41,98 +46,156 @@ export class Sweep {
   private readonly logger = new Logger('Spark');
   private readonly stream = new Stream<SweepProgress>();
   private turn: Promise<unknown> = Promise.resolve();
+  /** The slot of a scheduled sweep that waits for its turn. */
+  private slot: number | undefined;
   private stopped = false;
   readonly progress$ = this.stream.asObservable();
 
   constructor(
-    private readonly dataSource: DataSource,
-    private readonly transactions: Transactions,
     private readonly sources: SourceRegistry,
-    private readonly recorder: Recorder,
+    private readonly lease: SweepLease,
+    private readonly activation: Activation,
+    private readonly sweeper: SourceSweeper,
     private readonly clock: SparkClock,
-    private readonly announce: (recorded: Recorded) => void,
   ) {}
 
   /** Sweeps the sources that are chosen, one after the other. Sweeps of one process queue up. */
-  run(chosen: (source: Source) => boolean = () => true): Promise<SweepReport> {
-    const run = this.turn.then(() => this.sweep(this.sources.all().filter(chosen)));
+  run(chosen: (source: Source) => boolean = () => true, request: SweepRequest = {}): Promise<SweepReport> {
+    const run = this.turn.then(() => this.sweep(this.sources.all().filter(chosen), request));
     this.turn = run.catch(() => undefined);
     return run;
   }
 
-  /** Ends a sweep under way at its next page; resolves when it has ended. */
+  /** A tick of the schedule, planned for an instant: sweeps what no process has swept for it. One that still waits is replaced. */
+  async tick(slot: number): Promise<void> {
+    const isWaiting = this.slot !== undefined;
+    this.slot = slot;
+    if (isWaiting) return;
+    const run = this.turn.then(() => {
+      const request = { slot: this.slot! };
+      this.slot = undefined;
+      return this.sweep(this.sources.all(), request);
+    });
+    this.turn = run.catch(() => undefined);
+    await run;
+  }
+
+  /** Ends a sweep under way at its next page; resolves when it has ended. The next one goes on there. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.turn;
   }
 
-  private async sweep(sources: readonly Source[]): Promise<SweepReport> {
+  private async sweep(sources: readonly Source[], request: SweepRequest): Promise<SweepReport> {
     const started = performance.now();
-    const report = { subjects: 0, entered: 0, failed: 0, refused: 0 };
+    const sums: Sums = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0, held: 0, elsewhere: 0 };
+    let swept = 0;
     for (const source of sources) {
-      const { subjects, entered, failed, refused } = await this.sweepSource(source).catch((error: unknown) => {
-        const reason = textOf(error);
-        this.logger.error(`${source.name} failed: its entities could not be read. The other sources go on. ${reason}`);
-        return { subjects: 0, entered: 0, failed: 1, refused: 0 };
-      });
-      report.subjects += subjects;
-      report.entered += entered;
-      report.failed += failed;
-      report.refused += refused;
+      if (this.stopped) break;
+      swept += (await this.sweepSource(source, request, sums)) ? 1 : 0;
     }
-    const durationMs = Math.round(performance.now() - started);
-    const { subjects, entered, failed, refused } = report;
-    const trouble = failed + refused > 0 ? `, ${failed} entities failed, ${refused} events refused` : '';
-    this.logger.log(`Sweep: ${subjects} entities read, ${entered} new events${trouble}, ${durationMs} ms.`);
-    return { ...report, durationMs };
+    const report = { ...sums, durationMs: Math.round(performance.now() - started) };
+    // A tick whose slot another process had is no news.
+    if (swept > 0 || request.slot === undefined) this.logger.log(wordsOf(report));
+    return report;
   }
 
-  private async sweepSource(source: Source): Promise<SweepProgress> {
-    const { name, metadata } = source;
-    let progress: SweepProgress = {
-      source: name,
-      entity: metadata.name,
-      subjects: 0,
-      entered: 0,
-      failed: 0,
-      refused: 0,
-      done: false,
-    };
-    for (let after: string | undefined; !progress.done && !this.stopped;) {
-      const keys = await withRunner(this.dataSource.manager, ({ manager }) => pageOfKeys(manager, source, after, PAGE));
-      const page = await this.sweepPage(source, keys);
-      after = keys.at(-1);
-      progress = {
-        ...progress,
-        subjects: progress.subjects + keys.length,
-        entered: progress.entered + page.entered,
-        failed: progress.failed + page.failed,
-        refused: progress.refused + page.refused,
-        done: keys.length < PAGE,
-      };
-      this.tell(progress);
+  /** Returns whether this process has swept it. */
+  private async sweepSource(source: Source, request: SweepRequest, sums: Sums): Promise<boolean> {
+    let leased: LeasedSweep | undefined;
+    try {
+      const taken = await this.lease.take(source.name, request, this.clock.now());
+      if (taken === 'elsewhere') this.leaveTo(source, sums);
+      if (typeof taken === 'string') return false;
+      leased = taken;
+      const groups = await this.activation.groupsOf(source.name);
+      await this.goThrough({ source, leased, groups }, request.slot === undefined, sums);
+      await this.lease.leave(leased, false);
+    } catch (error) {
+      await this.failed(source, leased, error, sums);
     }
-    return progress;
+    return true;
   }
 
-  /** Derives from committed state, then enters in a transaction of its own: a source that waits holds nobody up. */
-  private async sweepPage(source: Source, keys: readonly string[]) {
-    if (keys.length === 0) return { entered: 0, failed: 0, refused: 0 };
-    const now = this.clock.now();
-    const derivation = await withRunner(this.dataSource.manager, ({ manager }) =>
-      this.recorder.derive(manager, [source], keys, now),
-    );
-    const { failures, refused } = derivation;
-    if (failures.length > 0) this.recorder.retries(failures, now);
-    const recorded = await this.transactions.run((manager) => this.recorder.enter(manager, derivation, now));
-    this.announce(recorded);
-    return { entered: recorded.events.length, failed: failures.length, refused: refused.length };
+  /** To the end; by hand then from the start to where it began, so that everything present was looked at. */
+  private async goThrough(sweep: SourceSweep, byHand: boolean, sums: Sums): Promise<void> {
+    const { leased, groups } = sweep;
+    const { reached: start } = leased;
+    const told = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
+    if (start === undefined) return void (await this.lap(sweep, { sums, told, isLast: true }));
+    // Another version of the source may have swept what lies before: only groups that it had met have been through a sweep.
+    const met = unswept(groups);
+    const isDone = await this.lap(sweep, { sums, told, isLast: !byHand, groups: met });
+    if (!byHand || !isDone) return;
+    await this.lease.restart(leased, this.clock.now());
+    await this.lap(sweep, { sums, told, isLast: true, upTo: start });
   }
 
-  private tell(progress: SweepProgress): void {
-    this.stream.next(progress);
-    const { source, subjects, entered, done } = progress;
+  /** Sweeps page by page to the end, or up to a key. Returns whether it came there. */
+  private async lap(sweep: SourceSweep, { sums, told, isLast, groups, upTo }: Lap): Promise<boolean> {
+    for await (const page of this.sweeper.pages(sweep, upTo)) {
+      if (this.stopped) return false;
+      const figures = await this.sweeper.sweep(sweep, page);
+      for (const figure of FIGURES) {
+        sums[figure] += figures[figure];
+        told[figure] += figures[figure];
+      }
+      if (page.isLast) sums.held += await this.sweeper.finish(sweep, groups ?? unswept(sweep.groups));
+      this.tell(sweep.source, told, page.isLast && isLast);
+    }
+    return true;
+  }
+
+  private tell({ name, metadata }: Source, told: Figures, done: boolean): void {
+    this.stream.next({ source: name, entity: metadata.name, ...told, done });
+    const { subjects, entered } = told;
     if (!done && subjects % LOG_EVERY === 0)
-      this.logger.log(`Sweep of ${source}: ${subjects} entities read, ${entered} new events so far.`);
+      this.logger.log(`Sweep of ${name}: ${subjects} entities read, ${entered} new events so far.`);
   }
+
+  private leaveTo({ name }: Source, sums: Sums): void {
+    sums.elsewhere++;
+    this.logger.log(`${name} is being swept by another process, and left to it.`);
+  }
+
+  private async failed(source: Source, leased: LeasedSweep | undefined, error: unknown, sums: Sums): Promise<void> {
+    if (error instanceof LostSweep) {
+      sums.elsewhere++;
+      this.logger.warn(`${source.name} was taken over by another process: this one was too slow. It goes on there.`);
+      return;
+    }
+    sums.failed++;
+    const reason = textOf(error);
+    this.logger.error(`${source.name} failed: its entities could not be read. The other sources go on. ${reason}`);
+    // What fails at one page must not keep the pages before it from being swept again.
+    if (leased) await this.lease.leave(leased, true).catch(() => undefined);
+  }
+}
+
+/** A way through the entities of a source. */
+interface Lap {
+  readonly sums: Sums;
+  readonly told: { -readonly [K in keyof Figures]: Figures[K] };
+  readonly isLast: boolean;
+  /** The groups whose first sweep its end is. Default: all that have not been through one. */
+  readonly groups?: readonly string[];
+  /** The key that it ends at. Default: the end of the table. */
+  readonly upTo?: string;
+}
+
+const FIGURES = ['subjects', 'entered', 'missed', 'failed', 'refused'] as const;
+
+const unswept = (groups: ReadonlyMap<string, boolean>): string[] =>
+  [...groups].flatMap(([group, isSwept]) => (isSwept ? [] : [group]));
+
+function wordsOf({ subjects, entered, missed, failed, refused, elsewhere, durationMs }: SweepReport): string {
+  const words = [
+    `Sweep: ${subjects} entities read`,
+    `${entered} new events`,
+    ...(missed > 0 ? [`${missed} of them missed by live capture`] : []),
+    ...(failed + refused > 0 ? [`${failed} entities failed`, `${refused} events refused`] : []),
+    ...(elsewhere > 0 ? [`${elsewhere} sources left to other processes`] : []),
+    `${durationMs} ms.`,
+  ];
+  return words.join(', ');
 }

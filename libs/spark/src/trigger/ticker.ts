@@ -1,19 +1,27 @@
 import { Logger } from '@nestjs/common';
+import type { Pauses } from '../wake/wake-up.js';
 import { textOf } from '../error/text-of.js';
 
-/** Runs work when it is pulsed and, as pulses can be lost, every so often. One run at a time; a failed one is logged. */
+/**
+ * Runs work when it is pulsed and, as pulses can be lost, every so often: sooner after there was something to do, then
+ * later and later. One run at a time; a failed one is logged.
+ */
 export class Ticker {
   private readonly logger = new Logger('Spark');
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private pulsed = false;
   private started = false;
+  private pause: number;
 
   constructor(
     private readonly name: string,
-    private readonly interval: number,
-    private readonly work: () => Promise<unknown>,
-  ) {}
+    private readonly pauses: Pauses,
+    /** Returns how much there was to do. */
+    private readonly work: () => Promise<number>,
+  ) {
+    this.pause = pauses.shortest;
+  }
 
   start(): void {
     this.started = true;
@@ -40,13 +48,17 @@ export class Ticker {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pulsed && this.started) {
       this.pulsed = false;
-      await this.work().catch((error: unknown) => {
-        const reason = textOf(error);
-        this.logger.error(`The ${this.name} failed and goes on at its next turn. ${reason}`);
-      });
+      this.pause = (await this.turn()) > 0 ? this.pauses.shortest : Math.min(this.pause * 2, this.pauses.longest);
     }
     this.running = undefined;
     // Apart by up to a quarter, so that processes started together do not poll together.
-    if (this.started) this.timer = setTimeout(() => this.pulse(), this.interval * (0.75 + Math.random() / 4));
+    if (this.started) this.timer = setTimeout(() => this.pulse(), this.pause * (0.75 + Math.random() / 4));
+  }
+
+  private turn(): Promise<number> {
+    return this.work().catch((error: unknown) => {
+      this.logger.error(`The ${this.name} failed and goes on at its next turn. ${textOf(error)}`);
+      return 0;
+    });
   }
 }

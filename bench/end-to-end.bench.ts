@@ -1,0 +1,61 @@
+import 'reflect-metadata';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { parseArgs } from 'node:util';
+import { bare } from './application.js';
+import { compare, type Row } from './contest.js';
+import type { DatabaseName } from './database.js';
+import { Order } from './entities.js';
+import { peers } from './peers/index.js';
+import { runBench } from './results.js';
+
+const { values } = parseArgs({ options: { events: { type: 'string' } }, strict: false });
+const SAVES = Number(values.events ?? 50_000);
+
+/** Saves of new entities until each has been handled in the same process; a queue's arm saves, enqueues and works. */
+async function endToEnd(db: DatabaseName, rounds: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const concurrency of [1, 16]) {
+    const arms = await Promise.all(Object.keys(peers).map((name) => arm(name, concurrency)));
+    rows.push(
+      ...(await compare({
+        bench: 'end-to-end',
+        work: `${SAVES} saves, ${concurrency} at a time`,
+        db,
+        rounds,
+        arms,
+        aims: arms
+          .slice(1)
+          .map(({ name }) => ({ of: name, to: 'spark', target: concurrency > 1 ? '≥ 1.1' : undefined })),
+      })),
+    );
+    for (const { close } of arms) await close();
+  }
+  return rows;
+}
+
+async function arm(name: string, concurrency: number) {
+  const { dataSource, url, close } = await bare('postgres', [Order]);
+  const peer = await peers[name]!(url);
+  await peer.reset();
+  return {
+    name,
+    async prepare() {
+      await peer.reset();
+      await dataSource.query('TRUNCATE orders');
+    },
+    async run() {
+      const app = fork(process.env.BENCH_PROGRAM!, [name, url, String(SAVES), String(concurrency)]);
+      const [ms] = (await Promise.race([once(app, 'message'), once(app, 'exit')])) as [number];
+      if (app.exitCode !== null) throw new Error(`${name} ended with exit code ${app.exitCode}`);
+      await once(app, 'exit');
+      return ms;
+    },
+    async close() {
+      await peer.close();
+      await close();
+    },
+  };
+}
+
+await runBench(['postgres'], endToEnd);

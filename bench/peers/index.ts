@@ -1,0 +1,13 @@
+import { bullmq } from './bullmq.js';
+import { graphileWorker } from './graphile-worker.js';
+import type { Peer } from './peer.js';
+import { pgBoss } from './pg-boss.js';
+import { spark } from './spark.js';
+
+/** All of them, by name. */
+export const peers: Record<string, (postgresUrl: string) => Promise<Peer>> = {
+  spark,
+  'graphile-worker': graphileWorker,
+  'pg-boss': pgBoss,
+  BullMQ: () => bullmq(),
+};

@@ -1,0 +1,147 @@
+import 'reflect-metadata';
+import type { DataSource } from 'typeorm';
+import { application, bare, numbers } from './application.js';
+import { compare, type Row } from './contest.js';
+import type { DatabaseName } from './database.js';
+import { Handler, Order, order, ThreeEvents } from './entities.js';
+import { floorLedger } from './floor/ledger.js';
+import { runBench } from './results.js';
+
+const SAVES = 1_500;
+const HUNDREDS = 100;
+const ROWS = 100_000;
+
+/** What a save costs: bare, with the least SQL by hand that records its three events, and with Spark. */
+async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
+  const without = await bare(db, [Order]);
+  const byHand = await bare(db, [Order]);
+  const floor = await floorLedger(db, byHand.dataSource);
+  const spark = await application(db, [Order], [ThreeEvents, Handler], { worker: false });
+  const places = { bare: without.dataSource, floor: byHand.dataSource, spark: spark.dataSource };
+  const timed = (name: keyof typeof places, work: (dataSource: DataSource) => Promise<unknown>) => ({
+    name,
+    run: () => work(places[name]).then(() => undefined),
+  });
+  const aims = [
+    { of: 'spark', to: 'floor', target: '≤ 1.25' },
+    { of: 'spark', to: 'bare' },
+  ];
+  const contest = { bench: 'save', db, rounds, aims };
+  const rows: Row[] = [];
+  try {
+    const saveEach = async (dataSource: DataSource) => {
+      for (let i = 0; i < SAVES; i++) await dataSource.getRepository(Order).save(order());
+    };
+    rows.push(
+      ...(await compare({
+        ...contest,
+        work: 'something new',
+        arms: [
+          timed('bare', saveEach),
+          timed('floor', async (dataSource) => {
+            for (let i = 0; i < SAVES; i++)
+              await dataSource.transaction(async (manager) => {
+                const { id } = await manager.save(order());
+                await floor.enter(manager, [id]);
+              });
+          }),
+          timed('spark', saveEach),
+        ],
+      })),
+    );
+
+    const hundred = () => Array.from({ length: 100 }, order);
+    const saveHundred = async (dataSource: DataSource) => {
+      for (let i = 0; i < HUNDREDS; i++) await dataSource.getRepository(Order).save(hundred());
+    };
+    rows.push(
+      ...(await compare({
+        ...contest,
+        work: 'something new, 100 at once',
+        arms: [
+          timed('bare', saveHundred),
+          timed('floor', async (dataSource) => {
+            for (let i = 0; i < HUNDREDS; i++)
+              await dataSource.transaction(async (manager) => {
+                const saved = await manager.save(hundred());
+                await floor.enter(
+                  manager,
+                  saved.map(({ id }) => id),
+                );
+              });
+          }),
+          timed('spark', saveHundred),
+        ],
+      })),
+    );
+
+    let amount = 1;
+    const one = new Map<DataSource, Order>();
+    for (const dataSource of Object.values(places)) one.set(dataSource, await dataSource.manager.save(order()));
+    await byHand.dataSource.transaction((manager) => floor.enter(manager, [one.get(byHand.dataSource)!.id]));
+    const change = async (dataSource: DataSource) => {
+      for (let i = 0; i < SAVES; i++)
+        await dataSource.getRepository(Order).save(Object.assign(one.get(dataSource)!, { amount: ++amount }));
+    };
+    rows.push(
+      ...(await compare({
+        ...contest,
+        work: 'nothing new',
+        arms: [
+          timed('bare', change),
+          timed('floor', async (dataSource) => {
+            for (let i = 0; i < SAVES; i++)
+              await dataSource.transaction(async (manager) => {
+                const { id } = await manager.save(Object.assign(one.get(dataSource)!, { amount: ++amount }));
+                if ((await floor.known(manager, [id])) !== 3) throw new Error('not known');
+              });
+          }),
+          timed('spark', change),
+        ],
+      })),
+    );
+    rows.push(...(await criteria(db, rounds, spark.dataSource, byHand.dataSource)));
+  } finally {
+    for (const { close } of [without, byHand, spark]) await close();
+  }
+  return rows;
+}
+
+/** An update of many rows by criteria: the same statement and the least that notes which rows it was. */
+async function criteria(db: DatabaseName, rounds: number, spark: DataSource, floor: DataSource): Promise<Row[]> {
+  let amount = 1;
+  for (const dataSource of [spark, floor]) {
+    await dataSource.query('DELETE FROM orders');
+    await dataSource.query(
+      `INSERT INTO orders (id, title, amount) SELECT n + 1000000, 'a kettle', 0 FROM (${numbers(db, ROWS)}) x`,
+    );
+    if (db === 'postgres') await dataSource.query('VACUUM ANALYZE orders');
+  }
+  await floor.query(
+    'CREATE TABLE floor_look (entity varchar(128) NOT NULL, entity_id varchar(64) NOT NULL, due_at bigint NOT NULL)',
+  );
+  await floor.query('CREATE INDEX floor_look_due ON floor_look (due_at)');
+  const text = db === 'mariadb' ? 'CHAR' : 'text';
+  const arms = [
+    {
+      name: 'floor',
+      prepare: () => floor.query('DELETE FROM floor_look'),
+      run: () =>
+        floor.transaction(async (manager) => {
+          await manager.query(`UPDATE orders SET amount = ${++amount} WHERE title = 'a kettle'`);
+          await manager.query(
+            `INSERT INTO floor_look SELECT 'Order', CAST(id AS ${text}), ${Date.now()} FROM orders WHERE title = 'a kettle'`,
+          );
+        }),
+    },
+    {
+      name: 'spark',
+      prepare: () => spark.query('DELETE FROM spark_agenda'),
+      run: async () => void (await spark.manager.update(Order, { title: 'a kettle' }, { amount: ++amount })),
+    },
+  ];
+  const aims = [{ of: 'spark', to: 'floor', target: '≤ 1.25' }];
+  return compare({ bench: 'save', work: `criteria update of ${ROWS} rows`, db, rounds, arms, aims });
+}
+
+await runBench(['postgres', 'mariadb', 'sqlite'], save);

@@ -1,0 +1,47 @@
+import type { EntityManager } from 'typeorm';
+import { Deliveries } from '../../libs/spark/src/delivery/deliveries.js';
+import { WorkerLease } from '../../libs/spark/src/delivery/worker-lease.js';
+import { execute } from '../../libs/spark/src/dialect/statement.js';
+import { Attempt } from '../../libs/spark/src/pipeline/attempt.js';
+import type { Break } from '../faults.js';
+import { type FaultPoints, wrap } from './fault-points.js';
+
+/** Takes a guard of the library away, to see that the check at the end of a round notices. */
+export function takeAway(guard: Break, points: FaultPoints): void {
+  if (guard === 'fence') withoutFence();
+  if (guard === 'lease') withoutLease();
+  if (guard === 'transaction') withoutTransaction(points);
+}
+
+/** Whoever completes a delivery does, whether it is still theirs or not. */
+function withoutFence(): void {
+  wrap(Deliveries, 'ours', (_ours, deliveries: { id: string }[]) => ({
+    sql: 'id IN (:...ids)',
+    parameters: { ids: deliveries.map(({ id }) => id) },
+  }));
+}
+
+/** What others have claimed is taken from them, whether their lease holds or not. */
+function withoutLease(): void {
+  wrap(WorkerLease, 'rescue', async function rescueAll(rescue) {
+    await rescue();
+    const free = `UPDATE spark_delivery SET state = 'available', claimed_by = NULL WHERE state = 'running' AND claimed_by <> :id`;
+    await this.transactions.run((manager: EntityManager) => execute(manager, free, { id: this.id }));
+  });
+}
+
+/** What a transactional handler writes commits first, and its delivery is completed after. */
+function withoutTransaction(points: FaultPoints): void {
+  wrap(Attempt, 'handle', async function handleApart(handle, event) {
+    if (!this.handler.options.transactional) {
+      await handle(event);
+      return;
+    }
+    await this.dataSource.transaction((manager: EntityManager) => this.call(event, manager));
+    points.pass('before-completion');
+    const done = [{ delivery: this.delivery, durationMs: 0 }];
+    await this.dataSource.transaction((manager: EntityManager) =>
+      this.deliveries.complete(manager, done, this.clock.now()),
+    );
+  });
+}

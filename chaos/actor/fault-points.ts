@@ -1,0 +1,97 @@
+import { Ledger } from '../../libs/spark/src/ledger/ledger.js';
+import { Looks } from '../../libs/spark/src/agenda/looks.js';
+import { Completions } from '../../libs/spark/src/delivery/completions.js';
+import type { Delivery } from '../../libs/spark/src/delivery/deliveries.js';
+import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
+import { Attempt } from '../../libs/spark/src/pipeline/attempt.js';
+import { Worker } from '../../libs/spark/src/pipeline/worker.js';
+import { Spark } from '../../libs/spark/src/spark.js';
+import type { Page } from '../../libs/spark/src/trigger/pages.js';
+import { SourceSweeper } from '../../libs/spark/src/trigger/source-sweeper.js';
+import type { Fate, Point } from '../faults.js';
+import type { Journal } from './journal.js';
+
+/** Strikes this process where its fate says, from outside of the library: methods are wrapped, sources stay as they are. */
+export class FaultPoints {
+  private passed = 0;
+
+  constructor(
+    private readonly journal: Journal,
+    private readonly fate: Fate | undefined,
+  ) {}
+
+  /** This process comes by a point, with work in its hands. */
+  pass(point: Point): void {
+    const { fate, journal } = this;
+    if (fate?.point !== point || ++this.passed !== fate.nth) return;
+    journal.note({ kind: fate.kind, point });
+    process.kill(process.pid, fate.kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+  }
+
+  install(): void {
+    const { journal } = this;
+    const pass = (point: Point) => this.pass(point);
+    wrap(Ledger, 'enter', async (enter, manager, entries, now) => {
+      if (entries.length > 0) pass('before-enter');
+      const fresh = await enter(manager, entries, now);
+      if (fresh.length > 0) pass('after-enter');
+      return fresh;
+    });
+    wrap(Spark, 'announce', (announce, recorded) => {
+      if (recorded.events.length > 0) pass('after-commit');
+      announce(recorded);
+    });
+    wrap(Looks, 'remove', async (remove, manager, looks) => {
+      await remove(manager, looks);
+      pass('in-look');
+    });
+    wrap(SourceSweeper, 'sweep', async (sweep, of, page: Page) =>
+      journal.during(async () => {
+        if (page.keys.length > 0) pass('in-sweep');
+        return sweep(of, page);
+      }),
+    );
+    wrap(Worker, 'begin', async (begin, claimed, suspect) =>
+      journal.during(async () => {
+        // A stall is worth most where it keeps a handler from its transaction.
+        const counts = this.fate?.kind === 'kill' || claimed.some(({ handler }: Delivery) => handler === 'effects');
+        if (counts) pass('after-claim');
+        return begin(claimed, suspect);
+      }),
+    );
+    wrap(Attempt, 'run', (run, context) => journal.during(() => run(context)));
+    wrap(Completions, 'complete', async (complete, worker, part) => {
+      pass('before-completion');
+      const ours = await complete(worker, part);
+      pass('after-completion');
+      if (ours.size < part.length) journal.note({ kind: 'fenced', count: part.length - ours.size });
+      return ours;
+    });
+    wrap(Attempt, 'failed', (failed, thrown) => {
+      if (thrown instanceof LostLeaseError) journal.note({ kind: 'fenced', count: 1 });
+      return failed(thrown);
+    });
+    wrap(Worker, 'abandon', (abandon) => {
+      journal.note({ kind: 'lease-lost' });
+      abandon();
+    });
+    wrap(Spark, 'rescued', (rescued, count) => {
+      journal.note({ kind: 'rescued', count });
+      rescued(count);
+    });
+  }
+}
+
+/** Puts a function around a method of all instances. */
+export function wrap(
+  { name, prototype }: { name: string; prototype: object },
+  method: string,
+  around: (this: any, original: (...args: any[]) => any, ...args: any[]) => unknown,
+): void {
+  const methods = prototype as Record<string, (...args: any[]) => unknown>;
+  const original = methods[method];
+  if (!original) throw new Error(`${name} has no method ${method} any more: chaos has to follow the library`);
+  methods[method] = function wrapped(this: object, ...args: any[]) {
+    return around.call(this, original.bind(this), ...args);
+  };
+}

@@ -1,0 +1,37 @@
+import { openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Note } from '../faults.js';
+
+/** What outlives this process, however it ends: notes for the driver, and how much was in flight. */
+export class Journal {
+  private readonly notes: number;
+  private readonly flight: number;
+  private flying = 0;
+
+  constructor(
+    folder: string,
+    private readonly life: number,
+  ) {
+    this.notes = openSync(join(folder, 'notes'), 'a');
+    this.flight = openSync(join(folder, `flight-${life}`), 'w');
+  }
+
+  note(note: Omit<Note, 'life' | 'at'>): void {
+    writeSync(this.notes, `${JSON.stringify({ life: this.life, at: Date.now(), ...note })}\n`);
+  }
+
+  /** Counts work as in flight until it ends. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.count(1);
+    try {
+      return await work();
+    } finally {
+      this.count(-1);
+    }
+  }
+
+  private count(by: number): void {
+    this.flying += by;
+    writeSync(this.flight, String(this.flying).padStart(6), 0);
+  }
+}

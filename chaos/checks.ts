@@ -1,0 +1,128 @@
+import type { DataSource } from 'typeorm';
+import type { Fault } from './crew.js';
+
+/** What a round must end without: each list names what was found. */
+export interface Findings {
+  /** Committed rows without their events. */
+  readonly withoutEvent: readonly string[];
+  /** Deliveries that are not done, or were completed without their handler having been called. */
+  readonly neverHandled: readonly string[];
+  /** Events of states that were never committed. */
+  readonly ghosts: readonly string[];
+  /** Events whose transactional handler has not had exactly one effect. */
+  readonly doubledEffects: readonly string[];
+  /** Deliveries that were given up although nothing is wrong with them. */
+  readonly innocentDiscarded: readonly string[];
+  /** Deliveries that kill their process, and were not given up. */
+  readonly poisonLeft: readonly string[];
+  /** Calls that were repeated though no fault had hit the process that made the first. */
+  readonly repeatedWithoutFault: readonly string[];
+}
+
+interface Delivery {
+  event_key: string;
+  handler: string;
+  state: string;
+}
+
+/** Reads the tables with plain SQL: what was committed, what was entered, and what became of it. */
+export async function check(db: DataSource, faults: readonly Fault[]): Promise<Findings> {
+  const expected = await expectedKeys(db);
+  const events = await column(db, 'SELECT event_key AS value FROM spark_event');
+  const entered = new Set(events);
+  const deliveries: Delivery[] = await db.query(
+    `SELECT e.event_key, d.handler, d.state FROM spark_event e JOIN spark_delivery d ON d.event_id = e.id`,
+  );
+  const calls = await callsByKey(db);
+  const effects = counted(await column(db, 'SELECT event_key AS value FROM effect'));
+  const isPoison = ({ handler }: Delivery) => handler === 'poison';
+  const plain = new Map(deliveries.filter(({ handler }) => handler === 'plain').map((row) => [row.event_key, row]));
+  const innocent = deliveries.filter((delivery) => !isPoison(delivery));
+  const isOver = ({ state }: Delivery) => state === 'completed' || state === 'discarded';
+  const isHandled = (key: string) => key.startsWith('poison') || (plain.has(key) && calls.has(key));
+  return {
+    withoutEvent: [...expected.keys].filter((key) => !entered.has(key)),
+    ghosts: events.filter((key) => !expected.keys.has(key) && !expected.mayBe(key)),
+    neverHandled: [
+      ...innocent.filter((delivery) => !isOver(delivery)).map(textOf),
+      ...events.filter((key) => !isHandled(key)),
+    ],
+    doubledEffects: events.filter((key) => /^item_(saved|due)_/.test(key) && effects.get(key) !== 1),
+    innocentDiscarded: innocent.filter(({ state }) => state === 'discarded').map(textOf),
+    poisonLeft: deliveries.filter((delivery) => isPoison(delivery) && delivery.state !== 'discarded').map(textOf),
+    repeatedWithoutFault: repeatedWithoutFault(calls, faults),
+  };
+}
+
+/** How many calls were repeated, with or without a fault. */
+export async function repeatedCalls(db: DataSource): Promise<number> {
+  return [...(await callsByKey(db)).values()].reduce((sum, calls) => sum + calls.length - 1, 0);
+}
+
+/** The keys that committed rows stand for; others may be, as a family had fewer children before. */
+async function expectedKeys(db: DataSource) {
+  const keys = new Set<string>();
+  const add = async (group: string, sql: string) => {
+    for (const value of await column(db, sql)) keys.add(`${group}_${value}`);
+  };
+  await add('item_saved', `SELECT CONCAT(item_id, ',', version) AS value FROM trail`);
+  await add('item_late', 'SELECT id AS value FROM item');
+  await add('item_due', 'SELECT id AS value FROM item');
+  await add('item_flagged', 'SELECT id AS value FROM item WHERE flag = 1');
+  await add('outside', 'SELECT id AS value FROM outside');
+  await add('effect', 'SELECT id AS value FROM effect');
+  const children = counted(await column(db, 'SELECT family_id AS value FROM child'));
+  for (const id of await column(db, 'SELECT id AS value FROM family')) {
+    keys.add(`family_${id},${children.get(id) ?? 0}`);
+  }
+  const mayBe = (key: string) => {
+    const [, id, count] = /^family_(\d+),(\d+)$/.exec(key) ?? [];
+    return key.startsWith('poison_') || (id !== undefined && Number(count) < (children.get(id) ?? 0));
+  };
+  return { keys, mayBe };
+}
+
+interface Call {
+  event_key: string;
+  life: number;
+  attempt: number;
+  called_at: string;
+}
+
+async function callsByKey(db: DataSource): Promise<Map<string, Call[]>> {
+  const byKey = new Map<string, Call[]>();
+  const calls: Call[] = await db.query('SELECT event_key, life, attempt, called_at FROM calls ORDER BY called_at');
+  for (const call of calls) {
+    const others = byKey.get(call.event_key);
+    if (others) others.push(call);
+    else byKey.set(call.event_key, [call]);
+  }
+  return byKey;
+}
+
+function repeatedWithoutFault(callsOf: Map<string, Call[]>, faults: readonly Fault[]): string[] {
+  const unexplained: string[] = [];
+  for (const [key, calls] of callsOf) {
+    for (const [i, { life, called_at: at }] of calls.slice(0, -1).entries()) {
+      const [from, to] = [Number(at), Number(calls[i + 1]!.called_at)];
+      const hit = (fault: Fault) => fault.life === undefined || fault.life === Number(life);
+      if (!faults.some((fault) => hit(fault) && fault.from <= to && fault.to >= from))
+        unexplained.push(`${key}: ${textOfCall(calls[i]!)}, then ${textOfCall(calls[i + 1]!)}`);
+    }
+  }
+  return unexplained;
+}
+
+const textOfCall = ({ life, attempt, called_at: at }: Call): string => `attempt ${attempt} by ${life} at ${at}`;
+
+const textOf = ({ event_key: key, handler, state }: Delivery): string => `${key} for ${handler} is ${state}`;
+
+async function column(db: DataSource, sql: string): Promise<string[]> {
+  return (await db.query(sql)).map(({ value }: { value: unknown }) => String(value));
+}
+
+function counted(values: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,128 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ActorInput, type Fate, LEASE, type Note } from './faults.js';
+
+/** A time in which a process, or all of them, could not do what they were about to. */
+export interface Fault {
+  /** Which process; left out: all. */
+  readonly life?: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+// A point that a process does not come by is waited for so long.
+const PATIENCE = 8_000;
+// How long a process that wakes up has at least, to do what is not its to do any more.
+const AFTERWARDS = 1_000;
+// Long enough for others to have done what it had claimed.
+const STALL = LEASE.ttl + 3_000;
+
+/** The processes of a round: starts them, strikes them by their fates, and remembers what it did. */
+export class Crew {
+  readonly faults: Fault[] = [];
+  readonly notes: Note[] = [];
+  kills = 0;
+  killsInFlight = 0;
+  stalls = 0;
+  private readonly running = new Map<number, ChildProcess>();
+  private readonly struck = new Map<number, () => void>();
+  private read = 0;
+  private readonly log: number;
+
+  constructor(private readonly folder: string) {
+    this.log = openSync(join(folder, 'notes'), 'a+');
+  }
+
+  start(input: ActorInput): ChildProcess {
+    const actor = fork(process.env.CHAOS_ACTOR!, [JSON.stringify(input)], { cwd: tmpdir(), stdio: 'inherit' });
+    this.running.set(input.life, actor);
+    actor.once('exit', () => {
+      this.running.delete(input.life);
+      this.faults.push({ life: input.life, from: Date.now() - 200, to: Date.now() });
+    });
+    return actor;
+  }
+
+  /** Lets a process live until it is killed. Returns whether that was its fate, not poison or mere patience. */
+  async live(input: ActorInput & { fate: Fate }): Promise<boolean> {
+    const { life, fate } = input;
+    const actor = this.start(input);
+    const exited = new Promise<void>((resolve) => actor.once('exit', () => resolve()));
+    const ready = new Promise<void>((resolve) => actor.once('message', () => resolve()));
+    await Promise.race([ready, exited]);
+    // The database was away while it started, which ends it as it should.
+    if (actor.exitCode !== null) return false;
+    const struck = new Promise<void>((resolve) => this.struck.set(life, resolve));
+    const patience = fate.point === undefined ? fate.after : PATIENCE;
+    await Promise.race([exited, struck, delay(patience)]);
+    if (fate.kind === 'stall' && actor.exitCode === null && actor.signalCode === null) await this.stall(life, actor);
+    if (fate.kind === 'stall') await Promise.race([exited, delay(AFTERWARDS + fate.after)]);
+    await this.untilAtWork(input.life);
+    actor.kill('SIGKILL');
+    await exited;
+    this.buried(life, actor);
+    return fate.point === undefined || this.notes.some((note) => note.life === life && note.point === fate.point);
+  }
+
+  /** Reads what processes have written down since. */
+  readNotes(): void {
+    const buffer = Buffer.alloc(64 * 1024);
+    for (let lines = ''; ;) {
+      const size = readSync(this.log, buffer, 0, buffer.length, this.read);
+      lines = buffer.toString('utf8', 0, size);
+      const whole = lines.lastIndexOf('\n') + 1;
+      if (whole === 0) return;
+      this.read += Buffer.byteLength(lines.slice(0, whole));
+      for (const line of lines.slice(0, whole).trim().split('\n')) this.noted(JSON.parse(line) as Note);
+    }
+  }
+
+  /** How many times something was noted, counted by what it says of itself. */
+  count(kind: Note['kind']): number {
+    return this.notes.filter((note) => note.kind === kind).reduce((sum, { count = 1 }) => sum + count, 0);
+  }
+
+  end(): void {
+    for (const actor of this.running.values()) actor.kill('SIGKILL');
+    closeSync(this.log);
+  }
+
+  /** A kill is worth most in the midst of work. */
+  private async untilAtWork(life: number): Promise<void> {
+    for (let tries = 0; tries < 500 && this.inFlight(life) === 0; tries++) await delay(2);
+  }
+
+  private inFlight(life: number): number {
+    return Number(readFileSync(join(this.folder, `flight-${life}`), 'utf8'));
+  }
+
+  private async stall(life: number, actor: ChildProcess): Promise<void> {
+    const from = Date.now();
+    this.stalls++;
+    actor.kill('SIGSTOP');
+    await delay(STALL);
+    actor.kill('SIGCONT');
+    this.faults.push({ life, from: from - 200, to: Date.now() });
+  }
+
+  private noted(note: Note): void {
+    this.notes.push(note);
+    const { life, at, kind } = note;
+    if (kind === 'lease-lost') this.faults.push({ life, from: at - 2 * LEASE.ttl, to: at });
+    if (kind === 'stall') this.faults.push({ life, from: at, to: at });
+    if (kind === 'stall' || kind === 'kill' || kind === 'poison') this.struck.get(life)?.();
+  }
+
+  private buried(life: number, actor: ChildProcess): void {
+    this.readNotes();
+    this.kills++;
+    if (actor.signalCode !== 'SIGKILL') throw new Error(`Process ${life} ended by itself with ${actor.exitCode}`);
+    const killedItself = this.notes.some((note) => note.life === life && note.kind !== 'stall' && isDeath(note));
+    if (killedItself || this.inFlight(life) > 0) this.killsInFlight++;
+  }
+}
+
+const isDeath = ({ kind }: Note): boolean => kind === 'kill' || kind === 'poison';

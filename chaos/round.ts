@@ -1,0 +1,246 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DataSource } from 'typeorm';
+import { createTables } from './tables.js';
+import { check, type Findings, repeatedCalls } from './checks.js';
+import { Crew } from './crew.js';
+import { type ActorInput, type Break, type Fate, POINTS, type Point } from './faults.js';
+import { schedule } from './schedule.js';
+import { type DatabaseName, type Server, startServer } from './servers/server.js';
+
+/** What one round is to do. */
+export interface RoundOptions {
+  readonly db: DatabaseName;
+  readonly seed: number;
+  readonly kills: number;
+  readonly actors: number;
+  readonly broken: Break | undefined;
+}
+
+/** What one round did, and found. */
+export interface RoundReport {
+  readonly options: RoundOptions;
+  readonly seconds: number;
+  readonly kills: number;
+  readonly killsInFlight: number;
+  readonly restarts: number;
+  readonly cuts: number;
+  readonly stalls: number;
+  readonly hits: ReadonlyMap<Point, number>;
+  readonly events: number;
+  readonly deliveries: number;
+  readonly rescued: number;
+  readonly fenced: number;
+  /** Calls of plain handlers that were repeated because of faults. */
+  readonly repeated: number;
+  /** What the sweep at the end found, that live capture should have seen. */
+  readonly foundLate: number;
+  /** Whether everything came to rest in time. */
+  readonly settled: boolean;
+  readonly findings: Findings;
+}
+
+// Nothing changes for so long: what is left will stay.
+const STANDSTILL = 60_000;
+const MOST_TRIES = 10;
+
+/** Several processes write, sweep and handle on one database, are struck by their fates, and what is left is checked. */
+export async function runRound(options: RoundOptions, tell: (line: string) => void): Promise<RoundReport> {
+  const names = Array.from({ length: options.actors + 1 }, (_, slot) => `actor${slot}`);
+  const server = await startServer(options.db, names);
+  const folder = mkdtempSync(join(tmpdir(), 'spark-chaos-notes-'));
+  const round = new Round(options, server, folder, names, tell);
+  try {
+    return await round.run();
+  } finally {
+    await round.end();
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+class Round {
+  private readonly crew: Crew;
+  private readonly db: DataSource;
+  private restarts = 0;
+  private cuts = 0;
+  private lives = 0;
+  private fatesAreMet = false;
+  private crashing: Promise<void> | undefined;
+
+  constructor(
+    private readonly options: RoundOptions,
+    private readonly server: Server,
+    private readonly folder: string,
+    private readonly names: readonly string[],
+    private readonly tell: (line: string) => void,
+  ) {
+    this.crew = new Crew(folder);
+    this.db = new DataSource(server.options as never);
+  }
+
+  async run(): Promise<RoundReport> {
+    const started = Date.now();
+    await createTables(this.server.options);
+    await this.db.initialize();
+    const { kills, seed } = this.options;
+    const fates = schedule(seed, kills, this.server.crash !== undefined);
+    const reading = setInterval(() => this.crew.readNotes(), 50);
+    const standby = this.standBy();
+    try {
+      await Promise.all(this.names.slice(1).map((name) => this.slot(name, fates)));
+    } finally {
+      clearInterval(reading);
+      this.fatesAreMet = true;
+    }
+    await standby;
+    const { settled, foundLate } = await this.finish();
+    const findings = await check(this.db, this.crew.faults);
+    return { ...(await this.figures()), settled, foundLate, findings, seconds: (Date.now() - started) / 1_000 };
+  }
+
+  async end(): Promise<void> {
+    this.crew.end();
+    if (this.db.isInitialized) await this.db.destroy();
+  }
+
+  /** One process that nobody strikes, so that there is always somebody to take over. Poison may kill it. */
+  private async standBy(): Promise<void> {
+    while (!this.fatesAreMet) {
+      await this.withActor(this.input(this.names[0]!, false), async (actor) => {
+        while (!this.fatesAreMet && isAlive(actor)) await delay(50);
+      });
+    }
+  }
+
+  /** One process after the other, until there are no fates left. */
+  private async slot(name: string, fates: Iterator<Fate>): Promise<void> {
+    for (let next = fates.next(); !next.done; next = fates.next()) {
+      const fate = next.value;
+      // Poison, or a crash of the database, may have been there before: then another process meets it.
+      for (let tries = 1, met = await this.live(name, fate); !met && tries < MOST_TRIES; tries++) {
+        met = await this.live(name, { ...fate, cut: false, poison: false, restart: false });
+      }
+    }
+  }
+
+  private async live(name: string, fate: Fate): Promise<boolean> {
+    const input = this.input(name, false);
+    const struck = fate.restart || fate.cut ? this.strikeDatabase(name, fate, input.life) : undefined;
+    const met = await this.crew.live({ ...input, fate });
+    await struck;
+    if (!met) this.tell(`process ${input.life} ended before it came by ${fate.point ?? 'anything'}`);
+    if (this.crew.kills % 25 === 0) this.tell(`${this.crew.kills} kills of ${this.options.kills} or a few more`);
+    return met;
+  }
+
+  private input(name: string, finishes: boolean): ActorInput {
+    const { db, seed, broken } = this.options;
+    const life = ++this.lives;
+    return {
+      life,
+      seed: seed * 10_000 + life,
+      folder: this.folder,
+      database: this.server.optionsFor(name),
+      isSqlite: db === 'sqlite',
+      ...(broken ? { broken } : {}),
+      finishes,
+    };
+  }
+
+  private async strikeDatabase(name: string, { restart, after }: Fate, life: number): Promise<void> {
+    await delay(800 + after / 2);
+    if (restart) this.crashing ??= this.crash().finally(() => (this.crashing = undefined));
+    if (restart || this.crashing) return this.crashing;
+    const isCut = await this.server.cut!(this.db, name).catch((error: Error) => {
+      this.tell(`no connection was cut: ${error.message}`);
+      return false;
+    });
+    if (isCut) this.cuts++;
+    this.crew.faults.push({ life, from: Date.now() - 1_000, to: Date.now() + 1_000 });
+  }
+
+  private async crash(): Promise<void> {
+    const from = Date.now();
+    await this.server.crash!();
+    this.restarts++;
+    this.crew.faults.push({ from: from - 500, to: Date.now() + 2_000 });
+  }
+
+  /** Nobody is struck any more: what is under way comes to rest, and a last sweep finds what was missed. */
+  private async finish(): Promise<{ settled: boolean; foundLate: number }> {
+    if (!(await this.settle())) return { settled: false, foundLate: 0 };
+    const before = await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group <> 'outside'`);
+    await this.withActor(this.input(this.names[0]!, true), async (actor) => {
+      const swept = new Promise((resolve) => actor.on('message', (message: any) => message.swept && resolve(message)));
+      actor.send('sweep');
+      await swept;
+    });
+    const foundLate =
+      (await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group NOT IN ('outside')`)) - before;
+    return { settled: await this.settle(), foundLate };
+  }
+
+  /** Lets fresh processes handle what is left, until nothing is. Poison kills some of them. */
+  private async settle(): Promise<boolean> {
+    let left = Infinity;
+    for (let still = Date.now(); Date.now() - still < STANDSTILL;) {
+      await this.withActor(this.input(this.names[0]!, true), async (actor) => {
+        while (left > 0 && isAlive(actor) && Date.now() - still < STANDSTILL) {
+          const now = await this.left();
+          if (now !== left) still = Date.now();
+          left = now;
+          await delay(200);
+        }
+      });
+      if (left === 0) return true;
+    }
+    return false;
+  }
+
+  private async withActor(input: ActorInput, work: (actor: ChildProcess) => Promise<void>): Promise<void> {
+    const actor = this.crew.start(input);
+    const exited = new Promise((resolve) => actor.once('exit', resolve));
+    await Promise.race([exited, new Promise((resolve) => actor.once('message', resolve))]);
+    await work(actor);
+    if (actor.connected) actor.send('stop');
+    await Promise.race([exited, delay(10_000)]);
+    actor.kill('SIGKILL');
+    await exited;
+    this.crew.readNotes();
+  }
+
+  private async left(): Promise<number> {
+    const deliveries = `SELECT COUNT(*) AS n FROM spark_delivery WHERE state NOT IN ('completed', 'discarded')`;
+    return (await this.count(deliveries)) + (await this.count('SELECT COUNT(*) AS n FROM spark_agenda'));
+  }
+
+  private async figures() {
+    const { crew, restarts, cuts, options } = this;
+    const hits = new Map<Point, number>(POINTS.map((point) => [point, 0]));
+    for (const { kind, point } of crew.notes) if (kind === 'kill' && point) hits.set(point, hits.get(point)! + 1);
+    return {
+      options,
+      restarts,
+      cuts,
+      hits,
+      kills: crew.kills,
+      killsInFlight: crew.killsInFlight,
+      stalls: crew.stalls,
+      rescued: crew.count('rescued'),
+      fenced: crew.count('fenced'),
+      repeated: await repeatedCalls(this.db),
+      events: await this.count('SELECT COUNT(*) AS n FROM spark_event'),
+      deliveries: await this.count('SELECT COUNT(*) AS n FROM spark_delivery'),
+    };
+  }
+
+  private async count(sql: string): Promise<number> {
+    return Number((await this.db.query(sql))[0].n);
+  }
+}
+
+const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;

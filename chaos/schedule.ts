@@ -1,0 +1,63 @@
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import { uniformInt } from 'pure-rand/distribution/uniformInt';
+import { type Fate, POINTS, STALL_POINTS } from './faults.js';
+
+/** Random numbers that a seed repeats. */
+export class Dice {
+  private readonly generator;
+
+  constructor(seed: number) {
+    this.generator = xoroshiro128plus(seed);
+  }
+
+  /** A whole number from `low` to `high`, both included. */
+  between(low: number, high: number): number {
+    return uniformInt(this.generator, low, high);
+  }
+
+  chance(of: number): boolean {
+    return this.between(1, 1_000) <= of * 1_000;
+  }
+
+  one<T>(items: readonly T[]): T {
+    return items[this.between(0, items.length - 1)]!;
+  }
+
+  shuffled<T>(items: readonly T[]): T[] {
+    const left = [...items];
+    const drawn: T[] = [];
+    while (left.length > 0) drawn.push(left.splice(this.between(0, left.length - 1), 1)[0]!);
+    return drawn;
+  }
+}
+
+/**
+ * The fates of the processes of a round, one kill each: decks in which each point comes once, so that short rounds meet
+ * every one, and kills at any time between.
+ */
+export function* schedule(seed: number, kills: number, hasServer: boolean): Generator<Fate> {
+  const dice = new Dice(seed);
+  const restartEvery = Math.max(12, Math.ceil(kills / 25));
+  let deck: Pick<Fate, 'kind' | 'point'>[] = [];
+  for (let i = 1; i <= kills; i++) {
+    if (deck.length === 0) deck = newDeck(dice);
+    const { kind, point } = deck.pop()!;
+    yield {
+      kind,
+      ...(point === undefined ? {} : { point }),
+      // One process sweeps at a time, and each seldom.
+      nth: dice.between(1, point === 'in-sweep' ? 2 : 10),
+      after: dice.between(100, 2_000),
+      cut: hasServer && dice.chance(0.3),
+      poison: i === 3 || dice.chance(0.02),
+      restart: hasServer && i % restartEvery === Math.floor(restartEvery / 2),
+    };
+  }
+}
+
+function newDeck(dice: Dice): Pick<Fate, 'kind' | 'point'>[] {
+  const kills = POINTS.map((point) => ({ kind: 'kill' as const, point }));
+  const stalls = [...STALL_POINTS, 'after-claim' as const].map((point) => ({ kind: 'stall' as const, point }));
+  const anyTime = Array.from({ length: 5 }, () => ({ kind: 'kill' as const }));
+  return dice.shuffled([...kills, ...stalls, ...anyTime, { kind: 'stall' as const }]);
+}

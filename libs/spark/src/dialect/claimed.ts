@@ -1,0 +1,85 @@
+import type { EntityManager } from 'typeorm';
+import type { ClaimedEventRow, ClaimedRow, Completion, Dialect } from './dialect.js';
+import { execute, select, values } from './statement.js';
+import type { TableNames } from './table-names.js';
+
+/** What says which delivery comes first. */
+export interface Rank {
+  readonly id: string;
+  readonly priority: number;
+  readonly due_at: string | number;
+}
+
+/** The more urgent first, then the longer due: an UPDATE gives its rows in any order. */
+export function ranked<R extends Rank>(rows: R[]): R[] {
+  return rows.sort(
+    (a, b) => a.priority - b.priority || Number(a.due_at) - Number(b.due_at) || Number(a.id) - Number(b.id),
+  );
+}
+
+/** Claimed deliveries with their events, which another statement reads. */
+export async function withEvents(
+  manager: EntityManager,
+  tables: TableNames,
+  rows: readonly ClaimedRow[],
+): Promise<ClaimedEventRow[]> {
+  if (rows.length === 0) return [];
+  const events = await select<ClaimedEventRow>(
+    manager,
+    `SELECT id, event_key, event_group, entity_id, source, context, at, until_at, depth FROM ${tables.event} WHERE id IN (:...ids)`,
+    { ids: [...new Set(rows.map((row) => row.event_id))] },
+  );
+  const byId = new Map(events.map((event) => [String(event.id), event]));
+  return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
+}
+
+/** Completes deliveries, and finds out which of them it was, where an UPDATE does not tell. */
+export async function completeAndAsk(
+  manager: EntityManager,
+  tables: TableNames,
+  dialect: Dialect,
+  { worker, done, now, history }: Completion,
+): Promise<Set<string>> {
+  const { delivery } = tables;
+  const rows = values(done.map(({ id, attempt }) => [id, attempt]));
+  const ids = done.map(({ id }) => id);
+  // The ids by themselves let MariaDB find the rows by their key, where row values alone make it lock the table.
+  const ours = `id IN (:...ids) AND (id, attempt) IN (${dialect.rowList(rows.sql)}) AND state = 'running' AND claimed_by = :worker`;
+  const parameters = { ...rows.parameters, ids, worker };
+  if (!history) {
+    const own = await select<{ id: string }>(
+      manager,
+      `SELECT id FROM ${delivery} WHERE ${ours} ${dialect.forUpdate}`,
+      parameters,
+    );
+    if (own.length > 0)
+      await execute(manager, `DELETE FROM ${delivery} WHERE id IN (:...own)`, { own: own.map(({ id }) => id) });
+    return new Set(own.map(({ id }) => String(id)));
+  }
+  const durations = done.map(({ id, durationMs }, i) => {
+    Object.assign(parameters, { [`d${i}`]: id });
+    return `WHEN :d${i} THEN ${Math.trunc(durationMs)}`;
+  });
+  const { affected } = await execute(
+    manager,
+    `UPDATE ${delivery} SET state = 'completed', finished_at = :now, last_error = NULL, suspect = 0,
+       duration_ms = CASE id ${durations.join(' ')} END WHERE ${ours}`,
+    { ...parameters, now },
+  );
+  return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);
+}
+
+/** Which of the deliveries a worker has completed: with this statement, or by one before whose answer was lost. */
+export async function completedBy(
+  manager: EntityManager,
+  { delivery }: TableNames,
+  worker: string,
+  ids: readonly string[],
+): Promise<Set<string>> {
+  const completed = await select<{ id: string }>(
+    manager,
+    `SELECT id FROM ${delivery} WHERE id IN (:...ids) AND state = 'completed' AND claimed_by = :worker`,
+    { ids, worker },
+  );
+  return new Set(completed.map(({ id }) => String(id)));
+}

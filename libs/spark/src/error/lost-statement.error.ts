@@ -1,0 +1,12 @@
+import { SparkError } from './spark.error.js';
+
+/** A prepared statement is not there: a pooler has handed over another connection. */
+export class LostStatementError extends SparkError {
+  constructor(cause: Error) {
+    super(
+      `PostgreSQL does not know what was prepared on this connection (${cause.message}). A pooler such as PgBouncer before 1.21 hands ` +
+        `connections over between transactions: set SparkModule's option \`postgres: { prepare: false }\`.`,
+      { cause },
+    );
+  }
+}

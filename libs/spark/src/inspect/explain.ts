@@ -1,0 +1,191 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import { select } from '../dialect/statement.js';
+import { textOf } from '../error/text-of.js';
+import { judge, nameOf, type Verdict } from '../pipeline/derivation.js';
+import { eventsOf, type Source } from '../source/source.js';
+import type { Spark } from '../spark.js';
+import { rootOf } from '../subject/subject-ref.js';
+import { readEntities, readSubjects } from '../subject/subjects.js';
+import { wordsOf } from './words.js';
+
+/** An event as its source gives it now. */
+export interface YieldedEvent {
+  readonly group: string;
+  readonly key: string;
+  /** `true` now; `later`: its `at` is to come; `over`: its `until` is past; `never`: its date is not set; `refused`: it cannot be entered. */
+  readonly verdict: Verdict;
+  /** When it becomes or became true, where the source says so. */
+  readonly at: Date | undefined;
+  /** Why it is refused. */
+  readonly reason: string | undefined;
+}
+
+/** What a source says of the entity now. */
+export interface ExplainedSource {
+  readonly source: string;
+  /** Whether saves are captured, and not only sweeps find its events. */
+  readonly live: boolean;
+  /** Whether the source is about this entity: it is there, and `where` and `query` let it through. */
+  readonly isAbout: boolean;
+  readonly events: readonly YieldedEvent[];
+  /** What it threw. */
+  readonly error: string | undefined;
+}
+
+/** A delivery of an event to a handler. */
+export interface ExplainedDelivery {
+  readonly handler: string;
+  /** `available`, `running`, `completed`, `skipped`, `discarded` or `held`. */
+  readonly state: string;
+  readonly attempt: number;
+  /** When it is to be tried, or was first. */
+  readonly due: Date;
+  readonly finished: Date | undefined;
+  /** How long the handler took, in milliseconds. */
+  readonly durationMs: number | undefined;
+  /** Why it failed, or was skipped or discarded. */
+  readonly error: string | undefined;
+}
+
+/** An event of the entity in the ledger. */
+export interface ExplainedEvent {
+  readonly key: string;
+  readonly group: string;
+  /** undefined: it was emitted. */
+  readonly source: string | undefined;
+  readonly recorded: Date;
+  readonly deliveries: readonly ExplainedDelivery[];
+}
+
+/** What `SparkService.explain` tells. */
+export interface Explanation {
+  readonly entity: string;
+  readonly id: string;
+  /** Whether its row is there. */
+  readonly exists: boolean;
+  readonly sources: readonly ExplainedSource[];
+  /** The latest 1,000 events of the entity in the ledger, oldest first. */
+  readonly events: readonly ExplainedEvent[];
+  /** When it is looked at again, and how often looking has failed. */
+  readonly looks: readonly { readonly due: Date; readonly attempt: number }[];
+  /** Why something did or did not happen, a sentence each. */
+  readonly words: readonly string[];
+}
+
+/** Explains one entity by its key. */
+export function explain(spark: Spark, metadata: EntityMetadata, id: string): Promise<Explanation> {
+  return spark.transactions.look(async (manager) => {
+    const now = spark.clock.now();
+    const root = rootOf(metadata);
+    const exists = (await readEntities(manager, { metadata, withDeleted: true }, [id])).size > 0;
+    const sources: ExplainedSource[] = [];
+    for (const source of spark.sources.of(metadata)) sources.push(await ask(manager, source, id, now));
+    const keys = sources.flatMap(({ events }) => events.map(({ key }) => key));
+    const events = await ledgerOf(manager, spark, root, id, keys);
+    const looks = await looksAt(manager, spark, root, id);
+    const facts = { entity: metadata.name, id, exists, sources, events, looks };
+    return { ...facts, words: await wordsOf(manager, spark, facts, now) };
+  });
+}
+
+async function ask(manager: EntityManager, source: Source, id: string, now: number): Promise<ExplainedSource> {
+  const { name, live } = source;
+  try {
+    const [subject] = await readSubjects(manager, source, [id]);
+    if (!subject) return { source: name, live, isAbout: false, events: [], error: undefined };
+    const given = source.options.batch ? [subject.entity] : subject.entity;
+    const events = (await eventsOf(source, given, { now: new Date(now) })).map((event) => {
+      const { verdict, reason } = judge(event, now);
+      const { group = '', key = '' } = nameOf(event);
+      const at = verdict === 'refused' ? undefined : event.at;
+      return { group: String(group), key: String(key), verdict, at, reason };
+    });
+    return { source: name, live, isAbout: true, events, error: undefined };
+  } catch (error) {
+    return { source: name, live, isAbout: true, events: [], error: textOf(error) };
+  }
+}
+
+interface EventRow {
+  id: string;
+  event_key: string;
+  event_group: string;
+  source: string | null;
+  recorded_at: string;
+}
+
+interface DeliveryRow {
+  event_id: string;
+  handler: string;
+  state: string;
+  attempt: number;
+  due_at: string;
+  finished_at: string | null;
+  duration_ms: number | null;
+  last_error: string | null;
+}
+
+const MOST_EVENTS = 1_000;
+
+/** What the ledger knows of the entity, and of what its sources yield: an event of a batch may name no entity. */
+async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string, keys: string[]) {
+  const columns = 'id, event_key, event_group, source, recorded_at';
+  const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
+  const rows = await select<EventRow>(
+    manager,
+    `SELECT ${columns} FROM ${tables.event} WHERE entity IN (:...names) AND entity_id = :id ORDER BY id DESC LIMIT ${MOST_EVENTS}`,
+    { names, id },
+  );
+  const found = new Set(rows.map((row) => row.event_key));
+  const others = keys.filter((key) => !found.has(key));
+  if (others.length > 0)
+    rows.push(
+      ...(await select<EventRow>(
+        manager,
+        `SELECT ${columns} FROM ${tables.event} WHERE event_key IN (:...others) ORDER BY id DESC`,
+        { others },
+      )),
+    );
+  const deliveries = await deliveriesOf(manager, tables.delivery, rows);
+  return rows.toReversed().map((row) => ({
+    key: row.event_key,
+    group: row.event_group,
+    source: row.source ?? undefined,
+    recorded: new Date(Number(row.recorded_at)),
+    deliveries: deliveries.get(String(row.id)) ?? [],
+  }));
+}
+
+async function deliveriesOf(manager: EntityManager, table: string, events: readonly EventRow[]) {
+  const byEvent = new Map<string, ExplainedDelivery[]>();
+  if (events.length === 0) return byEvent;
+  const rows = await select<DeliveryRow>(
+    manager,
+    `SELECT event_id, handler, state, attempt, due_at, finished_at, duration_ms, last_error FROM ${table}
+     WHERE event_id IN (:...ids) ORDER BY id`,
+    { ids: events.map((event) => event.id) },
+  );
+  for (const row of rows) {
+    const delivery = {
+      handler: row.handler,
+      state: row.state,
+      attempt: Number(row.attempt),
+      due: new Date(Number(row.due_at)),
+      finished: row.finished_at === null ? undefined : new Date(Number(row.finished_at)),
+      durationMs: row.duration_ms === null ? undefined : Number(row.duration_ms),
+      error: row.last_error ?? undefined,
+    };
+    byEvent.set(String(row.event_id), [...(byEvent.get(String(row.event_id)) ?? []), delivery]);
+  }
+  return byEvent;
+}
+
+async function looksAt(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string) {
+  const rows = await select<{ due_at: string; attempt: number }>(
+    manager,
+    `SELECT due_at, MAX(attempt) AS attempt FROM ${tables.agenda} WHERE entity = :entity AND entity_id = :id
+     GROUP BY due_at ORDER BY due_at`,
+    { entity: root.name, id },
+  );
+  return rows.map((row) => ({ due: new Date(Number(row.due_at)), attempt: Number(row.attempt) }));
+}

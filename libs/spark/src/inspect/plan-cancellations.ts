@@ -1,0 +1,79 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import { select } from '../dialect/statement.js';
+import { Derivation } from '../pipeline/derivation.js';
+import type { Source } from '../source/source.js';
+import type { Spark } from '../spark.js';
+import { rootOf } from '../subject/subject-ref.js';
+import { readSubjects, type Subject } from '../subject/subjects.js';
+import type { PlannedCancellation, PlanRequest } from './plan.js';
+
+interface LookRow {
+  id: string;
+  entity: string;
+  entity_id: string;
+  due_at: string;
+}
+
+const PAGE = 500;
+
+/** The instants on the agenda at which nothing becomes true any more. */
+export async function* cancellations(spark: Spark, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
+  const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
+  if (roots.length === 0) return;
+  for (let after = '0', isEnd = false; !isEnd;) {
+    const page = await spark.transactions.look(async (manager) => {
+      const rows = await looks(manager, spark, roots, request, after);
+      return { rows, empty: await emptyOnes(manager, spark, roots, rows) };
+    });
+    const seen = new Set<string>();
+    for (const { entity, entity_id: id, due_at: due } of page.empty) {
+      const text = JSON.stringify([entity, id, String(due)]);
+      if (!seen.has(text)) yield { outcome: 'cancel', entity, id, at: new Date(Number(due)) };
+      seen.add(text);
+    }
+    after = page.rows.at(-1)?.id ?? after;
+    isEnd = page.rows.length < PAGE;
+  }
+}
+
+/** Looks at what has changed, and at what failed, are no dates of the future. */
+function looks(
+  manager: EntityManager,
+  { tables }: Spark,
+  roots: readonly EntityMetadata[],
+  { id, now }: PlanRequest,
+  after: string,
+) {
+  return select<LookRow>(
+    manager,
+    `SELECT id, entity, entity_id, due_at FROM ${tables.agenda} WHERE id > :after AND due_at > :now AND attempt = 0
+     AND entity IN (:...entities) ${id === undefined ? '' : 'AND entity_id = :id'} ORDER BY id LIMIT ${PAGE}`,
+    { after, now, id, entities: roots.map(({ name }) => name) },
+  );
+}
+
+async function emptyOnes(manager: EntityManager, spark: Spark, roots: readonly EntityMetadata[], rows: LookRow[]) {
+  const empty: LookRow[] = [];
+  for (const root of roots) {
+    const own = rows.filter(({ entity }) => entity === root.name);
+    const ids = [...new Set(own.map((row) => row.entity_id))];
+    if (ids.length === 0) continue;
+    const standing = new Set<LookRow>();
+    for (const source of spark.sources.liveOf(root)) {
+      const subjects = new Map((await readSubjects(manager, source, ids)).map((subject) => [subject.ref.id, subject]));
+      for (const row of own) {
+        const subject = subjects.get(row.entity_id);
+        if (subject && (await stands(spark, source, subject, Number(row.due_at)))) standing.add(row);
+      }
+    }
+    empty.push(...own.filter((row) => !standing.has(row)));
+  }
+  return empty;
+}
+
+/** Whether something becomes true at the instant. Of a source that throws nobody knows. */
+async function stands(spark: Spark, source: Source, subject: Subject, due: number) {
+  const derivation = new Derivation(spark.codec, due, () => 0);
+  await derivation.run(source, [subject]);
+  return derivation.failures.length > 0 || derivation.entries.some(({ at }) => at === due);
+}

@@ -1,0 +1,206 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import { chunks, select } from '../dialect/statement.js';
+import { textOf } from '../error/text-of.js';
+import { Derivation } from '../pipeline/derivation.js';
+import type { Source } from '../source/source.js';
+import type { Spark } from '../spark.js';
+import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
+import { readsClock } from './clock-reads.js';
+import { cancellations } from './plan-cancellations.js';
+
+/** An event that would be entered, or that will become true later. */
+export interface PlannedEvent {
+  /** `enter`: by the planned instant it is in the ledger. `schedule`: it becomes true after that. */
+  readonly outcome: 'enter' | 'schedule';
+  readonly source: string;
+  /** The name of the entity that the source is about. */
+  readonly entity: string;
+  /** The entity's id; undefined where a batch source gave the event a key of its own. */
+  readonly id: string | undefined;
+  readonly group: string;
+  readonly key: string;
+  /** When it would be entered, or becomes true. */
+  readonly at: Date;
+  /** The handlers that it would be delivered to. */
+  readonly handlers: readonly string[];
+}
+
+/** An instant on the agenda of an entity at which nothing becomes true any more: its date was moved, say. */
+export interface PlannedCancellation {
+  readonly outcome: 'cancel';
+  readonly entity: string;
+  readonly id: string;
+  readonly at: Date;
+}
+
+/** What keeps a plan from being complete. */
+export interface PlannedProblem {
+  /** `fail`: the source threw, or gave what cannot be entered. `unreliable`: it asks another clock than `scope.now`. */
+  readonly outcome: 'fail' | 'unreliable';
+  readonly source: string;
+  readonly entity: string;
+  /** The entity's id, where it is about one. */
+  readonly id: string | undefined;
+  readonly reason: string;
+}
+
+/** What `SparkService.plan` tells, one by one. */
+export type Planned = PlannedEvent | PlannedCancellation | PlannedProblem;
+
+/** What is to be planned. */
+export interface PlanRequest {
+  /** The entities that it is about. */
+  readonly entities: readonly EntityMetadata[];
+  /** The key of the one entity that it is about. Left out: all. */
+  readonly id?: string;
+  readonly now: number;
+  readonly end: number;
+}
+
+const PAGE = 500;
+const MOST_STEPS = 1_000;
+
+/** Says what would happen up to an instant if nobody changed anything, page by page. Nothing is entered. */
+export async function* plan(spark: Spark, request: PlanRequest): AsyncGenerator<Planned> {
+  for (const metadata of request.entities) {
+    const told = new Set<Source>();
+    for (let after: string | undefined, isEnd = false; !isEnd;) {
+      const page = await spark.transactions.look(async (manager) => {
+        const keys = await keysOf(manager, metadata, after, request.id);
+        return { keys, planned: await new PagePlan(manager, spark, metadata, request, told).of(keys) };
+      });
+      yield* page.planned;
+      after = page.keys.at(-1);
+      isEnd = page.keys.length < PAGE;
+    }
+  }
+  yield* cancellations(spark, request);
+}
+
+async function keysOf(manager: EntityManager, metadata: EntityMetadata, after: string | undefined, id?: string) {
+  if (id !== undefined) return [id];
+  return pageOfKeys(manager, { metadata, options: { withDeleted: true } }, { after, limit: PAGE });
+}
+
+/** Lets time pass for a page of entities: each is looked at, by all of its sources, when something becomes true of it. */
+class PagePlan {
+  private readonly subjects = new Map<Source, Map<string, Subject>>();
+  private readonly entered = new Map<string, PlannedEvent>();
+  private readonly problems = new Map<string, PlannedProblem>();
+
+  constructor(
+    private readonly manager: EntityManager,
+    private readonly spark: Spark,
+    private readonly metadata: EntityMetadata,
+    private readonly request: PlanRequest,
+    /** The sources whose clock was checked. */
+    private readonly checked: Set<Source>,
+  ) {}
+
+  async of(keys: readonly string[]): Promise<Planned[]> {
+    if (keys.length === 0) return [];
+    const { now, end } = this.request;
+    const sources = this.spark.sources.of(this.metadata);
+    for (const source of sources) {
+      const subjects = await readSubjects(this.manager, source, keys);
+      this.subjects.set(source, new Map(subjects.map((subject) => [subject.ref.id, subject])));
+      if (subjects.length > 0) this.checkClock(source, subjects[0]!);
+    }
+    let last = await this.look(sources, keys, now);
+    if (end > now) {
+      const live = this.spark.sources.liveOf(this.metadata);
+      const instants = new Map<string, Set<number>>();
+      for (const { id, due } of last.dates) instants.set(id, (instants.get(id) ?? new Set()).add(due));
+      for (const [id, own] of instants) await this.pass(live, id, own);
+      last = await this.look(sources, keys, end);
+    }
+    return [...this.problems.values(), ...(await this.unknown([...this.entered.values(), ...last.future]))];
+  }
+
+  /** Looks at one entity whenever something becomes true of it before the end. */
+  private async pass(live: readonly Source[], id: string, instants: Set<number>): Promise<void> {
+    const { end } = this.request;
+    let steps = 0;
+    // A set is gone through in the order of insertion, with what is inserted meanwhile.
+    for (const instant of instants) {
+      if (instant >= end) continue;
+      const { dates } = await this.look(live, [id], instant);
+      const fresh = dates.filter(({ due }) => !instants.has(due));
+      if (++steps >= MOST_STEPS && fresh[0])
+        return this.problem('fail', fresh[0].source, id, `it gives more than ${MOST_STEPS} dates until then`);
+      for (const { due } of fresh) instants.add(due);
+    }
+  }
+
+  private async look(sources: readonly Source[], ids: readonly string[], instant: number) {
+    const dates: { source: Source; id: string; due: number }[] = [];
+    const future: PlannedEvent[] = [];
+    for (const source of sources) {
+      const known = this.subjects.get(source)!;
+      const derivation = new Derivation(this.spark.codec, instant, () => 0);
+      await derivation.run(
+        source,
+        ids.flatMap((id) => known.get(id) ?? []),
+      );
+      for (const { key, group, entityId } of derivation.entries) {
+        const event = this.planned('enter', source, { key, group }, entityId ?? undefined, instant);
+        const earlier = this.entered.get(key);
+        if (!earlier || event.at < earlier.at) this.entered.set(key, event);
+      }
+      for (const { event, at, ref } of derivation.future)
+        future.push(this.planned('schedule', source, event, ref?.id, at));
+      dates.push(...derivation.looks.map(({ ref, due }) => ({ source, id: ref.id, due })));
+      for (const { ref, error } of derivation.failures) this.problem('fail', source, ref.id, textOf(error));
+      for (const { message } of derivation.refused) this.problem('fail', source, undefined, message);
+    }
+    return { dates, future };
+  }
+
+  /** Those that the ledger does not know yet, each key once, by date. */
+  private async unknown(events: readonly PlannedEvent[]): Promise<PlannedEvent[]> {
+    const byKey = new Map<string, PlannedEvent>();
+    for (const event of events) if (!byKey.has(event.key)) byKey.set(event.key, event);
+    const known = await knownKeys(this.manager, this.spark, [...byKey.keys()]);
+    return [...byKey.values()].filter(({ key }) => !known.has(key)).sort((a, b) => Number(a.at) - Number(b.at));
+  }
+
+  private planned(
+    outcome: 'enter' | 'schedule',
+    { name: source, metadata }: Source,
+    { key, group }: { key: string; group: string },
+    id: string | undefined,
+    at: number,
+  ): PlannedEvent {
+    const handlers = this.spark.registered.matching(group).map(({ name }) => name);
+    return { outcome, source, entity: metadata.name, id, group, key, at: new Date(at), handlers };
+  }
+
+  private checkClock(source: Source, { entity }: Subject): void {
+    if (this.checked.has(source)) return;
+    this.checked.add(source);
+    try {
+      if (!readsClock(source, source.options.batch ? [entity] : entity, this.request.now)) return;
+    } catch {
+      // It is told when it is run.
+      return;
+    }
+    const reason = 'it asks the clock of the process. Let it use scope.now: a plan for another instant is wrong.';
+    this.problem('unreliable', source, undefined, reason);
+  }
+
+  private problem(outcome: 'fail' | 'unreliable', source: Source, id: string | undefined, text: string): void {
+    const reason = text.split('\n')[0]!;
+    const problem = { outcome, source: source.name, entity: source.metadata.name, id, reason };
+    this.problems.set(JSON.stringify(problem), problem);
+  }
+}
+
+async function knownKeys(manager: EntityManager, { tables }: Spark, keys: readonly string[]): Promise<Set<string>> {
+  const known = new Set<string>();
+  for (const part of chunks(keys, PAGE)) {
+    const sql = `SELECT event_key FROM ${tables.event} WHERE event_key IN (:...keys)`;
+    const rows = await select<{ event_key: string }>(manager, sql, { keys: part });
+    for (const { event_key: key } of rows) known.add(key);
+  }
+  return known;
+}

@@ -1,0 +1,154 @@
+import type { EntityManager } from 'typeorm';
+import type { Orphans } from '../delivery/delivery-desk.js';
+import { select, withRunner } from '../dialect/statement.js';
+import type { Spark } from '../spark.js';
+
+/** What sweeps have done for a source. */
+export interface SourceStatus {
+  /** The source's name. */
+  readonly source: string;
+  /** The entity's name; undefined for a source that this process does not have. */
+  readonly entity: string | undefined;
+  /** When the last completed sweep of it ended. */
+  readonly finished: Date | undefined;
+  /** How many events sweeps have found, since ever. */
+  readonly foundBySweep: number;
+  /** How many of these live capture should have found. */
+  readonly missed: number;
+  /** A sweep that is not completed: when it began, the last key that it reached, and whether a process is at it. */
+  readonly sweeping:
+    { readonly since: Date; readonly reached: string | undefined; readonly running: boolean } | undefined;
+}
+
+/** The deliveries of a handler that are not completed. */
+export interface HandlerStatus {
+  readonly handler: string;
+  /** Due now. */
+  readonly available: number;
+  /** Due later: they failed, and will be tried again. */
+  readonly waiting: number;
+  readonly running: number;
+  /** Waiting for `release` or `discard`. */
+  readonly held: number;
+  readonly discarded: number;
+}
+
+/** A process that handles deliveries. */
+export interface WorkerStatus {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly started: Date;
+}
+
+/** What `SparkService.status()` tells. */
+export interface SparkStatus {
+  readonly sources: SourceStatus[];
+  /** Groups with deliveries that wait for `release` or `discard`. */
+  readonly held: { readonly group: string; readonly deliveries: number }[];
+  readonly handlers: HandlerStatus[];
+  /** How many looks are due, and since when the oldest. */
+  readonly agenda: { readonly due: number; readonly oldest: Date | undefined };
+  /** Deliveries whose handlers no process has. */
+  readonly orphans: Orphans[];
+  /** Processes whose lease holds. */
+  readonly workers: WorkerStatus[];
+}
+
+/** Reads the status of one SparkModule. */
+export function statusOf(spark: Spark): Promise<SparkStatus> {
+  return withRunner(spark.dataSource.manager, async ({ manager }) => {
+    const now = spark.clock.now();
+    const held = await spark.held.count(manager);
+    return {
+      sources: await sources(manager, spark),
+      held: [...held].map(([group, deliveries]) => ({ group, deliveries })),
+      handlers: await handlers(manager, spark, now),
+      agenda: await agenda(manager, spark, now),
+      orphans: await spark.desk.orphans(manager, now - spark.settings.handlerExpiry),
+      workers: await workers(manager, spark),
+    };
+  });
+}
+
+interface SweepRow {
+  source: string;
+  is_running: number;
+  began_at: string | null;
+  reached: string | null;
+  finished_at: string | null;
+  found: string;
+  missed: string;
+}
+
+async function sources(manager: EntityManager, spark: Spark): Promise<SourceStatus[]> {
+  const rows = await select<SweepRow>(
+    manager,
+    `SELECT source, began_at, reached, finished_at, found, missed,
+       CASE WHEN holder IS NOT NULL AND held_until >= ${spark.dialect.clock} THEN 1 ELSE 0 END AS is_running
+     FROM ${spark.tables.sweep} ORDER BY source`,
+  );
+  const swept = new Map(rows.map((row) => [row.source, row]));
+  const names = new Set([...spark.sources.all().map(({ name }) => name), ...swept.keys()]);
+  return [...names].sort().map((source) => {
+    const row = swept.get(source);
+    const since = instant(row?.began_at);
+    return {
+      source,
+      entity: spark.sources.named(source)?.metadata.name,
+      finished: instant(row?.finished_at),
+      foundBySweep: Number(row?.found ?? 0),
+      missed: Number(row?.missed ?? 0),
+      sweeping: since && { since, reached: row!.reached ?? undefined, running: Number(row!.is_running) === 1 },
+    };
+  });
+}
+
+async function handlers(manager: EntityManager, { tables }: Spark, now: number): Promise<HandlerStatus[]> {
+  const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
+  const byName = new Map<string, Record<keyof typeof none, number>>();
+  // A statement each, with the state as it is written in the index: SQLite compares the texts.
+  for (const state of ['available', 'running', 'held', 'discarded'] as const) {
+    const rows = await select<{ handler: string; n: string; later: string }>(
+      manager,
+      `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later
+       FROM ${tables.delivery} WHERE state = '${state}' GROUP BY handler`,
+      { now },
+    );
+    for (const { handler, n, later } of rows) {
+      const counts = byName.get(handler) ?? { ...none };
+      const waiting = state === 'available' ? Number(later) : 0;
+      counts.waiting += waiting;
+      counts[state] = Number(n) - waiting;
+      byName.set(handler, counts);
+    }
+  }
+  const registered = await select<{ name: string }>(manager, `SELECT name FROM ${tables.handler}`);
+  for (const { name } of registered) if (!byName.has(name)) byName.set(name, { ...none });
+  return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([handler, counts]) => ({ handler, ...counts }));
+}
+
+async function agenda(manager: EntityManager, { tables }: Spark, now: number): Promise<SparkStatus['agenda']> {
+  const [row] = await select<{ n: string; oldest: string | null }>(
+    manager,
+    `SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM ${tables.agenda} WHERE due_at <= :now`,
+    { now },
+  );
+  return { due: Number(row!.n), oldest: instant(row!.oldest) };
+}
+
+async function workers(manager: EntityManager, { dialect, tables }: Spark): Promise<WorkerStatus[]> {
+  const rows = await select<{ id: string; host: string; pid: number; started_at: string }>(
+    manager,
+    `SELECT id, host, pid, started_at FROM ${tables.worker} WHERE lease_until >= ${dialect.clock} ORDER BY started_at, id`,
+  );
+  return rows.map(({ id, host, pid, started_at: started }) => ({
+    id,
+    host,
+    pid: Number(pid),
+    started: instant(started)!,
+  }));
+}
+
+const instant = (ms: string | null | undefined): Date | undefined =>
+  ms === null || ms === undefined ? undefined : new Date(Number(ms));

@@ -1,0 +1,150 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { select } from '../dialect/statement.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { getSparkToken } from '../inject-spark.decorator.js';
+import type { Spark } from '../spark.js';
+import type { Duration } from '../spark.options.js';
+import type { SparkService } from '../spark.service.js';
+import { duration } from '../spark.settings.js';
+import { lintSources, SourceLintError } from './source-linter.js';
+import { instantOf, TestClock } from './test-clock.js';
+
+/** A delivery as a test sees it. */
+export interface TestDelivery {
+  readonly key: string;
+  readonly group: string;
+  readonly handler: string;
+  /** `available`, `running`, `completed`, `skipped`, `discarded` or `held`. */
+  readonly state: string;
+  /** How often it was tried. */
+  readonly attempt: number;
+  /** When it is to be tried, or was first. */
+  readonly dueAt: Date;
+  /** Why it failed, or was skipped or discarded. */
+  readonly error: string | null;
+}
+
+/**
+ * Runs what would run by itself, when a test wants it to: days pass in milliseconds. The application has to have a
+ * {@link TestClock} in place of `SPARK_CLOCK`.
+ *
+ * @example
+ * const kit = new SparkTestKit(app);
+ * await challenges.create({ endDate: addDays(kit.clock.date, 3) });
+ * await kit.advance('3d');
+ * expect(await kit.deliveries('challenge-mails')).toMatchObject([
+ *   { key: 'challenge_created_1', state: 'completed' }, { key: 'challenge_ended_1', state: 'completed' }]);
+ */
+export class SparkTestKit {
+  /** The service under test. */
+  readonly spark: SparkService;
+  readonly clock: TestClock;
+  private readonly parts: Spark;
+
+  /**
+   * @param app The application or testing module, initialised.
+   * @param dataSource The name of the SparkModule's DataSource. Default: the unnamed one.
+   * @throws InvalidOptionsError when its clock is no TestClock.
+   */
+  constructor(app: INestApplicationContext, dataSource?: string) {
+    this.spark = app.get<SparkService>(getSparkToken(dataSource), { strict: false });
+    this.parts = (this.spark as unknown as { spark: Spark }).spark;
+    const { clock } = this.parts;
+    if (!(clock instanceof TestClock))
+      throw new InvalidOptionsError(
+        'SPARK_CLOCK',
+        clock,
+        'a TestClock: .overrideProvider(SPARK_CLOCK).useValue(clock)',
+      );
+    this.clock = clock;
+  }
+
+  /** Takes all looks that are due, and handles all deliveries that are, until there is nothing left at this instant. */
+  async drain(): Promise<void> {
+    await this.spark.drain();
+  }
+
+  /**
+   * Lets time pass: goes from one instant at which something is due to the next, in order, and works it off there. What
+   * runs on a schedule, as sweeps do, is left out; call `kit.spark.sweep()`.
+   *
+   * @param by How long, in ms or as text such as `'3d'`.
+   * @throws InvalidOptionsError when that is no duration above 0.
+   */
+  async advance(by: Duration): Promise<void> {
+    await this.advanceTo(this.clock.now() + duration('advance', by));
+  }
+
+  /**
+   * Lets time pass up to an instant, as {@link advance} does.
+   *
+   * @throws ClockBackwardsError when it lies in the past; InvalidOptionsError when it is no instant.
+   */
+  async advanceTo(to: Date | string | number): Promise<void> {
+    const end = instantOf(to);
+    await this.drain();
+    for (let next = await this.nextDue(end); next !== undefined; next = await this.nextDue(end)) {
+      this.clock.set(next);
+      await this.drain();
+    }
+    this.clock.set(end);
+    await this.drain();
+  }
+
+  /** The keys of the events that were entered, oldest first. */
+  async events(): Promise<string[]> {
+    const { event } = this.parts.tables;
+    const rows = await this.select<{ event_key: string }>(`SELECT event_key FROM ${event} ORDER BY id`);
+    return rows.map((row) => row.event_key);
+  }
+
+  /** The deliveries, oldest first. `handler`: only those of one. */
+  async deliveries(handler?: string): Promise<TestDelivery[]> {
+    const { event, delivery } = this.parts.tables;
+    const rows = await this.select<Record<string, string>>(
+      `SELECT e.event_key, e.event_group, d.handler, d.state, d.attempt, d.due_at, d.last_error
+       FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id ${handler === undefined ? '' : 'WHERE d.handler = :handler'}
+       ORDER BY d.id`,
+      { handler },
+    );
+    return rows.map((row) => ({
+      key: row.event_key!,
+      group: row.event_group!,
+      handler: row.handler!,
+      state: row.state!,
+      attempt: Number(row.attempt),
+      dueAt: new Date(Number(row.due_at)),
+      error: row.last_error ?? null,
+    }));
+  }
+
+  /**
+   * Runs every source on what is in the database, twice at this instant and at shifted ones, and looks for what makes a
+   * source unreliable: keys that differ from run to run, keys that the time is part of, more events than a source may
+   * give, and sources that ask another clock than `scope.now`. Nothing is entered.
+   *
+   * @param options.limit How many entities of each source are looked at, 100 by default.
+   * @throws SourceLintError when there is any; it names them all.
+   */
+  async lint({ limit = 100 } = {}): Promise<void> {
+    const problems = await lintSources(this.parts, this.clock.now(), limit);
+    if (problems.length > 0) throw new SourceLintError(problems);
+  }
+
+  /** The next instant at which something is due, after the present one. */
+  private async nextDue(end: number): Promise<number | undefined> {
+    const { agenda, delivery } = this.parts.tables;
+    const due = `due_at > :now AND due_at <= :end`;
+    const rows = await this.select<{ due: string | null }>(
+      `SELECT MIN(due_at) AS due FROM ${agenda} WHERE ${due}
+       UNION ALL SELECT MIN(due_at) AS due FROM ${delivery} WHERE state = 'available' AND ${due}`,
+      { now: this.clock.now(), end },
+    );
+    const instants = rows.flatMap((row) => (row.due === null ? [] : [Number(row.due)]));
+    return instants.length === 0 ? undefined : Math.min(...instants);
+  }
+
+  private select<R>(sql: string, parameters: object = {}): Promise<R[]> {
+    return select<R>(this.parts.dataSource.manager, sql, parameters);
+  }
+}

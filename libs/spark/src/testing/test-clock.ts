@@ -1,0 +1,60 @@
+import type { SparkClock } from '../clock.js';
+import { SparkError } from '../error/spark.error.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+
+/** A clock that was to go backwards. */
+export class ClockBackwardsError extends SparkError {
+  constructor(from: number, to: number) {
+    const [now, then] = [from, to].map((instant) => new Date(instant).toISOString());
+    super(`The clock stands at ${now} and cannot go back to ${then}. Begin another test, or begin this one earlier.`);
+  }
+}
+
+/**
+ * A clock that only a test moves, in place of `SPARK_CLOCK`. Under it nothing runs by itself: `SparkTestKit` does it.
+ *
+ * @example
+ * const clock = new TestClock('2026-06-01T12:00:00Z');
+ * const module = await Test.createTestingModule({ imports: [AppModule] })
+ *   .overrideProvider(SPARK_CLOCK).useValue(clock).compile();
+ */
+export class TestClock implements SparkClock {
+  readonly isManual = true;
+  private instant: number;
+
+  /**
+   * @param start Where it begins: a Date, ISO text or epoch ms. Default: now, in whole seconds.
+   * @throws InvalidOptionsError when that is no instant.
+   */
+  constructor(start: Date | string | number = Math.floor(Date.now() / 1_000) * 1_000) {
+    this.instant = instantOf(start);
+  }
+
+  /** The present instant in epoch ms. */
+  now(): number {
+    return this.instant;
+  }
+
+  /** The present instant. */
+  get date(): Date {
+    return new Date(this.instant);
+  }
+
+  /**
+   * Moves it to an instant, and runs nothing; `SparkTestKit.advanceTo` does.
+   *
+   * @throws ClockBackwardsError when that lies in its past; InvalidOptionsError when it is no instant.
+   */
+  set(to: Date | string | number): void {
+    const instant = instantOf(to);
+    if (instant < this.instant) throw new ClockBackwardsError(this.instant, instant);
+    this.instant = instant;
+  }
+}
+
+/** Reads an instant. Throws InvalidOptionsError. */
+export function instantOf(instant: Date | string | number): number {
+  const milliseconds = new Date(instant).getTime();
+  if (!Number.isNaN(milliseconds)) return milliseconds;
+  throw new InvalidOptionsError('instant', instant, `a Date, ISO text such as '2026-06-01T12:00:00Z', or epoch ms`);
+}

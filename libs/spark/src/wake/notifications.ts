@@ -1,0 +1,146 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Logger } from '@nestjs/common';
+import type { DataSource } from 'typeorm';
+import { execute } from '../dialect/statement.js';
+import type { TableNames } from '../dialect/table-names.js';
+import { textOf } from '../error/text-of.js';
+import type { WakeUp, Work } from './wake-up.js';
+
+/** What is used of a client of the package pg. */
+interface Client {
+  connect(): Promise<unknown>;
+  query(sql: string, parameters?: unknown[]): Promise<unknown>;
+  end(): Promise<void>;
+  on(event: 'notification', listener: (message: { payload?: string }) => void): unknown;
+  on(event: 'error' | 'end', listener: (error?: Error) => void): unknown;
+}
+
+interface Pool {
+  readonly Client: new (options: object) => Client;
+  readonly options: object;
+}
+
+const TOGETHER = 25;
+const TEST = 2_000;
+const LONGEST_PAUSE = 30_000;
+
+/**
+ * PostgreSQL: NOTIFY and LISTEN on a connection of its own, never in a user's transaction, whose commit would have to wait
+ * for those of all others that notify.
+ */
+export class Notifications implements WakeUp {
+  private readonly logger = new Logger('Spark');
+  private readonly id = randomUUID() as string;
+  private readonly channel: string;
+  private readonly stopping = new AbortController();
+  private client: Client | undefined;
+  private listening: Promise<void> = Promise.resolve();
+  private unsent: Work | undefined;
+  private resting: NodeJS.Timeout | undefined;
+  private passedTest = () => undefined as void;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    { plain }: TableNames,
+    private readonly heard: (work: Work) => void,
+  ) {
+    // Its name is shorter than those of tables can be.
+    this.channel = `spark_${createHash('sha256').update(plain.event).digest('hex').slice(0, 32)}`;
+  }
+
+  start(): void {
+    this.listening = this.listen();
+  }
+
+  /** At once, and then what comes within 25 ms together. */
+  tell(work: Work): void {
+    if (!this.client || !(work.looks || work.deliveries)) return;
+    if (this.resting) {
+      const { looks = false, deliveries = false } = this.unsent ?? {};
+      this.unsent = { looks: looks || work.looks, deliveries: deliveries || work.deliveries };
+      return;
+    }
+    const said = JSON.stringify({ from: this.id, ...work });
+    // A connection that fails says so by its own event.
+    this.client.query('SELECT pg_notify($1, $2)', [this.channel, said]).catch(() => undefined);
+    this.resting = setTimeout(() => this.rested(), TOGETHER);
+    this.resting.unref();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    clearTimeout(this.resting);
+    await this.listening;
+  }
+
+  private rested(): void {
+    this.resting = undefined;
+    const { unsent } = this;
+    this.unsent = undefined;
+    if (unsent) this.tell(unsent);
+  }
+
+  /** Listens until it is stopped, on one connection after the other. */
+  private async listen(): Promise<void> {
+    const { signal } = this.stopping;
+    for (let pause = 100; !signal.aborted; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      try {
+        if (!(await this.listenOnce(() => (pause = 100)))) return;
+      } catch (error) {
+        // Said once for each time that it is lost.
+        if (pause <= 200) this.logger.warn(`Other processes are not heard for now, only by polling: ${textOf(error)}`);
+      }
+      await delay(pause, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** Listens until the connection is lost. Returns false when there is no use in trying again. */
+  private async listenOnce(connected: () => void): Promise<boolean> {
+    const { signal } = this.stopping;
+    const { master } = this.dataSource.driver as unknown as { master: Pool };
+    const client = new master.Client(master.options);
+    const lost = new Promise<never>((_, reject) => {
+      client.on('error', (error) => reject(error!));
+      client.on('end', () => reject(new Error('the connection was closed')));
+    });
+    const stopped = new Promise<false>((resolve) => signal.addEventListener('abort', () => resolve(false)));
+    lost.catch(() => undefined);
+    try {
+      if ((await Promise.race([client.connect(), stopped])) === false) return false;
+      client.on('notification', ({ payload }) => this.receive(payload));
+      await client.query(`LISTEN ${this.channel}`);
+      if (!(await Promise.race([this.test(), lost, stopped]))) return false;
+      this.client = client;
+      connected();
+      // What was told meanwhile was not heard.
+      this.heard({ looks: true, deliveries: true });
+      return await Promise.race([lost, stopped]);
+    } finally {
+      this.client = undefined;
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  /** Whether what is sent on one connection is heard on the other: behind some poolers it is not. */
+  private async test(): Promise<boolean> {
+    const ending = new AbortController();
+    const heard = new Promise<boolean>((resolve) => (this.passedTest = () => resolve(true)));
+    const said = JSON.stringify({ from: this.id });
+    await execute(this.dataSource.manager, 'SELECT pg_notify(:channel, :said)', { channel: this.channel, said });
+    const late = delay(TEST, false, { signal: ending.signal }).catch(() => false);
+    const isHeard = await Promise.race([heard, late]);
+    ending.abort();
+    if (!isHeard && !this.stopping.signal.aborted)
+      this.logger.warn(
+        'NOTIFY is not heard here, as behind a pooler in transaction mode: processes find each other by polling only.',
+      );
+    return isHeard;
+  }
+
+  private receive(payload: string | undefined): void {
+    const { from, ...work } = JSON.parse(payload || '{}') as Partial<Work> & { from?: string };
+    if (from === this.id) return this.passedTest();
+    this.heard({ looks: work.looks ?? true, deliveries: work.deliveries ?? true });
+  }
+}

@@ -1,0 +1,325 @@
+import { Injectable } from '@nestjs/common';
+import {
+  eachDay,
+  eachValue,
+  EventSource,
+  GroupHandler,
+  type SourceScope,
+  sparkEvent,
+  type SparkEvent,
+} from 'nestjs-spark';
+import {
+  Column,
+  type DataSource,
+  Entity,
+  Index,
+  ManyToOne,
+  OneToMany,
+  PrimaryColumn,
+  PrimaryGeneratedColumn,
+  type Relation,
+} from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+import { DAY, HOUR, MINUTE, SetClock } from './support/set-clock.js';
+
+@Entity()
+class Task {
+  @PrimaryColumn() id: number;
+  @Column({ default: true }) isOpen: boolean;
+  /** Epoch ms as text. */
+  @Column({ type: 'varchar', length: 20, nullable: true }) due: string | null;
+  @OneToMany(() => Step, (step) => step.task) steps: Relation<Step>[];
+}
+
+@Entity()
+class Step {
+  @PrimaryGeneratedColumn() id: number;
+  @Index() @ManyToOne(() => Task, (task) => task.steps) task: Relation<Task>;
+}
+
+let broken = false;
+let handled: string[] = [];
+let instants: number[] = [];
+
+const dueOf = ({ due }: Task) => (due === null ? null : new Date(Number(due)));
+
+@Injectable()
+class OwnRow {
+  @EventSource(Task)
+  *own(task: Task) {
+    if (task.isOpen) yield sparkEvent('own', task.id, {}, { at: dueOf(task) });
+  }
+}
+
+@Injectable()
+class WithRelations {
+  @EventSource(Task, { relations: { steps: true } })
+  *related(task: Task, { now }: SourceScope) {
+    if (broken) throw new Error('out of order');
+    instants.push(now.getTime());
+    const at = dueOf(task);
+    if (task.isOpen && task.steps.length === 0)
+      yield sparkEvent('related', task.id, {}, { at, occurrence: eachValue(at) });
+  }
+}
+
+@Injectable()
+class Batch {
+  @EventSource(Task, { batch: true })
+  async many(tasks: Task[]) {
+    return tasks.flatMap((task) => [
+      sparkEvent('many', task.id, {}, { at: dueOf(task) }),
+      sparkEvent('dated', task.id, {}, { at: dueOf(task), occurrence: `${dueOf(task)?.toISOString()}@Berlin` }),
+      sparkEvent('unknown', task.id, {}, { at: dueOf(task), key: `unknown of ${task.id}` }),
+    ]);
+  }
+}
+
+@Injectable()
+class Daily {
+  @EventSource(Task)
+  *daily(task: Task, { now }: SourceScope) {
+    yield sparkEvent('daily', task.id, {}, { occurrence: eachDay(now, 'Europe/Berlin') });
+  }
+}
+
+@Injectable()
+class Handlers {
+  @GroupHandler(/./, { name: 'all' })
+  all({ key }: SparkEvent) {
+    handled.push(key);
+  }
+}
+
+describe.each(databases)('an event fires when its time comes, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let clock: SetClock;
+  let dataSource: DataSource;
+
+  beforeEach(async () => {
+    db = await database.create();
+    clock = new SetClock();
+    broken = false;
+    handled = [];
+    instants = [];
+  });
+  afterEach(async () => {
+    await app.close();
+    await db.drop();
+  });
+
+  const open = (of: { now(): number } = clock, providers: any[] = [OwnRow, WithRelations, Handlers]) =>
+    startApp({ database: db, entities: [Task, Step], providers, clock: of, spark: { worker: { pollInterval: '1h' } } });
+  const start = async (...args: Parameters<typeof open>) => {
+    app = await open(...args);
+    dataSource = app.dataSource;
+  };
+  const save = async (due: number | null, more: Partial<Task> = {}) => {
+    await dataSource.manager.save(Task, { id: 1, isOpen: true, due: due === null ? null : String(due), ...more });
+    await app.spark.drain();
+  };
+  const later = async (ms: number) => {
+    clock.pass(ms);
+    await app.spark.drain();
+    return groups();
+  };
+  const groups = () => handled.map((key) => key.split('_')[0]!).sort();
+  const looks = async () => {
+    const rows: { due_at: string }[] = await dataSource.query(
+      'SELECT DISTINCT due_at FROM spark_agenda ORDER BY due_at',
+    );
+    return rows.map((row) => Number(row.due_at) - clock.now());
+  };
+  const entered = async () => Number((await dataSource.query('SELECT COUNT(*) AS n FROM spark_event'))[0].n);
+
+  it('not before: its instant is on the agenda, and nothing is entered', async () => {
+    await start();
+    await save(clock.now() + 2 * DAY);
+    expect([await entered(), await looks()]).toEqual([0, [2 * DAY]]);
+    expect(await later(2 * DAY - 1)).toEqual([]);
+    expect(await later(1)).toEqual(['own', 'related']);
+    expect(await looks()).toEqual([]);
+    expect(await later(DAY)).toEqual(['own', 'related']);
+  });
+
+  it('that of a batch source too, which says by ids what each event is about', async () => {
+    await start(clock, [Batch, Handlers]);
+    await save(clock.now() + DAY);
+    await save(clock.now() + 2 * DAY, { id: 2 });
+    expect(await later(DAY)).toEqual(['dated', 'many', 'unknown of 1']);
+    expect((await later(DAY)).filter((group) => /many|dated/.test(group))).toEqual(['dated', 'dated', 'many', 'many']);
+    const rows = await dataSource.query("SELECT entity_id FROM spark_event WHERE event_group = 'dated' ORDER BY id");
+    expect(rows.map((row: any) => row.entity_id)).toEqual(['1', '2']);
+    expect(app.logs.join('\n')).toMatch(/Batch.many yielded .*unknown of 1.* whom to look at then is unknown/);
+  });
+
+  it('the same look is on the agenda once, however often the entity is saved', async () => {
+    await start();
+    await save(clock.now() + 2 * DAY);
+    for (let i = 0; i < 3; i++)
+      await dataSource.manager.update(Task, 1, { isOpen: true }).then(() => app.spark.drain());
+    const [row] = await dataSource.query('SELECT COUNT(*) AS n FROM spark_agenda');
+    expect(Number(row.n)).toBe(1);
+  });
+
+  it('later, when its date moves on, and sooner, when it moves up', async () => {
+    await start();
+    await save(clock.now() + DAY);
+    await save(clock.now() + 3 * DAY);
+    expect(await later(DAY)).toEqual([]);
+    expect(await later(DAY)).toEqual([]);
+    await save(clock.now() + HOUR);
+    expect(await later(HOUR - 1)).toEqual([]);
+    expect(await later(1)).toEqual(['own', 'related']);
+    expect(await later(3 * DAY)).toEqual(['own', 'related']);
+  });
+
+  it('once for each value of its date, where that is its occurrence', async () => {
+    await start();
+    await save(clock.now());
+    await save(clock.now() + DAY);
+    expect(await later(DAY)).toEqual(['own', 'related', 'related']);
+  });
+
+  it('never, when its condition stopped to hold, also by what is read with it; its key stays free', async () => {
+    await start();
+    await save(clock.now() + DAY, { isOpen: false });
+    await dataSource.manager.save(Task, { id: 2, isOpen: true, due: String(clock.now() + DAY) });
+    await app.spark.drain();
+    const step = await dataSource.manager.save(dataSource.manager.create(Step, { task: { id: 2 } }));
+    expect(await later(DAY)).toEqual(['own']);
+    expect(await entered()).toBe(1);
+    await dataSource.manager.remove(step);
+    await save(clock.now() - DAY);
+    expect(groups()).toEqual(['own', 'own', 'related', 'related']);
+  });
+
+  it('never, when its entity is gone, or its date is not set', async () => {
+    await start();
+    await save(null);
+    expect(await looks()).toEqual([]);
+    await save(clock.now() + DAY);
+    await dataSource.manager.delete(Task, 1);
+    expect(await later(DAY)).toEqual([]);
+    expect([await entered(), await looks()]).toEqual([0, []]);
+  });
+
+  it('after a downtime, all that it has missed', async () => {
+    await start();
+    for (const id of [1, 2, 3]) await save(clock.now() + id * DAY, { id });
+    await app.close();
+    clock.pass(10 * DAY);
+    await start();
+    await app.spark.drain();
+    expect(groups()).toEqual(['own', 'own', 'own', 'related', 'related', 'related']);
+  });
+
+  it('at the ends of time', async () => {
+    await start();
+    await save(8.64e15);
+    expect([groups(), await looks()]).toEqual([[], [8.64e15 - clock.now()]]);
+    await save(-8.64e15, { id: 2 });
+    expect(groups()).toEqual(['own', 'related']);
+  });
+
+  it('after its source has thrown: it is looked at again, later and later, and the log says so', async () => {
+    await start();
+    broken = true;
+    await save(clock.now());
+    expect(groups()).toEqual(['own']);
+    const pauses: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const [pause] = await looks();
+      pauses.push(pause!);
+      await later(pause!);
+    }
+    for (const [i, pause] of pauses.entries()) {
+      expect(pause).toBeGreaterThanOrEqual(2 ** i * 500);
+      expect(pause).toBeLessThanOrEqual(2 ** i * 1_500);
+    }
+    expect(app.logs.join('\n')).toMatch(/WithRelations\.related failed for Task 1, attempt 5/);
+    broken = false;
+    expect(await later(HOUR)).toEqual(['own', 'related']);
+    expect(await looks()).toEqual([]);
+  });
+
+  it('each day anew, where the day is its occurrence', async () => {
+    await start(clock, [Daily, Handlers]);
+    await save(null);
+    clock.pass(DAY);
+    await app.spark.sweep();
+    await app.spark.sweep();
+    await app.spark.drain();
+    expect(handled).toEqual(['daily_1@2026-03-01', 'daily_1@2026-03-02']);
+  });
+
+  it('a look has one instant, for what is due and for what is derived', async () => {
+    let ticks = 0;
+    await start({ now: () => clock.now() + ticks++ }, [WithRelations]);
+    await dataSource.manager.save(
+      Task,
+      Array.from({ length: 20 }, (_, i) => ({ id: i + 1, isOpen: true, due: String(clock.now() + DAY) })),
+    );
+    await app.spark.drain();
+    instants = [];
+    clock.pass(DAY);
+    await app.spark.drain();
+    expect(instants).toHaveLength(20);
+    expect(new Set(instants).size).toBe(1);
+  });
+
+  it('while the same entities are saved: no save fails, and each event fires once', async () => {
+    await start();
+    const ids = Array.from({ length: 40 }, (_, i) => i + 1);
+    const due = String(clock.now() + DAY);
+    await dataSource.manager.save(
+      Task,
+      ids.map((id) => ({ id, isOpen: true, due })),
+    );
+    await app.spark.drain();
+    clock.pass(DAY);
+    const saves = ids.flatMap((id) => [
+      dataSource.manager.save(Task, { id, isOpen: true, due: String(Number(due) - 1) }),
+      dataSource.manager.update(Task, { id }, { isOpen: true }),
+      dataSource.transaction(async (manager) => {
+        const task = await manager.findOneByOrFail(Task, { id });
+        await manager.save(Object.assign(task, { isOpen: true }));
+      }),
+    ]);
+    const results = await Promise.allSettled([...saves, ...Array.from({ length: 10 }, () => app.spark.drain())]);
+    expect(results.filter(({ status }) => status === 'rejected')).toEqual([]);
+    await app.spark.drain();
+    expect(handled.filter((key) => key.startsWith('own')).sort()).toEqual(ids.map((id) => `own_${id}`).sort());
+    expect(new Set(handled).size).toBe(handled.length);
+    expect(app.logs.filter((line) => line.startsWith('error'))).toEqual([]);
+  });
+
+  it('once, where the clocks of two processes are minutes apart: early at most', async () => {
+    await start({ now: () => clock.now() - 5 * MINUTE });
+    const early = await open({ now: () => clock.now() + 5 * MINUTE });
+    try {
+      for (const id of [1, 2, 3, 4]) {
+        const by = id % 2 ? app : early;
+        await by.dataSource.manager.save(Task, { id, isOpen: true, due: String(clock.now() + HOUR + id * MINUTE) });
+      }
+      const drain = () => Promise.all([app.spark.drain(), early.spark.drain()]);
+      const fired = async (ms: number) => {
+        clock.pass(ms);
+        for (let i = 0; i < 3; i++) await drain();
+        return handled.filter((key) => key.startsWith('own')).sort();
+      };
+      expect(await fired(0)).toEqual([]);
+      expect(await fired(HOUR - 4 * MINUTE - 1)).toEqual([]);
+      expect(await fired(1)).toEqual(['own_1']);
+      expect(await fired(3 * MINUTE)).toEqual(['own_1', 'own_2', 'own_3', 'own_4']);
+      expect((await fired(HOUR)).length).toBe(4);
+      expect(handled.filter((key) => key.startsWith('related')).length).toBe(4);
+      expect(await looks()).toEqual([]);
+    } finally {
+      await early.close();
+    }
+  });
+});

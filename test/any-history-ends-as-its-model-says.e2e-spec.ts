@@ -1,0 +1,269 @@
+import { Injectable } from '@nestjs/common';
+import fc from 'fast-check';
+import { EventSource, GroupHandler, type SourceScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { TestClock } from 'nestjs-spark/testing';
+import {
+  Column,
+  Entity,
+  Index,
+  ManyToOne,
+  OneToMany,
+  PrimaryColumn,
+  PrimaryGeneratedColumn,
+  type Relation,
+} from 'typeorm';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+import { type Fact, Model, ownFacts, relatedFacts, type State, type Step } from './support/history.js';
+import { HOUR } from './support/set-clock.js';
+
+@Entity()
+class Challenge {
+  @PrimaryColumn() id: number;
+  @Column() active: boolean;
+  /** Epoch ms. */
+  @Column({ type: 'varchar', length: 20 }) startsAt: string;
+  @Column({ type: 'varchar', length: 20, nullable: true }) endsAt: string | null;
+  @OneToMany(() => Donation, (donation) => donation.challenge) donations: Relation<Donation[]>;
+}
+
+@Entity()
+class Donation {
+  @PrimaryGeneratedColumn() id: number;
+  @Index() @ManyToOne(() => Challenge, (challenge) => challenge.donations) challenge: Relation<Challenge>;
+}
+
+const eventOf = (id: number, { group, at, until, occurrence }: Fact) =>
+  sparkEvent(group, id, undefined, {
+    ...(at === undefined ? {} : { at: at === null ? null : new Date(at) }),
+    until: until === undefined ? undefined : new Date(until),
+    occurrence,
+  });
+
+@Injectable()
+class Sources {
+  @EventSource(Challenge, { name: 'own' })
+  *own({ id, active, startsAt, endsAt }: Challenge, _scope: SourceScope) {
+    const ends = endsAt === null ? null : Number(endsAt);
+    for (const fact of ownFacts({ active, startsAt: Number(startsAt), endsAt: ends })) yield eventOf(id, fact);
+  }
+
+  @EventSource(Challenge, { name: 'related', relations: { donations: true } })
+  *related({ id, active, startsAt, donations: { length } }: Challenge) {
+    for (const fact of relatedFacts({ active, startsAt: Number(startsAt), donations: length })) yield eventOf(id, fact);
+  }
+}
+
+const calls: string[] = [];
+
+@Injectable()
+class Handlers {
+  @GroupHandler(/./, { name: 'all' })
+  all({ key }: SparkEvent) {
+    calls.push(key);
+  }
+}
+
+const IDS = [1, 2, 3];
+const START = Date.parse('2026-06-01T00:00:00Z');
+
+/** What happens at once, each at a process of its own choice; then the clock, which they share, goes on. */
+interface Moment {
+  readonly steps: readonly { readonly id: number; readonly step: Step; readonly process: number }[];
+  readonly drain: boolean;
+  readonly sweep: boolean;
+  /** Before that, a process ends, whatever it has left to do, and another one begins. */
+  readonly restart: number | undefined;
+  readonly hours: number;
+}
+
+const written = fc.record({
+  kind: fc.constantFrom('save', 'save', 'save', 'criteria', 'raw'),
+  active: fc.boolean(),
+  endsAt: fc.option(fc.integer({ min: -1, max: 12 }).map((n) => START + n * 8 * HOUR)),
+});
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 5, arbitrary: written },
+  { weight: 4, arbitrary: fc.constant({ kind: 'donate' } as const) },
+  { weight: 1, arbitrary: fc.constantFrom({ kind: 'takeBack' } as const, { kind: 'remove' } as const) },
+);
+const moment: fc.Arbitrary<Moment> = fc.record({
+  steps: fc.array(fc.record({ id: fc.constantFrom(...IDS), step, process: fc.integer({ min: 0, max: 1 }) }), {
+    maxLength: 4,
+  }),
+  drain: fc.boolean(),
+  sweep: fc.integer({ min: 0, max: 3 }).map((n) => n === 0),
+  restart: fc.integer({ min: 0, max: 12 }).map((n) => (n < 2 ? n : undefined)),
+  hours: fc.constantFrom(0, 0, 0, 1, 4, 13, 30),
+});
+const history = fc.array(moment, { minLength: 8, maxLength: 20, size: 'max' });
+
+describe.each(databases)('any history ends as its model says, on $name', (database) => {
+  let db: TestDatabase;
+  let clock: TestClock;
+  const processes: TestApp[] = [];
+
+  const start = () =>
+    startApp({ database: db, entities: [Challenge, Donation], providers: [Sources, Handlers], clock });
+
+  beforeAll(async () => {
+    db = await database.create();
+    clock = new TestClock(START);
+    processes.push(await start(), await start());
+  });
+  afterAll(async () => {
+    for (const { close } of processes.splice(0)) await close();
+    await db.drop();
+  });
+
+  it('whatever is saved, moved, removed, swept, looked at and waited for, and in which order', async () => {
+    const deadline = performance.now() + 90_000;
+    const property = fc.asyncProperty(history, async (moments) => {
+      // fast-check's own limit leaves the history that it interrupts to run on.
+      if (performance.now() > deadline) return;
+      await new History(processes, clock, start, database.name === 'SQLite').run(moments);
+    });
+    await fc.assert(property, { numRuns: Number(process.env.SPARK_HISTORIES ?? 30) });
+  }, 240_000);
+});
+
+/** Runs a history, and the model beside it. */
+class History {
+  private readonly models: Map<number, Model>;
+  private readonly trace: string[] = [];
+
+  constructor(
+    private readonly processes: TestApp[],
+    private readonly clock: TestClock,
+    private readonly start: () => Promise<TestApp>,
+    sharesLooks: boolean,
+  ) {
+    this.models = new Map(IDS.map((id) => [id, new Model(sharesLooks)]));
+  }
+
+  async run(moments: readonly Moment[]): Promise<void> {
+    for (const table of ['spark_delivery', 'spark_event', 'spark_agenda', 'spark_sweep', 'spark_group'])
+      await this.sql(`DELETE FROM ${table}`);
+    await this.sql('DELETE FROM donation');
+    await this.sql('DELETE FROM challenge');
+    calls.length = 0;
+    // The test's clock does not go backwards: dates of a history lie after its start.
+    this.clock.set(this.clock.now() + 1_000 * HOUR);
+    const shift = this.clock.now() - START;
+    for (const one of moments) await this.moment(shifted(one, shift));
+    await this.moment({ steps: [], drain: true, sweep: false, restart: undefined, hours: 0 });
+    const repeated = calls.filter((key, i) => calls.indexOf(key) < i);
+    if (repeated.length > 0) throw new Error(`handled more than once: ${repeated.join(' ')}`);
+  }
+
+  private async moment({ steps, drain, sweep, restart, hours }: Moment): Promise<void> {
+    if (restart !== undefined) {
+      await this.processes[restart]!.close();
+      this.processes[restart] = await this.start();
+    }
+    const sane = this.sane(steps);
+    this.trace.push(JSON.stringify({ now: this.clock.now(), steps: sane, drain, sweep }));
+    await Promise.all([
+      ...sane.map(({ id, step: one, process }) => this.take(this.processes[process]!, id, one)),
+      ...(drain ? this.processes.map(({ spark }) => spark.drain()) : []),
+      ...(sweep ? [this.processes[0]!.spark.sweep()] : []),
+    ]);
+    const seen = await this.ledger();
+    for (const [id, model] of this.models) {
+      const own = sane.filter((one) => one.id === id).map((one) => one.step);
+      const common: Step[] = [
+        ...(drain ? [{ kind: 'drain' } as const] : []),
+        ...(sweep ? [{ kind: 'sweep' } as const] : []),
+      ];
+      model.happen([...own, ...common], this.clock.now());
+      const possible = model.see(seen.get(id)!);
+      if (possible)
+        throw new Error(
+          `challenge ${id}: ${[...seen.get(id)!].join(' ')}\nis none of\n${possible.join('\n')}\n${this.trace.join('\n')}`,
+        );
+    }
+    this.clock.set(this.clock.now() + hours * HOUR);
+  }
+
+  /** At once, each challenge is written or removed by one at most; a donation needs one that is there and stays. */
+  private sane(steps: Moment['steps']): Moment['steps'] {
+    const rows = new Map(IDS.map((id) => [id, this.models.get(id)!.row]));
+    const busy = new Map<number, Set<string>>(IDS.map((id) => [id, new Set()]));
+    return steps.filter(({ id, step: { kind } }) => {
+      const row = rows.get(id);
+      const others = busy.get(id)!;
+      const isWrite = kind === 'save' || kind === 'criteria' || kind === 'raw';
+      if (!row && kind !== 'save') return false;
+      if (isWrite && (others.has('write') || others.has('remove'))) return false;
+      if (kind === 'remove' && others.size > 0) return false;
+      if ((kind === 'donate' || kind === 'takeBack') && (others.has('remove') || others.size > 2)) return false;
+      if (kind === 'takeBack' && (row!.donations === 0 || others.has('takeBack'))) return false;
+      others.add(isWrite ? 'write' : kind === 'donate' ? `donate ${others.size}` : kind);
+      return true;
+    });
+  }
+
+  private async take({ dataSource }: TestApp, id: number, one: Step): Promise<void> {
+    const { manager } = dataSource;
+    switch (one.kind) {
+      case 'save': {
+        const startsAt = String(this.models.get(id)!.row?.startsAt ?? this.clock.now());
+        return void (await dataSource.transaction((outer) =>
+          outer.transaction((inner) =>
+            inner.save(Challenge, { id, active: one.active, startsAt, endsAt: textOf(one.endsAt) }),
+          ),
+        ));
+      }
+      case 'criteria':
+        return void (await manager.update(Challenge, id, { active: one.active, endsAt: textOf(one.endsAt) }));
+      case 'raw': {
+        const { active, endsAt } = one;
+        const ends = endsAt === null ? 'NULL' : `'${endsAt}'`;
+        const [name, flag] =
+          dataSource.options.type === 'postgres' ? ['"endsAt"', String(active)] : ['endsAt', String(Number(active))];
+        return void (await dataSource.query(
+          `UPDATE challenge SET active = ${flag}, ${name} = ${ends} WHERE id = ${id}`,
+        ));
+      }
+      case 'donate':
+        return void (await manager.save(Donation, { challenge: { id } }));
+      case 'takeBack':
+        return void (await manager.remove(await manager.findOneByOrFail(Donation, { challenge: { id } })));
+      case 'remove':
+        return dataSource.transaction(async (inner) => {
+          await inner.remove(await inner.findBy(Donation, { challenge: { id } }));
+          await inner.remove(await inner.findOneByOrFail(Challenge, { id }));
+        });
+      default:
+        throw new Error(one.kind);
+    }
+  }
+
+  private async ledger(): Promise<Map<number, Map<string, State>>> {
+    const rows: any[] = await this.sql(
+      `SELECT e.event_key, e.event_group, d.state FROM spark_event e JOIN spark_delivery d ON d.event_id = e.id`,
+    );
+    const ledger = new Map(IDS.map((id) => [id, new Map<string, State>()]));
+    for (const { event_key: key, event_group: group, state } of rows) {
+      const [id, occurrence] = key.slice(group.length + 1).split('@');
+      ledger.get(Number(id))!.set(occurrence === undefined ? group : `${group}@${occurrence}`, state);
+    }
+    return ledger;
+  }
+
+  private sql(statement: string): Promise<any[]> {
+    return this.processes[0]!.dataSource.query(statement);
+  }
+}
+
+const textOf = (endsAt: number | null): string | null => (endsAt === null ? null : String(endsAt));
+
+const shifted = (one: Moment, by: number): Moment => ({
+  ...one,
+  steps: one.steps.map((each) =>
+    'endsAt' in each.step && each.step.endsAt !== null
+      ? { ...each, step: { ...each.step, endsAt: each.step.endsAt + by } }
+      : each,
+  ),
+});

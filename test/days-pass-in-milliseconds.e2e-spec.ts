@@ -1,0 +1,214 @@
+import { Injectable } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { EventSource, GroupHandler, type SourceScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { ClockBackwardsError, SourceLintError, SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Entity()
+class Task {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() done: boolean;
+  @Column({ type: 'bigint' }) due: string;
+}
+
+const START = Date.parse('2026-06-01T12:00:00Z');
+const DAY = 86_400_000;
+
+@Injectable()
+class Tasks {
+  readonly handled: string[] = [];
+  fails = 0;
+
+  constructor(private readonly clock: TestClock) {}
+
+  @EventSource(Task)
+  *events({ id, done, due }: Task, { now }: SourceScope) {
+    yield sparkEvent('created', id);
+    if (!done) yield sparkEvent('due', id, undefined, { at: new Date(Number(due)) });
+    if (!done && now.getTime() >= Number(due) + DAY) yield sparkEvent('late', id);
+  }
+
+  @GroupHandler(/./, { name: 'notes', backoff: () => '1h' })
+  note({ key }: SparkEvent) {
+    this.handled.push(`${key} at ${this.clock.date.toISOString()}`);
+    if (this.fails-- > 0) throw new Error('on purpose');
+  }
+}
+
+describe.each(databases)('days pass in milliseconds, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let kit: SparkTestKit;
+  let clock: TestClock;
+
+  const start = async (...providers: any[]) => {
+    clock = new TestClock(START);
+    const values = [{ provide: TestClock, useValue: clock }, ...providers];
+    app = await startApp({ database: db, entities: [Task], providers: values, clock });
+    kit = new SparkTestKit(app.app);
+  };
+  beforeEach(async () => {
+    db = await database.create();
+  });
+  afterEach(async () => {
+    await app.close();
+    await db.drop();
+  });
+  const save = (days: number) =>
+    app.dataSource.manager.save(Object.assign(new Task(), { done: false, due: String(START + days * DAY) }));
+  const handled = () => app.app.get(Tasks).handled;
+
+  it('and nothing runs by itself meanwhile', async () => {
+    await start(Tasks);
+    await save(1);
+    await delay(100);
+    expect(handled()).toEqual([]);
+    await kit.drain();
+    expect(handled()).toEqual(['created_1 at 2026-06-01T12:00:00.000Z']);
+  });
+
+  it('through all that becomes due, in order, each at its instant', async () => {
+    await start(Tasks);
+    await save(2);
+    await save(1);
+    await kit.advance('3d');
+    expect(handled()).toEqual([
+      'created_1 at 2026-06-01T12:00:00.000Z',
+      'created_2 at 2026-06-01T12:00:00.000Z',
+      'due_2 at 2026-06-02T12:00:00.000Z',
+      'due_1 at 2026-06-03T12:00:00.000Z',
+    ]);
+    expect(clock.date.toISOString()).toBe('2026-06-04T12:00:00.000Z');
+    expect(await kit.events()).toEqual(['created_1', 'created_2', 'due_2', 'due_1']);
+  });
+
+  it('with what was moved or taken back meanwhile', async () => {
+    await start(Tasks);
+    const [moved, done] = [await save(1), await save(2)];
+    await app.dataSource.manager.save(Object.assign(moved, { due: String(START + 3 * DAY) }));
+    await kit.advance('1d');
+    await app.dataSource.manager.save(Object.assign(done, { done: true }));
+    await kit.advance('5d');
+    expect((await kit.events()).filter((key) => key.startsWith('due'))).toEqual(['due_1']);
+    expect(handled().at(-1)).toBe('due_1 at 2026-06-04T12:00:00.000Z');
+  });
+
+  it('while the application is down: what became true is caught up', async () => {
+    await start(Tasks);
+    await save(1);
+    await save(2);
+    await save(9);
+    await kit.drain();
+    await app.close();
+    await start(Tasks);
+    clock.set(START + 5 * DAY);
+    await kit.drain();
+    expect(await kit.events()).toEqual(['created_1', 'created_2', 'created_3', 'due_1', 'due_2', 'late_1', 'late_2']);
+    expect(handled().filter((line) => line.startsWith('due'))).toEqual([
+      'due_1 at 2026-06-06T12:00:00.000Z',
+      'due_2 at 2026-06-06T12:00:00.000Z',
+    ]);
+  });
+
+  it('through retries, and shows what became of deliveries', async () => {
+    await start(Tasks);
+    app.app.get(Tasks).fails = 2;
+    await save(9);
+    await kit.drain();
+    expect(await kit.deliveries('notes')).toEqual([
+      {
+        key: 'created_1',
+        group: 'created',
+        handler: 'notes',
+        state: 'available',
+        attempt: 1,
+        dueAt: new Date(START + 3_600_000),
+        error: expect.stringContaining('on purpose'),
+      },
+    ]);
+    await kit.advance('2h');
+    expect(await kit.deliveries()).toMatchObject([{ state: 'completed', attempt: 3, error: null }]);
+    expect(await kit.deliveries('others')).toEqual([]);
+  });
+
+  it('and never backwards', async () => {
+    await start(Tasks);
+    expect(() => clock.set(START - 1)).toThrow(ClockBackwardsError);
+    await expect(kit.advance(-5)).rejects.toThrow('advance');
+    await expect(kit.advanceTo('yesterday')).rejects.toThrow('instant');
+    await expect(kit.advanceTo(new Date(START - 1))).rejects.toThrow(
+      'The clock stands at 2026-06-01T12:00:00.000Z and cannot go back',
+    );
+    expect(clock.now()).toBe(START);
+  });
+
+  it('only where the application goes by a TestClock', async () => {
+    app = await startApp({ database: db, entities: [Task] });
+    expect(() => new SparkTestKit(app.app)).toThrow('.overrideProvider(SPARK_CLOCK).useValue(clock)');
+  });
+
+  describe('and sources are linted', () => {
+    const lint = async (source: any) => {
+      await start(Tasks, source);
+      await app.dataSource.query('DELETE FROM task');
+      const insert = app.dataSource.createQueryBuilder().insert().into(Task);
+      await insert.values({ done: false, due: String(START + DAY) }).execute();
+      return kit.lint().then(
+        () => [],
+        (error: SourceLintError) => error.problems.map(({ source: name, problem }) => `${name}: ${problem}`),
+      );
+    };
+
+    it('and may be as they should be', async () => {
+      expect(await lint(Good)).toEqual([]);
+    });
+    it('for keys that differ from run to run', async () => {
+      expect(await lint(Unstable)).toEqual([expect.stringMatching(/^Unstable.events: it yields x_.* in one run/)]);
+    });
+    it('for keys that the time is part of', async () => {
+      expect(await lint(Timed)).toEqual([expect.stringMatching(/^Timed.events: it yields x_.* a millisecond later/)]);
+    });
+    it('for another clock', async () => {
+      expect(await lint(OtherClock)).toEqual([expect.stringContaining('OtherClock.events: it asks the clock')]);
+    });
+    it('for no end', async () => {
+      expect(await lint(Endless)).toEqual([expect.stringMatching(/^Endless.events: it throws: .*1,?000/)]);
+    });
+  });
+});
+
+class Good {
+  @EventSource(Task)
+  async *events({ id, due }: Task, { now }: SourceScope) {
+    await delay(1);
+    yield sparkEvent('x', id, undefined, { at: new Date(Number(due)), occurrence: now.getUTCFullYear() });
+  }
+}
+class Unstable {
+  @EventSource(Task)
+  *events() {
+    yield sparkEvent('x', randomUUID());
+  }
+}
+class Timed {
+  @EventSource(Task)
+  *events(_task: Task, { now }: SourceScope) {
+    yield sparkEvent('x', now.getTime());
+  }
+}
+class OtherClock {
+  @EventSource(Task)
+  *events({ id, due }: Task) {
+    if (new Date() > new Date(Number(due))) yield sparkEvent('x', id);
+  }
+}
+class Endless {
+  @EventSource(Task)
+  *events() {
+    for (let i = 0; ; i++) yield sparkEvent('x', i);
+  }
+}

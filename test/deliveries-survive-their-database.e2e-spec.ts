@@ -1,0 +1,122 @@
+import { Injectable } from '@nestjs/common';
+import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Injectable()
+class Handlers {
+  readonly calls: string[] = [];
+  before = async () => {};
+
+  @GroupHandler(/^thing/, { name: 'thing', backoff: () => 20 })
+  async handle({ key }: SparkEvent) {
+    this.calls.push(key);
+    await this.before();
+    if (key === 'thing_fails' && this.calls.length === 1) throw new Error('on purpose');
+  }
+}
+
+describe.each(databases)('deliveries survive their database, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let other: TestApp;
+  let handlers: Handlers;
+
+  beforeEach(async () => {
+    db = await database.create();
+    other = await startApp({ database: db, entities: [], spark: { worker: false } });
+    app = await startApp({
+      database: db,
+      entities: [],
+      providers: [Handlers],
+      spark: { worker: { pollInterval: '20ms', leaseRenewal: '50ms' } },
+    });
+    handlers = app.app.get(Handlers);
+  });
+  afterEach(async () => {
+    await app.close();
+    await other.close();
+    await db.drop();
+  });
+
+  const rename = (from: string, to: string) => other.dataSource.query(`ALTER TABLE ${from} RENAME TO ${to}`);
+  const ended = async () => {
+    for (let i = 0; i < 500; i++) {
+      const [row] = await other.dataSource.query('SELECT state, attempt FROM spark_delivery');
+      if (row?.state === 'completed') return Number(row.attempt);
+      await delay(10);
+    }
+    throw new Error('never completed');
+  };
+
+  /** The table cannot be written for a while, from when the handler runs. */
+  const away = (table: string) => {
+    let back: Promise<unknown> | undefined;
+    handlers.before = async () => {
+      if (back) return;
+      await rename(table, 'away');
+      back = delay(400).then(() => rename('away', table));
+    };
+    return () => back;
+  };
+
+  it('that is away when one is completed: it is completed later, and not handled twice', async () => {
+    const back = away('spark_delivery');
+    await app.spark.emit(sparkEvent('thing', 'ends'));
+    while (!back()) await delay(10);
+    await back();
+    expect(await ended()).toBe(1);
+    expect(handlers.calls).toEqual(['thing_ends']);
+  });
+
+  it('that is away when one has failed: it is tried again later', async () => {
+    const back = away('spark_delivery');
+    await app.spark.emit(sparkEvent('thing', 'fails'));
+    while (!back()) await delay(10);
+    await back();
+    expect(await ended()).toBe(2);
+    expect(handlers.calls).toEqual(['thing_fails', 'thing_fails']);
+  });
+
+  it('that answered nothing when one was claimed: it is given back, and claimed again', async () => {
+    let failed = 0;
+    const unanswered = {
+      afterTransactionCommit: async () => {
+        const [row] = await other.dataSource.query('SELECT state FROM spark_delivery');
+        if (row?.state === 'running' && failed++ === 0) throw new Error('no answer');
+      },
+    };
+    app.dataSource.subscribers.push(unanswered);
+    // On PostgreSQL a claim is one statement, without a transaction that could be listened to.
+    const { query } = pg.Client.prototype;
+    pg.Client.prototype.query = function (this: pg.Client, ...given: any[]): any {
+      const answer: any = Reflect.apply(query, this, given);
+      if (given[0]?.name !== 'spark-claim') return answer;
+      return answer.then((result: pg.QueryResult) => {
+        if (result.rows.length > 0 && failed++ === 0) throw new Error('no answer');
+        return result;
+      });
+    };
+    await app.spark.emit(sparkEvent('thing', 'claimed'));
+    try {
+      expect(await ended()).toBe(1);
+    } finally {
+      pg.Client.prototype.query = query;
+      app.dataSource.subscribers.pop();
+    }
+    expect(failed).toBeGreaterThan(0);
+    expect(handlers.calls).toEqual(['thing_claimed']);
+  });
+
+  it('that is away when a process takes its first lease', async () => {
+    await rename('spark_worker', 'away');
+    await app.spark.emit(sparkEvent('thing', 'first'));
+    await delay(200);
+    expect(handlers.calls).toEqual([]);
+    await rename('away', 'spark_worker');
+    expect(await ended()).toBe(1);
+  });
+});

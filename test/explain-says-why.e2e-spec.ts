@@ -1,0 +1,195 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+import { DAY } from './support/set-clock.js';
+
+@Entity()
+class Task {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ default: true }) open: boolean;
+  @Column({ type: 'bigint', nullable: true }) due: string | null;
+}
+
+@Entity()
+class Seat {
+  @PrimaryColumn({ type: 'varchar', length: 8 }) row: string;
+  @PrimaryColumn() number: number;
+}
+
+const START = Date.parse('2026-06-01T12:00:00Z');
+
+@Injectable()
+class Tasks {
+  fails = false;
+
+  @EventSource(Task, { name: 'tasks' })
+  *events({ id, open, due }: Task) {
+    if (this.fails) throw new Error('out of order');
+    yield sparkEvent('created', id);
+    if (open) yield sparkEvent('due', id, {}, { at: due === null ? null : new Date(Number(due)) });
+    yield sparkEvent('news', id, {}, { until: new Date(START - DAY) });
+    if (!open) yield sparkEvent('', id);
+  }
+
+  @EventSource(Task, { name: 'closed', where: { open: false } })
+  *closed({ id }: Task) {
+    if (id < 0) yield sparkEvent('closed', id);
+  }
+
+  @EventSource(Task, { name: 'swept', live: false })
+  *swept({ id }: Task) {
+    yield sparkEvent('swept', id);
+  }
+
+  @EventSource(Seat, { name: 'seats' })
+  *seats({ row, number }: Seat) {
+    yield sparkEvent('seat', [row, number]);
+  }
+}
+
+@Injectable()
+class Handlers {
+  fails = false;
+
+  @GroupHandler(/^created/, { name: 'mails', backoff: () => '1h', maxAttempts: 2 })
+  mail(_event: SparkEvent) {
+    if (this.fails) throw new Error('no connection');
+  }
+}
+
+describe.each(databases)('explain says why, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let kit: SparkTestKit;
+
+  beforeEach(async () => {
+    db = await database.create();
+    app = await startApp({
+      database: db,
+      entities: [Task, Seat],
+      providers: [Tasks, Handlers],
+      clock: new TestClock(START),
+    });
+    kit = new SparkTestKit(app.app);
+  });
+  afterEach(async () => {
+    await app.close();
+    await db.drop();
+  });
+
+  const save = async (more: Partial<Task> = {}) => {
+    const { id } = await app.dataSource.manager.save(Task, { open: true, due: String(START + DAY), ...more });
+    await kit.drain();
+    return id;
+  };
+  const insertUnseen = (values: string) => app.dataSource.query(`INSERT INTO task (open, due) VALUES (${values})`);
+  const bool = (value: boolean) => (database.name === 'PostgreSQL' ? String(value) : String(Number(value)));
+  const words = async (id: number) => (await app.spark.explain(Task, id)).words.join('\n');
+
+  it('of an event that was delivered, one to come, one too late, and one that only sweeps find', async () => {
+    const id = await save();
+    const explanation = await app.spark.explain(Task, id);
+    expect(explanation.words.map((line) => line.replace(/in \d+ ms/, 'in 7 ms'))).toEqual([
+      'closed is not about Task 1: its where, query or withDeleted leaves it out.',
+      'due_1: it becomes true at 2026-06-02T12:00:00.000Z. The entity is looked at then.',
+      'news_1: it was not entered in time: its until is past.',
+      'swept_1: it is true, but nobody has looked since; its source is not live; the next sweep enters it.',
+      'created_1 was entered, found by tasks, 2026-06-01T12:00:00.000Z.',
+      'created_1 → mails: completed 2026-06-01T12:00:00.000Z, after 1 attempt, in 7 ms.',
+    ]);
+    expect(explanation).toMatchObject({
+      entity: 'Task',
+      id: '1',
+      exists: true,
+      sources: [
+        { source: 'tasks', live: true, isAbout: true, error: undefined },
+        { source: 'closed', isAbout: false, events: [] },
+        { source: 'swept', live: false, isAbout: true },
+      ],
+      events: [
+        { key: 'created_1', group: 'created', source: 'tasks', deliveries: [{ handler: 'mails', state: 'completed' }] },
+      ],
+      looks: [{ due: new Date(START + DAY), attempt: 0 }],
+    });
+    expect(explanation.sources[0]!.events).toContainEqual({
+      group: 'due',
+      key: 'due_1',
+      verdict: 'later',
+      at: new Date(START + DAY),
+      reason: undefined,
+    });
+  });
+
+  it('of what nobody saw', async () => {
+    await insertUnseen(`${bool(true)}, ${START + DAY}`);
+    expect(await words(1)).toContain(
+      'created_1: it is true, but nobody has looked since; the next save or sweep enters it.',
+    );
+    expect(await words(1)).toContain(
+      'due_1: it becomes true at 2026-06-02T12:00:00.000Z. No look is on the agenda for then; the next save or sweep enters it.',
+    );
+    await insertUnseen(`${bool(false)}, NULL`);
+    expect(await words(2)).toMatch(/_2: it cannot be entered: its group is empty/);
+    expect(await words(2)).toContain('closed yields nothing for it now.');
+    await insertUnseen(`${bool(true)}, NULL`);
+    expect(await words(3)).toContain('due_3: it has no date, so it never becomes true.');
+  });
+
+  it('of a look that is due, and of a source that throws', async () => {
+    await app.dataSource.manager.update(Task, await save(), { open: true, due: String(START - 1) });
+    expect(await words(1)).toContain('due_1: it is true; a look at the entity is due.');
+    app.app.get(Tasks).fails = true;
+    await app.dataSource.manager.update(Task, 1, { due: String(START - 2) });
+    await kit.drain();
+    expect(await words(1)).toMatch(/tasks throws \(Error: out of order\)\. It is looked at again at 2026-06-01T12:0/);
+  });
+
+  it('of deliveries that wait, failed, are held, or have nobody', async () => {
+    await app.dataSource.manager.save(Task, { open: true, due: null });
+    expect(await words(1)).toContain('created_1 → mails: waits for a worker; no process is working.');
+    app.app.get(Handlers).fails = true;
+    await kit.drain();
+    expect(await words(1)).toContain(
+      'created_1 → mails: failed 1 attempt, tried again at 2026-06-01T13:00:00.000Z: Error: no connection',
+    );
+    await kit.advance('1h');
+    expect(await words(1)).toMatch(/created_1 → mails: discarded \S+, after 2 attempts: Error: no connection/);
+    await app.spark.discard('created');
+    await insertUnseen(`${bool(true)}, NULL`);
+    await app.dataSource.query(`UPDATE spark_delivery SET state = 'held' WHERE handler = 'mails'`);
+    expect(await words(1)).toContain('created_1 → mails: held');
+    await app.dataSource.query(`UPDATE spark_delivery SET state = 'available', handler = 'old'`);
+    await app.dataSource.query(`INSERT INTO spark_handler VALUES ('old', '["^x",""]', 0, 1, 0, 0)`);
+    expect(await words(1)).toContain('created_1 → old: waits, but no process has had this handler since 1970-01-01');
+    await app.dataSource.query(`DELETE FROM spark_delivery`);
+    expect(await words(1)).toContain('It has no deliveries: no handler matched its group, or they were pruned.');
+  });
+
+  it('of what is not true any more, and of an entity that is gone', async () => {
+    const id = await save();
+    await app.spark.emit(sparkEvent('noted', id));
+    await kit.advance('1d');
+    await app.dataSource.manager.update(Task, id, { open: false });
+    expect(await words(id)).toContain(
+      'due_1 was entered, found by tasks, 2026-06-02T12:00:00.000Z. Its source does not yield it any more.',
+    );
+    await app.dataSource.manager.delete(Task, id);
+    const explanation = await app.spark.explain(Task, id);
+    expect(explanation.exists).toBe(false);
+    expect(explanation.words[0]).toBe('There is no Task 1: its sources say nothing.');
+    expect(explanation.events.map(({ key }) => key)).toEqual(['created_1', 'due_1']);
+  });
+
+  it('by a composite id too, and it changes nothing', async () => {
+    await app.dataSource.manager.save(Seat, { row: 'A', number: 7 });
+    expect((await app.spark.explain(Seat, ['A', 7])).events.map(({ key }) => key)).toEqual(['seat_A,7']);
+    expect((await app.spark.explain(Seat, { row: 'A', number: 7 })).exists).toBe(true);
+    await expect(app.spark.explain(Seat, 'A')).rejects.toThrow(/every part of the id of Seat/);
+    await expect(app.spark.explain(Handlers, 1)).rejects.toThrow(/Handlers/);
+    expect(await kit.events()).toEqual(['seat_A,7']);
+  });
+});

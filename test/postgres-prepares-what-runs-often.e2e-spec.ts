@@ -1,0 +1,84 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, LostStatementError, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Entity()
+class Item {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() title: string;
+}
+
+@Injectable()
+class Items {
+  readonly handled: string[] = [];
+
+  @EventSource(Item)
+  *events({ id }: Item) {
+    yield sparkEvent('created', id);
+  }
+
+  @GroupHandler(/^created/)
+  handle({ key }: SparkEvent) {
+    this.handled.push(key);
+  }
+}
+
+describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp | undefined;
+
+  beforeEach(async () => {
+    db = await database.create();
+  });
+  afterEach(async () => {
+    await app?.close();
+    await db.drop();
+  });
+
+  it.each([
+    { prepare: undefined, names: ['spark-claim', 'spark-complete', 'spark-enter-1-1'] },
+    { prepare: false, names: [] },
+  ])('statements that run often are prepared, with prepare: $prepare', async ({ prepare, names }) => {
+    app = await startApp({
+      database: db,
+      entities: [Item],
+      providers: [Items],
+      spark: { postgres: { prepare } },
+    });
+    await app.dataSource.manager.save(Item, { title: 'first' });
+    await app.spark.drain();
+    expect(app.app.get(Items).handled).toEqual(['created_1']);
+    // A connection that the worker has at that moment is not asked.
+    await vi.waitFor(async () => expect(await preparedBy(app!)).toEqual(names));
+  });
+
+  it('what to do is said where a connection has lost them', async () => {
+    app = await startApp({ database: db, entities: [Item], providers: [Items] });
+    await app.dataSource.manager.save(Item, { title: 'first' });
+    await onEachConnection(app, 'DEALLOCATE ALL');
+    const saves = Array.from({ length: 20 }, () => app!.dataSource.manager.save(Item, { title: 'second' }));
+    const errors = (await Promise.allSettled(saves)).flatMap((save) =>
+      save.status === 'rejected' ? [save.reason] : [],
+    );
+    expect(errors.length).toBeGreaterThan(0);
+    for (const error of errors) expect(error).toBeInstanceOf(LostStatementError);
+    expect(String(errors[0])).toContain('postgres: { prepare: false }');
+    expect(await app.dataSource.manager.count(Item)).toBe(21 - errors.length);
+  });
+});
+
+/** The names of the prepared statements of all connections of the pool. */
+async function preparedBy(app: TestApp): Promise<string[]> {
+  const names = await onEachConnection<{ name: string }>(app, 'SELECT name FROM pg_prepared_statements');
+  return [...new Set(names.map(({ name }) => name))].sort();
+}
+
+async function onEachConnection<R>({ dataSource }: TestApp, statement: string): Promise<R[]> {
+  const runners = Array.from({ length: 20 }, () => dataSource.createQueryRunner());
+  const rows = await Promise.all(runners.map((runner) => runner.query(statement) as Promise<R[]>));
+  await Promise.all(runners.map((runner) => runner.release()));
+  return rows.flat();
+}

@@ -1,0 +1,220 @@
+import { DAY, HOUR } from './set-clock.js';
+
+/** What the tests' sources say of a challenge; the model asks the same function. */
+export interface Challenge {
+  readonly active: boolean;
+  /** Epoch ms. */
+  readonly startsAt: number;
+  readonly endsAt: number | null;
+  readonly donations: number;
+}
+
+/** Something that is true, or will be. */
+export interface Fact {
+  readonly group: string;
+  readonly at?: number | null;
+  readonly until?: number;
+  readonly occurrence?: number;
+}
+
+/** What its own row says. */
+export function* ownFacts({ active, endsAt }: Omit<Challenge, 'donations'>): Iterable<Fact> {
+  if (!active) return;
+  yield { group: 'created' };
+  if (endsAt !== null) yield { group: 'closing', at: endsAt - DAY, until: endsAt };
+  yield { group: 'ended', at: endsAt, occurrence: endsAt ?? 0 };
+}
+
+/** What its donations say. */
+export function* relatedFacts({ active, startsAt, donations }: Omit<Challenge, 'endsAt'>): Iterable<Fact> {
+  if (active && donations < 2) yield { group: 'lonely', at: startsAt + 12 * HOUR };
+  if (donations >= 2) yield { group: 'supported' };
+}
+
+/** What happens to one challenge. */
+export type Step =
+  | { readonly kind: 'save' | 'criteria' | 'raw'; readonly active: boolean; readonly endsAt: number | null }
+  | { readonly kind: 'donate' | 'takeBack' | 'remove' | 'drain' }
+  | { readonly kind: 'sweep' };
+
+/** What happens at one instant: a sweep reads and enters, source by source, and others may come between. */
+type Atom =
+  Exclude<Step, { kind: 'sweep' | 'drain' }> | { readonly kind: 'read' | 'enter'; readonly source: 'own' | 'related' };
+
+export type State = 'available' | 'completed' | 'skipped';
+
+/** One way in which things may have come so far, for one challenge. */
+interface World {
+  readonly row: Challenge | undefined;
+  /** Known keys, without the id, what became of their deliveries, and until when they are of use. */
+  readonly ledger: Readonly<Record<string, { readonly state: State; readonly until?: number }>>;
+  /** Whether it has changed since it was looked at. */
+  readonly changed: boolean;
+  /** The future instants at which it is looked at. */
+  readonly dates: readonly number[];
+  /** What a sweep has read, and not entered yet. */
+  readonly read: readonly Fact[];
+  /** What looks under way have read of its own row; what is related to it they read next. */
+  readonly looks: readonly (readonly Fact[])[];
+}
+
+/** A world, and what is still to happen in it at this instant. */
+interface Situation {
+  readonly left: readonly (readonly Atom[])[];
+  readonly drained: boolean;
+  readonly world: World;
+}
+
+/** How many drain at once. */
+const PROCESSES = 2;
+
+/** All ways in which the history of one challenge may have come so far. What is seen leaves those that fit. */
+export class Model {
+  private worlds: World[] = [{ row: undefined, ledger: {}, changed: false, dates: [], read: [], looks: [] }];
+
+  /** `sharesLooks`: no row is locked, and two processes may take the same look. */
+  constructor(private readonly sharesLooks: boolean) {}
+
+  /** Its row; that is the same in all worlds. */
+  get row(): Challenge | undefined {
+    return this.worlds[0]!.row;
+  }
+
+  /** Lets steps happen at once: in any order, with looks of a drain round, before and after any of them. */
+  happen(steps: readonly Step[], now: number): void {
+    const drains = steps.some(({ kind }) => kind === 'drain');
+    const left = steps.flatMap((step) => (step.kind === 'drain' ? [] : [atomsOf(step)]));
+    const open = this.worlds.map((world): Situation => ({ left, world, drained: !drains }));
+    const known = new Set<string>();
+    const ends = new Map<string, World>();
+    for (let situation = open.pop(); situation; situation = open.pop()) {
+      const name = JSON.stringify(situation);
+      if (known.has(name)) continue;
+      known.add(name);
+      const { left: rest, drained, world } = situation;
+      if (rest.length === 0 && drained && world.looks.length === 0) ends.set(JSON.stringify(world), world);
+      open.push(...next(situation, now));
+      if (drains)
+        open.push(
+          ...this.drainedOnce(world, now).map((one) => ({
+            ...situation,
+            world: one,
+            drained: drained || isDone(one, now),
+          })),
+        );
+    }
+    this.worlds = [...ends.values()];
+  }
+
+  /** Keeps the worlds that look like that. Returns what was possible, if none does. */
+  see(ledger: ReadonlyMap<string, State>): string[] | undefined {
+    const seen = textOf([...ledger]);
+    const possible = this.worlds.map((world) =>
+      textOf(Object.entries(world.ledger).map(([k, { state }]) => [k, state])),
+    );
+    const fitting = this.worlds.filter((_, i) => possible[i] === seen);
+    if (fitting.length === 0) return [...new Set(possible)];
+    this.worlds = fitting;
+    return undefined;
+  }
+
+  /** What a drain may do next: deliver, begin to look, end a look. */
+  private drainedOnce(world: World, now: number): World[] {
+    const ended = world.looks.map((_, i) => lookEnded(world, i, now));
+    if (!isDue(world, now) || world.looks.length === PROCESSES) return [delivered(world, now), ...ended];
+    const begun = lookBegun(world, now);
+    const { changed, dates } = world;
+    return [delivered(world, now), ...ended, begun, ...(this.sharesLooks ? [{ ...begun, changed, dates }] : [])];
+  }
+}
+
+const textOf = (entries: [string, State][]): string =>
+  entries
+    .map(([key, state]) => `${key} ${state}`)
+    .sort()
+    .join(', ');
+
+/** One of the steps goes on. */
+function next({ left, world, drained }: Situation, now: number): Situation[] {
+  return left.map((atoms, i) => {
+    const rest = atoms.slice(1);
+    const others = [...left.slice(0, i), ...(rest.length > 0 ? [rest] : []), ...left.slice(i + 1)];
+    return { left: others, drained, world: after(world, atoms[0]!, now) };
+  });
+}
+
+function after(world: World, atom: Atom, now: number): World {
+  switch (atom.kind) {
+    case 'save':
+    case 'criteria':
+    case 'raw':
+      return written(world, atom, now);
+    case 'donate':
+      return { ...world, row: { ...world.row!, donations: world.row!.donations + 1 }, changed: true };
+    case 'takeBack':
+      return { ...world, row: { ...world.row!, donations: world.row!.donations - 1 }, changed: true };
+    case 'remove':
+      return { ...world, row: undefined, changed: true };
+    case 'read':
+      return { ...world, read: world.row ? [...(atom.source === 'own' ? ownFacts : relatedFacts)(world.row)] : [] };
+    default:
+      return entered({ ...world, read: [] }, world.read, now);
+  }
+}
+
+function written(world: World, { kind, active, endsAt }: Extract<Step, { active: boolean }>, now: number): World {
+  const row = { startsAt: now, donations: 0, ...world.row, active, endsAt };
+  if (kind === 'raw') return { ...world, row };
+  if (kind === 'criteria') return { ...world, row, changed: true };
+  // TypeORM writes nothing where nothing differs.
+  const isSame = world.row?.active === active && world.row.endsAt === endsAt;
+  return isSame ? world : entered({ ...world, row, changed: true }, ownFacts(row), now);
+}
+
+const isDue = ({ changed, dates }: World, now: number): boolean => changed || dates.some((date) => date <= now);
+
+/** Whether a drain has nothing left to do. */
+const isDone = (world: World, now: number): boolean =>
+  !isDue(world, now) &&
+  world.looks.length === 0 &&
+  Object.values(world.ledger).every(({ state }) => state !== 'available');
+
+function lookBegun(world: World, now: number): World {
+  const dates = world.dates.filter((date) => date > now);
+  return { ...world, changed: false, dates, looks: [...world.looks, world.row ? [...ownFacts(world.row)] : []] };
+}
+
+function lookEnded(world: World, index: number, now: number): World {
+  const facts = [...world.looks[index]!, ...(world.row ? relatedFacts(world.row) : [])];
+  return entered({ ...world, looks: world.looks.filter((_, i) => i !== index) }, facts, now);
+}
+
+function entered(world: World, facts: Iterable<Fact>, now: number): World {
+  const ledger = { ...world.ledger };
+  const dates = new Set(world.dates);
+  for (const { group, at, until, occurrence } of facts) {
+    if (at === null || (until !== undefined && until <= now)) continue;
+    if (at !== undefined && at > now) dates.add(at);
+    else ledger[occurrence === undefined ? group : `${group}@${occurrence}`] ??= { state: 'available', until };
+  }
+  const sorted = Object.fromEntries(Object.entries(ledger).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return { ...world, ledger: sorted, dates: [...dates].sort((a, b) => a - b) };
+}
+
+function delivered(world: World, now: number): World {
+  const ledger = Object.entries(world.ledger).map(([key, entry]) => {
+    const isLate = entry.until !== undefined && entry.until <= now;
+    const end: State = isLate ? 'skipped' : 'completed';
+    return [key, entry.state === 'available' ? { ...entry, state: end } : entry] as const;
+  });
+  return { ...world, ledger: Object.fromEntries(ledger) };
+}
+
+function atomsOf(step: Step): Atom[] {
+  if (step.kind !== 'sweep') return [step];
+  const sources = ['own', 'related'] as const;
+  return sources.flatMap((source) => [
+    { kind: 'read', source },
+    { kind: 'enter', source },
+  ]);
+}
