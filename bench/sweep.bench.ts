@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { parseArgs } from 'node:util';
-import { type DataSource, MoreThan } from 'typeorm';
+import { type DataSource, MoreThan, type Repository } from 'typeorm';
 import { type Application, application, numbers } from './application.js';
 import { compare, type Row } from './contest.js';
 import type { DatabaseName } from './database.js';
@@ -50,37 +50,37 @@ async function nothingNew(db: DatabaseName, rounds: number, rows: number, { data
     const columns = ['key', 'group'].map((name) => dataSource.driver.escape(name)).join(', ');
     await dataSource.query(`INSERT INTO seed_event (${columns}) SELECT ${key}, '${group}' FROM orders`);
   }
+  const floor = await floorLedger(db, dataSource);
+  await sweepByHand(dataSource, floor);
   if (db === 'postgres') await dataSource.query('VACUUM ANALYZE');
   const orders = dataSource.getRepository(Order);
-  return compare({
+  const runner = dataSource.createQueryRunner();
+  const figures = await compare({
     bench: 'sweep',
     work: `nothing new, ${rows} entities`,
     db,
     rounds,
     arms: [
+      { name: 'read', run: () => readByHand(orders, () => undefined) },
       {
-        name: 'read',
-        async run() {
-          for (let last = 0, page = PAGE; page === PAGE;) {
-            const found = await orders
-              .createQueryBuilder('o')
-              .where({ id: MoreThan(last) })
-              .orderBy('o.id')
-              .limit(PAGE)
-              .getMany();
-            page = found.length;
-            last = found.at(-1)?.id ?? last;
-          }
-        },
+        name: 'floor',
+        run: () =>
+          readByHand(orders, async (ids) => {
+            const known = await floor.known(runner.manager, ids);
+            if (known !== ids.length * GROUPS.length) throw new Error(`${known} known`);
+          }),
       },
       { name: 'spark', run: () => sweptBy(spark, rows, 0) },
       { name: 'seed', run: () => sweepLikeTheSeed(dataSource, SAMPLE, unexpected) },
     ],
     aims: [
       { of: 'spark', to: 'read', target: '≤ 2.0' },
+      { of: 'spark', to: 'floor' },
       { of: 'seed', to: 'spark', target: db === 'sqlite' ? '≥ 8' : '≥ 50' },
     ],
   });
+  await runner.release();
+  return figures;
 }
 
 async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSource, spark }: Application) {
@@ -119,6 +119,21 @@ async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSour
 async function sweptBy(spark: Application['spark'], subjects: number, entered: number): Promise<void> {
   const report = await spark.sweep();
   if (report.subjects !== subjects || report.entered !== entered) throw new Error(JSON.stringify(report));
+}
+
+/** A page of entities by getMany, what is done with it, the next page. */
+async function readByHand(orders: Repository<Order>, work: (ids: number[]) => Promise<void> | void): Promise<void> {
+  for (let last = 0, page = PAGE; page === PAGE;) {
+    const found = await orders
+      .createQueryBuilder('o')
+      .where({ id: MoreThan(last) })
+      .orderBy('o.id')
+      .limit(PAGE)
+      .getMany();
+    await work(found.map(({ id }) => id));
+    page = found.length;
+    last = found.at(-1)?.id ?? last;
+  }
 }
 
 /** A page, its rows' events in one transaction, the next page. */

@@ -103,8 +103,8 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       database: db,
       entities: [Meeting],
       providers,
-      clock: { now: () => now },
-      spark: { worker: { pollInterval: '10m', concurrency: 1 } },
+      clock: { now: () => now, isManual: true },
+      spark: { worker: { concurrency: 1 } },
     });
     handlers = app.app.get(Handlers);
     reports = [];
