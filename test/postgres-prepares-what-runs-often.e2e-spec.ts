@@ -39,7 +39,7 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('on $name',
   });
 
   it.each([
-    { prepare: undefined, names: ['spark-claim', 'spark-complete', 'spark-enter-1-1'] },
+    { prepare: undefined, names: ['spark-claim', 'spark-complete', 'spark-enter-new-1-1'] },
     { prepare: false, names: [] },
   ])('statements that run often are prepared, with prepare: $prepare', async ({ prepare, names }) => {
     app = await startApp({

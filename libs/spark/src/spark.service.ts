@@ -86,7 +86,7 @@ export class SparkService {
     const now = clock.now();
     const derivation = new Derivation(codec, now);
     derivation.entries.push(...entries);
-    const recorded = await transactions.run((manager) => recorder.enter(manager, derivation, now));
+    const recorded = await transactions.run((manager) => recorder.enter(manager, derivation, now, { likelyNew: true }));
     this.spark.announce(recorded);
     return recorded.events;
   }

@@ -6,7 +6,7 @@ import { PostgresDialect } from './postgres.js';
 import { SqliteDialect } from './sqlite.js';
 import type { TableNames } from './table-names.js';
 
-/** An event as the ledger enters it, with the handlers that its deliveries are opened for. */
+/** An event as the ledger enters it. */
 export interface Entry {
   readonly key: string;
   readonly group: string;
@@ -21,8 +21,6 @@ export interface Entry {
   readonly until: number | null;
   /** How many events led to this one: 0 when no handler was at work. */
   readonly depth: number;
-  readonly handlers: readonly Recipient[];
-  readonly opening: Opening;
 }
 
 /** Whom a delivery is opened for. */
@@ -32,10 +30,26 @@ export interface Recipient {
   readonly priority: number;
 }
 
+/** A handler, with the groups whose events are delivered to it. */
+export interface Opened extends Recipient {
+  readonly groups: readonly string[];
+  readonly opening: Opening;
+}
+
+/** What is asked of entering. */
+export interface EnterRequest {
+  /** Sorted by key, each key once. */
+  readonly entries: readonly Entry[];
+  readonly opened: readonly Opened[];
+  readonly now: number;
+  /** Whether it is worth to insert at once, and to ask for what is known afterwards. */
+  readonly likelyNew: boolean;
+}
+
 /** What came of entering. */
 export interface Entered {
-  /** The keys that were new, and the ids of their events. */
-  readonly ids: Map<string, string>;
+  /** The keys that were new. */
+  readonly fresh: ReadonlySet<string>;
   /** Keys that are known under another group, and that group. */
   readonly otherGroup: Map<string, string>;
   /** The revision of the handler registry at that time. */
@@ -119,14 +133,12 @@ export interface Dialect {
   rowList(rows: string): string;
   /** Runs work that no other process does at the same time. The manager has a query runner of its own. */
   exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T>;
-  /** What stands behind `INSERT INTO table (columns)`, and its positional parameters. */
-  rows(rows: readonly (readonly unknown[])[]): { sql: string; given: unknown[] };
   /** How many of the keys are known under their group. */
   countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number>;
   /** Those keys that are not known under their group. */
   unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>>;
-  /** Enters events, sorted by key, each key once, and opens their deliveries. Known keys cost no write. */
-  enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered>;
+  /** Enters events and opens their deliveries. Known keys cost no write. */
+  enter(manager: EntityManager, request: EnterRequest): Promise<Entered>;
   /** Whether claiming and completing take one statement each, which needs no transaction round it. */
   readonly worksByStatement: boolean;
   /** Claims available deliveries for a worker, the longest due first. */

@@ -1,12 +1,11 @@
 import type { EntityManager } from 'typeorm';
-import type { Dialect, Entered, Entry, Recipient } from './dialect.js';
+import type { Entered, Entry, Opened } from './dialect.js';
 import { BASELINE, type Opening } from './opening.js';
-import { raw } from './statement.js';
+import { execute, raw } from './statement.js';
 import type { TableNames } from './table-names.js';
 
-/** A row of what entering tells: a new key with its id, a key known under another group, or the handlers' revision. */
+/** A row of what entering tells: a new key, a key known under another group with that group, or the handlers' revision. */
 export interface EnteredRow {
-  id: string | number | null;
   event_key: string | null;
   event_group: string | null;
   revision: string | number | null;
@@ -14,15 +13,15 @@ export interface EnteredRow {
 
 /** Reads the rows of entering. */
 export function enteredFrom(rows: readonly EnteredRow[]): Entered {
-  const ids = new Map<string, string>();
+  const fresh = new Set<string>();
   const otherGroup = new Map<string, string>();
   let revision = 0;
   for (const row of rows) {
     if (row.event_key === null) revision = Number(row.revision ?? 0);
-    else if (row.id === null) otherGroup.set(row.event_key, row.event_group!);
-    else ids.set(row.event_key, String(row.id));
+    else if (row.event_group === null) fresh.add(row.event_key);
+    else otherGroup.set(row.event_key, row.event_group);
   }
-  return { ids, otherGroup, revision };
+  return { fresh, otherGroup, revision };
 }
 
 /** The keys of each group. */
@@ -54,58 +53,37 @@ export async function groupsOf(
   return new Map(rows.map((row) => [row.event_key, row.event_group]));
 }
 
-/** The keys that are known, with their groups, and the handlers' revision, in one statement. */
-export async function known(
-  manager: EntityManager,
-  tables: TableNames,
-  entries: readonly Entry[],
-  keys: { readonly sql: string; readonly given: unknown },
-) {
-  const groups = new Map<string, string>();
-  let revision = 0;
-  const rows = await raw<EnteredRow>(
-    manager,
-    `SELECT event_key, event_group, NULL AS revision FROM ${tables.event} WHERE event_key IN (${keys.sql})
-     UNION ALL SELECT NULL, NULL, SUM(revision) FROM ${tables.handler}`,
-    [keys.given],
-  );
-  for (const row of rows) {
-    if (row.event_key === null) revision = Number(row.revision ?? 0);
-    else groups.set(row.event_key, row.event_group!);
-  }
-  const otherGroup = new Map(
-    entries.filter(({ key, group }) => (groups.get(key) ?? group) !== group).map(({ key }) => [key, groups.get(key)!]),
-  );
-  return { fresh: entries.filter(({ key }) => !groups.has(key)), otherGroup, revision };
+/** Those of the events whose keys are known under another group, and that group. */
+export function otherGroups(events: readonly Pick<Entry, 'key' | 'group'>[], known: ReadonlyMap<string, string>) {
+  const others = events.filter(({ key, group }) => (known.get(key) ?? group) !== group);
+  return new Map(others.map(({ key }) => [key, known.get(key)!]));
 }
 
-/** A delivery to be opened. */
-export type OpenedDelivery = Recipient & { readonly eventId: string; readonly opening: Opening };
+/** The columns of a delivery that is opened. */
+export const DELIVERY_COLUMNS = 'event_id, handler, state, attempt, priority, suspect, due_at, finished_at, last_error';
 
-/** Opens deliveries of events by their ids. */
-export async function openDeliveries(
+/** When a delivery that is opened has ended already, and why. */
+export function endOf(opening: Opening, now: number): { finished: number | null; reason: string | null } {
+  return opening === 'discarded' ? { finished: now, reason: BASELINE } : { finished: null, reason: null };
+}
+
+/** Opens deliveries of events by their keys. */
+export async function openByKey(
   manager: EntityManager,
-  tables: TableNames,
-  dialect: Dialect,
-  deliveries: readonly OpenedDelivery[],
+  { delivery, event }: TableNames,
+  opened: readonly Opened[],
+  keys: readonly string[],
   now: number,
 ): Promise<void> {
-  if (deliveries.length === 0) return;
-  const rows = deliveries.map(({ eventId, name, priority, opening }) => {
-    const end = opening === 'discarded' ? [now, BASELINE] : [null, null];
-    return [eventId, name, opening, 0, priority, 0, now, ...end];
-  });
-  const { sql, given } = dialect.rows(rows);
-  const columns = 'event_id, handler, state, attempt, priority, suspect, due_at, finished_at, last_error';
-  await raw(manager, `INSERT INTO ${tables.delivery} (${columns}) ${sql}`, given);
-}
-
-/** The deliveries of those entries that turned out to be new. */
-export function deliveriesOf(entries: readonly Entry[], ids: Map<string, string>): OpenedDelivery[] {
-  return entries.flatMap(({ key, opening, handlers }) => {
-    const eventId = ids.get(key);
-    return eventId === undefined ? [] : handlers.map((handler) => ({ eventId, opening, ...handler }));
-  });
+  for (const { name, priority, opening, groups } of opened) {
+    await execute(
+      manager,
+      `INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
+       SELECT id, :name, :opening, 0, :priority, 0, :now, :finished, :reason
+       FROM ${event} WHERE event_key IN (:...keys) AND event_group IN (:...groups)`,
+      { name, opening, priority, now, ...endOf(opening, now), keys, groups },
+    );
+  }
 }
 
 export const EVENT_COLUMNS =

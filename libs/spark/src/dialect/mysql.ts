@@ -9,19 +9,12 @@ import type {
   Completion,
   Dialect,
   Entered,
+  EnterRequest,
   Entry,
+  Opened,
 } from './dialect.js';
-import {
-  deliveriesOf,
-  enteredFrom,
-  EVENT_COLUMNS,
-  eventRow,
-  groupsOf,
-  known,
-  openDeliveries,
-  type EnteredRow,
-} from './entered.js';
-import { chunks, execute, raw, select } from './statement.js';
+import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsOf, otherGroups, type EnteredRow } from './entered.js';
+import { affected, chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 const LOCK = 'nestjs-spark';
@@ -77,11 +70,6 @@ export class MysqlDialect implements Dialect {
     }
   }
 
-  // The driver itself writes a list of lists as rows.
-  rows(rows: readonly (readonly unknown[])[]): { sql: string; given: unknown[] } {
-    return { sql: 'VALUES ?', given: [rows] };
-  }
-
   async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
     const ofGroup = `(SELECT count(*) FROM ${this.tables.event} WHERE event_key IN (?) AND event_group = ?)`;
     const counts = Array.from(groups, () => ofGroup);
@@ -95,30 +83,66 @@ export class MysqlDialect implements Dialect {
     return new Set(events.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
   }
 
-  async enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered> {
-    const { fresh, otherGroup, revision } = await known(manager, this.tables, entries, keysIn(entries));
-    const ids = new Map<string, string>();
-    for (const part of chunks(fresh, ROWS)) {
-      for (const [key, id] of await this.insertAbsent(manager, part, now)) ids.set(key, id);
+  async enter(manager: EntityManager, { entries, opened, now }: EnterRequest): Promise<Entered> {
+    const { groups, revision } = await this.known(manager, entries);
+    const fresh = new Set<string>();
+    for (const part of chunks(
+      entries.filter(({ key }) => !groups.has(key)),
+      ROWS,
+    )) {
+      const keys = await this.insertAbsent(manager, part, now);
+      await this.open(manager, opened, keys, now);
+      for (const key of keys) fresh.add(key);
     }
-    for (const part of chunks(deliveriesOf(fresh, ids), ROWS))
-      await openDeliveries(manager, this.tables, this, part, now);
-    return { ids, otherGroup, revision };
+    return { fresh, otherGroup: otherGroups(entries, groups), revision };
   }
 
-  /** MySQL has no RETURNING: a token tells which of the rows this call inserted. */
-  private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number) {
-    const { event } = this.tables;
-    const token = randomUUID();
-    const { sql, given } = this.rows(entries.map((entry) => [...eventRow(entry, now), token]));
-    await raw(manager, `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) ${sql}`, given);
-    const keys = keysIn(entries);
+  /** The keys that are known, with their groups, and the handlers' revision, in one statement. */
+  private async known(manager: EntityManager, entries: readonly Entry[]) {
+    const { event, handler } = this.tables;
+    const groups = new Map<string, string>();
+    let revision = 0;
     const rows = await raw<EnteredRow>(
       manager,
-      `SELECT id, event_key FROM ${event} WHERE event_key IN (${keys.sql}) AND token = ?`,
-      [keys.given, token],
+      `SELECT event_key, event_group, NULL AS revision FROM ${event} WHERE event_key IN (?)
+       UNION ALL SELECT NULL, NULL, SUM(revision) FROM ${handler}`,
+      [entries.map(({ key }) => key)],
     );
-    return enteredFrom(rows).ids;
+    for (const row of rows) {
+      if (row.event_key === null) revision = Number(row.revision ?? 0);
+      else groups.set(row.event_key, row.event_group!);
+    }
+    return { groups, revision };
+  }
+
+  /** Inserts events and returns the keys of those that were not there. MySQL has no RETURNING: a token tells which they are. */
+  private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number): Promise<string[]> {
+    const { event } = this.tables;
+    const token = randomUUID();
+    const keys = entries.map(({ key }) => key);
+    // The driver itself writes a list of lists as rows.
+    const rows = entries.map((entry) => [...eventRow(entry, now), token]);
+    const insert = `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) VALUES ?`;
+    if ((await affected(manager, insert, [rows])) === keys.length) return keys;
+    const inserted = await raw<{ event_key: string }>(
+      manager,
+      `SELECT event_key FROM ${event} WHERE event_key IN (?) AND token = ?`,
+      [keys, token],
+    );
+    return inserted.map((row) => row.event_key);
+  }
+
+  /** Opens the deliveries of events by their keys, which nobody else has inserted. */
+  private async open(manager: EntityManager, opened: readonly Opened[], keys: readonly string[], now: number) {
+    if (opened.length === 0 || keys.length === 0) return;
+    const { event, delivery } = this.tables;
+    const select = `SELECT id, ?, ?, 0, ?, 0, ?, ?, ? FROM ${event} WHERE event_key IN (?) AND event_group IN (?)`;
+    const given = opened.flatMap(({ name, priority, opening, groups }) => {
+      const { finished, reason } = endOf(opening, now);
+      return [name, opening, priority, now, finished, reason, keys, groups];
+    });
+    const selects = opened.map(() => select).join(' UNION ALL ');
+    await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${selects}`, given);
   }
 
   async claim(

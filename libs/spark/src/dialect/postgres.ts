@@ -1,7 +1,25 @@
 import type { EntityManager } from 'typeorm';
 import { completedBy, type Rank, ranked } from './claimed.js';
-import type { ClaimedEventRow, ClaimRequest, ColumnTypes, Completion, Dialect, Entered, Entry } from './dialect.js';
-import { enteredFrom, type EnteredRow, eventRow, groupsJson, keysByGroup } from './entered.js';
+import type {
+  ClaimedEventRow,
+  ClaimRequest,
+  ColumnTypes,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  Entry,
+} from './dialect.js';
+import {
+  DELIVERY_COLUMNS,
+  enteredFrom,
+  type EnteredRow,
+  eventRow,
+  groupsJson,
+  groupsOf,
+  keysByGroup,
+  otherGroups,
+} from './entered.js';
 import { BASELINE } from './opening.js';
 import { execute, prepared } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -59,12 +77,6 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  rows(rows: readonly (readonly unknown[])[]): { sql: string; given: unknown[] } {
-    let next = 1;
-    const sql = rows.map((row) => `(${row.map(() => `$${next++}`).join(', ')})`);
-    return { sql: `VALUES ${sql.join(', ')}`, given: rows.flat() };
-  }
-
   async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
     let next = 1;
     // A look at the index for each key: no statistics can talk the planner into anything else.
@@ -85,16 +97,21 @@ export class PostgresDialect implements Dialect {
     return new Set(rows.map(({ key }) => key));
   }
 
-  async enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered> {
-    const opened = entries.flatMap(({ key, opening, handlers }) =>
-      handlers.map(({ name, priority }) => [key, name, priority, opening]),
-    );
+  async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
     const rows = entries.map((entry) => eventRow(entry, now).slice(0, -1));
-    const isFew = rows.length <= FEW && opened.length <= FEW;
-    const given = isFew ? [...rows.flat(), ...opened.flat()] : [...columnsOf(rows, 9), ...columnsOf(opened, 4)];
-    const sql = this.enterSql(isFew ? rows.length : undefined, isFew ? opened.length : undefined);
-    const name = isFew ? `spark-enter-${rows.length}-${opened.length}` : undefined;
-    return enteredFrom(await this.query<EnteredRow>(manager, name, sql, [now, ...given]));
+    const openings = opened.flatMap(({ name, priority, opening, groups }) =>
+      groups.map((group) => [group, name, priority, opening]),
+    );
+    const isFew = rows.length <= FEW && openings.length <= FEW;
+    const given = isFew ? [...rows.flat(), ...openings.flat()] : [...columnsOf(rows, 9), ...columnsOf(openings, 4)];
+    const shape = isFew ? `-${rows.length}-${openings.length}` : '';
+    const name = `spark-enter${likelyNew ? '-new' : ''}${shape}`;
+    const sql = this.enterSql(name, likelyNew, isFew ? rows.length : undefined, isFew ? openings.length : undefined);
+    const entered = enteredFrom(await this.query<EnteredRow>(manager, name, sql, [now, ...given]));
+    if (!likelyNew || entered.fresh.size === entries.length) return entered;
+    const known = entries.filter(({ key }) => !entered.fresh.has(key));
+    const keys = { sql: 'SELECT unnest($1::text[])', given: known.map(({ key }) => key) };
+    return { ...entered, otherGroup: otherGroups(known, await groupsOf(manager, this.tables, keys)) };
   }
 
   async claim(
@@ -152,37 +169,35 @@ export class PostgresDialect implements Dialect {
     return prepared<R>(manager, this.prepare ? name : undefined, sql, given);
   }
 
-  /** Of so many events and deliveries, a row each, so that one plan fits; or of any number, as arrays. */
-  private enterSql(events?: number, deliveries?: number): string {
-    const shape = `${events} ${deliveries}`;
-    const known = this.enterSqls.get(shape);
-    if (known) return known;
+  /** Of so many events and openings, a row each, so that one plan fits; or of any number, as arrays. */
+  private enterSql(name: string, likelyNew: boolean, events?: number, openings?: number): string {
+    const made = this.enterSqls.get(name);
+    if (made) return made;
     const { event, delivery, handler } = this.tables;
     const columns = 'event_key, event_group, entity, entity_id, source, context, at, until_at, depth';
     const types = ['text', 'text', 'text', 'text', 'text', 'text', 'bigint', 'bigint', 'int'];
-    const given = rowsSql(2, types, events);
-    const opened = rowsSql(2 + types.length * (events ?? 1), ['text', 'text', 'int', 'text'], deliveries);
+    const given = `${rowsSql(2, types, events)} AS g(${columns})`;
+    const opened = rowsSql(2 + types.length * (events ?? 1), ['text', 'text', 'int', 'text'], openings);
     // A look at the index for each key: no statistics can talk the planner into anything else.
-    const sql = `WITH given AS MATERIALIZED (
-        SELECT g.*, (SELECT e.event_group FROM ${event} e WHERE e.event_key = g.event_key) AS known_group
-        FROM ${given} AS g(${columns})),
+    const looked = `WITH given AS MATERIALIZED (
+        SELECT g.*, (SELECT e.event_group FROM ${event} e WHERE e.event_key = g.event_key) AS known_group FROM ${given}),`;
+    const sql = `${likelyNew ? 'WITH' : looked}
       fresh AS (
         INSERT INTO ${event} (${columns}, recorded_at) SELECT ${columns}, $1::bigint
-        FROM given WHERE known_group IS NULL ORDER BY event_key COLLATE "C"
-        ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key)${
-          deliveries === 0
+        FROM ${likelyNew ? given : 'given WHERE known_group IS NULL'} ORDER BY event_key COLLATE "C"
+        ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${
+          openings === 0
             ? ''
             : `, opened AS (
-        INSERT INTO ${delivery} (event_id, handler, state, attempt, priority, suspect, due_at, finished_at, last_error)
-        SELECT f.id, d.handler, d.state, 0, d.priority, 0, $1::bigint,
-          CASE WHEN d.state = 'discarded' THEN $1::bigint END, CASE WHEN d.state = 'discarded' THEN '${BASELINE}' END
-        FROM ${opened} AS d(event_key, handler, priority, state)
-        JOIN fresh f ON f.event_key = d.event_key)`
+        INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
+        SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
+          CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
+        FROM fresh f JOIN ${opened} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group)`
         }
-      SELECT id, event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh
-      UNION ALL SELECT NULL::bigint, event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group
-      UNION ALL SELECT NULL::bigint, NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
-    this.enterSqls.set(shape, sql);
+      SELECT event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh
+      ${likelyNew ? '' : 'UNION ALL SELECT event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group'}
+      UNION ALL SELECT NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
+    this.enterSqls.set(name, sql);
     return sql;
   }
 }

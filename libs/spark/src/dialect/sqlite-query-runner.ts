@@ -76,6 +76,12 @@ export function serialQueryRunner(
       }
     }
 
+    /** Runs statements of the transaction that somebody sends to the connection itself. */
+    besides<T>(work: () => T): Promise<T> {
+      // eslint-disable-next-line @typescript-eslint/require-await
+      return this.inside(async () => work());
+    }
+
     /** Has the connection for as long as foreign keys are off, which no transaction can switch. */
     override async beforeMigration(): Promise<void> {
       if (!turns.active()) {

@@ -8,26 +8,14 @@ import type {
   Completion,
   Dialect,
   Entered,
+  EnterRequest,
   Entry,
+  Opened,
 } from './dialect.js';
-import {
-  deliveriesOf,
-  enteredFrom,
-  EVENT_COLUMNS,
-  eventRow,
-  groupsJson,
-  keysByGroup,
-  known,
-  openDeliveries,
-  type EnteredRow,
-} from './entered.js';
-import { chunks, raw, select } from './statement.js';
+import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsJson, keysByGroup } from './entered.js';
+import { raw, select } from './statement.js';
+import { directly, type SqliteStatements } from './sqlite-statements.js';
 import type { TableNames } from './table-names.js';
-
-// SQLite takes 32,766 parameters a statement.
-const ROWS = 1_000;
-// Statements of up to so many rows are compiled one by one.
-const FEW = 16;
 
 /** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
 export class SqliteDialect implements Dialect {
@@ -68,16 +56,6 @@ export class SqliteDialect implements Dialect {
     return manager.transaction(work);
   }
 
-  // Of many rows in one parameter, so that one text fits any number of them and is compiled once.
-  rows(rows: readonly (readonly unknown[])[]): { sql: string; given: unknown[] } {
-    if (rows.length <= FEW) {
-      const row = `(${rows[0]!.map(() => '?').join(', ')})`;
-      return { sql: `VALUES ${rows.map(() => row).join(', ')}`, given: rows.flat() };
-    }
-    const columns = rows[0]!.map((_, column) => `value ->> ${column}`);
-    return { sql: `SELECT ${columns.join(', ')} FROM json_each(?) WHERE true`, given: [JSON.stringify(rows)] };
-  }
-
   async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
     const [row] = await raw<{ known: number }>(
       manager,
@@ -98,19 +76,46 @@ export class SqliteDialect implements Dialect {
     return new Set(rows.map(({ key }) => key));
   }
 
-  async enter(manager: EntityManager, entries: readonly Entry[], now: number): Promise<Entered> {
-    const keys = { sql: 'SELECT value FROM json_each(?)', given: JSON.stringify(entries.map(({ key }) => key)) };
-    const { fresh, otherGroup, revision } = await known(manager, this.tables, entries, keys);
-    const rows: EnteredRow[] = [];
-    for (const part of chunks(fresh, ROWS)) {
-      const { sql, given } = this.rows(part.map((entry) => eventRow(entry, now)));
-      const insert = `INSERT INTO ${this.tables.event} (${EVENT_COLUMNS}) ${sql}`;
-      rows.push(...(await raw<EnteredRow>(manager, `${insert} ON CONFLICT DO NOTHING RETURNING id, event_key`, given)));
+  enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
+    const { event, handler } = this.tables;
+    const groupOf = `SELECT event_group FROM ${event} WHERE event_key = ?`;
+    const insert = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+    return directly(manager, (statements) => {
+      const fresh = new Set<string>();
+      const otherGroup = new Map<string, string>();
+      for (const entry of entries) {
+        const { key, group } = entry;
+        let known = likelyNew ? undefined : statements.get<{ event_group: string }>(groupOf, key);
+        const inserted = known ? undefined : statements.run(insert, ...eventRow(entry, now));
+        if (inserted?.changes === 1) {
+          fresh.add(key);
+          this.open(statements, inserted.lastInsertRowid, group, opened, now);
+          continue;
+        }
+        known ??= statements.get(groupOf, key);
+        if (known && known.event_group !== group) otherGroup.set(key, known.event_group);
+      }
+      // It tells for whom deliveries are opened.
+      const sum = `SELECT SUM(revision) AS revision FROM ${handler}`;
+      const revision = fresh.size > 0 ? statements.get<{ revision: number | null }>(sum)?.revision : 0;
+      return { fresh, otherGroup, revision: revision ?? 0 };
+    });
+  }
+
+  /** Opens the deliveries of an event. */
+  private open(
+    statements: SqliteStatements,
+    eventId: number | bigint,
+    group: string,
+    opened: readonly Opened[],
+    now: number,
+  ): void {
+    const insert = `INSERT INTO ${this.tables.delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`;
+    for (const { name, priority, opening, groups } of opened) {
+      if (!groups.includes(group)) continue;
+      const { finished, reason } = endOf(opening, now);
+      statements.run(insert, eventId, name, opening, priority, now, finished, reason);
     }
-    const { ids } = enteredFrom(rows);
-    for (const part of chunks(deliveriesOf(fresh, ids), ROWS))
-      await openDeliveries(manager, this.tables, this, part, now);
-    return { ids, otherGroup, revision };
   }
 
   async claim(

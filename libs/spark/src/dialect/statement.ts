@@ -20,6 +20,11 @@ export async function raw<R>(on: Connection, sql: string, given: unknown[]): Pro
   return withRunner(on, async (runner) => (await runner.query(sql, given, true)).records as R[]);
 }
 
+/** How many rows SQL with positional parameters has changed. */
+export async function affected(on: Connection, sql: string, given: unknown[]): Promise<number> {
+  return withRunner(on, async (runner) => (await runner.query(sql, given, true)).affected ?? 0);
+}
+
 /** The rows of SQL with positional parameters on PostgreSQL, which plans it once for each connection where it has a name. */
 export async function prepared<R>(
   on: Connection,

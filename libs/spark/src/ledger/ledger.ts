@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import type { Dialect, Entered, Entry } from '../dialect/dialect.js';
-import { keysByGroup, openDeliveries } from '../dialect/entered.js';
+import type { Dialect, Entry, Opened } from '../dialect/dialect.js';
+import { keysByGroup, openByKey } from '../dialect/entered.js';
 import type { Opening } from '../dialect/opening.js';
 import { chunks, execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -10,7 +10,15 @@ import type { RegisteredHandlers } from '../handler/registered-handlers.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 
 /** An event that is ready to be entered. */
-export type LedgerEntry = Omit<Entry, 'handlers' | 'opening'> & { readonly event: SparkEvent };
+export type LedgerEntry = Entry & { readonly event: SparkEvent };
+
+/** How events are entered. */
+export interface Entering {
+  /** How deliveries of a group are opened. Default: `available`. */
+  readonly openingOf?: (group: string) => Opening;
+  /** Whether most of them are new, as far as one can tell. */
+  readonly likelyNew: boolean;
+}
 
 const ROWS = 1_000;
 const LOOKED_UP = 5_000;
@@ -32,20 +40,29 @@ export class Ledger {
     manager: EntityManager,
     entries: readonly LedgerEntry[],
     now: number,
-    openingOf: (group: string) => Opening = () => 'available',
+    { openingOf = () => 'available', likelyNew }: Entering,
   ): Promise<SparkEvent[]> {
-    const fresh: SparkEvent[] = [];
+    const events: SparkEvent[] = [];
     for (const part of chunks(this.sorted(entries), ROWS)) {
-      const matched = part.map(({ group, key, entity, entityId, source, context, at, until, depth }): Entry => {
-        const handlers = this.handlers.matching(group);
-        return { key, group, entity, entityId, source, context, at, until, depth, opening: openingOf(group), handlers };
+      const opened = this.openedFor(part, openingOf);
+      const { fresh, otherGroup, revision } = await this.dialect.enter(manager, {
+        entries: part,
+        opened,
+        now,
+        likelyNew,
       });
-      const entered = await this.dialect.enter(manager, matched, now);
-      if (entered.revision !== this.handlers.revision) await this.openForOthers(manager, matched, entered, now);
-      fresh.push(...part.filter(({ key }) => entered.ids.has(key)).map(({ event }) => event));
-      for (const { key, group } of part) this.warnOfOtherGroup(key, group, entered.otherGroup.get(key));
+      if (fresh.size > 0 && revision !== this.handlers.revision) {
+        // Another process has registered handlers since this one read the registry.
+        await this.handlers.reload(manager);
+        const others = besides(opened, this.openedFor(part, openingOf));
+        await openByKey(manager, this.tables, others, [...fresh], now);
+      }
+      for (const { event, key, group } of part) {
+        if (fresh.has(key)) events.push(event);
+        else this.warnOfOtherGroup(key, group, otherGroup.get(key));
+      }
     }
-    return fresh;
+    return events;
   }
 
   /** The entries that would be entered, or refused because their key is another group's: all that it does not know just so. */
@@ -87,17 +104,19 @@ export class Ledger {
     return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
-  /** Another process has registered handlers since this one read the registry. */
-  private async openForOthers(manager: EntityManager, matched: readonly Entry[], entered: Entered, now: number) {
-    await this.handlers.reload(manager);
-    const missing = matched.flatMap(({ key, group, opening, handlers }) => {
-      const eventId = entered.ids.get(key);
-      if (eventId === undefined) return [];
-      const known = new Set(handlers.map(({ name }) => name));
-      const others = this.handlers.matching(group).filter(({ name }) => !known.has(name));
-      return others.map((handler) => ({ eventId, opening, ...handler }));
-    });
-    await openDeliveries(manager, this.tables, this.dialect, missing, now);
+  /** The handlers of the events, as far as they are known here. */
+  private openedFor(entries: readonly LedgerEntry[], openingOf: (group: string) => Opening): Opened[] {
+    const all = new Map<string, Opened & { groups: string[] }>();
+    for (const group of new Set(entries.map((entry) => entry.group))) {
+      const opening = openingOf(group);
+      for (const recipient of this.handlers.matching(group)) {
+        const id = `${opening} ${recipient.name}`;
+        const known = all.get(id);
+        if (known) known.groups.push(group);
+        else all.set(id, { ...recipient, opening, groups: [group] });
+      }
+    }
+    return [...all.values()];
   }
 
   private warnOfOtherGroup(key: string, group: string, known: string | undefined): void {
@@ -107,4 +126,12 @@ export class Ledger {
         `Keys are unique across all groups; give it another one.`,
     );
   }
+}
+
+/** What is to be opened besides what was. */
+function besides(opened: readonly Opened[], all: readonly Opened[]): Opened[] {
+  const known = new Set(opened.flatMap(({ name, groups }) => groups.map((group) => `${group} ${name}`)));
+  return all
+    .map((one) => ({ ...one, groups: one.groups.filter((group) => !known.has(`${group} ${one.name}`)) }))
+    .filter(({ groups }) => groups.length > 0);
 }

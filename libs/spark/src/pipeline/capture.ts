@@ -6,6 +6,7 @@ import type { TouchRule } from '../subject/touches.js';
 /** An entity that a transaction has written. */
 export interface CapturedSubject {
   readonly ref: SubjectRef;
+  readonly isNew?: boolean;
   /** What its row says for certain, as long as nothing is written after it. */
   readonly copy?: { metadata: EntityMetadata; entity: ObjectLiteral; writes: number };
 }
@@ -37,6 +38,11 @@ export class Capture {
 
   get isEmpty(): boolean {
     return this.subjects.size + this.looks.size + this.touched.size + this.entries.length === 0;
+  }
+
+  /** Whether all that was written was inserted: then what is derived of it is hardly known. */
+  get isNew(): boolean {
+    return [...this.subjects.values()].every(({ isNew }) => isNew);
   }
 
   /** Takes over what a released savepoint has changed. */

@@ -6,7 +6,7 @@ import { backoffDelay } from '../delivery/backoff.js';
 import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import type { Ledger } from '../ledger/ledger.js';
+import type { Entering, Ledger } from '../ledger/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { rootOf, type SubjectRef } from '../subject/subject-ref.js';
@@ -14,7 +14,6 @@ import { readSubjects, type Subject } from '../subject/subjects.js';
 import { touchedKeys } from '../subject/touches.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
-import type { Opening } from '../dialect/opening.js';
 import { textOf } from '../error/text-of.js';
 
 /** What led to a look: how often it has failed, and how many events came before it. */
@@ -67,7 +66,7 @@ export class Recorder {
       ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
       ...this.retries(derivation.failures, now),
     );
-    return this.enter(manager, derivation, now);
+    return this.enter(manager, derivation, now, { likelyNew: capture.isNew });
   }
 
   /** Runs sources on the committed state of entities, by their keys. A source that cannot be read fails alone. */
@@ -111,9 +110,9 @@ export class Recorder {
     manager: EntityManager,
     derivation: Derivation,
     now: number,
-    openingOf?: (group: string) => Opening,
+    how: Entering = { likelyNew: false },
   ): Promise<Recorded> {
-    const events = await this.ledger.enter(manager, derivation.entries, now, openingOf);
+    const events = await this.ledger.enter(manager, derivation.entries, now, how);
     await this.looks.add(manager, derivation.looks, now);
     for (const error of derivation.refused) this.logger.error(error.message);
     return { events, looks: derivation.looks.length > 0 };

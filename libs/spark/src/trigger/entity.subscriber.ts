@@ -50,7 +50,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
     // Without an id it is a builder's insert, which tells them itself.
     if (event.entityId === undefined) return undefined;
-    return this.noteEntity(event, event.entityId, event.entity);
+    return this.noteEntity(event, event.entityId, event.entity, true);
   }
 
   afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
@@ -125,10 +125,12 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     { metadata, queryRunner }: { metadata: EntityMetadata; queryRunner: QueryRunner },
     entityId: unknown,
     entity: ObjectLiteral | undefined,
+    isNew = false,
   ): Promise<void> | undefined {
     if (!this.rules.concerns(metadata)) return undefined;
     const writes = this.frames.of(queryRunner)?.writes;
-    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, entity, writes));
+    const saved = { entity, writes, isNew };
+    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, saved));
   }
 
   private noteOld(

@@ -6,6 +6,14 @@ import { keyOf, rootOf, writeKey } from '../subject/subject-ref.js';
 import { touchedByRules } from '../subject/touched-by.js';
 import { heldKey, touchedKeys, touchRules, type TouchRule } from '../subject/touches.js';
 
+/** An entity as it was saved. */
+export interface Saved {
+  /** Undefined where only reading the row tells. */
+  readonly entity: ObjectLiteral | undefined;
+  readonly writes: number | undefined;
+  readonly isNew: boolean;
+}
+
 /** Which writes concern whom: the entities that live sources derive from, and those that they read with them. */
 export class LiveRules {
   private readonly roots = new Set<EntityMetadata>();
@@ -43,20 +51,14 @@ export class LiveRules {
   }
 
   /** An entity was saved; `writes` tells whether anything is written after it. */
-  saved(
-    capture: Capture,
-    metadata: EntityMetadata,
-    entityId: unknown,
-    entity: ObjectLiteral | undefined,
-    writes: number | undefined,
-  ): void {
+  saved(capture: Capture, metadata: EntityMetadata, entityId: unknown, { entity, writes, isNew }: Saved): void {
     const root = rootOf(metadata);
     const id = this.keyText(metadata, entityId);
     if (id === undefined) return;
     if (this.roots.has(root)) {
       const copied = entity && writes !== undefined ? rowCopy(metadata, entity) : undefined;
       const copy = copied && { metadata, entity: copied, writes: writes! };
-      capture.subject({ ref: { root, id }, copy });
+      capture.subject({ ref: { root, id }, isNew, copy });
     }
     const holder = metadata.isJunction ? (entityId as ObjectLiteral) : entity;
     for (const rule of this.touches(metadata))

@@ -28,11 +28,15 @@ export interface SourceSweep {
   readonly leased: LeasedSweep;
   /** The groups that the source was seen to yield, and whether each has been through a sweep. */
   readonly groups: Map<string, boolean>;
+  /** Whether all of the last page was new: then the next one is entered without looking its keys up first. */
+  isAllNew: boolean;
 }
 
 /** A page, and what the source says of it that the ledger does not know. */
 interface DerivedPage extends Page {
   readonly derivation: Derivation;
+  /** How many events were derived. */
+  readonly derived: number;
   /** When it was derived. */
   readonly now: number;
   /** The groups that the source yields there. */
@@ -64,7 +68,7 @@ export class SourceSweeper {
     const { source, leased } = sweep;
     const read = ahead(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);
     const derived = ahead(read, (page) => this.derivedFrom(sweep, page));
-    return ahead(derived, (page) => this.withoutKnown(page), LOOKED_UP_AT_ONCE);
+    return ahead(derived, (page) => (sweep.isAllNew ? page : this.withoutKnown(page)), LOOKED_UP_AT_ONCE);
   }
 
   /** Sweeps a page: enters what is new, in a transaction of its own. */
@@ -84,6 +88,7 @@ export class SourceSweeper {
     this.announce(recorded);
     const missed = await this.count(sweep, suspects);
     const { length: entered } = recorded.events;
+    sweep.isAllNew = entered > 0 && entered === page.derived;
     return { subjects: keys.length, entered, missed, failed: failures.length, refused: refused.length };
   }
 
@@ -112,7 +117,8 @@ export class SourceSweeper {
   private async derivedFrom({ source, leased }: SourceSweep, page: Page): Promise<DerivedPage> {
     const now = this.clock.now();
     const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
-    return { ...page, derivation, now, yielded: new Set(derivation.entries.map(({ group }) => group)) };
+    const { entries } = derivation;
+    return { ...page, derivation, derived: entries.length, now, yielded: new Set(entries.map(({ group }) => group)) };
   }
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
@@ -135,7 +141,10 @@ export class SourceSweeper {
   private async commit(manager: EntityManager, sweep: SourceSweep, page: DerivedPage, met: readonly string[]) {
     const { keys, derivation, now } = page;
     const { source, leased } = sweep;
-    const recorded = await this.recorder.enter(manager, derivation, now, (group) => openingOf(sweep, group));
+    const recorded = await this.recorder.enter(manager, derivation, now, {
+      openingOf: (group) => openingOf(sweep, group),
+      likelyNew: sweep.isAllNew,
+    });
     const fresh = recorded.events.filter(({ group }) => isExpected(sweep, group));
     const suspects =
       fresh.length === 0

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
@@ -40,6 +41,9 @@ interface SweepRow {
 
 // No clock is that far ahead of the database's; a slot beyond was taken when one was set wrongly.
 const FARTHEST_SLOT = 60 * 60_000;
+const TRIES = 20;
+/** In milliseconds. */
+const PAUSE = 25;
 
 /**
  * Who sweeps a source, and how far it is: one process at a time, and once for each slot of a schedule. The lease goes by the
@@ -59,10 +63,20 @@ export class SweepLease {
 
   /** Takes a source. One that was left half-way goes on there. `'elsewhere'`: another process has it; `'swept'`: the slot has been. */
   async take(source: string, request: SweepRequest, now: number): Promise<LeasedSweep | 'elsewhere' | 'swept'> {
-    return this.transactions.run(async (manager) => {
+    for (let tries = 1; ; tries++) {
+      const taken = await this.tryToTake(source, request, now);
+      if (taken !== 'locked') return taken;
+      // Who holds the row for a moment may only be asking, of a slot that was swept; a sweep by hand is not left to it.
+      if (request.slot !== undefined || tries === TRIES) return 'elsewhere';
+      await delay(PAUSE);
+    }
+  }
+
+  private tryToTake(source: string, request: SweepRequest, now: number) {
+    return this.transactions.run(async (manager): Promise<LeasedSweep | 'elsewhere' | 'swept' | 'locked'> => {
       await this.ensureRow(manager, source);
       const row = await this.lock(manager, source, request.slot);
-      if (!row) return 'elsewhere';
+      if (!row) return 'locked';
       if (Number(row.is_past) === 1) return 'swept';
       if (Number(row.is_free) === 0) return 'elsewhere';
       const goesOn = row.began_at !== null && !request.baseline;

@@ -109,7 +109,7 @@ export class Sweep {
       if (typeof taken === 'string') return false;
       leased = taken;
       const groups = await this.activation.groupsOf(source.name);
-      await this.goThrough({ source, leased, groups }, request.slot === undefined, sums);
+      await this.goThrough({ source, leased, groups, isAllNew: false }, request.slot === undefined, sums);
       await this.lease.leave(leased, false);
     } catch (error) {
       await this.failed(source, leased, error, sums);
