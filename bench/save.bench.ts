@@ -117,20 +117,17 @@ async function criteria(db: DatabaseName, rounds: number, spark: DataSource, flo
     );
     if (db === 'postgres') await dataSource.query('VACUUM ANALYZE orders');
   }
-  await floor.query(
-    'CREATE TABLE floor_look (entity varchar(128) NOT NULL, entity_id varchar(64) NOT NULL, due_at bigint NOT NULL)',
-  );
-  await floor.query('CREATE INDEX floor_look_due ON floor_look (due_at)');
   const text = db === 'mariadb' ? 'CHAR' : 'text';
   const arms = [
     {
       name: 'floor',
-      prepare: () => floor.query('DELETE FROM floor_look'),
+      prepare: () => floor.query('DELETE FROM floor_agenda'),
       run: () =>
         floor.transaction(async (manager) => {
           await manager.query(`UPDATE orders SET amount = ${++amount} WHERE title = 'a kettle'`);
           await manager.query(
-            `INSERT INTO floor_look SELECT 'Order', CAST(id AS ${text}), ${Date.now()} FROM orders WHERE title = 'a kettle'`,
+            `INSERT INTO floor_agenda (entity, entity_id, due_at, attempt, depth)
+             SELECT 'Order', CAST(id AS ${text}), ${Date.now()}, 0, 0 FROM orders WHERE title = 'a kettle'`,
           );
         }),
     },

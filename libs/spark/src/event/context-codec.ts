@@ -1,7 +1,7 @@
 import { ContextError } from '../error/context.error.js';
 import { messageOf } from '../error/wording.js';
 import { read, write, type Places } from './context-json.js';
-import { ContextTree, tooLarge } from './context-tree.js';
+import { tooLarge } from './context-tree.js';
 import type { EntityLookup, EntityRef } from './entity-lookup.js';
 import { markSnapshot } from './snapshot.js';
 
@@ -29,8 +29,7 @@ export class ContextCodec {
    */
   encode(context: unknown): string | null {
     if (context === undefined) return null;
-    // Each value takes two characters or more.
-    const text = write(new ContextTree(this.entities, MOST_CHARACTERS / 2).copy(context, 'context'));
+    const text = write(context, this.entities, MOST_CHARACTERS);
     if (text.length > MOST_CHARACTERS) throw new ContextError(tooLarge('context'));
     return text;
   }

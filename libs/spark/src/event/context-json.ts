@@ -1,7 +1,8 @@
 import { types } from 'node:util';
 import { SuperJSON } from 'superjson';
-import { Reference, StoredValues } from './context-tree.js';
-import type { EntityRef } from './entity-lookup.js';
+import { ContextTree, Reference, StoredValues } from './context-tree.js';
+import type { EntityLookup, EntityRef } from './entity-lookup.js';
+import { restorePlain, storePlain, type StoredContext } from './plain-context.js';
 
 /** What is put in the places of entities while a context is read. */
 export interface Places {
@@ -27,9 +28,20 @@ const VIEWS = [
   BigUint64Array,
 ];
 
-/** Writes a {@link ContextTree}'s copy as JSON. */
-export function write(tree: unknown): string {
-  return JSON.stringify(serialize(writer, tree));
+/** Writes a context as JSON. Throws ContextError. */
+export function write(context: unknown, entities: EntityLookup, mostCharacters: number): string {
+  // Each value takes two characters or more.
+  const tree = () => new ContextTree(entities, mostCharacters / 2).copy(context, 'context');
+  return JSON.stringify(plain(context, entities) ?? serialize(writer, tree()));
+}
+
+// What throws when it is read, the tree says better.
+function plain(context: unknown, entities: EntityLookup): StoredContext | undefined {
+  try {
+    return storePlain(context, entities);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads what {@link write} wrote. Throws whatever JSON, superjson or a place throws. */
@@ -37,6 +49,7 @@ export function read(text: string, places: Places): unknown {
   const context: unknown = JSON.parse(text);
   if (typeof context !== 'object' || context === null || !Object.hasOwn(context, 'json'))
     throw new Error('no json in it');
+  if (restorePlain(context as StoredContext, places.reference)) return (context as StoredContext).json;
   return superjson(places).deserialize(context as Serialized, { inPlace: true });
 }
 
