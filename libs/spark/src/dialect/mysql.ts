@@ -136,13 +136,13 @@ export class MysqlDialect implements Dialect {
   private async open(manager: EntityManager, opened: readonly Opened[], keys: readonly string[], now: number) {
     if (opened.length === 0 || keys.length === 0) return;
     const { event, delivery } = this.tables;
-    const select = `SELECT id, ?, ?, 0, ?, 0, ?, ?, ? FROM ${event} WHERE event_key IN (?) AND event_group IN (?)`;
+    const rows = `SELECT id, ?, ?, 0, ?, 0, ?, ?, ? FROM ${event} WHERE event_key IN (?) AND event_group IN (?)`;
     const given = opened.flatMap(({ name, priority, opening, groups }) => {
       const { finished, reason } = endOf(opening, now);
       return [name, opening, priority, now, finished, reason, keys, groups];
     });
-    const selects = opened.map(() => select).join(' UNION ALL ');
-    await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${selects}`, given);
+    const rowsOfAll = opened.map(() => rows).join(' UNION ALL ');
+    await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${rowsOfAll}`, given);
   }
 
   async claim(

@@ -78,7 +78,6 @@ export function serialQueryRunner(
 
     /** Runs statements of the transaction that somebody sends to the connection itself. */
     besides<T>(work: () => T): Promise<T> {
-      // eslint-disable-next-line @typescript-eslint/require-await
       return this.inside(async () => work());
     }
 

@@ -32,11 +32,11 @@ const VIEWS = [
 export function write(context: unknown, entities: EntityLookup, mostCharacters: number): string {
   // Each value takes two characters or more.
   const tree = () => new ContextTree(entities, mostCharacters / 2).copy(context, 'context');
-  return JSON.stringify(plain(context, entities) ?? serialize(writer, tree()));
+  return JSON.stringify(plainly(context, entities) ?? serialize(writer, tree()));
 }
 
 // What throws when it is read, the tree says better.
-function plain(context: unknown, entities: EntityLookup): StoredContext | undefined {
+function plainly(context: unknown, entities: EntityLookup): StoredContext | undefined {
   try {
     return storePlain(context, entities);
   } catch {

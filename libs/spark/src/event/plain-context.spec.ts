@@ -6,11 +6,11 @@ import { restorePlain, storePlain, type StoredContext } from './plain-context.js
 import { snapshot } from './snapshot.js';
 
 class Challenge {
-  constructor(public id: unknown) {}
+  constructor(public id: number | undefined) {}
 }
 const entities: EntityLookup = {
   nameOf: (value) => (value instanceof Challenge ? 'Challenge' : undefined),
-  idOf: ({ id }: { id?: unknown }) => (id === undefined ? undefined : String(id)),
+  idOf: ({ id }: { id?: number }) => id?.toString(),
   create: (_, values) => Object.assign(new Challenge(0), values),
 };
 
@@ -33,7 +33,7 @@ describe('a plain context', () => {
     // A second level is what only superjson stores, and leaves the first one as it is.
     const bySuperjson = (context: object) => {
       const { json, meta } = JSON.parse(new ContextCodec(entities).encode([context])!) as StoredContext;
-      const own = Object.entries((meta?.values ?? {}) as object).map(([path, how]) => [path.slice(2), how as unknown]);
+      const own = Object.entries(meta?.values ?? {}).map(([path, how]) => [path.slice(2), how as unknown]);
       return {
         json: (json as unknown[])[0],
         ...(own.length > 0 ? { meta: { values: Object.fromEntries(own), v: 1 } } : {}),
