@@ -10,21 +10,12 @@ import type {
   EnterRequest,
   Entry,
 } from './dialect.js';
-import {
-  DELIVERY_COLUMNS,
-  enteredFrom,
-  type EnteredRow,
-  eventRow,
-  groupsJson,
-  groupsOf,
-  keysByGroup,
-  otherGroups,
-} from './entered.js';
-import { BASELINE } from './opening.js';
+import { enteredFrom, type EnteredRow, groupsJson, groupsOf, keysByGroup, otherGroups } from './entered.js';
+import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { execute, prepared } from './statement.js';
 import type { TableNames } from './table-names.js';
 
-// Up to so many rows a statement is planned once for each number of them.
+// Up to so many groups a statement is planned once for each number of them.
 const FEW = 16;
 const ADVISORY_LOCK = 0x5350_4152;
 
@@ -40,12 +31,14 @@ export class PostgresDialect implements Dialect {
   readonly worksByStatement = true;
   readonly clock = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
 
-  private readonly enterSqls = new Map<string, string>();
+  private readonly entering: PostgresEntering;
 
   constructor(
     private readonly tables: TableNames,
     private readonly prepare: boolean,
-  ) {}
+  ) {
+    this.entering = new PostgresEntering(tables);
+  }
 
   async types(): Promise<ColumnTypes> {
     return {
@@ -97,17 +90,10 @@ export class PostgresDialect implements Dialect {
     return new Set(rows.map(({ key }) => key));
   }
 
-  async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
-    const rows = entries.map((entry) => eventRow(entry, now).slice(0, -1));
-    const openings = opened.flatMap(({ name, priority, opening, groups }) =>
-      groups.map((group) => [group, name, priority, opening]),
-    );
-    const isFew = rows.length <= FEW && openings.length <= FEW;
-    const given = isFew ? [...rows.flat(), ...openings.flat()] : [...columnsOf(rows, 9), ...columnsOf(openings, 4)];
-    const shape = isFew ? `-${rows.length}-${openings.length}` : '';
-    const name = `spark-enter${likelyNew ? '-new' : ''}${shape}`;
-    const sql = this.enterSql(name, likelyNew, isFew ? rows.length : undefined, isFew ? openings.length : undefined);
-    const entered = enteredFrom(await this.query<EnteredRow>(manager, name, sql, [now, ...given]));
+  async enter(manager: EntityManager, request: EnterRequest): Promise<Entered> {
+    const { entries, likelyNew } = request;
+    const { name, sql, given } = this.entering.of(request);
+    const entered = enteredFrom(await this.query<EnteredRow>(manager, name, sql, given));
     if (!likelyNew || entered.fresh.size === entries.length) return entered;
     const known = entries.filter(({ key }) => !entered.fresh.has(key));
     const keys = { sql: 'SELECT unnest($1::text[])', given: known.map(({ key }) => key) };
@@ -168,54 +154,4 @@ export class PostgresDialect implements Dialect {
   private query<R>(manager: EntityManager, name: string | undefined, sql: string, given: unknown[]): Promise<R[]> {
     return prepared<R>(manager, this.prepare ? name : undefined, sql, given);
   }
-
-  /** Of so many events and openings, a row each, so that one plan fits; or of any number, as arrays. */
-  private enterSql(name: string, likelyNew: boolean, events?: number, openings?: number): string {
-    const made = this.enterSqls.get(name);
-    if (made) return made;
-    const { event, delivery, handler } = this.tables;
-    const columns = 'event_key, event_group, entity, entity_id, source, context, at, until_at, depth';
-    const types = ['text', 'text', 'text', 'text', 'text', 'text', 'bigint', 'bigint', 'int'];
-    const given = `${rowsSql(2, types, events)} AS g(${columns})`;
-    const opened = rowsSql(2 + types.length * (events ?? 1), ['text', 'text', 'int', 'text'], openings);
-    // A look at the index for each key: no statistics can talk the planner into anything else.
-    const looked = `WITH given AS MATERIALIZED (
-        SELECT g.*, (SELECT e.event_group FROM ${event} e WHERE e.event_key = g.event_key) AS known_group FROM ${given}),`;
-    const sql = `${likelyNew ? 'WITH' : looked}
-      fresh AS (
-        INSERT INTO ${event} (${columns}, recorded_at) SELECT ${columns}, $1::bigint
-        FROM ${likelyNew ? given : 'given WHERE known_group IS NULL'} ORDER BY event_key COLLATE "C"
-        ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${
-          openings === 0
-            ? ''
-            : `, opened AS (
-        INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
-        SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
-          CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
-        FROM fresh f JOIN ${opened} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group)`
-        }
-      SELECT event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh
-      ${likelyNew ? '' : 'UNION ALL SELECT event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group'}
-      UNION ALL SELECT NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
-    this.enterSqls.set(name, sql);
-    return sql;
-  }
-}
-
-/** Rows from the n-th parameter on: as VALUES, or from an array for each column. */
-function rowsSql(first: number, types: readonly string[], count: number | undefined): string {
-  let next = first;
-  if (count === undefined) return `unnest(${types.map((type) => `$${next++}::${type}[]`).join(', ')})`;
-  const rows = Array.from({ length: count }, () => `(${types.map((type) => `$${next++}::${type}`).join(', ')})`);
-  return `(VALUES ${rows.join(', ')})`;
-}
-
-const columnsOf = (rows: readonly (readonly unknown[])[], count: number): unknown[] =>
-  Array.from({ length: count }, (_, column) => arrayOf(rows.map((row) => row[column])));
-
-/** A list of text, numbers and nulls as PostgreSQL reads it: nearly JSON, which is written in a fraction of the driver's time. */
-function arrayOf(list: readonly unknown[]): unknown {
-  const json = JSON.stringify(list);
-  // All that the two write differently, and some more.
-  return /\\[^"\\]/.test(json) ? list : `{${json.slice(1, -1)}}`;
 }

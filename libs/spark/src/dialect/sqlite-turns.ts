@@ -28,7 +28,7 @@ export class Turn {
     readonly outer?: Turn,
     readonly called = false,
   ) {
-    Error.captureStackTrace(this.begun);
+    if (runner) Error.captureStackTrace(this.begun);
   }
 
   /** Where it began: the frames of the application, if there are any. */
