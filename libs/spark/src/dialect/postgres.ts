@@ -105,16 +105,16 @@ export class PostgresDialect implements Dialect {
     { worker, handlers, limit, now, suspect }: ClaimRequest,
   ): Promise<ClaimedEventRow[]> {
     const { delivery, event } = this.tables;
-    // Rows are found by their keys one by one, how many the planner may think there are.
+    // They are found once more by where they lie, which costs least; the lock keeps them there.
     const rows = await this.query<ClaimedEventRow & Rank>(
       manager,
       'spark-claim',
       `WITH due AS MATERIALIZED (
-         SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
+         SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
          ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
        claimed AS (
          UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
-         WHERE d.id = ANY(ARRAY(SELECT id FROM due)) RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
        SELECT c.*, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
        FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e`,
       [now, Number(suspect), handlers, limit, worker],

@@ -34,7 +34,8 @@ export function checkEvent(event: unknown): string | undefined {
 
 function verdictOn(event: unknown): string | undefined {
   if (!isEvent(event)) return `it is ${got(event)}, not an event. Yield what sparkEvent() returns.`;
-  const flaw = flawIn(event);
+  // What it could make no key of, it has given none.
+  const flaw = event.key === '' ? flawIn(event) : undefined;
   return (
     checkText('group', event.group) ?? (flaw && wordsFor(flaw)) ?? checkText('key', event.key) ?? checkTimes(event)
   );

@@ -81,8 +81,8 @@ export function isIdPart(value: unknown): value is string | number | bigint {
 }
 
 function flawOf(id: unknown, occurrence: unknown): Flaw | undefined {
-  const parts: unknown[] = Array.isArray(id) ? Array.from(id) : [id];
-  if (parts.length === 0 || !parts.every(isIdPart)) return { part: 'id', value: id };
+  const isId = Array.isArray(id) ? id.length > 0 && Array.from(id).every(isIdPart) : isIdPart(id);
+  if (!isId) return { part: 'id', value: id };
   if (occurrence !== undefined && !isIdPart(occurrence)) return { part: 'occurrence', value: occurrence };
   return undefined;
 }

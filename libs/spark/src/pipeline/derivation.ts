@@ -35,8 +35,11 @@ export function judge(event: SparkEvent, now: number): { verdict: Verdict; reaso
   if (reason === NEVER) return { verdict: 'never' };
   if (reason !== undefined) return { verdict: 'refused', reason };
   if (event.until && event.until.getTime() <= now) return { verdict: 'over' };
-  return { verdict: event.at && event.at.getTime() > now ? 'later' : 'true' };
+  return event.at && event.at.getTime() > now ? LATER : TRUE;
 }
+
+const TRUE = { verdict: 'true' } as const;
+const LATER = { verdict: 'later' } as const;
 
 /** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
 export class Derivation {
