@@ -5,7 +5,7 @@ import { getSparkToken } from '../inject-spark.decorator.js';
 import type { Spark } from '../spark.js';
 import type { Duration } from '../spark.options.js';
 import type { SparkService } from '../spark.service.js';
-import { duration } from '../spark.settings.js';
+import { age } from '../spark.settings.js';
 import { lintSources, SourceLintError } from './source-linter.js';
 import { instantOf, TestClock } from './test-clock.js';
 
@@ -72,7 +72,7 @@ export class SparkTestKit {
    * @throws InvalidOptionsError when that is no duration above 0.
    */
   async advance(by: Duration): Promise<void> {
-    await this.advanceTo(this.clock.now() + duration('advance', by));
+    await this.advanceTo(this.clock.now() + age('advance', by));
   }
 
   /**
