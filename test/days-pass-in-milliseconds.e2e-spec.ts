@@ -182,7 +182,12 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
       await start(Tasks);
     });
     it('for keys that differ from run to run', async () => {
-      expect(await lint(Unstable)).toEqual([expect.stringMatching(/^Unstable.events: it yields x_.* in one run/)]);
+      for (const source of [Unstable, Moody]) {
+        const expected = new RegExp(`^${source.name}.events: it yields x_.* in one run and not in another`);
+        expect(await lint(source)).toEqual([expect.stringMatching(expected)]);
+        await app.close();
+      }
+      await start(Tasks);
     });
     it.each([
       ['millisecond', (now: Date) => now.getTime()],
@@ -204,6 +209,14 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
         expect(await lint(source)).toEqual([expect.stringContaining(`${source.name}.events: it asks the clock`)]);
       },
     );
+    it('for entities that cannot be read, and the others go on', async () => {
+      await start(Unreadable, Throwing);
+      await save(1);
+      const error: SourceLintError = await kit.lint().catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(SourceLintError);
+      expect(error.message).toMatch(/^- Unreadable.events, at Task: its entities cannot be read: .*no_such_column/m);
+      expect(error.message).toMatch(/^- Throwing.events, at Task 1: it throws/m);
+    });
     it('for what they throw', async () => {
       expect(await lint(Throwing)).toEqual(['Throwing.events: it throws: Error: out of order']);
     });
@@ -225,6 +238,18 @@ class Unstable {
   *events() {
     yield sparkEvent('x', randomUUID());
   }
+}
+class Moody {
+  private runs = 0;
+
+  @EventSource(Task)
+  *events({ id }: Task) {
+    if (++this.runs % 2 === 0) yield sparkEvent('x', id);
+  }
+}
+class Unreadable {
+  @EventSource(Task, { query: (qb) => qb.andWhere('no_such_column = 1') })
+  *events() {}
 }
 /** What comes and goes with the time, right here and now. */
 class Momentary {

@@ -2,7 +2,6 @@ import type { EntityManager } from 'typeorm';
 import { withRunner } from '../dialect/statement.js';
 import { SparkError } from '../error/spark.error.js';
 import { textOf } from '../error/text-of.js';
-import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
 import { watchClock } from '../inspect/clock-reads.js';
@@ -41,7 +40,12 @@ const DRIVERS = /[\\/]node_modules[\\/](typeorm|pg|pg-pool|mariadb|mysql2|better
 export async function lintSources(spark: Spark, now: number, limit: number): Promise<SourceProblem[]> {
   return withRunner(spark.dataSource.manager, async ({ manager }) => {
     const problems: SourceProblem[] = [];
-    for (const source of spark.sources.all()) problems.push(...(await lintSource(manager, source, now, limit)));
+    for (const source of spark.sources.all()) {
+      const found = await lintSource(manager, source, now, limit).catch((error: unknown) => [
+        unreadable(source, error),
+      ]);
+      problems.push(...found);
+    }
     return problems;
   });
 }
@@ -61,7 +65,8 @@ async function lintSource(manager: EntityManager, source: Source, now: number, l
     const own = copies.map((pages) => pages[i]!.map(({ entity }) => entity)).values();
     const run: Run = async (instant) => {
       const entities = own.next().value!;
-      return eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
+      const events = await eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
+      return new Map(events.map(({ key, group }) => [key, group]));
     };
     const problem = await problemOf(run, now).catch((error: unknown) => `it throws: ${textOf(error).split('\n')[0]}`);
     if (problem !== undefined)
@@ -70,20 +75,29 @@ async function lintSource(manager: EntityManager, source: Source, now: number, l
   return problems;
 }
 
-/** Runs a source for an instant. Future events count as well: they are what it will say. */
-type Run = (instant: number) => Promise<readonly SparkEvent[]>;
+function unreadable({ name, metadata }: Source, error: unknown): SourceProblem {
+  return {
+    source: name,
+    entity: metadata.name,
+    problem: `its entities cannot be read: ${textOf(error).split('\n')[0]}`,
+  };
+}
+
+/** The keys that a source yields for an instant, and their groups. Future events count as well: they are what it will say. */
+type Run = (instant: number) => Promise<ReadonlyMap<string, string>>;
 
 async function problemOf(run: Run, now: number): Promise<string | undefined> {
-  const { events, asks } = await watched(run, now);
+  const { keys, asks } = await watched(run, now);
   const again = await run(now);
-  const unstable = events.find((event) => !isIn(again, event));
-  if (unstable) return `it yields ${unstable.key} in one run and not in the next. Derive keys from the entity alone.`;
+  const unstable = missingIn(again, keys) ?? missingIn(keys, again);
+  if (unstable !== undefined)
+    return `it yields ${unstable} in one run and not in another. Derive keys from the entity alone.`;
   for (const { by, unit } of SHIFTS) {
     const others = [await run(now - by), await run(now + by)];
-    const timed = events.find((event) => others.every((other) => isReplaced(event, events, other)));
+    const timed = [...keys].find((event) => others.every((other) => isReplaced(event, keys, other)));
     if (timed)
       return (
-        `it yields ${timed.key}, and another key a ${unit} before and after. ` +
+        `it yields ${timed[0]}, and another key a ${unit} before and after. ` +
         `The time must not be part of a key; eachDay, eachWeek … are for that.`
       );
   }
@@ -91,19 +105,26 @@ async function problemOf(run: Run, now: number): Promise<string | undefined> {
   return 'it asks the clock of the process. Use scope.now: one instant for all that is derived at once, and tests can move it.';
 }
 
-async function watched(run: Run, now: number): Promise<{ events: readonly SparkEvent[]; asks: boolean }> {
+async function watched(run: Run, now: number) {
   let asks = false;
   const restore = watchClock(() => (asks ||= !DRIVERS.test(new Error().stack ?? '')));
   try {
-    return { events: await run(now), asks };
+    const keys = await run(now);
+    return { keys, asks };
   } finally {
     restore();
   }
 }
 
-const isIn = (events: readonly SparkEvent[], { key }: SparkEvent): boolean => events.some((one) => one.key === key);
+const missingIn = (some: ReadonlyMap<string, string>, others: ReadonlyMap<string, string>): string | undefined =>
+  [...others.keys()].find((key) => !some.has(key));
 
-/** Whether others give another event of the group in place of it: one that came or went with the time has no successor. */
-function isReplaced(event: SparkEvent, beside: readonly SparkEvent[], others: readonly SparkEvent[]): boolean {
-  return !isIn(others, event) && others.some((other) => other.group === event.group && !isIn(beside, other));
+/** Whether another key of the group stands in place of this one: what only came or went with the time has no successor. */
+function isReplaced(
+  [key, group]: [string, string],
+  beside: ReadonlyMap<string, string>,
+  others: ReadonlyMap<string, string>,
+) {
+  if (others.has(key)) return false;
+  return [...others].some(([other, ofGroup]) => ofGroup === group && !beside.has(other));
 }
