@@ -86,6 +86,15 @@ class Daily {
 }
 
 @Injectable()
+class Moody {
+  @EventSource(Task)
+  *moody(task: Task) {
+    if (broken) throw new Error('out of order');
+    yield sparkEvent('moody', task.id, {}, { at: dueOf(task) });
+  }
+}
+
+@Injectable()
 class Handlers {
   @GroupHandler(/./, { name: 'all' })
   all({ key }: SparkEvent) {
@@ -246,6 +255,18 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(await looks()).toEqual([]);
   });
 
+  it('after its source has thrown inside of a save: the save stands, and it is looked at again', async () => {
+    await start(clock, [Moody, Handlers]);
+    broken = true;
+    await save(clock.now());
+    expect(await dataSource.manager.count(Task)).toBe(1);
+    const [pause] = await looks();
+    expect(pause).toBeGreaterThanOrEqual(500);
+    expect(app.logs.join('\n')).toMatch(/error Moody\.moody failed for Task 1, attempt 1.*out of order/s);
+    broken = false;
+    expect(await later(pause!)).toEqual(['moody']);
+  });
+
   it('each day anew, where the day is its occurrence', async () => {
     await start(clock, [Daily, Handlers]);
     await save(null);
@@ -254,6 +275,24 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     await app.spark.sweep();
     await app.spark.drain();
     expect(handled).toEqual(['daily_1@2026-03-01', 'daily_1@2026-03-02']);
+  });
+
+  it.each([
+    ['forward', '2026-03-28T20:00:00Z', ['28 21:00', '29 23:00', '30 22:00']],
+    ['back', '2026-10-24T20:00:00Z', ['24 21:00', '25 22:00', '26 23:00']],
+  ])('once for each day of its zone, also where clocks go %s', async (_, from, expected) => {
+    clock.pass(Date.parse(from) - clock.now());
+    await start(clock, [Daily, Handlers]);
+    await dataSource.query(`INSERT INTO task VALUES (1, ${database.name === 'PostgreSQL' ? 'true' : '1'}, NULL)`);
+    const days: string[] = [];
+    for (let hour = 0; hour < 30; hour++) {
+      handled = [];
+      clock.pass(HOUR);
+      await app.spark.sweep();
+      await app.spark.drain();
+      days.push(...handled.map((key) => `${key.slice(-2)} ${clock.date().toISOString().slice(11, 16)}`));
+    }
+    expect(days).toEqual(expected);
   });
 
   it('a look has one instant, for what is due and for what is derived', async () => {
