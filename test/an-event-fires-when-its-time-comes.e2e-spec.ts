@@ -295,7 +295,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(days).toEqual(expected);
   });
 
-  it('a look has one instant, for what is due and for what is derived', async () => {
+  it('a look has one instant, for what is due, what is derived and what is entered', async () => {
     let ticks = 0;
     await start({ now: () => clock.now() + ticks++ }, [WithRelations]);
     await dataSource.manager.save(
@@ -308,6 +308,8 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     await app.spark.drain();
     expect(instants).toHaveLength(20);
     expect(new Set(instants).size).toBe(1);
+    const recorded = await dataSource.query('SELECT DISTINCT recorded_at FROM spark_event');
+    expect(recorded.map((row: any) => Number(row.recorded_at))).toEqual([instants[0]]);
   });
 
   it('while the same entities are saved: no save fails, and each event fires once', async () => {

@@ -1,6 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
-import { eachDay, EventSource, GroupHandler, type SourceScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import {
+  eachDay,
+  eachValue,
+  EventSource,
+  GroupHandler,
+  type SourceScope,
+  sparkEvent,
+  type SparkEvent,
+} from 'nestjs-spark';
 import { ClockBackwardsError, SourceLintError, SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { isPast } from 'date-fns';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
@@ -258,6 +266,7 @@ class Momentary {
     if (now.getTime() > START) yield sparkEvent('x', id);
     if (now.getTime() < START) yield sparkEvent('y', id);
     yield sparkEvent('z', id, undefined, { occurrence: eachDay(now, 'Etc/GMT+12') });
+    yield sparkEvent('v', id, undefined, { occurrence: eachValue(now.getTime() > START) });
   }
 }
 /** Its statement has the drivers ask the clock. */

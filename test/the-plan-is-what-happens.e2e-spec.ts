@@ -86,6 +86,17 @@ class OwnClocks {
 }
 
 @Injectable()
+class Moody {
+  fails = false;
+
+  @EventSource(Task, { name: 'moody' })
+  *moody({ id }: Task) {
+    if (this.fails) throw new Error('on purpose');
+    yield sparkEvent('moody', id);
+  }
+}
+
+@Injectable()
 class Unreadable {
   @EventSource(Task, { name: 'unreadable', query: (qb) => qb.andWhere('no_such_column = 1') })
   *events() {}
@@ -240,6 +251,18 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
       expect.objectContaining({ source: 'of-some' }),
       expect.objectContaining({ source: 'in-steps' }),
     ]);
+  });
+
+  it('a look again at what failed is no date that is cancelled', async () => {
+    await start(Moody);
+    const moody = app.app.get(Moody);
+    moody.fails = true;
+    await save(1);
+    const looks = await app.dataSource.query('SELECT attempt FROM spark_agenda');
+    expect(looks.map((look: any) => Number(look.attempt))).toEqual([1]);
+    expect((await plan()).map(({ outcome }) => outcome)).toEqual(['fail']);
+    moody.fails = false;
+    expect(words(await plan())).toEqual(['enter moody_1 2026-06-01T12:00']);
   });
 
   it('a source whose entities cannot be read is named, and the others go on', async () => {
