@@ -19,7 +19,7 @@ import {
   PrimaryGeneratedColumn,
   type Relation,
 } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { DAY, HOUR, MINUTE, SetClock } from './support/set-clock.js';
@@ -42,6 +42,8 @@ class Step {
 let broken = false;
 let handled: string[] = [];
 let instants: number[] = [];
+let looked: number[] = [];
+let held: Promise<void> | undefined;
 
 const dueOf = ({ due }: Task) => (due === null ? null : new Date(Number(due)));
 
@@ -86,6 +88,16 @@ class Daily {
 }
 
 @Injectable()
+class Slow {
+  @EventSource(Task)
+  async slow({ id }: Task) {
+    looked.push(id);
+    if (id === 1) await held;
+    return [sparkEvent('slow', id)];
+  }
+}
+
+@Injectable()
 class Moody {
   @EventSource(Task)
   *moody(task: Task) {
@@ -114,6 +126,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     broken = false;
     handled = [];
     instants = [];
+    looked = [];
   });
   afterEach(async () => {
     await app.close();
@@ -310,6 +323,26 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(new Set(instants).size).toBe(1);
     const recorded = await dataSource.query('SELECT DISTINCT recorded_at FROM spark_event');
     expect(recorded.map((row: any) => Number(row.recorded_at))).toEqual([instants[0]]);
+  });
+
+  // On SQLite nothing is locked, and processes look at the same.
+  it.skipIf(database.name === 'SQLite')('while another process is slow at a look: others pass over that', async () => {
+    let release = () => {};
+    held = new Promise((resolve) => (release = resolve));
+    await start(clock, [Slow, Handlers]);
+    const other = await open(clock, [Slow, Handlers]);
+    try {
+      await dataSource.manager.save(Task, { id: 1, isOpen: true, due: null });
+      await vi.waitFor(() => expect(looked).toEqual([1]), 10_000);
+      await other.dataSource.manager.save(Task, { id: 2, isOpen: true, due: null });
+      await vi.waitFor(() => expect(handled).toEqual(['slow_2']), 10_000);
+      expect(looked).toEqual([1, 2]);
+      release();
+      await vi.waitFor(() => expect(handled).toEqual(['slow_2', 'slow_1']), 10_000);
+    } finally {
+      release();
+      await other.close();
+    }
   });
 
   it('while the same entities are saved: no save fails, and each event fires once', async () => {
