@@ -19,7 +19,7 @@ import {
   PrimaryGeneratedColumn,
   type Relation,
 } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { DAY, HOUR, MINUTE, SetClock } from './support/set-clock.js';
@@ -42,6 +42,8 @@ class Step {
 let broken = false;
 let handled: string[] = [];
 let instants: number[] = [];
+let looked: number[] = [];
+let held: Promise<void> | undefined;
 
 const dueOf = ({ due }: Task) => (due === null ? null : new Date(Number(due)));
 
@@ -86,6 +88,25 @@ class Daily {
 }
 
 @Injectable()
+class Slow {
+  @EventSource(Task)
+  async slow({ id }: Task) {
+    looked.push(id);
+    if (id === 1) await held;
+    return [sparkEvent('slow', id)];
+  }
+}
+
+@Injectable()
+class Moody {
+  @EventSource(Task)
+  *moody(task: Task) {
+    if (broken) throw new Error('out of order');
+    yield sparkEvent('moody', task.id, {}, { at: dueOf(task) });
+  }
+}
+
+@Injectable()
 class Handlers {
   @GroupHandler(/./, { name: 'all' })
   all({ key }: SparkEvent) {
@@ -105,6 +126,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     broken = false;
     handled = [];
     instants = [];
+    looked = [];
   });
   afterEach(async () => {
     await app.close();
@@ -246,6 +268,18 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(await looks()).toEqual([]);
   });
 
+  it('after its source has thrown inside of a save: the save stands, and it is looked at again', async () => {
+    await start(clock, [Moody, Handlers]);
+    broken = true;
+    await save(clock.now());
+    expect(await dataSource.manager.count(Task)).toBe(1);
+    const [pause] = await looks();
+    expect(pause).toBeGreaterThanOrEqual(500);
+    expect(app.logs.join('\n')).toMatch(/error Moody\.moody failed for Task 1, attempt 1.*out of order/s);
+    broken = false;
+    expect(await later(pause!)).toEqual(['moody']);
+  });
+
   it('each day anew, where the day is its occurrence', async () => {
     await start(clock, [Daily, Handlers]);
     await save(null);
@@ -256,7 +290,25 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(handled).toEqual(['daily_1@2026-03-01', 'daily_1@2026-03-02']);
   });
 
-  it('a look has one instant, for what is due and for what is derived', async () => {
+  it.each([
+    ['forward', '2026-03-28T20:00:00Z', ['28 21:00', '29 23:00', '30 22:00']],
+    ['back', '2026-10-24T20:00:00Z', ['24 21:00', '25 22:00', '26 23:00']],
+  ])('once for each day of its zone, also where clocks go %s', async (_, from, expected) => {
+    clock.pass(Date.parse(from) - clock.now());
+    await start(clock, [Daily, Handlers]);
+    await dataSource.query(`INSERT INTO task VALUES (1, ${database.name === 'PostgreSQL' ? 'true' : '1'}, NULL)`);
+    const days: string[] = [];
+    for (let hour = 0; hour < 30; hour++) {
+      handled = [];
+      clock.pass(HOUR);
+      await app.spark.sweep();
+      await app.spark.drain();
+      days.push(...handled.map((key) => `${key.slice(-2)} ${clock.date().toISOString().slice(11, 16)}`));
+    }
+    expect(days).toEqual(expected);
+  });
+
+  it('a look has one instant, for what is due, what is derived and what is entered', async () => {
     let ticks = 0;
     await start({ now: () => clock.now() + ticks++ }, [WithRelations]);
     await dataSource.manager.save(
@@ -269,6 +321,28 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     await app.spark.drain();
     expect(instants).toHaveLength(20);
     expect(new Set(instants).size).toBe(1);
+    const recorded = await dataSource.query('SELECT DISTINCT recorded_at FROM spark_event');
+    expect(recorded.map((row: any) => Number(row.recorded_at))).toEqual([instants[0]]);
+  });
+
+  // On SQLite nothing is locked, and processes look at the same.
+  it.skipIf(database.name === 'SQLite')('while another process is slow at a look: others pass over that', async () => {
+    let release = () => {};
+    held = new Promise((resolve) => (release = resolve));
+    await start(clock, [Slow, Handlers]);
+    const other = await open(clock, [Slow, Handlers]);
+    try {
+      await dataSource.manager.save(Task, { id: 1, isOpen: true, due: null });
+      await vi.waitFor(() => expect(looked).toEqual([1]), 10_000);
+      await other.dataSource.manager.save(Task, { id: 2, isOpen: true, due: null });
+      await vi.waitFor(() => expect(handled).toEqual(['slow_2']), 10_000);
+      expect(looked).toEqual([1, 2]);
+      release();
+      await vi.waitFor(() => expect(handled).toEqual(['slow_2', 'slow_1']), 10_000);
+    } finally {
+      release();
+      await other.close();
+    }
   });
 
   it('while the same entities are saved: no save fails, and each event fires once', async () => {

@@ -34,6 +34,7 @@ class Sources {
     const start = new Date(Number(startsAt));
     yield sparkEvent('reminder', id, undefined, { at: new Date(Number(startsAt) - HOUR), until: start });
     yield sparkEvent('announced', id);
+    yield sparkEvent('opened', id, undefined, { at: start });
   }
 }
 
@@ -51,7 +52,7 @@ class Batch {
 @Injectable()
 class Handlers {
   calls: string[] = [];
-  fails: 'list' | 'mail' | 'announce' | undefined;
+  fails: 'list' | 'mail' | 'announce' | 'open' | undefined;
   closes = false;
 
   @GroupHandler(/^announced/, { name: 'close', transactional: true, revalidate: true })
@@ -73,13 +74,19 @@ class Handlers {
     this.fail('announce');
   }
 
+  @GroupHandler(/^opened/, { name: 'open', revalidate: true, backoff: () => 1_000 })
+  open({ key }: SparkEvent) {
+    this.calls.push(`open ${key}`);
+    this.fail('open');
+  }
+
   @GroupHandler(/^listed/, { name: 'list', revalidate: true, timeout: 100, backoff: () => 1_000 })
   list({ key }: SparkEvent) {
     this.calls.push(`list ${key}`);
     this.fail('list');
   }
 
-  private fail(handler: 'list' | 'mail' | 'announce'): void {
+  private fail(handler: Exclude<Handlers['fails'], undefined>): void {
     if (this.fails !== handler) return;
     this.fails = undefined;
     throw new Error('on purpose');
@@ -187,6 +194,16 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       await at(1);
       expect(handlers.calls.filter((call) => call.startsWith('announce'))).toHaveLength(1);
       expect(await deliveries()).toContain('announce skipped: meetings does not yield it any more');
+    });
+
+    it('is skipped at a retry where it is to become true only later by now', async () => {
+      const { id } = await save({ startsAt: String(START + HOUR) });
+      handlers.fails = 'open';
+      await at(1);
+      await app.dataSource.manager.update(Meeting, id, { startsAt: String(START + 9 * HOUR) });
+      await at(2);
+      expect(handlers.calls.filter((call) => call.startsWith('open'))).toHaveLength(1);
+      expect(await deliveries()).toContain('open skipped: meetings does not yield it any more');
     });
 
     it('is skipped where its entity is gone', async () => {

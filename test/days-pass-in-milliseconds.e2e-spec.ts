@@ -1,8 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
-import { EventSource, GroupHandler, type SourceScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import {
+  eachDay,
+  eachValue,
+  EventSource,
+  GroupHandler,
+  type SourceScope,
+  sparkEvent,
+  type SparkEvent,
+} from 'nestjs-spark';
 import { ClockBackwardsError, SourceLintError, SparkTestKit, TestClock } from 'nestjs-spark/testing';
-import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { isPast } from 'date-fns';
+import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
@@ -135,6 +144,16 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
     expect(await kit.deliveries('others')).toEqual([]);
   });
 
+  it('as many as one likes', async () => {
+    await start(Tasks);
+    await save(400);
+    await kit.advance('399d');
+    expect(await kit.events()).toEqual(['created_1']);
+    await kit.advance('10y');
+    expect(await kit.events()).toEqual(['created_1', 'due_1']);
+    expect(clock.now()).toBeGreaterThan(START + 4_000 * DAY);
+  });
+
   it('and never backwards', async () => {
     await start(Tasks);
     expect(() => clock.set(START - 1)).toThrow(ClockBackwardsError);
@@ -164,16 +183,50 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
     };
 
     it('and may be as they should be', async () => {
-      expect(await lint(Good)).toEqual([]);
+      for (const source of [Good, Momentary, Counting]) {
+        expect(await lint(source)).toEqual([]);
+        await app.close();
+      }
+      await start(Tasks);
     });
     it('for keys that differ from run to run', async () => {
-      expect(await lint(Unstable)).toEqual([expect.stringMatching(/^Unstable.events: it yields x_.* in one run/)]);
+      for (const source of [Unstable, Moody]) {
+        const expected = new RegExp(`^${source.name}.events: it yields x_.* in one run and not in another`);
+        expect(await lint(source)).toEqual([expect.stringMatching(expected)]);
+        await app.close();
+      }
+      await start(Tasks);
     });
-    it('for keys that the time is part of', async () => {
-      expect(await lint(Timed)).toEqual([expect.stringMatching(/^Timed.events: it yields x_.* a millisecond later/)]);
+    it.each([
+      ['millisecond', (now: Date) => now.getTime()],
+      ['second', (now: Date) => now.toISOString().slice(0, 19)],
+      ['minute', (now: Date) => now.toISOString().slice(0, 16)],
+    ])('for keys that the time is part of, to the %s', async (unit, occurrence) => {
+      class Timed {
+        @EventSource(Task)
+        *events({ id }: Task, { now }: SourceScope) {
+          yield sparkEvent('x', id, undefined, { occurrence: occurrence(now) });
+        }
+      }
+      const expected = new RegExp(`^Timed.events: it yields x_1@.*, and another key a ${unit} before and after`);
+      expect(await lint(Timed)).toEqual([expect.stringMatching(expected)]);
     });
-    it('for another clock', async () => {
-      expect(await lint(OtherClock)).toEqual([expect.stringContaining('OtherClock.events: it asks the clock')]);
+    it.each([OtherClock, OtherClockOfAnother, OtherClockLater, OtherClockAwaited])(
+      'for another clock: %o',
+      async (source) => {
+        expect(await lint(source)).toEqual([expect.stringContaining(`${source.name}.events: it asks the clock`)]);
+      },
+    );
+    it('for entities that cannot be read, and the others go on', async () => {
+      await start(Unreadable, Throwing);
+      await save(1);
+      const error: SourceLintError = await kit.lint().catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(SourceLintError);
+      expect(error.message).toMatch(/^- Unreadable.events, at Task: its entities cannot be read: .*no_such_column/m);
+      expect(error.message).toMatch(/^- Throwing.events, at Task 1: it throws/m);
+    });
+    it('for what they throw', async () => {
+      expect(await lint(Throwing)).toEqual(['Throwing.events: it throws: Error: out of order']);
     });
     it('for no end', async () => {
       expect(await lint(Endless)).toEqual([expect.stringMatching(/^Endless.events: it throws: .*1,?000/)]);
@@ -194,16 +247,69 @@ class Unstable {
     yield sparkEvent('x', randomUUID());
   }
 }
-class Timed {
+class Moody {
+  private runs = 0;
+
   @EventSource(Task)
-  *events(_task: Task, { now }: SourceScope) {
-    yield sparkEvent('x', now.getTime());
+  *events({ id }: Task) {
+    if (++this.runs % 2 === 0) yield sparkEvent('x', id);
+  }
+}
+class Unreadable {
+  @EventSource(Task, { query: (qb) => qb.andWhere('no_such_column = 1') })
+  *events() {}
+}
+/** What comes and goes with the time, right here and now. */
+class Momentary {
+  @EventSource(Task)
+  *events({ id }: Task, { now }: SourceScope) {
+    if (now.getTime() > START) yield sparkEvent('x', id);
+    if (now.getTime() < START) yield sparkEvent('y', id);
+    yield sparkEvent('z', id, undefined, { occurrence: eachDay(now, 'Etc/GMT+12') });
+    yield sparkEvent('v', id, undefined, { occurrence: eachValue(now.getTime() > START) });
+  }
+}
+/** Its statement has the drivers ask the clock. */
+@Injectable()
+class Counting {
+  constructor(private readonly dataSource: DataSource) {}
+  @EventSource(Task, { batch: true })
+  async events(tasks: Task[]) {
+    const count = await this.dataSource.manager.count(Task);
+    return tasks.map(({ id }) => sparkEvent('x', [id, count]));
+  }
+}
+class Throwing {
+  @EventSource(Task)
+  async events(): Promise<SparkEvent[]> {
+    throw new Error('out of order');
   }
 }
 class OtherClock {
   @EventSource(Task)
   *events({ id, due }: Task) {
     if (new Date() > new Date(Number(due))) yield sparkEvent('x', id);
+  }
+}
+class OtherClockOfAnother {
+  @EventSource(Task)
+  *events({ id }: Task) {
+    yield sparkEvent('x', id);
+    if (Date() === 'never') yield sparkEvent('y', id);
+  }
+}
+class OtherClockLater {
+  @EventSource(Task)
+  async *events({ id }: Task) {
+    yield sparkEvent('x', id);
+    if (Date.now() === 0) yield sparkEvent('y', id);
+  }
+}
+class OtherClockAwaited {
+  @EventSource(Task, { batch: true })
+  async events([task]: Task[]) {
+    await delay(1);
+    return isPast(Number(task!.due)) ? [sparkEvent('x', task!.id)] : [];
   }
 }
 class Endless {

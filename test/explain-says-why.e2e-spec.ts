@@ -52,6 +52,12 @@ class Tasks {
 }
 
 @Injectable()
+class Unreadable {
+  @EventSource(Task, { name: 'unreadable', live: false, query: (qb) => qb.andWhere('no_such_column = 1') })
+  *events() {}
+}
+
+@Injectable()
 class Handlers {
   fails = false;
 
@@ -146,6 +152,26 @@ describe.each(databases)('explain says why, on $name', (database) => {
     await app.dataSource.manager.update(Task, 1, { due: String(START - 2) });
     await kit.drain();
     expect(await words(1)).toMatch(/tasks throws \(Error: out of order\)\. It is looked at again at 2026-06-01T12:0/);
+  });
+
+  it('of a source that throws and has no look, as a sweep found that, and of one that cannot be read', async () => {
+    await app.close();
+    app = await startApp({
+      database: db,
+      entities: [Task, Seat],
+      providers: [Tasks, Unreadable, Handlers],
+      clock: new TestClock(START),
+    });
+    await insertUnseen(`${bool(true)}, NULL`);
+    app.app.get(Tasks).fails = true;
+    const explanation = await app.spark.explain(Task, 1);
+    expect(explanation.words).toEqual([
+      'closed is not about Task 1: its where, query or withDeleted leaves it out.',
+      'tasks throws (Error: out of order). It is looked at again when it is saved, and by each sweep.',
+      'swept_1: it is true, but nobody has looked since; its source is not live; the next sweep enters it.',
+      expect.stringMatching(/^unreadable throws \(.*no_such_column.*\)\. Each sweep looks at it again\.$/),
+    ]);
+    expect(explanation.sources.find(({ source }) => source === 'unreadable')!.error).toContain('no_such_column');
   });
 
   it('of deliveries that wait, failed, are held, or have nobody', async () => {

@@ -71,6 +71,37 @@ class Bad {
   }
 }
 
+@Injectable()
+class OwnClocks {
+  @EventSource(Task, { name: 'of-some' })
+  *ofSome({ id }: Task) {
+    if (id > 1 && Date.now() > 0) yield sparkEvent('late', id);
+  }
+
+  @EventSource(Task, { name: 'in-steps' })
+  async *inSteps({ id }: Task) {
+    yield sparkEvent('step', id);
+    if (new Date().getTime() > 0) yield sparkEvent('late step', id);
+  }
+}
+
+@Injectable()
+class Moody {
+  fails = false;
+
+  @EventSource(Task, { name: 'moody' })
+  *moody({ id }: Task) {
+    if (this.fails) throw new Error('on purpose');
+    yield sparkEvent('moody', id);
+  }
+}
+
+@Injectable()
+class Unreadable {
+  @EventSource(Task, { name: 'unreadable', query: (qb) => qb.andWhere('no_such_column = 1') })
+  *events() {}
+}
+
 describe.each(databases)('the plan is what happens, on $name', (database) => {
   let db: TestDatabase;
   let app: TestApp;
@@ -210,6 +241,46 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
     const keys = words(planned).join('\n');
     expect(keys).toContain('enter fine_2');
     expect(keys).toContain('enter due_2 2026-06-02T12:00');
+  });
+
+  it('a source that asks another clock only of some entities, or between two events, is named once', async () => {
+    await start(OwnClocks);
+    for (const days of [1, 2, 3]) await insertUnseen(days);
+    const unreliable = (await plan()).filter(({ outcome }) => outcome === 'unreliable');
+    expect(unreliable).toEqual([
+      expect.objectContaining({ source: 'of-some' }),
+      expect.objectContaining({ source: 'in-steps' }),
+    ]);
+  });
+
+  it('a look again at what failed is no date that is cancelled', async () => {
+    await start(Moody);
+    const moody = app.app.get(Moody);
+    moody.fails = true;
+    await save(1);
+    const looks = await app.dataSource.query('SELECT attempt FROM spark_agenda');
+    expect(looks.map((look: any) => Number(look.attempt))).toEqual([1]);
+    expect((await plan()).map(({ outcome }) => outcome)).toEqual(['fail']);
+    moody.fails = false;
+    expect(words(await plan())).toEqual(['enter moody_1 2026-06-01T12:00']);
+  });
+
+  it('a source whose entities cannot be read is named, and the others go on', async () => {
+    await start(Tasks, Unreadable);
+    await save(1);
+    await insertUnseen(2);
+    const planned = await plan({ entity: Task, at: later(1) });
+    expect(planned[0]).toMatchObject({
+      outcome: 'fail',
+      source: 'unreadable',
+      id: undefined,
+      reason: expect.stringMatching(/^its entities cannot be read: .*no_such_column/),
+    });
+    expect(words(planned.slice(1))).toEqual([
+      'enter created_2 2026-06-01T12:00',
+      'enter due_1 2026-06-02T12:00',
+      'schedule due_2 2026-06-03T12:00',
+    ]);
   });
 
   it('of one entity, or of one class', async () => {

@@ -121,6 +121,11 @@ const writes: Write[] = [
     run: (m, { code, challengeId }) => m.upsert(Donation, { code, amount: 9, challengeId }, ['code']),
     looks: [1],
   },
+  {
+    api: 'upsert, moved',
+    run: (m, { code }, challengeId) => m.upsert(Donation, { code, amount: 9, challengeId }, ['code']),
+    looks: [1, 2],
+  },
   { api: 'update by criteria', run: (m, { id }) => m.update(Donation, { id }, { amount: 9 }), looks: [1] },
   {
     api: 'update by criteria, moved',

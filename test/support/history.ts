@@ -61,6 +61,8 @@ interface World {
 /** A world, and what is still to happen in it at this instant. */
 interface Situation {
   readonly left: readonly (readonly Atom[])[];
+  /** What may happen, or part of it: the process that was at it has died. */
+  readonly lost: readonly (readonly Atom[])[];
   readonly drained: boolean;
   readonly world: World;
 }
@@ -80,11 +82,18 @@ export class Model {
     return this.worlds[0]!.row;
   }
 
-  /** Lets steps happen at once: in any order, with looks of a drain round, before and after any of them. */
-  happen(steps: readonly Step[], now: number): void {
-    const drains = steps.some(({ kind }) => kind === 'drain');
-    const left = steps.flatMap((step) => (step.kind === 'drain' ? [] : [atomsOf(step)]));
-    const open = this.worlds.map((world): Situation => ({ left, world, drained: !drains }));
+  /**
+   * Lets steps happen at once: in any order, with looks of a drain round, before and after any of them. Those that are lost
+   * were a process's that has died meanwhile: what it had taken, nobody else could take.
+   */
+  happen(steps: readonly Step[], now: number, lost?: readonly Step[]): void {
+    const drains = [...steps, ...(lost ?? [])].some(({ kind }) => kind === 'drain');
+    const open = this.worlds.map((world): Situation => ({
+      left: atomsOfAll(steps),
+      lost: atomsOfAll(lost ?? []),
+      world,
+      drained: !drains || !!lost,
+    }));
     const known = new Set<string>();
     const ends = new Map<string, World>();
     for (let situation = open.pop(); situation; situation = open.pop()) {
@@ -92,11 +101,12 @@ export class Model {
       if (known.has(name)) continue;
       known.add(name);
       const { left: rest, drained, world } = situation;
-      if (rest.length === 0 && drained && world.looks.length === 0) ends.set(JSON.stringify(world), world);
+      const end = { ...world, read: [] };
+      if (rest.length === 0 && drained && world.looks.length === 0) ends.set(JSON.stringify(end), end);
       open.push(...next(situation, now));
       if (drains)
         open.push(
-          ...this.drainedOnce(world, now).map((one) => ({
+          ...this.drainedOnce(world, now, lost !== undefined).map((one) => ({
             ...situation,
             world: one,
             drained: drained || isDone(one, now),
@@ -107,10 +117,13 @@ export class Model {
   }
 
   /** Keeps the worlds that look like that. Returns what was possible, if none does. */
-  see(ledger: ReadonlyMap<string, State>): string[] | undefined {
-    const seen = textOf([...ledger]);
+  see(row: Challenge | undefined, ledger: ReadonlyMap<string, State>): string[] | undefined {
+    const seen = textOf(row, [...ledger]);
     const possible = this.worlds.map((world) =>
-      textOf(Object.entries(world.ledger).map(([k, { state }]) => [k, state])),
+      textOf(
+        world.row,
+        Object.entries(world.ledger).map(([k, { state }]) => [k, state]),
+      ),
     );
     const fitting = this.worlds.filter((_, i) => possible[i] === seen);
     if (fitting.length === 0) return [...new Set(possible)];
@@ -118,29 +131,32 @@ export class Model {
     return undefined;
   }
 
-  /** What a drain may do next: deliver, begin to look, end a look. */
-  private drainedOnce(world: World, now: number): World[] {
+  /** What a drain may do next: deliver all, or where a process dies any of it, begin to look, end a look. */
+  private drainedOnce(world: World, now: number, dies: boolean): World[] {
     const ended = world.looks.map((_, i) => lookEnded(world, i, now));
-    if (!isDue(world, now) || world.looks.length === PROCESSES) return [delivered(world, now), ...ended];
+    const handed = dies ? Object.keys(world.ledger).map((key) => delivered(world, now, key)) : [delivered(world, now)];
+    if (!isDue(world, now) || world.looks.length === PROCESSES) return [...handed, ...ended];
     const begun = lookBegun(world, now);
     const { changed, dates } = world;
-    return [delivered(world, now), ...ended, begun, ...(this.sharesLooks ? [{ ...begun, changed, dates }] : [])];
+    return [...handed, ...ended, begun, ...(this.sharesLooks ? [{ ...begun, changed, dates }] : [])];
   }
 }
 
-const textOf = (entries: [string, State][]): string =>
-  entries
-    .map(([key, state]) => `${key} ${state}`)
-    .sort()
-    .join(', ');
+/** What is seen of a challenge: its row, and what became of its events. */
+export const textOf = (row: Challenge | undefined, entries: [string, State][]): string => {
+  const present = row && JSON.stringify([row.active, row.startsAt, row.endsAt, row.donations]);
+  return [present ?? 'gone', ...entries.map(([key, state]) => `${key} ${state}`).sort()].join(', ');
+};
 
 /** One of the steps goes on. */
-function next({ left, world, drained }: Situation, now: number): Situation[] {
-  return left.map((atoms, i) => {
-    const rest = atoms.slice(1);
-    const others = [...left.slice(0, i), ...(rest.length > 0 ? [rest] : []), ...left.slice(i + 1)];
-    return { left: others, drained, world: after(world, atoms[0]!, now) };
-  });
+function next(situation: Situation, now: number): Situation[] {
+  return (['left', 'lost'] as const).flatMap((which) =>
+    situation[which].map((atoms, i, all) => {
+      const rest = atoms.slice(1);
+      const others = [...all.slice(0, i), ...(rest.length > 0 ? [rest] : []), ...all.slice(i + 1)];
+      return { ...situation, [which]: others, world: after(situation.world, atoms[0]!, now) };
+    }),
+  );
 }
 
 function after(world: World, atom: Atom, now: number): World {
@@ -201,14 +217,19 @@ function entered(world: World, facts: Iterable<Fact>, now: number): World {
   return { ...world, ledger: sorted, dates: [...dates].sort((a, b) => a - b) };
 }
 
-function delivered(world: World, now: number): World {
+/** All that waits is delivered, or one event. */
+function delivered(world: World, now: number, only?: string): World {
   const ledger = Object.entries(world.ledger).map(([key, entry]) => {
     const isLate = entry.until !== undefined && entry.until <= now;
     const end: State = isLate ? 'skipped' : 'completed';
-    return [key, entry.state === 'available' ? { ...entry, state: end } : entry] as const;
+    const isMeant = only === undefined || only === key;
+    return [key, isMeant && entry.state === 'available' ? { ...entry, state: end } : entry] as const;
   });
   return { ...world, ledger: Object.fromEntries(ledger) };
 }
+
+const atomsOfAll = (steps: readonly Step[]): Atom[][] =>
+  steps.flatMap((step) => (step.kind === 'drain' ? [] : [atomsOf(step)]));
 
 function atomsOf(step: Step): Atom[] {
   if (step.kind !== 'sweep') return [step];

@@ -1,6 +1,13 @@
-/** Where Spark asks for the time. Provide another one under {@link SPARK_CLOCK} to move time in tests. */
+import { InvalidOptionsError } from './error/invalid-options.error.js';
+
+/**
+ * Where Spark asks for the time. Tests put another one in the place of {@link SPARK_CLOCK}.
+ *
+ * @example
+ * const clock: SparkClock = { now: () => Date.parse('2026-06-01T12:00:00Z'), isManual: true };
+ */
 export interface SparkClock {
-  /** The present instant in epoch milliseconds. */
+  /** The present instant in epoch milliseconds, a whole number. */
   now(): number;
   /** Whether time moves only when a test moves it: then nothing runs by itself, neither worker nor looks nor the scheduled sweep. */
   readonly isManual?: boolean;
@@ -14,6 +21,13 @@ export interface SparkClock {
  * Test.createTestingModule({ imports: [AppModule] }).overrideProvider(SPARK_CLOCK).useValue({ now: () => instant })
  */
 export const SPARK_CLOCK = Symbol('SPARK_CLOCK');
+
+/** Throws InvalidOptionsError when it does not give what the database keeps. */
+export function checkClock(clock: SparkClock): void {
+  const now = clock.now();
+  if (!Number.isSafeInteger(now))
+    throw new InvalidOptionsError('SPARK_CLOCK', now, 'now() in whole epoch milliseconds');
+}
 
 // Less than that is what asking over a network may take, and what clocks that are kept differ by.
 const TOLERANCE = 1_000;

@@ -41,7 +41,7 @@ export type {
   Explanation,
   YieldedEvent,
 } from './inspect/explain.js';
-export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/plan.js';
+export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
 export type { DeliveryReport } from './pipeline/worker.js';

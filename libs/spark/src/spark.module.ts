@@ -2,7 +2,7 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { SPARK_CLOCK, type SparkClock, SystemClock } from './clock.js';
+import { checkClock, SPARK_CLOCK, type SparkClock, SystemClock } from './clock.js';
 import { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { getSparkToken } from './inject-spark.decorator.js';
@@ -77,6 +77,7 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
         provide: Spark,
         inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK],
         useFactory: async (source: DataSource, given: SparkDynamicOptions, clock: SparkClock) => {
+          checkClock(clock);
           const statics = defined({ dataSource, isGlobal, tablePrefix, schema });
           const spark = new Spark(source, settingsOf({ ...given, ...statics }), clock);
           await spark.attach();

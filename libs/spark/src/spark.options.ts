@@ -20,7 +20,12 @@ export interface WorkerOptions {
   leaseRenewal?: Duration;
 }
 
-/** What becomes of the history that the first sweep of a group finds. */
+/**
+ * What becomes of the history that the first sweep of a group finds.
+ *
+ * @example
+ * SparkModule.forRoot({ activation: { limit: 0 } }) // nothing of it is delivered before somebody calls release(group)
+ */
 export interface ActivationOptions {
   /** Up to how many deliveries of a group are made by themselves at the end of its first sweep; more stay held. Default: 1,000. */
   limit?: number;

@@ -53,7 +53,10 @@ export interface GroupHandlerOptions {
   /**
    * Whether the event's source is run again just before each attempt: an event that it does not yield any more is skipped.
    * Beware of handlers whose own writes make the source silent: those of its siblings that come later are skipped, too.
-   * Events of `emit` and of batch sources are handled as without it. Default: false.
+   * Events of `emit`, and those of a batch source that have a key of their own, are handled as without it. Default: false.
+   *
+   * @example
+   * @GroupHandler(/^challenge_inactivity/, { name: 'nudges', revalidate: true })
    */
   revalidate?: boolean;
   /** What happens when an entity in the context is gone by then: the delivery is discarded, or handed over with `null` in its place. Default: 'discard'. */

@@ -1,37 +1,57 @@
-import { eventsNow, NotSynchronous, type Source } from '../source/source.js';
+import { eventsOf, type Source } from '../source/source.js';
+import type { SourceOutput } from '../source/event-source.decorator.js';
 
-/** Whether a source asks the time of anybody but its scope. Of one that waits only the part before is known to be its own. */
-export function readsClock(source: Source, subject: unknown, now: number): boolean {
-  const scope = { now: new Date(now) };
-  const reads = countClockReads(() => {
+/**
+ * Whether a source asks the time of anybody but its scope. What it does after it has waited for somebody is not seen:
+ * meanwhile others run, who may ask.
+ */
+export async function readsClock(source: Source, subject: unknown, now: number): Promise<boolean> {
+  let reads = 0;
+  const step = <T>(work: () => T): T => {
+    const restore = watchClock(() => reads++);
     try {
-      eventsNow(source, subject, scope);
-    } catch (error) {
-      if (!(error instanceof NotSynchronous)) throw error;
+      return work();
+    } finally {
+      restore();
     }
-  });
+  };
+  const call: Source['call'] = (...given) =>
+    stepwise(
+      step(() => source.call(...given)),
+      step,
+    );
+  await eventsOf({ ...source, call }, subject, { now: new Date(now) });
   return reads > 0;
 }
 
-/** Runs work that does not wait, and counts how often it asks the clock of the process. Nothing else runs meanwhile. */
-function countClockReads(work: () => void): number {
-  let reads = 0;
+/** Tells whenever the clock of the process is asked, until the function that it returns is called. */
+export function watchClock(onRead: () => void): () => void {
   const Real = globalThis.Date;
-  const Counting: DateConstructor = new Proxy(Real, {
+  const Watched: DateConstructor = new Proxy(Real, {
+    apply(): string {
+      onRead();
+      return Real();
+    },
     construct(target, args, newTarget): object {
-      if (args.length === 0) reads++;
-      return Reflect.construct(target, args, newTarget === Counting ? target : newTarget) as object;
+      if (args.length === 0) onRead();
+      return Reflect.construct(target, args, newTarget === Watched ? target : newTarget) as object;
     },
     get(target, property, receiver): unknown {
-      if (property === 'now') reads++;
+      if (property === 'now') onRead();
       return Reflect.get(target, property, receiver);
     },
   });
-  globalThis.Date = Counting;
-  try {
-    work();
-  } finally {
-    globalThis.Date = Real;
-  }
-  return reads;
+  globalThis.Date = Watched;
+  return () => void (globalThis.Date = Real);
+}
+
+/** The same events, each step of the generator that gives them taken by `step`. */
+function stepwise(output: SourceOutput, step: <T>(work: () => T) => T): SourceOutput {
+  const given: unknown = output;
+  if (given instanceof Promise) return given.then((later: Iterable<never>) => stepwise(later, step)) as SourceOutput;
+  const kind = [Symbol.iterator, Symbol.asyncIterator].find((symbol) => symbol in Object(given));
+  if (!kind) return output;
+  const iterator = (output as any)[kind]();
+  const end = () => iterator.return?.() ?? { done: true, value: undefined };
+  return { [kind]: () => ({ next: () => step(() => iterator.next()), return: end }) } as never;
 }

@@ -2,6 +2,7 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../dialect/statement.js';
 import { textOf } from '../error/text-of.js';
 import { judge, nameOf, type Verdict } from '../pipeline/derivation.js';
+import { inSavepoint } from '../pipeline/recorder.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { rootOf } from '../subject/subject-ref.js';
@@ -91,7 +92,7 @@ export function explain(spark: Spark, metadata: EntityMetadata, id: string): Pro
 async function ask(manager: EntityManager, source: Source, id: string, now: number): Promise<ExplainedSource> {
   const { name, live } = source;
   try {
-    const [subject] = await readSubjects(manager, source, [id]);
+    const [subject] = await inSavepoint(manager, (inner) => readSubjects(inner, source, [id]));
     if (!subject) return { source: name, live, isAbout: false, events: [], error: undefined };
     const given = source.options.batch ? [subject.entity] : subject.entity;
     const events = (await eventsOf(source, given, { now: new Date(now) })).map((event) => {

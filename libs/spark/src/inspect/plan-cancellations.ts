@@ -1,11 +1,12 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../dialect/statement.js';
 import { Derivation } from '../pipeline/derivation.js';
+import { inSavepoint } from '../pipeline/recorder.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { rootOf } from '../subject/subject-ref.js';
 import { readSubjects, type Subject } from '../subject/subjects.js';
-import type { PlannedCancellation, PlanRequest } from './plan.js';
+import type { PlannedCancellation, PlanRequest } from './planned.js';
 
 interface LookRow {
   id: string;
@@ -60,15 +61,21 @@ async function emptyOnes(manager: EntityManager, spark: Spark, roots: readonly E
     if (ids.length === 0) continue;
     const standing = new Set<LookRow>();
     for (const source of spark.sources.liveOf(root)) {
-      const subjects = new Map((await readSubjects(manager, source, ids)).map((subject) => [subject.ref.id, subject]));
+      const subjects = await byId(manager, source, ids);
       for (const row of own) {
-        const subject = subjects.get(row.entity_id);
-        if (subject && (await stands(spark, source, subject, Number(row.due_at)))) standing.add(row);
+        const subject = subjects?.get(row.entity_id);
+        // Of a source that cannot be read nobody knows.
+        if (!subjects || (subject && (await stands(spark, source, subject, Number(row.due_at))))) standing.add(row);
       }
     }
     empty.push(...own.filter((row) => !standing.has(row)));
   }
   return empty;
+}
+
+async function byId(manager: EntityManager, source: Source, ids: readonly string[]) {
+  const subjects = await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)).catch(() => undefined);
+  return subjects && new Map(subjects.map((subject) => [subject.ref.id, subject]));
 }
 
 /** Whether something becomes true at the instant. Of a source that throws nobody knows. */

@@ -2,63 +2,18 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import { chunks, select } from '../dialect/statement.js';
 import { textOf } from '../error/text-of.js';
 import { Derivation } from '../pipeline/derivation.js';
+import { inSavepoint } from '../pipeline/recorder.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
 import { readsClock } from './clock-reads.js';
 import { cancellations } from './plan-cancellations.js';
-
-/** An event that would be entered, or that will become true later. */
-export interface PlannedEvent {
-  /** `enter`: by the planned instant it is in the ledger. `schedule`: it becomes true after that. */
-  readonly outcome: 'enter' | 'schedule';
-  readonly source: string;
-  /** The name of the entity that the source is about. */
-  readonly entity: string;
-  /** The entity's id; undefined where a batch source gave the event a key of its own. */
-  readonly id: string | undefined;
-  readonly group: string;
-  readonly key: string;
-  /** When it would be entered, or becomes true. */
-  readonly at: Date;
-  /** The handlers that it would be delivered to. */
-  readonly handlers: readonly string[];
-}
-
-/** An instant on the agenda of an entity at which nothing becomes true any more: its date was moved, say. */
-export interface PlannedCancellation {
-  readonly outcome: 'cancel';
-  readonly entity: string;
-  readonly id: string;
-  readonly at: Date;
-}
-
-/** What keeps a plan from being complete. */
-export interface PlannedProblem {
-  /** `fail`: the source threw, or gave what cannot be entered. `unreliable`: it asks another clock than `scope.now`. */
-  readonly outcome: 'fail' | 'unreliable';
-  readonly source: string;
-  readonly entity: string;
-  /** The entity's id, where it is about one. */
-  readonly id: string | undefined;
-  readonly reason: string;
-}
-
-/** What `SparkService.plan` tells, one by one. */
-export type Planned = PlannedEvent | PlannedCancellation | PlannedProblem;
-
-/** What is to be planned. */
-export interface PlanRequest {
-  /** The entities that it is about. */
-  readonly entities: readonly EntityMetadata[];
-  /** The key of the one entity that it is about. Left out: all. */
-  readonly id?: string;
-  readonly now: number;
-  readonly end: number;
-}
+import type { Planned, PlannedEvent, PlannedProblem, PlanRequest } from './planned.js';
 
 const PAGE = 500;
 const MOST_STEPS = 1_000;
+// Of each page; asking runs the source once more.
+const CHECKED = 20;
 
 /** Says what would happen up to an instant if nobody changed anything, page by page. Nothing is entered. */
 export async function* plan(spark: Spark, request: PlanRequest): AsyncGenerator<Planned> {
@@ -93,8 +48,8 @@ class PagePlan {
     private readonly spark: Spark,
     private readonly metadata: EntityMetadata,
     private readonly request: PlanRequest,
-    /** The sources whose clock was checked. */
-    private readonly checked: Set<Source>,
+    /** The sources of which it was told that they ask another clock. */
+    private readonly told: Set<Source>,
   ) {}
 
   async of(keys: readonly string[]): Promise<Planned[]> {
@@ -102,9 +57,9 @@ class PagePlan {
     const { now, end } = this.request;
     const sources = this.spark.sources.of(this.metadata);
     for (const source of sources) {
-      const subjects = await readSubjects(this.manager, source, keys);
+      const subjects = await this.read(source, keys);
       this.subjects.set(source, new Map(subjects.map((subject) => [subject.ref.id, subject])));
-      if (subjects.length > 0) this.checkClock(source, subjects[0]!);
+      await this.checkClock(source, subjects.slice(0, CHECKED));
     }
     let last = await this.look(sources, keys, now);
     if (end > now) {
@@ -115,6 +70,15 @@ class PagePlan {
       last = await this.look(sources, keys, end);
     }
     return [...this.problems.values(), ...(await this.unknown([...this.entered.values(), ...last.future]))];
+  }
+
+  private async read(source: Source, keys: readonly string[]): Promise<Subject[]> {
+    try {
+      return await inSavepoint(this.manager, (inner) => readSubjects(inner, source, keys));
+    } catch (error) {
+      this.problem('fail', source, undefined, `its entities cannot be read: ${textOf(error)}`);
+      return [];
+    }
   }
 
   /** Looks at one entity whenever something becomes true of it before the end. */
@@ -175,17 +139,17 @@ class PagePlan {
     return { outcome, source, entity: metadata.name, id, group, key, at: new Date(at), handlers };
   }
 
-  private checkClock(source: Source, { entity }: Subject): void {
-    if (this.checked.has(source)) return;
-    this.checked.add(source);
-    try {
-      if (!readsClock(source, source.options.batch ? [entity] : entity, this.request.now)) return;
-    } catch {
-      // It is told when it is run.
-      return;
+  /** Which branch a source takes depends on the entity: several are asked about. */
+  private async checkClock(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const entities = subjects.map(({ entity }) => entity);
+    for (const given of source.options.batch && entities.length > 0 ? [entities] : entities) {
+      if (this.told.has(source)) return;
+      // What it throws is told when it is run.
+      if (!(await readsClock(source, given, this.request.now).catch(() => false))) continue;
+      this.told.add(source);
+      const reason = 'it asks the clock of the process. Let it use scope.now: a plan for another instant is wrong.';
+      this.problem('unreliable', source, undefined, reason);
     }
-    const reason = 'it asks the clock of the process. Let it use scope.now: a plan for another instant is wrong.';
-    this.problem('unreliable', source, undefined, reason);
   }
 
   private problem(outcome: 'fail' | 'unreliable', source: Source, id: string | undefined, text: string): void {

@@ -39,7 +39,10 @@ function present({ entity, id, exists, sources }: Facts): string[] {
 function sourceWords({ source, live, events, error, isAbout }: ExplainedSource, facts: Facts, now: number): string[] {
   if (error !== undefined) {
     const again = facts.looks.find(({ attempt }) => attempt > 0);
-    const then = again ? `It is looked at again ${when(again.due, now)}.` : 'It is looked at again when it is saved.';
+    const otherwise = live
+      ? 'It is looked at again when it is saved, and by each sweep.'
+      : 'Each sweep looks at it again.';
+    const then = again ? `It is looked at again ${when(again.due, now)}.` : otherwise;
     return [`${source} throws (${error.split('\n')[0]}). ${then}`];
   }
   if (!isAbout) return [];

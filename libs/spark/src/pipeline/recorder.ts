@@ -181,7 +181,7 @@ function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, Captur
   return groups;
 }
 
-// On PostgreSQL a statement that fails spoils its transaction; a savepoint keeps it to itself.
-function inSavepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+/** Runs reads that may fail: on PostgreSQL a statement that fails spoils its transaction, and a savepoint keeps it to itself. */
+export function inSavepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
   return manager.queryRunner?.isTransactionActive ? manager.transaction(work) : work(manager);
 }

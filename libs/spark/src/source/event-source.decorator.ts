@@ -33,6 +33,9 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
   /**
    * Entities that name the source's one without a relation in `relations`: saving, moving or removing them makes the
    * source look again at the entities that they name and named. Default: none.
+   *
+   * @example
+   * touchedBy: [touch(Donation, (donation) => donation.challengeId)]
    */
   touchedBy?: readonly Touch[];
   /** Which entities the source is about; others are not read. Default: all. */

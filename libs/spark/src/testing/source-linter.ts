@@ -2,10 +2,9 @@ import type { EntityManager } from 'typeorm';
 import { withRunner } from '../dialect/statement.js';
 import { SparkError } from '../error/spark.error.js';
 import { textOf } from '../error/text-of.js';
-import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
-import { readsClock } from '../inspect/clock-reads.js';
+import { watchClock } from '../inspect/clock-reads.js';
 import type { Spark } from '../spark.js';
 
 /** Something that makes a source unreliable. */
@@ -27,62 +26,105 @@ export class SourceLintError extends SparkError {
   }
 }
 
-// What is true changes from one millisecond to the next too seldom to matter; a key that holds the time always does.
-const MOMENT = 1;
+// How far the clock is moved, both ways. A key that each of them changes holds the time; hours and days may be told apart.
+const SHIFTS = [
+  { by: 1, unit: 'millisecond' },
+  { by: 1_000, unit: 'second' },
+  { by: 60_000, unit: 'minute' },
+];
+const RUNS = 2 + 2 * SHIFTS.length;
+// They note when statements ran.
+const DRIVERS = /[\\/]node_modules[\\/](typeorm|pg|pg-pool|mariadb|mysql2|better-sqlite3)[\\/]/;
 
 /** Runs all sources on entities of the database, and says what is wrong with them. */
 export async function lintSources(spark: Spark, now: number, limit: number): Promise<SourceProblem[]> {
   return withRunner(spark.dataSource.manager, async ({ manager }) => {
     const problems: SourceProblem[] = [];
-    for (const source of spark.sources.all()) problems.push(...(await lintSource(manager, source, now, limit)));
+    for (const source of spark.sources.all()) {
+      const found = await lintSource(manager, source, now, limit).catch((error: unknown) => [
+        unreadable(source, error),
+      ]);
+      problems.push(...found);
+    }
     return problems;
   });
 }
 
 async function lintSource(manager: EntityManager, source: Source, now: number, limit: number) {
+  const { batch } = source.options;
   const keys = await pageOfKeys(manager, source, { after: undefined, limit });
-  const read = () => readSubjects(manager, source, keys);
+  const copies: Subject[][][] = [];
+  while (copies.length < RUNS) {
+    const all = await readSubjects(manager, source, keys);
+    copies.push(batch ? [all] : all.map((one) => [one]));
+  }
   const problems: SourceProblem[] = [];
-  // A source may change what it is given: each run gets entities of its own.
-  const runs = [await read(), await read(), await read(), await read()].map((all) =>
-    source.options.batch ? [all] : all.map((one) => [one]),
-  );
-  for (const [i, first] of runs[0]!.entries()) {
-    if (first.length === 0) continue;
-    const others = runs.slice(1).map((run) => run[i]!);
-    const problem = await problemOf(source, [first, ...others], now);
-    const entity = `${source.metadata.name} ${first[0]!.ref.id}`;
-    if (problem !== undefined) problems.push({ source: source.name, entity, problem });
+  for (const [i, [first]] of copies[0]!.entries()) {
+    if (!first) continue;
+    // A source may change what it is given: each run gets entities of its own.
+    const own = copies.map((pages) => pages[i]!.map(({ entity }) => entity)).values();
+    const run: Run = async (instant) => {
+      const entities = own.next().value!;
+      const events = await eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
+      return new Map(events.map(({ key, group }) => [key, group]));
+    };
+    const problem = await problemOf(run, now).catch((error: unknown) => `it throws: ${textOf(error).split('\n')[0]}`);
+    if (problem !== undefined)
+      problems.push({ source: source.name, entity: `${source.metadata.name} ${first.ref.id}`, problem });
   }
   return problems;
 }
 
-async function problemOf(source: Source, runs: readonly (readonly Subject[])[], now: number) {
-  const [once, again, later, counted] = runs.map((subjects) => {
-    const entities = subjects.map(({ entity }) => entity);
-    return source.options.batch ? entities : entities[0];
-  });
-  const run = async (subject: unknown, instant: number) =>
-    keysOf(await eventsOf(source, subject, { now: new Date(instant) }));
-  try {
-    const first = await run(once, now);
-    const unstable = difference(first, await run(again, now));
-    if (unstable !== undefined)
-      return `it yields ${unstable} in one run and not in the next. Derive keys from the entity alone.`;
-    const moved = difference(await run(later, now + MOMENT), first);
-    if (moved !== undefined)
-      return `it yields ${moved} a millisecond later. The time must not be part of a key; eachDay, eachWeek … are for that.`;
-    if (readsClock(source, counted, now))
-      return 'it asks the clock of the process. Use scope.now: one instant for all that is derived at once, and tests can move it.';
-  } catch (error) {
-    return `it throws: ${textOf(error).split('\n')[0]}`;
-  }
-  return undefined;
+function unreadable({ name, metadata }: Source, error: unknown): SourceProblem {
+  return {
+    source: name,
+    entity: metadata.name,
+    problem: `its entities cannot be read: ${textOf(error).split('\n')[0]}`,
+  };
 }
 
-// Future ones count as well: they are what it will say.
-const keysOf = (events: readonly SparkEvent[]): Set<string> => new Set(events.map(({ key }) => key));
+/** The keys that a source yields for an instant, and their groups. Future events count as well: they are what it will say. */
+type Run = (instant: number) => Promise<ReadonlyMap<string, string>>;
 
-function difference(one: ReadonlySet<string>, other: ReadonlySet<string>): string | undefined {
-  return [...one].find((key) => !other.has(key)) ?? undefined;
+async function problemOf(run: Run, now: number): Promise<string | undefined> {
+  const { keys, asks } = await watched(run, now);
+  const again = await run(now);
+  const unstable = missingIn(again, keys) ?? missingIn(keys, again);
+  if (unstable !== undefined)
+    return `it yields ${unstable} in one run and not in another. Derive keys from the entity alone.`;
+  for (const { by, unit } of SHIFTS) {
+    const others = [await run(now - by), await run(now + by)];
+    const timed = [...keys].find((event) => others.every((other) => isReplaced(event, keys, other)));
+    if (timed)
+      return (
+        `it yields ${timed[0]}, and another key a ${unit} before and after. ` +
+        `The time must not be part of a key; eachDay, eachWeek … are for that.`
+      );
+  }
+  if (!asks) return undefined;
+  return 'it asks the clock of the process. Use scope.now: one instant for all that is derived at once, and tests can move it.';
+}
+
+async function watched(run: Run, now: number) {
+  let asks = false;
+  const restore = watchClock(() => (asks ||= !DRIVERS.test(new Error().stack ?? '')));
+  try {
+    const keys = await run(now);
+    return { keys, asks };
+  } finally {
+    restore();
+  }
+}
+
+const missingIn = (some: ReadonlyMap<string, string>, others: ReadonlyMap<string, string>): string | undefined =>
+  [...others.keys()].find((key) => !some.has(key));
+
+/** Whether another key of the group stands in place of this one: what only came or went with the time has no successor. */
+function isReplaced(
+  [key, group]: [string, string],
+  beside: ReadonlyMap<string, string>,
+  others: ReadonlyMap<string, string>,
+) {
+  if (others.has(key)) return false;
+  return [...others].some(([other, ofGroup]) => ofGroup === group && !beside.has(other));
 }

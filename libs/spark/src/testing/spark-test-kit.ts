@@ -5,7 +5,7 @@ import { getSparkToken } from '../inject-spark.decorator.js';
 import type { Spark } from '../spark.js';
 import type { Duration } from '../spark.options.js';
 import type { SparkService } from '../spark.service.js';
-import { duration } from '../spark.settings.js';
+import { age } from '../spark.settings.js';
 import { lintSources, SourceLintError } from './source-linter.js';
 import { instantOf, TestClock } from './test-clock.js';
 
@@ -59,7 +59,13 @@ export class SparkTestKit {
     this.clock = clock;
   }
 
-  /** Takes all looks that are due, and handles all deliveries that are, until there is nothing left at this instant. */
+  /**
+   * Takes all looks that are due, and handles all deliveries that are, until there is nothing left at this instant.
+   *
+   * @example
+   * await challenges.donate(id, 500);
+   * await kit.drain();
+   */
   async drain(): Promise<void> {
     await this.spark.drain();
   }
@@ -69,16 +75,22 @@ export class SparkTestKit {
    * runs on a schedule, as sweeps do, is left out; call `kit.spark.sweep()`.
    *
    * @param by How long, in ms or as text such as `'3d'`.
-   * @throws InvalidOptionsError when that is no duration above 0.
+   * @throws InvalidOptionsError when that is no duration above 0: time does not go backwards.
+   *
+   * @example
+   * await kit.advance('3d');
    */
   async advance(by: Duration): Promise<void> {
-    await this.advanceTo(this.clock.now() + duration('advance', by));
+    await this.advanceTo(this.clock.now() + age('advance', by));
   }
 
   /**
    * Lets time pass up to an instant, as {@link advance} does.
    *
    * @throws ClockBackwardsError when it lies in the past; InvalidOptionsError when it is no instant.
+   *
+   * @example
+   * await kit.advanceTo('2026-10-25T03:00:00+01:00'); // clocks have just gone back
    */
   async advanceTo(to: Date | string | number): Promise<void> {
     const end = instantOf(to);
@@ -91,14 +103,26 @@ export class SparkTestKit {
     await this.drain();
   }
 
-  /** The keys of the events that were entered, oldest first. */
+  /**
+   * The keys of the events that were entered, oldest first.
+   *
+   * @example
+   * expect(await kit.events()).toEqual(['challenge_created_1', 'challenge_ended_1']);
+   */
   async events(): Promise<string[]> {
     const { event } = this.parts.tables;
     const rows = await this.select<{ event_key: string }>(`SELECT event_key FROM ${event} ORDER BY id`);
     return rows.map((row) => row.event_key);
   }
 
-  /** The deliveries, oldest first. `handler`: only those of one. */
+  /**
+   * The deliveries, oldest first.
+   *
+   * @param handler Only those of the handler of this name. Default: of all.
+   *
+   * @example
+   * expect(await kit.deliveries('challenge-mails')).toMatchObject([{ group: 'challenge_created', state: 'completed' }]);
+   */
   async deliveries(handler?: string): Promise<TestDelivery[]> {
     const { event, delivery } = this.parts.tables;
     const rows = await this.select<Record<string, string>>(
@@ -119,12 +143,17 @@ export class SparkTestKit {
   }
 
   /**
-   * Runs every source on what is in the database, twice at this instant and at shifted ones, and looks for what makes a
-   * source unreliable: keys that differ from run to run, keys that the time is part of, more events than a source may
-   * give, and sources that ask another clock than `scope.now`. Nothing is entered.
+   * Runs every source on what is in the database, twice at this instant and at ones a millisecond, a second and a minute
+   * away, and looks for what makes a source unreliable: keys that differ from run to run, keys that the time is part of,
+   * more events than a source may give, and sources that ask another clock than `scope.now`. Nothing is entered. Meanwhile
+   * `Date` is watched, so let nothing else run.
    *
    * @param options.limit How many entities of each source are looked at, 100 by default.
    * @throws SourceLintError when there is any; it names them all.
+   *
+   * @example
+   * await challenges.create({ endDate: addDays(kit.clock.date, 3) });
+   * await kit.lint();
    */
   async lint({ limit = 100 } = {}): Promise<void> {
     const problems = await lintSources(this.parts, this.clock.now(), limit);

@@ -44,6 +44,10 @@ export class TestClock implements SparkClock {
    * Moves it to an instant, and runs nothing; `SparkTestKit.advanceTo` does.
    *
    * @throws ClockBackwardsError when that lies in its past; InvalidOptionsError when it is no instant.
+   *
+   * @example
+   * clock.set('2026-06-05T12:00:00Z'); // as if the application had been down until then
+   * await kit.drain();
    */
   set(to: Date | string | number): void {
     const instant = instantOf(to);

@@ -16,17 +16,34 @@ export async function insertedKeys(
   { valuesSet, onIgnore, onUpdate }: ExpressionMap,
   run: () => Promise<unknown>,
 ): Promise<{ result: unknown; keys: string[] }> {
-  const rows = (Array.isArray(valuesSet) ? valuesSet : [valuesSet]) as ObjectLiteral[];
+  const rows = rowsOf(valuesSet);
   const given = rows.map((row) => keyIn(runner, metadata, row));
   const result = (await run()) as InsertResult;
   const merged = result.identifiers.map((id) => id && keyIn(runner, metadata, id));
   const keys = new Set([...given, ...merged].filter((key) => key !== undefined));
-  if (onIgnore || onUpdate) {
-    for (const columns of uniqueColumns(metadata)) {
-      for (const key of await readKeysBy(runner.manager, metadata, columns, rows)) keys.add(key);
-    }
-  }
+  if (onIgnore || onUpdate) for (const key of await keysByUniques(runner, metadata, rows)) keys.add(key);
   return { result, keys: [...keys] };
+}
+
+/** The keys of the rows that an upsert may write over. */
+export async function overwrittenKeys(
+  runner: QueryRunner,
+  metadata: EntityMetadata,
+  { valuesSet }: ExpressionMap,
+): Promise<string[]> {
+  const rows = rowsOf(valuesSet);
+  const given = rows.flatMap((row) => keyIn(runner, metadata, row) ?? []);
+  return [...new Set([...given, ...(await keysByUniques(runner, metadata, rows))])];
+}
+
+const rowsOf = (valuesSet: ExpressionMap['valuesSet']): ObjectLiteral[] =>
+  (Array.isArray(valuesSet) ? valuesSet : [valuesSet]) as ObjectLiteral[];
+
+async function keysByUniques(runner: QueryRunner, metadata: EntityMetadata, rows: ObjectLiteral[]): Promise<string[]> {
+  const keys: string[] = [];
+  for (const columns of uniqueColumns(metadata))
+    keys.push(...(await readKeysBy(runner.manager, metadata, columns, rows)));
+  return keys;
 }
 
 function keyIn(runner: QueryRunner, metadata: EntityMetadata, row: ObjectLiteral): string | undefined {

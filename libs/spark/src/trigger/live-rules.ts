@@ -101,12 +101,27 @@ export class LiveRules {
       if (key !== undefined) this.touchHeld(capture, rule, key, id);
       return key === undefined;
     });
-    return asked.length === 0 ? undefined : this.askOld(manager, capture, asked, id);
+    return asked.length === 0 ? undefined : this.askOld(manager, capture, asked, [id]);
   }
 
-  private async askOld(manager: EntityManager, capture: Capture, rules: TouchRule[], id: string): Promise<void> {
+  /** Touches what rows belong to before an upsert writes over them. */
+  touchOverwritten(
+    manager: EntityManager,
+    capture: Capture,
+    metadata: EntityMetadata,
+    ids: readonly string[],
+  ): Promise<void> {
+    return this.askOld(manager, capture, this.touches(metadata), ids);
+  }
+
+  private async askOld(
+    manager: EntityManager,
+    capture: Capture,
+    rules: readonly TouchRule[],
+    ids: readonly string[],
+  ): Promise<void> {
     for (const rule of rules) {
-      for (const key of await touchedKeys(manager, rule, [id])) capture.look({ root: rule.root, id: key });
+      for (const key of await touchedKeys(manager, rule, ids)) capture.look({ root: rule.root, id: key });
     }
   }
 
