@@ -149,14 +149,19 @@ describe.each(databases)('nobody is flooded by history, on $name', (database) =>
     await start();
     await insert(1, limit + 1);
     await app.spark.sweep();
+    // What came live beside it waits for its next try, and is wanted.
+    await app.spark.emit(sparkEvent('customer', 'live'));
+    await app.spark.drain();
+    app.app.get(Mails).sent.splice(0);
+    await sql("UPDATE spark_delivery SET state = 'available' WHERE state = 'completed'");
     expect(await app.spark.discard('closed')).toBe(0);
     expect(await app.spark.discard('customer')).toBe(4);
-    expect(await states()).toEqual({ discarded: 4 });
     expect(await app.spark.retry()).toBe(0);
-    expect(await sent()).toEqual([]);
+    expect(await sent()).toEqual(['customer_live']);
+    expect(await states()).toEqual({ discarded: 4, completed: 1 });
     expect((await app.spark.status()).held).toEqual([]);
-    expect(await app.spark.replay({ handler: 'mails', repeat: true })).toBe(4);
-    expect(await sent()).toEqual(keys('customer', 1, 4));
+    expect(await app.spark.replay({ handler: 'mails', repeat: true })).toBe(5);
+    expect(await sent()).toEqual(expect.arrayContaining(keys('customer', 1, 4)));
   });
 
   it('many are released, in batches', async () => {

@@ -11,6 +11,7 @@ import { UnknownHandlerError } from './error/unknown-handler.error.js';
 import { UnknownEntityError } from './error/unknown-entity.error.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
+import { DISCARDED_HELD } from './delivery/held-deliveries.js';
 import type { LedgerEntry } from './ledger/ledger.js';
 import { Derivation, entryOf, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/worker.js';
@@ -165,10 +166,10 @@ export class SparkService {
   }
 
   /**
-   * Gives up deliveries that nobody is handling at the moment, held ones included. `retry` leaves those alone that were
-   * held: they were history.
+   * Gives up what is held of a group, as the counterpart of `release`; or, by a filter, all that nobody is handling at the
+   * moment, what waits and what is held. `retry` leaves those alone that were held: they were history.
    *
-   * @param what Which ones: those of a group, or by handler, group or key.
+   * @param what The name of the group of which what is held is given up; or which ones, by handler, group or key.
    * @returns How many.
    *
    * @example
@@ -176,8 +177,9 @@ export class SparkService {
    * await spark.discard({ handler: 'old-mails' });
    */
   async discard(what: string | DeliveryFilter): Promise<number> {
-    const filter = typeof what === 'string' ? { group: what } : what;
-    return this.atDesk((manager, now) => this.spark.desk.discard(manager, filter, now));
+    if (typeof what !== 'string') return this.atDesk((manager, now) => this.spark.desk.discard(manager, what, now));
+    this.checkStarted();
+    return this.spark.held.discard({ group: what }, this.spark.clock.now(), DISCARDED_HELD);
   }
 
   /**

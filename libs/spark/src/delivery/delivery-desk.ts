@@ -2,6 +2,7 @@ import type { EntityManager, ObjectLiteral } from 'typeorm';
 import { BASELINE } from '../dialect/opening.js';
 import { execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
+import { DISCARDED_HELD } from './held-deliveries.js';
 
 /** Which deliveries are meant; what is left out does not matter. */
 export interface DeliveryFilter {
@@ -22,7 +23,6 @@ export interface Orphans {
 
 const OVER = ['completed', 'discarded', 'skipped'];
 const ROWS = 1_000;
-const DISCARDED_HELD = 'discarded while held';
 
 /** What people do with deliveries after something failed, or for a handler that is new. */
 export class DeliveryDesk {

@@ -10,6 +10,8 @@ export interface HeldFilter {
 }
 
 const ROWS = 1_000;
+/** Why held deliveries were given up that somebody was asked about. */
+export const DISCARDED_HELD = 'discarded while held';
 
 /** Deliveries that wait for somebody to say whether they are wanted. Nobody claims them. */
 export class HeldDeliveries {
