@@ -16,7 +16,7 @@ import { rootOf } from '../subject/subject-ref.js';
 import { touchQuery, type TouchRule } from '../subject/touches.js';
 import type { Capture } from '../pipeline/capture.js';
 import type { EntitySubscriber } from './entity.subscriber.js';
-import { insertedKeys } from './inserted-keys.js';
+import { insertedKeys, upsertedKeys } from './inserted-keys.js';
 import type { LiveRules } from './live-rules.js';
 import { movedKeys } from './moved-keys.js';
 import { returningLooks } from './returning-looks.js';
@@ -74,6 +74,11 @@ export class CriteriaWrites {
   private async insert(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
     // The ids are needed to know what was inserted; { reload: false } leaves them out.
     builder.expressionMap.updateEntity = true;
+    const capture = this.subscriber.captureOf(runner);
+    if (capture && builder.expressionMap.onUpdate && this.rules.touches(metadata).length > 0) {
+      const keys = await upsertedKeys(runner, metadata, builder.expressionMap);
+      await this.rules.touchHolders(runner.manager, capture, metadata, keys);
+    }
     const ids = await insertedKeys(runner, metadata, builder.expressionMap, run);
     await this.subscriber.wrote(runner, metadata, ids.keys);
     return ids.result;

@@ -16,17 +16,36 @@ export async function insertedKeys(
   { valuesSet, onIgnore, onUpdate }: ExpressionMap,
   run: () => Promise<unknown>,
 ): Promise<{ result: unknown; keys: string[] }> {
-  const rows = (Array.isArray(valuesSet) ? valuesSet : [valuesSet]) as ObjectLiteral[];
-  const given = rows.map((row) => keyIn(runner, metadata, row));
+  const rows = rowsOf(valuesSet);
+  const given = givenKeys(runner, metadata, rows);
   const result = (await run()) as InsertResult;
   const merged = result.identifiers.map((id) => id && keyIn(runner, metadata, id));
-  const keys = new Set([...given, ...merged].filter((key) => key !== undefined));
-  if (onIgnore || onUpdate) {
-    for (const columns of uniqueColumns(metadata)) {
-      for (const key of await readKeysBy(runner.manager, metadata, columns, rows)) keys.add(key);
-    }
-  }
+  const existed = onIgnore || onUpdate ? await keysByUniques(runner, metadata, rows) : [];
+  const keys = new Set([...given, ...merged, ...existed].filter((key) => key !== undefined));
   return { result, keys: [...keys] };
+}
+
+/** The keys of the rows that an upsert is about to change, by their own or by their unique columns. */
+export async function upsertedKeys(
+  runner: QueryRunner,
+  metadata: EntityMetadata,
+  { valuesSet }: ExpressionMap,
+): Promise<string[]> {
+  const rows = rowsOf(valuesSet);
+  const keys = [...givenKeys(runner, metadata, rows), ...(await keysByUniques(runner, metadata, rows))];
+  return [...new Set(keys.filter((key) => key !== undefined))];
+}
+
+const rowsOf = (values: ExpressionMap['valuesSet']) => (Array.isArray(values) ? values : [values]) as ObjectLiteral[];
+
+const givenKeys = (runner: QueryRunner, metadata: EntityMetadata, rows: ObjectLiteral[]) =>
+  rows.map((row) => keyIn(runner, metadata, row));
+
+async function keysByUniques(runner: QueryRunner, metadata: EntityMetadata, rows: ObjectLiteral[]): Promise<string[]> {
+  const keys: string[] = [];
+  for (const columns of uniqueColumns(metadata))
+    keys.push(...(await readKeysBy(runner.manager, metadata, columns, rows)));
+  return keys;
 }
 
 function keyIn(runner: QueryRunner, metadata: EntityMetadata, row: ObjectLiteral): string | undefined {

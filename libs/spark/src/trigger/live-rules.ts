@@ -99,13 +99,12 @@ export class LiveRules {
       if (key !== undefined) this.touchHeld(capture, rule, key, id);
       return key === undefined;
     });
-    return asked.length === 0 ? undefined : this.askOld(manager, capture, asked, id);
+    return asked.length === 0 ? undefined : ask(manager, capture, asked, [id]);
   }
 
-  private async askOld(manager: EntityManager, capture: Capture, rules: TouchRule[], id: string): Promise<void> {
-    for (const rule of rules) {
-      for (const key of await touchedKeys(manager, rule, [id])) capture.look({ root: rule.root, id: key });
-    }
+  /** Touches what rows belong to before an upsert that may move them. */
+  touchHolders(manager: EntityManager, capture: Capture, metadata: EntityMetadata, ids: readonly string[]) {
+    return ask(manager, capture, this.touches(metadata), ids);
   }
 
   private touchHeld(capture: Capture, rule: TouchRule, key: string | null | undefined, id: string): void {
@@ -123,5 +122,16 @@ export class LiveRules {
     }
     const [column] = metadata.primaryColumns;
     return writeKey([this.dataSource.driver.preparePersistentValue(entityId, column!)]);
+  }
+}
+
+async function ask(
+  manager: EntityManager,
+  capture: Capture,
+  rules: readonly TouchRule[],
+  ids: readonly string[],
+): Promise<void> {
+  for (const rule of rules) {
+    for (const key of await touchedKeys(manager, rule, ids)) capture.look({ root: rule.root, id: key });
   }
 }
