@@ -72,7 +72,7 @@ export class Explorer {
     known(option('options'), options, SOURCE_OPTIONS, option);
     for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
-    checkKey(dataSource, metadata);
+    checkKey(dataSource, metadata, this.spark.dialect.longestKey);
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;

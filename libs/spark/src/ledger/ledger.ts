@@ -13,6 +13,8 @@ import type { SubjectRef } from '../subject/subject-ref.js';
 export type LedgerEntry = Omit<Entry, 'handlers' | 'opening'> & { readonly event: SparkEvent };
 
 const ROWS = 1_000;
+// MariaDB takes 16 MB a statement by default, and a character may be three bytes.
+const CHARACTERS = 4_000_000;
 const LOOKED_UP = 5_000;
 // Each group is a part of the statement that counts.
 const COUNTED = 50;
@@ -35,7 +37,7 @@ export class Ledger {
     openingOf: (group: string) => Opening = () => 'available',
   ): Promise<SparkEvent[]> {
     const fresh: SparkEvent[] = [];
-    for (const part of chunks(this.sorted(entries), ROWS)) {
+    for (const part of parts(this.sorted(entries))) {
       const matched = part.map(({ group, key, entity, entityId, source, context, at, until, depth }): Entry => {
         const handlers = this.handlers.matching(group);
         return { key, group, entity, entityId, source, context, at, until, depth, opening: openingOf(group), handlers };
@@ -107,4 +109,21 @@ export class Ledger {
         `Keys are unique across all groups; give it another one.`,
     );
   }
+}
+
+/** Parts that fit into one statement each, also where their contexts are long. */
+function* parts(entries: readonly LedgerEntry[]): Iterable<LedgerEntry[]> {
+  let part: LedgerEntry[] = [];
+  let characters = 0;
+  for (const entry of entries) {
+    const { length } = entry.context ?? '';
+    if (part.length === ROWS || (part.length > 0 && characters + length > CHARACTERS)) {
+      yield part;
+      part = [];
+      characters = 0;
+    }
+    part.push(entry);
+    characters += length;
+  }
+  if (part.length > 0) yield part;
 }
