@@ -16,6 +16,14 @@ class Plain {
   @Column({ type: 'varchar', nullable: true }) maybe: string | null;
 }
 
+/** Its row is not what was saved. */
+@Entity()
+class Spelt {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ transformer: { to: (name: string) => name.trim().toUpperCase(), from: (name: string) => name } })
+  name: string;
+}
+
 /** What the source saw of each entity, by id. */
 const seen = new Map<number, Plain[]>();
 
@@ -25,6 +33,17 @@ class Events {
   *plain(plain: Plain) {
     seen.set(plain.id, [...(seen.get(plain.id) ?? []), plain]);
     yield sparkEvent('plain', plain.id);
+  }
+}
+
+const spelt: Spelt[] = [];
+
+@Injectable()
+class SpeltEvents {
+  @EventSource(Spelt)
+  *spelt(row: Spelt) {
+    spelt.push(row);
+    yield sparkEvent('spelt', row.id);
   }
 }
 
@@ -86,6 +105,17 @@ describe.each(databases)('a copied row is what the database says, on $name', (da
       [2, 'there'],
       [3, null],
     ]);
+    await close();
+    await db.drop();
+  });
+
+  it('where a transformer writes something else than was saved', async () => {
+    const db = await database.create();
+    const options = { entities: [Spelt], providers: [SpeltEvents], spark: { worker: false } as const };
+    const { dataSource, close } = await startApp({ database: db, ...options });
+    spelt.length = 0;
+    const { id } = await dataSource.manager.save(Spelt, { name: ' ada ' });
+    expect(spelt).toEqual([{ id, name: 'ADA' }]);
     await close();
     await db.drop();
   });

@@ -100,6 +100,7 @@ function* eventsOf({ id, kind, constructor: { name } }: OwnRow): Iterable<SparkE
   if (BAD[kind]) yield BAD[kind][0](id);
   if (kind === 'all') for (const [bad] of Object.values(BAD)) yield bad(id);
   try {
+    if (kind === 'long') yield sparkEvent(`${name}_long`, id, 'x'.repeat(900_000));
     if (kind === 'thousand') for (let i = 2; i < 1_000; i++) yield good(`nr${i}`);
     if (kind === 'endless') for (let i = 0; ; i++) yield good(`nr${i}`);
   } finally {
@@ -217,6 +218,12 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
   it.each(named)('a source may give a thousand events, at $name', async ({ way }) => {
     const { keys, errors } = await save(way, 'thousand');
     expect(keys).toHaveLength(1_000);
+    expect(errors).toEqual([]);
+  });
+
+  it.each(named)('contexts as long as they may be, of twenty entities at once, at $name', async ({ way }) => {
+    const { ids, keys, errors } = await save(way, ...Array.from({ length: 20 }, () => 'long'));
+    expect(keys).toEqual([...good(way, ids), ...ids.map((id) => `${way.name}_long_${id}`)].sort());
     expect(errors).toEqual([]);
   });
 

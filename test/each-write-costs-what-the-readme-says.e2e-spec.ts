@@ -161,4 +161,19 @@ describe.each(databases)('each write costs what the README says, on $name', (dat
   it.each(Object.keys(ADDED) as (keyof typeof ADDED)[])('%s', async (kind) => {
     expect(await measures[kind]()).toBe(ADDED[kind][database.name as 'SQLite']);
   });
+
+  it('more than 1,000 entities in one transaction are left to looks after it, and none is missed', async () => {
+    await app.spark.drain();
+    const count = async (table: string) => Number((await ds.query(`SELECT COUNT(*) AS n FROM ${table}`))[0].n);
+    const saved = (n: number) =>
+      ds.manager.save(Array.from({ length: n }, () => ds.manager.create(Plain, { title: 'x' })));
+    const before = await count('spark_event');
+    await saved(1_000);
+    expect(await count('spark_event')).toBe(before + 3_000);
+    await saved(1_001);
+    expect(await count('spark_event')).toBe(before + 3_000);
+    expect(await count('spark_agenda')).toBe(1_001);
+    await app.spark.drain();
+    expect(await count('spark_event')).toBe(before + 6_003);
+  });
 });

@@ -28,6 +28,9 @@ describe('invalid options fail at boot, each by its name', () => {
     ['tablePrefix', { tablePrefix: 'x'.repeat(41) }],
     ['tablePrefix', { tablePrefix: 5 }],
     ['schema', { schema: 'a b' }],
+    ['schema', { schema: 'on_sqlite' }],
+    ['dataSource', { dataSource: 7 }],
+    ['dataSource', { dataSource: null }],
     ['live', { live: 'yes' }],
     ['sweep', { sweep: '* * * * *' }],
     ['sweep', { sweep: true }],
@@ -80,6 +83,17 @@ describe('invalid options fail at boot, each by its name', () => {
     expect(error.message).toMatch(says(name));
   });
 
+  it('options that are none', () => {
+    for (const options of [null, 7, () => undefined])
+      expect(() => SparkModule.forRoot(options as object)).toThrow(says('forRoot'));
+    expect(() => SparkModule.forRootAsync(null as unknown as SparkModuleAsyncOptions)).toThrow(says('forRootAsync'));
+  });
+
+  it('a pattern that is none', () => {
+    for (const pattern of [undefined, null, 7, {}])
+      expect(() => GroupHandler(pattern as RegExp)).toThrow(says('pattern of @GroupHandler'));
+  });
+
   it('forRootAsync without a factory', () => {
     const options: SparkModuleAsyncOptions = {};
     expect(() => SparkModule.forRootAsync(options)).toThrow(says('forRootAsync'));
@@ -127,6 +141,12 @@ describe('invalid options fail at boot, each by its name', () => {
       }
     }
     @Injectable()
+    class Optionless {
+      @EventSource(Item, null as unknown as object) items() {
+        return [];
+      }
+    }
+    @Injectable()
     class MisspeltHandler {
       @GroupHandler(/./, { maxAttempt: 3 } as object) send() {}
     }
@@ -146,6 +166,7 @@ describe('invalid options fail at boot, each by its name', () => {
       ['backoff', Hurried, 'Hurried.send'],
       ['missing', Careless, 'Careless.send'],
       ['relation', MisspeltSource, 'MisspeltSource.items'],
+      ['options', Optionless, 'Optionless.items'],
       ['maxAttempt', MisspeltHandler, 'MisspeltHandler.send'],
       ['live', Lively, 'Lively.items'],
     ])('%s', async (name, provider, where) => {

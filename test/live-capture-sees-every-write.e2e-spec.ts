@@ -48,15 +48,34 @@ class Item {
   @ManyToOne(() => Owner, { nullable: true }) owner: Relation<Owner> | null;
   @ManyToMany(() => Tag) @JoinTable() tags: Relation<Tag>[];
   @OneToMany(() => Part, (part) => part.item, { cascade: true }) parts: Relation<Part>[];
+  @OneToMany(() => Bolt, (bolt) => bolt.item, { cascade: true }) bolts: Relation<Bolt>[];
+  @OneToMany(() => Note, (note) => note.item, { cascade: true }) notes: Relation<Note>[];
 }
 
 @Entity()
+@Unique(['barcode'])
 class Part {
   @PrimaryGeneratedColumn() id: number;
   @Column() name: string;
+  @Column({ type: 'varchar', length: 50, nullable: true }) barcode: string | null;
   @Column({ type: 'int', nullable: true }) itemId: number | null;
   @ManyToOne(() => Item, (item) => item.parts, { orphanedRowAction: 'nullify', onDelete: 'SET NULL' })
   item: Relation<Item> | null;
+}
+
+@Entity()
+class Bolt {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() name: string;
+  @ManyToOne(() => Item, (item) => item.bolts, { orphanedRowAction: 'delete' }) item: Relation<Item>;
+}
+
+@Entity()
+class Note {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() name: string;
+  @DeleteDateColumn() deletedAt: Date | null;
+  @ManyToOne(() => Item, (item) => item.notes, { orphanedRowAction: 'soft-delete' }) item: Relation<Item>;
 }
 
 /** What is true of an item: one event for each state that it ever had, by one source of each kind. */
@@ -73,22 +92,10 @@ class ItemEvents {
     return now ? [sparkEvent('later', [item.id, stateOf(item)])] : [];
   }
 
-  @EventSource(Item, { relations: { parts: true, tags: true, owner: { badges: true } } })
+  @EventSource(Item, { relations: { parts: true, bolts: true, notes: true, tags: true, owner: { badges: true } } })
   *related(item: Item) {
-    yield sparkEvent('parts', [
-      item.id,
-      item.parts
-        .map(({ name }) => name)
-        .sort()
-        .join('+'),
-    ]);
-    yield sparkEvent('tags', [
-      item.id,
-      item.tags
-        .map(({ name }) => name)
-        .sort()
-        .join('+'),
-    ]);
+    for (const name of ['parts', 'bolts', 'notes', 'tags'] as const)
+      yield sparkEvent(name, [item.id, namesOf(item[name])]);
     yield sparkEvent('owner', [item.id, item.owner?.name ?? 'nobody']);
     yield sparkEvent('badges', [item.id, item.owner?.badges.map(({ name }) => name).join('+') ?? '']);
   }
@@ -98,6 +105,12 @@ class ItemEvents {
     yield sparkEvent('part', [part.id, part.name, part.itemId ?? 'free']);
   }
 }
+
+const namesOf = (named: readonly { name: string }[]) =>
+  named
+    .map(({ name }) => name)
+    .sort()
+    .join('+');
 
 const stateOf = ({ state, level, deletedAt }: Item) => [state, level, ...(deletedAt ? ['deleted'] : [])].join('/');
 
@@ -227,6 +240,72 @@ const writes: Write[] = [
     },
   },
   {
+    api: 'one-to-many orphan removed',
+    given: (m) => saved(m, { bolts: [m.create(Bolt, { name: 'a' }), m.create(Bolt, { name: 'b' })] }),
+    run: async (m, item) => {
+      await m.save(Item, { id: item.id, bolts: [item.bolts[0]!] });
+      return [`bolts_${item.id},a`];
+    },
+  },
+  {
+    api: 'one-to-many orphan soft-removed',
+    given: (m) => saved(m, { notes: [m.create(Note, { name: 'a' }), m.create(Note, { name: 'b' })] }),
+    run: async (m, item) => {
+      await m.save(Item, { id: item.id, notes: [item.notes[0]!] });
+      return [`notes_${item.id},a`];
+    },
+  },
+  {
+    api: 'one-to-many, by RelationQueryBuilder',
+    given: saved,
+    run: async (m, item) => {
+      const part = await m.save(Part, { name: 'loose' });
+      await m.createQueryBuilder().relation(Item, 'parts').of(item.id).add(part.id);
+      return [`parts_${item.id},loose`, `part_${part.id},loose,${item.id}`];
+    },
+  },
+  {
+    api: 'many-to-one, by RelationQueryBuilder',
+    given: saved,
+    run: async (m, item) => {
+      const owner = await m.save(Owner, { name: 'Cyd' });
+      await m.createQueryBuilder().relation(Item, 'owner').of(item.id).set(owner.id);
+      return [`owner_${item.id},Cyd`];
+    },
+  },
+  {
+    api: 'what an item belongs to, updated by criteria',
+    given: async (m) => saved(m, { owner: await m.save(Owner, { name: 'Dan' }) }),
+    run: async (m, item) => {
+      await m.update(Owner, { id: item.owner!.id }, { name: 'Daniel' });
+      return [`owner_${item.id},Daniel`];
+    },
+  },
+  {
+    api: 'many-to-many, its other side removed',
+    given: async (m) => saved(m, { tags: [await m.save(Tag, { name: 'fading' })] }),
+    run: async (m, item) => {
+      await m.remove(Tag, await m.findOneByOrFail(Tag, { id: item.tags[0]!.id }));
+      return [`tags_${item.id},`];
+    },
+  },
+  {
+    api: 'a child that is inserted',
+    given: saved,
+    run: async (m, item) => {
+      await m.insert(Part, { name: 'bare', itemId: item.id });
+      return [`parts_${item.id},bare`];
+    },
+  },
+  {
+    api: 'a child that is soft-deleted by criteria',
+    given: (m) => saved(m, { notes: [m.create(Note, { name: 'fleeting' })] }),
+    run: async (m, item) => {
+      await m.softDelete(Note, { id: item.notes[0]!.id });
+      return [`notes_${item.id},`];
+    },
+  },
+  {
     api: 'a child that moves to another parent touches both',
     given: (m) => saved(m, { parts: [m.create(Part, { name: 'mover' })] }),
     run: async (m, item) => {
@@ -258,6 +337,16 @@ const writes: Write[] = [
       const other = await saved(m);
       await m.update(Part, { itemId: item.id }, { itemId: other.id });
       return [`parts_${item.id},`, `parts_${other.id},pushed`];
+    },
+  },
+  {
+    api: 'a child that is moved by an upsert touches both',
+    given: (m) => saved(m, { parts: [m.create(Part, { name: 'upserted', barcode: code() })] }),
+    run: async (m, item) => {
+      const other = await saved(m);
+      const { name, barcode } = item.parts[0]!;
+      await m.upsert(Part, { name, barcode, itemId: other.id }, ['barcode']);
+      return [`parts_${item.id},`, `parts_${other.id},upserted`];
     },
   },
   {
@@ -369,6 +458,15 @@ const writes: Write[] = [
     },
   },
   {
+    api: 'updateAll',
+    given: saved,
+    run: async (m, item) => {
+      const level = 1_000 + ++serial;
+      await m.updateAll(Item, { level });
+      return both(item.id, `new/${level}`);
+    },
+  },
+  {
     api: 'QueryBuilder update',
     given: saved,
     run: async (m, item) => {
@@ -453,7 +551,7 @@ describe.each(databases)('live capture sees every write, on $name', (database) =
     db = await database.create();
     app = await startApp({
       database: db,
-      entities: [Badge, Owner, Tag, Item, Part],
+      entities: [Badge, Owner, Tag, Item, Part, Bolt, Note],
       providers: [ItemEvents],
       spark: { worker: false },
     });

@@ -228,6 +228,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     expect(writes.filter((statement) => !/^UPDATE \W?spark_sweep/.test(statement))).toEqual([]);
     expect(writes.length).toBeLessThanOrEqual(3 + 3);
     expect(log.statements.length).toBeLessThanOrEqual(3 * 8 + 12);
+    expect(log.statements.filter((statement) => statement.includes('spark_handler'))).toEqual([]);
 
     // An attempt to insert a key that is there would have used up a number.
     await app.spark.emit(sparkEvent('after', 1));

@@ -16,7 +16,7 @@ import type {
 } from './spark.options.js';
 import { Spark } from './spark.js';
 import { SparkService } from './spark.service.js';
-import { DYNAMIC_OPTIONS, known, settingsOf, STATIC_OPTIONS } from './spark.settings.js';
+import { checkDataSource, DYNAMIC_OPTIONS, known, settingsOf, STATIC_OPTIONS } from './spark.settings.js';
 
 const SPARK_OPTIONS = Symbol('SPARK_OPTIONS');
 const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting'];
@@ -44,9 +44,10 @@ export class SparkModule {
 
   /**
    * @param options All optional; see {@link SparkModuleOptions} for each one's default.
-   * @throws InvalidOptionsError at boot, naming the option.
+   * @throws InvalidOptionsError naming the option: at once for an unknown one, else at boot.
    */
   static forRoot(options: SparkModuleOptions = {}): DynamicModule {
+    known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
     return sparkModule(options, [{ provide: SPARK_OPTIONS, useValue: options }]);
   }
 
@@ -65,6 +66,7 @@ export class SparkModule {
 
 function sparkModule(options: SparkStaticOptions, providers: Provider[]): DynamicModule {
   const { dataSource, isGlobal = true, tablePrefix, schema } = options;
+  checkDataSource(dataSource);
   const service = getSparkToken(dataSource);
   return {
     module: SparkModule,

@@ -47,7 +47,6 @@ export const DYNAMIC_OPTIONS = [
 
 /** Checks the options, each by name, and fills in what was left out. */
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
-  known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
   flag('isGlobal', options.isGlobal ?? true);
   const { worker: given = {}, activation = {}, retention = {}, postgres = {}, sqlite = {} } = options;
   const worker: WorkerOptions = given === false ? {} : given;
@@ -131,6 +130,12 @@ function limit(name: string, value: number): number {
 export function flag(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value;
   throw new InvalidOptionsError(name, value, 'true or false');
+}
+
+/** Checks the name of a DataSource, which Nest needs before anything else is looked at. */
+export function checkDataSource(value: unknown): void {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return;
+  throw new InvalidOptionsError('dataSource', value, 'the name of a DataSource, left out for the unnamed one');
 }
 
 function identifier(name: string, value: string, longest: number): string {

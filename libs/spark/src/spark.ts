@@ -17,6 +17,7 @@ import { select, withRunner } from './dialect/statement.js';
 import { type TableNames, tableNames } from './dialect/table-names.js';
 import { createTables, missingTables } from './dialect/tables.js';
 import { Transactions } from './dialect/transactions.js';
+import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { MissingTablesError } from './error/missing-tables.error.js';
 import { ContextCodec } from './event/context-codec.js';
 import type { SparkEvent } from './event/spark-event.js';
@@ -160,9 +161,11 @@ export class Spark {
     this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
   }
 
-  /** Makes the DataSource ready: transactions kept apart, tables there, writes seen. Throws MissingTablesError. */
+  /** Makes the DataSource ready: transactions kept apart, tables there, writes seen. Throws MissingTablesError, InvalidOptionsError. */
   async attach(): Promise<void> {
     const { dataSource, settings, tables } = this;
+    if (dataSource.options.type === 'better-sqlite3' && settings.schema !== undefined)
+      throw new InvalidOptionsError('schema', settings.schema, 'left out on SQLite, which has no schemas');
     if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize)
       serializeSqlite(dataSource, settings.sqlite);
     await withRunner(dataSource.manager, async (runner) => {

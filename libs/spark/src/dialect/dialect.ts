@@ -101,7 +101,7 @@ export interface ColumnTypes {
   readonly id: TableColumnOptions;
   /** Text that keeps case and trailing blanks apart, and can be a key. */
   readonly exact: (length: number) => Partial<TableColumnOptions> & { type: string };
-  /** Exact text that can be as long as the longest primary key. */
+  /** Exact text for a primary key, of as many characters as `longestKey` says. */
   readonly subject: Partial<TableColumnOptions> & { type: string };
   readonly longText: string;
 }
@@ -109,6 +109,8 @@ export interface ColumnTypes {
 /** Where the databases differ. Everything else is written once, in the file that it belongs to. */
 export interface Dialect {
   types(manager: EntityManager): Promise<ColumnTypes>;
+  /** How many characters of a primary key the tables keep. */
+  readonly longestKey: number;
   /** Columns that only this database needs in the event table. */
   readonly extraColumns: readonly TableColumnOptions[];
   /** Whether indexes can leave rows out. */

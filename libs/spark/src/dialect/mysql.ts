@@ -18,12 +18,13 @@ import { affected, chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 const LOCK = 'nestjs-spark';
-// Keeps a statement with long contexts below the smallest usual max_allowed_packet.
+// Keeps a statement below the smallest usual max_allowed_packet.
 const ROWS = 500;
 
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
   readonly extraColumns = [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }];
+  readonly longestKey = 512;
   readonly partialIndexes = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = false;
@@ -44,7 +45,7 @@ export class MysqlDialect implements Dialect {
     return {
       id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
       exact,
-      subject: exact(512),
+      subject: exact(this.longestKey),
       longText: 'longtext',
     };
   }

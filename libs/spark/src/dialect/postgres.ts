@@ -22,6 +22,7 @@ const ADVISORY_LOCK = 0x5350_4152;
 /** PostgreSQL. */
 export class PostgresDialect implements Dialect {
   readonly extraColumns = [];
+  readonly longestKey = Infinity;
   readonly partialIndexes = true;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = true;

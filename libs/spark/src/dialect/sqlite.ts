@@ -20,6 +20,7 @@ import type { TableNames } from './table-names.js';
 /** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
 export class SqliteDialect implements Dialect {
   readonly extraColumns = [];
+  readonly longestKey = Infinity;
   readonly partialIndexes = true;
   readonly skipsLocked = false;
   readonly returnsFromUpdate = false;

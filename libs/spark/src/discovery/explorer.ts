@@ -59,6 +59,9 @@ export class Explorer {
     const shared = new Map<unknown, number>();
     for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
     for (const method of marked) {
+      known(sourceOption('options', method.where), method.mark.options, SOURCE_OPTIONS, (key) =>
+        sourceOption(key, method.where),
+      );
       if (this.sparkOf(method) === this.spark)
         this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
     }
@@ -68,11 +71,10 @@ export class Explorer {
   private source({ mark, where, call, isAsync }: MarkedMethod<SourceMark>, isShared: boolean): Source {
     const { dataSource, settings } = this.spark;
     const { entity, options } = mark;
-    const option = (key: string) => `${key} of @EventSource on ${where}`;
-    known(option('options'), options, SOURCE_OPTIONS, option);
+    const option = (key: string) => sourceOption(key, where);
     for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
-    checkKey(dataSource, metadata);
+    checkKey(dataSource, metadata, this.spark.dialect.longestKey);
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
@@ -141,6 +143,8 @@ export class Explorer {
     return this.spark.dataSourceName === dataSource;
   }
 }
+
+const sourceOption = (key: string, where: string): string => `${key} of @EventSource on ${where}`;
 
 function checkTouches(option: string, touches: unknown): void {
   if (touches === undefined) return;

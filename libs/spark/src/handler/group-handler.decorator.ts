@@ -88,7 +88,7 @@ interface HandlerDecorator {
  * @param pattern A regular expression, or the source of one. It matches anywhere in the group unless anchored by `^` and
  *   `$`; the flags `g` and `y` are ignored.
  * @param options How its deliveries are treated.
- * @throws SyntaxError when the text is no regular expression; NotAMethodError, StaticMethodError when it decorates
+ * @throws SyntaxError when the text is no regular expression; InvalidOptionsError when it is no text; NotAMethodError, StaticMethodError when it decorates
  *   something that cannot be called.
  *
  * @example

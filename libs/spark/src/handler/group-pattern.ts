@@ -1,8 +1,11 @@
+import { types } from 'node:util';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+
 /** A pattern without `g` and `y`, which make a RegExp remember where it stopped and miss every other event. */
 export function groupPattern(pattern: RegExp | string): RegExp {
-  return typeof pattern === 'string'
-    ? new RegExp(pattern)
-    : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
+  if (typeof pattern === 'string') return new RegExp(pattern);
+  if (types.isRegExp(pattern)) return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
+  throw new InvalidOptionsError('pattern of @GroupHandler', pattern, 'a regular expression, or the source of one');
 }
 
 /** The pattern as text that every process can read back. */

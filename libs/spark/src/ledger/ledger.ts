@@ -21,6 +21,8 @@ export interface Entering {
 }
 
 const ROWS = 1_000;
+// MariaDB takes 16 MB a statement by default, and a character may be three bytes.
+const CHARACTERS = 4_000_000;
 const LOOKED_UP = 5_000;
 // Each group is a part of the statement that counts.
 const COUNTED = 50;
@@ -43,7 +45,7 @@ export class Ledger {
     { openingOf = () => 'available', likelyNew }: Entering,
   ): Promise<SparkEvent[]> {
     const events: SparkEvent[] = [];
-    for (const part of chunks(this.sorted(entries), ROWS)) {
+    for (const part of parts(this.sorted(entries))) {
       const opened = this.openedFor(part, openingOf);
       const { fresh, otherGroup, revision } = await this.dialect.enter(manager, {
         entries: part,
@@ -134,4 +136,21 @@ function besides(opened: readonly Opened[], all: readonly Opened[]): Opened[] {
   return all
     .map((one) => ({ ...one, groups: one.groups.filter((group) => !known.has(`${group} ${one.name}`)) }))
     .filter(({ groups }) => groups.length > 0);
+}
+
+/** Parts that fit into one statement each, also where their contexts are long. */
+function* parts(entries: readonly LedgerEntry[]): Iterable<LedgerEntry[]> {
+  let part: LedgerEntry[] = [];
+  let characters = 0;
+  for (const entry of entries) {
+    const { length } = entry.context ?? '';
+    if (part.length === ROWS || (part.length > 0 && characters + length > CHARACTERS)) {
+      yield part;
+      part = [];
+      characters = 0;
+    }
+    part.push(entry);
+    characters += length;
+  }
+  if (part.length > 0) yield part;
 }

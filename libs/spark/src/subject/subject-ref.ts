@@ -20,12 +20,19 @@ export function rootOf(metadata: EntityMetadata): EntityMetadata {
   return metadata.tableType === 'entity-child' ? metadata.parentEntityMetadata : metadata;
 }
 
-/** Throws UnsupportedKeyError unless the primary key can be kept as text and found again by it. */
-export function checkKey(dataSource: DataSource, metadata: EntityMetadata): void {
-  for (const column of metadata.primaryColumns) {
+/** Throws UnsupportedKeyError unless the primary key can be kept as text of `longest` characters and found again by it. */
+export function checkKey(dataSource: DataSource, { name, primaryColumns }: EntityMetadata, longest: number): void {
+  let length = 0;
+  for (const column of primaryColumns) {
     const type = typeOf(dataSource, column);
-    if (!WHOLE.test(type) && !TEXT.test(type)) throw new UnsupportedKeyError(metadata.name, column.propertyName, type);
+    const needed = 'Spark needs keys of whole numbers, text or uuid.';
+    if (TEXT.test(type)) length += Number(dataSource.driver.getColumnLength(column));
+    else if (!WHOLE.test(type))
+      throw new UnsupportedKeyError(name, `${column.propertyName} is of the type ${type}. ${needed}`);
   }
+  if (length <= longest) return;
+  const limit = `Spark's tables keep ${longest}, as the indexes of this database take no more`;
+  throw new UnsupportedKeyError(name, `may have ${length} characters. ${limit}. Give its columns a smaller length.`);
 }
 
 /** The key of an entity as text, or undefined when it has none yet. */
