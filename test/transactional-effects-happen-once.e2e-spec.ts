@@ -47,6 +47,18 @@ class Handlers {
     if (attempt < 3) await undoing(manager).catch(() => undefined);
   }
 
+  @GroupHandler(/^writes/, { ...options, name: 'writes' })
+  async writes({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    if (attempt < 3) await undoing(manager).catch(() => undefined);
+    await manager.query(`INSERT INTO effect (${quoted(manager.dataSource.options.type)}) VALUES ('${key}')`);
+  }
+
+  @GroupHandler(/^ends/, { ...options, name: 'ends' })
+  async ends({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    await manager.save(Effect, { key });
+    if (attempt < 3) await manager.query('ROLLBACK');
+  }
+
   @GroupHandler(/^lost/, { ...options, name: 'lost' })
   async lost({ key }: SparkEvent, { manager }: HandlerScope) {
     await manager.save(Effect, { key });
@@ -141,11 +153,14 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     expect(await effects('ghost')).toBe(0);
   });
 
-  it('after the database undid the transaction and the handler went on', async () => {
-    await app.spark.emit(sparkEvent('swallows', 1));
-    expect(await stateOf('swallows')).toMatchObject({ state: 'completed', attempt: 3 });
-    expect(await effects('swallows_1')).toBe(1);
-  });
+  it.each(['swallows', 'writes', 'ends'])(
+    'after their transaction was undone and the handler went on: it %s',
+    async (how) => {
+      await app.spark.emit(sparkEvent(how, 1));
+      expect(await stateOf(how)).toMatchObject({ state: 'completed', attempt: 3 });
+      expect(await effects(`${how}_1`)).toBe(1);
+    },
+  );
 
   it('not at all where another process has taken the delivery over', async () => {
     // The row is taken between the claim and the handler's transaction, as a rescuer would.
@@ -166,5 +181,19 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     expect(taken).toEqual([1]);
     expect(await effects('lost_1')).toBe(0);
     expect(app.logs.join('\n')).toContain('lost_1 for lost was taken over by another process');
+  });
+
+  it('also where completed deliveries are removed at once', async () => {
+    await app.close();
+    const spark = { worker: { pollInterval: '20ms' }, history: false };
+    app = await startApp({ database: db, entities: [Effect], providers: [Handlers], spark });
+    const groups = ['plain', 'fails', 'swallows', 'writes', 'ends'];
+    for (const group of groups) {
+      await app.spark.emit(sparkEvent(group, 2));
+      const sql = `SELECT state FROM spark_delivery WHERE handler = '${group}' AND state <> 'completed'`;
+      for (let i = 0; i < 400 && (await app.dataSource.query(sql)).length > 0; i++) await delay(10);
+      expect(await app.dataSource.query(sql)).toEqual([]);
+    }
+    expect(await Promise.all(groups.map((group) => effects(`${group}_2`)))).toEqual(groups.map(() => 1));
   });
 });
