@@ -48,6 +48,8 @@ export class Worker {
   private suspectsAsked = -Infinity;
   /** Whether the last claim failed: its commit may have arrived nevertheless. */
   private unsure = false;
+  /** How many deliveries this process has begun to handle. */
+  begun = 0;
   /** How many attempts ended too late: another process had taken the delivery over. */
   fenced = 0;
   readonly reports$ = this.stream.asObservable();
@@ -78,14 +80,8 @@ export class Worker {
   }
 
   /** Handles until nothing is available and nothing is running. */
-  async drain(): Promise<number> {
-    let total = 0;
-    for (;;) {
-      const handled = await this.fill();
-      total += handled;
-      if (handled === 0 && this.running.size === 0) return total;
-      await Promise.all(this.running.values());
-    }
+  async drain(): Promise<void> {
+    while ((await this.fill()) > 0 || this.running.size > 0) await Promise.all(this.running.values());
   }
 
   /** No further delivery is claimed. */
@@ -159,6 +155,7 @@ export class Worker {
 
   private begin(claimed: readonly Delivery[], suspect: boolean): void {
     const reading = this.read(claimed);
+    this.begun += claimed.length;
     for (const delivery of claimed) {
       const handler = this.handlers.named(delivery.handler)!;
       const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
