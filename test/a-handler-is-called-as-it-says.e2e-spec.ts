@@ -17,6 +17,19 @@ const calls: string[] = [];
 let running = 0;
 let most = 0;
 
+/** What JavaScript lets a handler throw. */
+const odd = [
+  undefined,
+  null,
+  Object.assign(new Error('odd'), { stack: 42 }),
+  Object.defineProperty(new Error('odd'), 'stack', {
+    get() {
+      throw new Error('no stack');
+    },
+  }),
+  new Error(`NUL \0 is no text on PostgreSQL ${'x'.repeat(20_000)}`),
+];
+
 @Injectable()
 class Handlers {
   @GroupHandler(/^slow/, { name: 'slow', timeout: 50, maxAttempts: 2, backoff: () => 10 })
@@ -48,14 +61,9 @@ class Handlers {
     running--;
   }
 
-  @GroupHandler(/^order/, { name: 'later', priority: 5 })
-  later({ key }: SparkEvent) {
-    calls.push(`later ${key}`);
-  }
-
-  @GroupHandler(/^order/, { name: 'sooner', priority: -5 })
-  sooner({ key }: SparkEvent) {
-    calls.push(`sooner ${key}`);
+  @GroupHandler(/^odd/, { name: 'odd' })
+  odd({ key }: SparkEvent) {
+    throw odd[Number(key.slice('odd_'.length))];
   }
 
   @GroupHandler(/^outside/, { name: 'outside' })
@@ -121,21 +129,18 @@ describe.each(databases)('a handler is called as it says, on $name', (database) 
     expect(most).toBe(2);
   });
 
-  it('in the order of priorities', async () => {
-    // A worker that stands still while deliveries are opened claims them in order afterwards.
-    await app.dataSource.transaction(async (manager) => {
-      await app.spark.emit(
-        [1, 2, 3].map((i) => sparkEvent('order', i)),
-        { manager },
-      );
-    });
-    await over(6);
+  it('whatever it throws is kept as its last error, up to 10,000 characters, and the process goes on', async () => {
+    await app.spark.emit(odd.map((_, i) => sparkEvent('odd', i)));
+    await over(odd.length);
     const rows = await app.dataSource.query(
-      `SELECT handler, priority FROM spark_delivery WHERE handler IN ('later', 'sooner')`,
+      `SELECT state, last_error FROM spark_delivery WHERE handler = 'odd' ORDER BY event_id`,
     );
-    expect(rows).toHaveLength(6);
-    expect(rows.every((row: any) => Number(row.priority) === (row.handler === 'later' ? 5 : -5))).toBe(true);
-    expect(calls.slice(0, 3).every((call) => call.startsWith('sooner'))).toBe(true);
+    expect(rows.map((row: any) => row.state)).toEqual(odd.map(() => 'discarded'));
+    const errors = rows.map((row: any) => row.last_error as string);
+    expect(errors.slice(0, 3)).toEqual(['undefined', 'null', '42']);
+    expect(errors[3]).toContain('cannot be shown');
+    expect(errors[4]).toContain('NUL \\0 is no text');
+    expect(errors[4]).toHaveLength(10_000);
   });
 
   it('with a clear error where it asks for a manager without being transactional', async () => {
@@ -150,38 +155,5 @@ describe.each(databases)('a handler is called as it says, on $name', (database) 
     expect(reports).toMatchObject([{ state: 'discarded', attempt: 1 }]);
     expect(reports[0]!.error).toContain('RetryLater');
     expect(reports[0]!.error).toContain('soonish');
-  });
-});
-
-describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
-  it('gives back what was not done, with its attempt, and says so', async () => {
-    const db = await database.create();
-    @Injectable()
-    class Endless {
-      @GroupHandler(/./, { name: 'endless' })
-      async handle(_event: SparkEvent, { signal }: HandlerScope) {
-        calls.push('begun');
-        await new Promise((resolve) => signal.addEventListener('abort', resolve));
-        calls.push(`stopped: ${(signal.reason as Error).name}`);
-      }
-    }
-    calls.length = 0;
-    const spark = { worker: { pollInterval: '20ms' }, shutdownTimeout: 100 };
-    const app = await startApp({ database: db, entities: [], providers: [Endless], spark });
-    await app.spark.emit([sparkEvent('endless', 1), sparkEvent('endless', 2)]);
-    for (let i = 0; i < 300 && calls.length < 2; i++) await delay(10);
-    await app.close();
-    await delay(20);
-    expect(calls.filter((call) => call === 'stopped: WorkerStoppedError')).toHaveLength(2);
-    expect(app.logs.join('\n')).toContain(
-      '2 handlers were still at work after 100 ms; their deliveries are given back',
-    );
-
-    const next = await startApp({ database: db, entities: [], spark: { worker: false } });
-    const rows = await next.dataSource.query('SELECT state, attempt, suspect, claimed_by FROM spark_delivery');
-    expect(rows).toEqual([1, 2].map(() => ({ state: 'available', attempt: 0, suspect: 0, claimed_by: null })));
-    expect(await next.dataSource.query('SELECT * FROM spark_worker')).toEqual([]);
-    await next.close();
-    await db.drop();
   });
 });

@@ -201,6 +201,17 @@ describe.each(databases)('processes open the deliveries of all registered handle
     ]);
   });
 
+  it('a process says each minute that its handlers are still there', async () => {
+    const { spark, dataSource } = await start([Mails], { worker: false });
+    await dataSource.query('UPDATE spark_handler SET last_seen_at = 1000');
+    const { housekeeping } = (spark as unknown as { spark: { housekeeping: { pulse(): void } } }).spark;
+    await vi.waitFor(async () => {
+      housekeeping.pulse();
+      const [row] = await dataSource.query('SELECT last_seen_at FROM spark_handler');
+      expect(Number(row.last_seen_at)).toBeGreaterThan(Date.now() - 10_000);
+    });
+  });
+
   it('with `worker: false` a process records, registers and handles nothing', async () => {
     await stop(await start([Mails]));
     const before = await start([]);

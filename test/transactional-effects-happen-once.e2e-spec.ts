@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
-import { Column, Entity, PrimaryGeneratedColumn, type TransactionStartEvent } from 'typeorm';
+import { Column, Entity, type EntityManager, PrimaryGeneratedColumn, type TransactionStartEvent } from 'typeorm';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
@@ -41,6 +41,24 @@ class Handlers {
     await writes;
   }
 
+  @GroupHandler(/^swallows/, { ...options, name: 'swallows' })
+  async swallows({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    await manager.save(Effect, { key });
+    if (attempt < 3) await undoing(manager).catch(() => undefined);
+  }
+
+  @GroupHandler(/^writes/, { ...options, name: 'writes' })
+  async writes({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    if (attempt < 3) await undoing(manager).catch(() => undefined);
+    await manager.query(`INSERT INTO effect (${quoted(manager.dataSource.options.type)}) VALUES ('${key}')`);
+  }
+
+  @GroupHandler(/^ends/, { ...options, name: 'ends' })
+  async ends({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
+    await manager.save(Effect, { key });
+    if (attempt < 3) await manager.query('ROLLBACK');
+  }
+
   @GroupHandler(/^lost/, { ...options, name: 'lost' })
   async lost({ key }: SparkEvent, { manager }: HandlerScope) {
     await manager.save(Effect, { key });
@@ -50,6 +68,31 @@ class Handlers {
   *derived({ key }: Effect) {
     if (key.startsWith('plain')) yield sparkEvent('derived', key);
   }
+}
+
+/** A statement on which the database undoes the whole transaction, each in its own way. */
+async function undoing(manager: EntityManager): Promise<unknown> {
+  const { type } = manager.dataSource.options;
+  if (type === 'better-sqlite3') return manager.query('INSERT OR ROLLBACK INTO effect (id) VALUES (NULL)');
+  if (type === 'postgres') return manager.query('SELECT 1 / 0');
+  return deadlock(manager);
+}
+
+/** Has the manager's transaction chosen as the victim of a dead-lock: it has written less than the other one. */
+async function deadlock(manager: EntityManager): Promise<void> {
+  const one = `UPDATE locks SET n = n + 1 WHERE name = 'a'`;
+  const many = `UPDATE locks SET n = n + 1 WHERE name > 'b'`;
+  await manager.query(one);
+  await manager.dataSource.transaction(async (other) => {
+    await other.query(many);
+    const waiting = other.query(one);
+    await delay(50);
+    const failure = await manager.query(many).catch((error: Error) => error);
+    await waiting;
+    if (failure instanceof Error) return;
+    throw new Error('nobody was chosen');
+  });
+  throw new Error('dead-lock');
 }
 
 const quoted = (type: string) => (type === 'postgres' || type === 'better-sqlite3' ? '"key"' : '`key`');
@@ -63,6 +106,9 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     db = await database.create();
     const spark = { worker: { pollInterval: '20ms' } };
     app = await startApp({ database: db, entities: [Effect], providers: [Handlers], spark });
+    await app.dataSource.query('CREATE TABLE locks (name VARCHAR(10) PRIMARY KEY, n INT NOT NULL)');
+    const names = ['a', ...Array.from({ length: 20 }, (_, i) => `b${i}`)];
+    await app.dataSource.query(`INSERT INTO locks VALUES ${names.map((name) => `('${name}', 0)`).join(', ')}`);
   });
   afterAll(async () => {
     await app.close();
@@ -107,6 +153,15 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     expect(await effects('ghost')).toBe(0);
   });
 
+  it.each(['swallows', 'writes', 'ends'])(
+    'after their transaction was undone and the handler went on: it %s',
+    async (how) => {
+      await app.spark.emit(sparkEvent(how, 1));
+      expect(await stateOf(how)).toMatchObject({ state: 'completed', attempt: 3 });
+      expect(await effects(`${how}_1`)).toBe(1);
+    },
+  );
+
   it('not at all where another process has taken the delivery over', async () => {
     // The row is taken between the claim and the handler's transaction, as a rescuer would.
     const taken: number[] = [];
@@ -126,5 +181,19 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     expect(taken).toEqual([1]);
     expect(await effects('lost_1')).toBe(0);
     expect(app.logs.join('\n')).toContain('lost_1 for lost was taken over by another process');
+  });
+
+  it('also where completed deliveries are removed at once', async () => {
+    await app.close();
+    const spark = { worker: { pollInterval: '20ms' }, history: false };
+    app = await startApp({ database: db, entities: [Effect], providers: [Handlers], spark });
+    const groups = ['plain', 'fails', 'swallows', 'writes', 'ends'];
+    for (const group of groups) {
+      await app.spark.emit(sparkEvent(group, 2));
+      const sql = `SELECT state FROM spark_delivery WHERE handler = '${group}' AND state <> 'completed'`;
+      for (let i = 0; i < 400 && (await app.dataSource.query(sql)).length > 0; i++) await delay(10);
+      expect(await app.dataSource.query(sql)).toEqual([]);
+    }
+    expect(await Promise.all(groups.map((group) => effects(`${group}_2`)))).toEqual(groups.map(() => 1));
   });
 });

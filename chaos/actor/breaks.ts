@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { Deliveries } from '../../libs/spark/src/delivery/deliveries.js';
+import { Deliveries, type Delivery, type Done } from '../../libs/spark/src/delivery/deliveries.js';
 import { WorkerLease } from '../../libs/spark/src/delivery/worker-lease.js';
 import { execute } from '../../libs/spark/src/dialect/statement.js';
 import { Attempt } from '../../libs/spark/src/pipeline/attempt.js';
@@ -13,12 +13,15 @@ export function takeAway(guard: Break, points: FaultPoints): void {
   if (guard === 'transaction') withoutTransaction(points);
 }
 
-/** Whoever completes a delivery does, whether it is still theirs or not. */
+/** Whoever ends a delivery does, whether it is still theirs or not. */
 function withoutFence(): void {
-  wrap(Deliveries, 'ours', (_ours, deliveries: { id: string }[]) => ({
-    sql: 'id IN (:...ids)',
-    parameters: { ids: deliveries.map(({ id }) => id) },
-  }));
+  wrap(Deliveries, 'ours', (_ours, { id }: Delivery) => ({ sql: 'id = :id', parameters: { id } }));
+  wrap(Deliveries, 'complete', async (_complete, manager: EntityManager, done: Done[], now: number) => {
+    const ids = done.map(({ delivery }) => delivery.id);
+    const update = `UPDATE spark_delivery SET state = 'completed', finished_at = :now WHERE id IN (:...ids)`;
+    await execute(manager, update, { now, ids });
+    return new Set(ids);
+  });
 }
 
 /** What others have claimed is taken from them, whether their lease holds or not. */

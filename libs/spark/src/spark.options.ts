@@ -77,7 +77,7 @@ export interface SparkDynamicOptions {
   retention?: RetentionOptions;
   /** How long after it was last seen a handler still gets new deliveries. Default: 7 days. */
   handlerExpiry?: Duration;
-  /** How long a shutdown waits for running handlers. Default: 10 seconds. */
+  /** How long a shutdown waits for running handlers; then they are told to stop, and their deliveries given back. Default: 10 seconds. */
   shutdownTimeout?: Duration;
   /** Only for PostgreSQL. */
   postgres?: PostgresOptions;

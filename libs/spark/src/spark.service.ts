@@ -285,7 +285,8 @@ export class SparkService {
   }
 
   /**
-   * Opens deliveries of past events for a handler that is new, or has to do its work again.
+   * Opens deliveries of past events for a handler that is new, or has to do its work again. Events whose contexts `retention`
+   * has removed are delivered without.
    *
    * @param replay.handler The handler's name; this process must have it.
    * @param replay.group Only events of this group. Default: of all that the handler's pattern matches.

@@ -188,7 +188,13 @@ export class Spark {
 
   /** Works off what is due now, by looks and by deliveries. */
   async drain(): Promise<void> {
-    while ((await this.agenda.runDue()) + (await this.worker.drain()) > 0);
+    // What a poll or a pulse does meanwhile may lead to more, too.
+    const done = () => this.agenda.taken + this.worker.begun;
+    for (let before = -1; before !== done();) {
+      before = done();
+      await this.agenda.runDue();
+      await this.worker.drain();
+    }
   }
 
   private async compareClocks(): Promise<void> {

@@ -17,8 +17,6 @@ export class Completions {
   private readonly logger = new Logger('Spark');
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
-  /** How many completions came too late: another process had taken the delivery over. */
-  fenced = 0;
 
   constructor(
     private readonly transactions: Transactions,
@@ -43,7 +41,6 @@ export class Completions {
       for (const worker of new Set(batch.map(({ done }) => done.delivery.worker))) {
         const part = batch.filter(({ done }) => done.delivery.worker === worker);
         const ours = await this.complete(worker, part);
-        this.fenced += part.length - ours.size;
         for (const { done, settle } of part) settle(ours.has(done.delivery.id));
       }
     }

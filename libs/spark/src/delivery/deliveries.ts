@@ -1,6 +1,6 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
 import type { ClaimedEventRow, ClaimRequest, Dialect } from '../dialect/dialect.js';
-import { execute, select, values } from '../dialect/statement.js';
+import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 
 /** A delivery that this process has claimed: one event for one handler. */
@@ -28,6 +28,7 @@ export interface Done {
 }
 
 const LONGEST_ERROR = 10_000;
+const GIVEN_BACK = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
 
 /** The deliveries: claim, complete, try again, discard. What is not ours any more stays as it is. */
 export class Deliveries {
@@ -66,13 +67,12 @@ export class Deliveries {
     return this.dialect.complete(manager, { worker: done[0]!.delivery.worker, done: rows, now, history });
   }
 
-  /** Notes how long a completed delivery took. */
-  async took(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<void> {
-    if (!this.history) return;
-    await execute(manager, `UPDATE ${this.tables.delivery} SET duration_ms = :ms WHERE id = :id`, {
-      id,
-      ms: durationMs,
-    });
+  /** Notes how long a delivery took that this transaction has completed. Returns whether it still has: a handler may have swallowed its end. */
+  async took(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<boolean> {
+    const { delivery } = this.tables;
+    if (!this.history) return (await select(manager, `SELECT id FROM ${delivery} WHERE id = :id`, { id })).length === 0;
+    const update = `UPDATE ${delivery} SET duration_ms = :ms WHERE id = :id AND state = 'completed'`;
+    return (await execute(manager, update, { id, ms: durationMs })).affected === 1;
   }
 
   /** Puts a delivery back, to be tried again later. `charged` tells whether the attempt counts. */
@@ -101,38 +101,32 @@ export class Deliveries {
   }
 
   /** Gives back what was claimed and not finished; the attempt does not count. */
-  async giveBack(manager: EntityManager, deliveries: readonly Delivery[]): Promise<void> {
-    if (deliveries.length === 0) return;
-    const { sql, parameters } = this.ours(deliveries);
-    const changes = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
-    await execute(manager, `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`, parameters);
+  async giveBack(manager: EntityManager, delivery: Delivery): Promise<boolean> {
+    return this.end(manager, delivery, GIVEN_BACK, {});
   }
 
   /** Gives back what a worker has claimed besides these: a claim that failed here may have arrived there. */
   async giveBackOthers(manager: EntityManager, worker: string, kept: readonly Delivery[]): Promise<void> {
-    const changes = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
     const others = kept.length === 0 ? '' : ' AND id NOT IN (:...ids)';
     await execute(
       manager,
-      `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'running' AND claimed_by = :worker${others}`,
+      `UPDATE ${this.tables.delivery} SET ${GIVEN_BACK} WHERE state = 'running' AND claimed_by = :worker${others}`,
       { worker, ids: kept.map(({ id }) => id) },
     );
   }
 
   private async end(manager: EntityManager, delivery: Delivery, changes: string, extra: object): Promise<boolean> {
-    const { sql, parameters } = this.ours([delivery]);
+    const { sql, parameters } = this.ours(delivery);
     const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`;
     const { affected } = await execute(manager, update, { ...parameters, ...extra });
     return affected === 1;
   }
 
   /** The fence: a delivery is ours as long as it runs under our lease, at the attempt that we claimed. */
-  private ours(deliveries: readonly Delivery[]): { sql: string; parameters: ObjectLiteral } {
-    const rows = values(deliveries.map(({ id, attempt }) => [id, attempt]));
+  private ours({ id, attempt, worker }: Delivery): { sql: string; parameters: ObjectLiteral } {
     return {
-      // The ids by themselves let MariaDB find the rows by their key, where row values alone make it lock the table.
-      sql: `id IN (:...ids) AND (id, attempt) IN (${this.dialect.rowList(rows.sql)}) AND state = 'running' AND claimed_by = :worker`,
-      parameters: { ...rows.parameters, ids: deliveries.map(({ id }) => id), worker: deliveries[0]!.worker },
+      sql: `id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`,
+      parameters: { id, attempt, worker },
     };
   }
 }
@@ -143,4 +137,5 @@ function eventFrom(row: ClaimedEventRow): Delivery['event'] {
   return { key, group, source, context, entityId, at: at!, until: until!, depth: Number(depth) };
 }
 
-const shortened = (error: string): string => error.slice(0, LONGEST_ERROR);
+// PostgreSQL takes no text with a NUL in it.
+const shortened = (error: string): string => error.replaceAll('\0', '\\0').slice(0, LONGEST_ERROR);

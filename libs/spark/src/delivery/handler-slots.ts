@@ -11,6 +11,7 @@ export class HandlerSlots {
   private unsettled = 0;
   private suspects = 0;
   private waiting: (() => void)[] = [];
+  private limitedFirst = false;
 
   constructor(
     private readonly concurrency: number,
@@ -35,12 +36,25 @@ export class HandlerSlots {
     const all = this.handlers().filter((handler) => this.room(handler) > 0);
     if (all.length === 0) return;
     if (suspects && this.suspects === 0) yield { handlers: all.map(({ name }) => name), limit: 1, suspect: true };
-    const unlimited = all.filter((handler) => !isLimited(handler)).map(({ name }) => name);
-    if (unlimited.length > 0 && this.free > 0) yield { handlers: unlimited, limit: this.free, suspect: false };
-    for (const handler of all.filter(isLimited)) {
-      const limit = this.room(handler);
-      if (limit > 0) yield { handlers: [handler.name], limit, suspect: false };
+    for (const together of this.inOrder(all)) {
+      const limit = this.room(together[0]!);
+      if (limit > 0) yield { handlers: together.map(({ name }) => name), limit, suspect: false };
     }
+  }
+
+  /** The more urgent first, those that one claim can ask for together. Among equals now these, now those are the first to take places. */
+  private inOrder(handlers: readonly Handler[]): Handler[][] {
+    this.limitedFirst = !this.limitedFirst;
+    const sign = this.limitedFirst ? -1 : 1;
+    const order = (a: Handler, b: Handler) =>
+      priorityOf(a) - priorityOf(b) || sign * (Number(isLimited(a)) - Number(isLimited(b)));
+    const groups: Handler[][] = [];
+    for (const handler of handlers.toSorted(order)) {
+      const last = groups.at(-1);
+      if (last && !isLimited(last[0]!) && !isLimited(handler)) last.push(handler);
+      else groups.push([handler]);
+    }
+    return groups;
   }
 
   /** A delivery takes a place of its handler. */
@@ -76,10 +90,13 @@ export class HandlerSlots {
     return names.reduce((sum, { name }) => sum + (this.taken.get(name) ?? 0), 0);
   }
 
-  private wake(): void {
+  /** Whoever waits for a place looks again. */
+  wake(): void {
     if (this.waiting.length > 0) for (const wake of this.waiting.splice(0)) wake();
   }
 }
+
+const priorityOf = ({ options }: Handler): number => options.priority ?? 0;
 
 const isLimited = ({ options }: Handler): boolean =>
   options.concurrency !== undefined || options.transactional === true;

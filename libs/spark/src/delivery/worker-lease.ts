@@ -78,10 +78,12 @@ export class WorkerLease {
     this.stopped = true;
     clearTimeout(this.timer);
     clearTimeout(this.expiry);
-    await this.transactions.run((manager) =>
-      execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
-    );
-    await this.rescue();
+    try {
+      await this.remove();
+      await this.rescue();
+    } catch (error) {
+      this.logger.warn(`The lease of this process could not be given back, and expires by itself: ${textOf(error)}`);
+    }
   }
 
   private plan(): void {
@@ -127,21 +129,30 @@ export class WorkerLease {
     return true;
   }
 
-  /** Another process took this one for dead. What it had claimed is theirs; it goes on under a new name. */
-  private async replace(): Promise<void> {
+  // By the timer, not by the time: one that rings a moment early must not leave handlers at work.
+  private expire(): void {
     this.until = 0;
     this.onLost();
+  }
+
+  /** Another process took this one for dead. What it had claimed is theirs; it goes on under a new name. */
+  private async replace(): Promise<void> {
+    this.expire();
+    await this.remove();
+    await this.take();
+  }
+
+  private async remove(): Promise<void> {
     await this.transactions.run((manager) =>
       execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
     );
-    await this.take();
   }
 
   private extend(started: number): void {
     // A sixth of the time is left for the other clock and for handlers to stop.
     this.until = started + (this.times.ttl * 5) / 6;
     clearTimeout(this.expiry);
-    this.expiry = setTimeout(() => !this.isHeld && this.onLost(), this.until - performance.now() + 1);
+    this.expiry = setTimeout(() => this.expire(), this.until - performance.now());
     this.expiry.unref();
   }
 

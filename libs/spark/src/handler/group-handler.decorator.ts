@@ -42,13 +42,16 @@ export interface GroupHandlerOptions {
   maxAttempts?: number;
   /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */
   backoff?: Backoff;
-  /** How long it may take; its signal is aborted then, and the attempt has failed. Default: as long as it takes. */
+  /** How long it may take, in milliseconds or as text such as `'30s'`; its signal is aborted then, and the attempt has failed. Default: as long as it takes. */
   timeout?: Duration;
   /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, 10. */
   concurrency?: number;
-  /** Which deliveries come first: the lower, the sooner, −1,000 to 1,000. Default: 0. */
+  /** Which deliveries are claimed first: the lower, the sooner, −1,000 to 1,000. Among equals the longer due, and handlers with and without places of their own take turns. Default: 0. */
   priority?: number;
-  /** Whether the handler runs in a transaction that also completes the delivery. Default: false. */
+  /**
+   * Whether the handler runs in a transaction that also completes the delivery. A database error that it swallows may have undone
+   * that: then the attempt has failed. Default: false.
+   */
   transactional?: boolean;
   /**
    * Whether the event's source is run again just before each attempt: an event that it does not yield any more is skipped.

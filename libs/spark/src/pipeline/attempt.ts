@@ -11,6 +11,8 @@ import { LostLeaseError } from '../error/lost-lease.error.js';
 import { NotTransactionalError } from '../error/not-transactional.error.js';
 import { RetryLater } from '../error/retry-later.error.js';
 import { RevokedManagerError } from '../error/revoked-manager.error.js';
+import { UndoneTransactionError } from '../error/undone-transaction.error.js';
+import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import { inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
@@ -21,11 +23,12 @@ import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
 
-/** How an attempt ended. `noted` tells that the delivery's row says so already. */
+/** How an attempt ended. `noted` tells that the delivery's row says so already; `stopped` that the process made it end. */
 export type Outcome =
   | { readonly state: 'completed'; readonly noted: boolean }
   | { readonly state: 'discarded'; readonly error: string }
   | { readonly state: 'skipped'; readonly error: string }
+  | { readonly state: 'stopped'; readonly error: string }
   | { readonly state: 'available'; readonly error: string; readonly due: number; readonly charged: boolean };
 
 /** Calls a handler with a delivery, in a transaction where it asks for one, until it ends, fails, or is told to stop. */
@@ -104,7 +107,9 @@ export class Attempt {
       revoke();
       throw error;
     }
-    await this.deliveries.took(manager, this.delivery, Math.round(performance.now() - started));
+    const durationMs = Math.round(performance.now() - started);
+    if (!(await this.deliveries.took(manager, this.delivery, durationMs)))
+      throw new UndoneTransactionError(this.handler.name);
     return revoke;
   }
 
@@ -136,6 +141,7 @@ export class Attempt {
   private failed(thrown: unknown): Outcome {
     const error = textOf(thrown);
     const now = this.clock.now();
+    if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
     if (thrown instanceof DiscardDelivery) return { state: 'discarded', error };
     if (thrown instanceof RetryLater) {
       return { state: 'available', error, due: now + thrown.milliseconds, charged: false };

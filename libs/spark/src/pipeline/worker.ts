@@ -32,6 +32,9 @@ export interface DeliveryReport {
   readonly error?: string;
 }
 
+// How long what was told to stop has to roll back and be given back, in milliseconds. Then others rescue it.
+const GRACE = 2_000;
+
 // While there is other work; without it, suspects are asked for at once. In milliseconds.
 const SUSPECTS_EVERY = 250;
 
@@ -45,6 +48,10 @@ export class Worker {
   private suspectsAsked = -Infinity;
   /** Whether the last claim failed: its commit may have arrived nevertheless. */
   private unsure = false;
+  /** How many deliveries this process has begun to handle. */
+  begun = 0;
+  /** How many attempts ended too late: another process had taken the delivery over. */
+  fenced = 0;
   readonly reports$ = this.stream.asObservable();
 
   constructor(
@@ -65,7 +72,7 @@ export class Worker {
   async fill(): Promise<number> {
     let total = 0;
     for (;;) {
-      while (this.slots.free <= 0) await this.slots.freed();
+      while (this.slots.free <= 0 && !this.halted) await this.slots.freed();
       const claimed = await this.claim();
       total += claimed;
       if (claimed === 0) return total;
@@ -73,42 +80,39 @@ export class Worker {
   }
 
   /** Handles until nothing is available and nothing is running. */
-  async drain(): Promise<number> {
-    let total = 0;
-    for (;;) {
-      const handled = await this.fill();
-      total += handled;
-      if (handled === 0 && this.running.size === 0) return total;
-      await Promise.all(this.running.values());
-    }
+  async drain(): Promise<void> {
+    while ((await this.fill()) > 0 || this.running.size > 0) await Promise.all(this.running.values());
   }
 
   /** No further delivery is claimed. */
   halt(): void {
     this.halted = true;
+    this.slots.wake();
   }
 
   /** Tells all handlers to stop: their deliveries are no longer this process's. */
   abandon(): void {
+    if (this.running.size === 0) return;
+    this.logger.warn(`${this.running.size} handlers are told to stop: this process was too slow to renew its lease.`);
     const reason = new WorkerStoppedError('this process was too slow to renew its lease');
     for (const attempt of this.running.keys()) attempt.abort(reason);
   }
 
   /** Waits for running handlers; those that take longer are told to stop and given back. Returns how many. */
   async stop(timeout: number): Promise<number> {
+    await this.ended(timeout);
+    const left = [...this.running.keys()];
+    for (const attempt of left) attempt.abort(new WorkerStoppedError('this process stops'));
+    await this.ended(GRACE);
+    return left.length;
+  }
+
+  /** Waits for what is running, but not for ever. */
+  private async ended(timeout: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
     await Promise.race([Promise.all(this.running.values()), late]);
     clearTimeout(timer);
-    const left = [...this.running.keys()];
-    await this.transactions.run((manager) =>
-      this.deliveries.giveBack(
-        manager,
-        left.map(({ delivery }) => delivery),
-      ),
-    );
-    for (const attempt of left) attempt.abort(new WorkerStoppedError('this process stops'));
-    return left.length;
   }
 
   /** Claims what there is a place for, and begins to handle it. One claim at a time, so that places are counted right. */
@@ -151,6 +155,7 @@ export class Worker {
 
   private begin(claimed: readonly Delivery[], suspect: boolean): void {
     const reading = this.read(claimed);
+    this.begun += claimed.length;
     for (const delivery of claimed) {
       const handler = this.handlers.named(delivery.handler)!;
       const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
@@ -199,8 +204,10 @@ export class Worker {
     try {
       const isOurs = await this.settle(delivery, outcome, durationMs);
       if (isOurs) this.tell(delivery, outcome, durationMs);
-      else
+      else {
+        this.fenced++;
         this.logger.warn(`${delivery.event.key} for ${delivery.handler} was taken over by another process meanwhile.`);
+      }
     } catch (error) {
       this.logger.error(`Delivery ${delivery.id} of ${delivery.event.key} could not be settled: ${textOf(error)}`);
     }
@@ -208,6 +215,8 @@ export class Worker {
 
   /** Writes down how the attempt ended. Returns whether the delivery was still ours. */
   private settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean> | boolean {
+    // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
+    if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
     if (outcome.state === 'completed') return outcome.noted || this.completions.add({ delivery, durationMs });
     return this.lease.insist(delivery.worker, () =>
       this.transactions.run((manager) => {
@@ -215,17 +224,19 @@ export class Worker {
         const { state, error } = outcome;
         if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error);
         if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
+        if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
         return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
       }),
     );
   }
 
   private tell({ id, handler, attempt, event: { key, group } }: Delivery, outcome: Outcome, durationMs: number): void {
-    const { state } = outcome;
+    const state = outcome.state === 'stopped' ? 'available' : outcome.state;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
-    if (state === 'completed') return this.stream.next(report);
+    if (outcome.state === 'completed') return this.stream.next(report);
     if (state === 'skipped') this.logger.debug(`${key} for ${handler} is skipped: ${outcome.error}`);
-    else {
+    // Whoever stopped it says so, once for all.
+    else if (outcome.state !== 'stopped') {
       const words = state === 'discarded' ? 'is discarded' : 'will be tried again';
       this.logger.warn(`${key} for ${handler}, attempt ${attempt}, ${words}: ${outcome.error}`);
     }

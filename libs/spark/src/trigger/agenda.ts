@@ -20,6 +20,8 @@ interface Taken {
 export class Agenda {
   private turn: Promise<unknown> = Promise.resolve();
   private halted = false;
+  /** How many looks this process has taken. */
+  taken = 0;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -53,6 +55,7 @@ export class Agenda {
     const { taken, recorded } = this.dialect.skipsLocked
       ? await this.transactions.run(async (manager) => this.settle(manager, await this.take(manager, now), now))
       : await this.tickUnlocked(now);
+    this.taken += taken;
     if (taken > 0) this.announce(recorded);
     return taken;
   }

@@ -1,0 +1,87 @@
+import { Injectable, type Type } from '@nestjs/common';
+import { EventSource, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { Column, DataSource, Entity, type EntityManager, PrimaryColumn } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Entity()
+class Step {
+  @PrimaryColumn() id: number;
+  @Column() n: number;
+}
+
+const next = ({ key }: SparkEvent) => Number(key.slice('step_'.length)) + 1;
+const save = (manager: EntityManager, event: SparkEvent) => manager.save(Step, { id: 1, n: next(event) });
+
+@Injectable()
+class OwnRow {
+  @EventSource(Step)
+  *steps({ n }: Step) {
+    yield sparkEvent('step', n);
+  }
+}
+
+@Injectable()
+class Deferred {
+  @EventSource(Step)
+  async steps({ n }: Step) {
+    return [sparkEvent('step', n)];
+  }
+}
+
+@Injectable()
+class Saves {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @GroupHandler(/^step$/, { name: 'saves' })
+  go(event: SparkEvent) {
+    return save(this.dataSource.manager, event);
+  }
+}
+
+@Injectable()
+class Updates {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @GroupHandler(/^step$/, { name: 'updates' })
+  go(event: SparkEvent) {
+    return this.dataSource.manager.update(Step, { id: 1 }, { n: next(event) });
+  }
+}
+
+@Injectable()
+class Transactional {
+  @GroupHandler(/^step$/, { name: 'transactional', transactional: true })
+  go(event: SparkEvent, { manager }: HandlerScope) {
+    return save(manager, event);
+  }
+}
+
+describe.each(databases)('a chain of events that lead to one another stops at 16, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+
+  beforeEach(async () => {
+    db = await database.create();
+  });
+  afterEach(async () => {
+    await app.close();
+    await db.drop();
+  });
+
+  it.each<[string, Type, Type]>([
+    ['by saves, in their transactions', OwnRow, Saves],
+    ['by saves and looks', Deferred, Saves],
+    ['by writes by criteria', OwnRow, Updates],
+    ['in transactional handlers', OwnRow, Transactional],
+  ])('%s', async (_how, source, handler) => {
+    const spark = { worker: { pollInterval: '1h' } };
+    app = await startApp({ database: db, entities: [Step], providers: [source, handler], spark });
+    await app.dataSource.manager.save(Step, { id: 1, n: 0 });
+    await app.spark.drain();
+    const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY id');
+    expect(depths.map(({ depth }) => depth)).toEqual(Array.from({ length: 17 }, (_, i) => i));
+    expect(app.logs.join('\n')).toContain('yielded step_17, which 16 events in a row have led to');
+  });
+});

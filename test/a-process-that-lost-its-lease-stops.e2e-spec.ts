@@ -1,0 +1,75 @@
+import { Injectable } from '@nestjs/common';
+import { GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+const TTL = 1_200;
+const calls: { key: string; attempt: number; at: number }[] = [];
+const stopped: { at: number; reason: Error }[] = [];
+
+@Injectable()
+class Handlers {
+  @GroupHandler(/./, { name: 'slow', maxAttempts: 1 })
+  async slow({ key }: SparkEvent, { signal, attempt }: HandlerScope) {
+    calls.push({ key, attempt, at: Date.now() });
+    if (calls.length > 1) return;
+    signal.addEventListener('abort', () => stopped.push({ at: Date.now(), reason: signal.reason as Error }));
+    // It does not listen itself.
+    await delay(20_000, undefined, { ref: false });
+  }
+}
+
+describe.each(databases)('a process that lost its lease stops, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let other: TestApp;
+
+  beforeEach(async () => {
+    calls.length = stopped.length = 0;
+    db = await database.create();
+    other = await startApp({ database: db, entities: [], spark: { worker: false } });
+    const worker = { pollInterval: '20ms', leaseTtl: TTL, leaseRenewal: '100ms' };
+    app = await startApp({ database: db, entities: [], providers: [Handlers], spark: { worker } });
+  });
+  afterEach(async () => {
+    await app.close();
+    await other.close();
+    await db.drop();
+  });
+
+  const rename = (from: string, to: string) => other.dataSource.query(`ALTER TABLE ${from} RENAME TO ${to}`);
+  const until = async (condition: () => boolean | Promise<boolean>) => {
+    for (let i = 0; i < 500 && !(await condition()); i++) await delay(10);
+  };
+
+  it('before others may take over, claims nothing more, and goes on under a new one; nothing is charged', async () => {
+    await app.spark.emit(sparkEvent('thing', 1));
+    await until(() => calls.length > 0);
+    // It cannot renew any more, but everything else is there.
+    await rename('spark_worker', 'away');
+    await until(() => stopped.length > 0);
+    const [{ lease_until: end } = { lease_until: 0 }] = await other.dataSource.query('SELECT lease_until FROM away');
+    expect(stopped[0]!.at).toBeLessThan(Number(end));
+    expect(stopped[0]!.reason.name).toBe('WorkerStoppedError');
+
+    await app.spark.emit(sparkEvent('thing', 2));
+    await delay(200);
+    expect(calls.map(({ key }) => key)).toEqual(['thing_1']);
+
+    await rename('away', 'spark_worker');
+    const states = async () =>
+      (await other.dataSource.query('SELECT state FROM spark_delivery')) as { state: string }[];
+    await until(async () => (await states()).every(({ state }) => ['completed', 'discarded'].includes(state)));
+    // One attempt is all that it has: being stopped was none.
+    expect(await states()).toEqual([{ state: 'completed' }, { state: 'completed' }]);
+    expect(calls.map(({ key, attempt }) => `${key} ${attempt}`).sort()).toEqual([
+      'thing_1 1',
+      'thing_1 1',
+      'thing_2 1',
+    ]);
+    const lines = app.logs.filter((line) => line.includes('told to stop'));
+    expect(lines).toEqual(['warn 1 handlers are told to stop: this process was too slow to renew its lease.']);
+  });
+});

@@ -1,0 +1,44 @@
+import { Injectable } from '@nestjs/common';
+import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { describe, expect, it } from 'vitest';
+import { startApp } from './support/app.js';
+import { databases } from './support/databases.js';
+import { QueryLog } from './support/query-log.js';
+
+const handled: string[] = [];
+
+@Injectable()
+class Handlers {
+  @GroupHandler(/./, { name: 'quick' })
+  handle({ key }: SparkEvent) {
+    handled.push(key);
+  }
+}
+
+describe.each(databases)('completions are written together, on $name', (database) => {
+  it.each([
+    [true, /^\s*UPDATE \S*spark_delivery\S*.* SET state = 'completed'/s],
+    [false, /^\s*DELETE FROM \S*spark_delivery/],
+  ])('in few statements, history: %s', async (history, completion) => {
+    handled.length = 0;
+    const db = await database.create();
+    const log = new QueryLog();
+    const spark = { worker: { concurrency: 50, pollInterval: '1h' }, history };
+    const app = await startApp({
+      database: db,
+      entities: [],
+      providers: [Handlers],
+      spark,
+      dataSource: { logger: log },
+    });
+    await app.spark.emit(Array.from({ length: 500 }, (_, i) => sparkEvent('thing', i)));
+    await app.spark.drain();
+    expect(new Set(handled).size).toBe(500);
+    expect(await app.dataSource.query(`SELECT id FROM spark_delivery WHERE state <> 'completed'`)).toEqual([]);
+    const statements = log.statements.filter((statement) => completion.test(statement));
+    await app.close();
+    await db.drop();
+    expect(statements.length).toBeGreaterThan(0);
+    expect(statements.length).toBeLessThan(100);
+  });
+});
