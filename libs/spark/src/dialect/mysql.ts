@@ -13,7 +13,7 @@ import type {
   Entry,
   Opened,
 } from './dialect.js';
-import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsOf, otherGroups, type EnteredRow } from './entered.js';
+import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsOf, otherGroups } from './entered.js';
 import { affected, chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -84,36 +84,33 @@ export class MysqlDialect implements Dialect {
     return new Set(events.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
   }
 
-  async enter(manager: EntityManager, { entries, opened, now }: EnterRequest): Promise<Entered> {
-    const { groups, revision } = await this.known(manager, entries);
+  async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
+    const known = likelyNew ? new Map<string, string>() : await this.groupsOf(manager, entries);
     const fresh = new Set<string>();
-    for (const part of chunks(
-      entries.filter(({ key }) => !groups.has(key)),
-      ROWS,
-    )) {
+    const absent = entries.filter(({ key }) => !known.has(key));
+    for (const part of chunks(absent, ROWS)) {
       const keys = await this.insertAbsent(manager, part, now);
       await this.open(manager, opened, keys, now);
       for (const key of keys) fresh.add(key);
     }
+    const left = absent.filter(({ key }) => !fresh.has(key));
+    const groups = left.length === 0 ? known : new Map([...known, ...(await this.groupsOf(manager, left))]);
+    const revision = fresh.size === 0 ? 0 : await this.revision(manager);
     return { fresh, otherGroup: otherGroups(entries, groups), revision };
   }
 
-  /** The keys that are known, with their groups, and the handlers' revision, in one statement. */
-  private async known(manager: EntityManager, entries: readonly Entry[]) {
-    const { event, handler } = this.tables;
-    const groups = new Map<string, string>();
-    let revision = 0;
-    const rows = await raw<EnteredRow>(
+  private async groupsOf(manager: EntityManager, entries: readonly Entry[]): Promise<Map<string, string>> {
+    return groupsOf(manager, this.tables, keysIn(entries));
+  }
+
+  /** It tells for whom deliveries are opened. */
+  private async revision(manager: EntityManager): Promise<number> {
+    const [row] = await raw<{ sum: string | null }>(
       manager,
-      `SELECT event_key, event_group, NULL AS revision FROM ${event} WHERE event_key IN (?)
-       UNION ALL SELECT NULL, NULL, SUM(revision) FROM ${handler}`,
-      [entries.map(({ key }) => key)],
+      `SELECT SUM(revision) AS sum FROM ${this.tables.handler}`,
+      [],
     );
-    for (const row of rows) {
-      if (row.event_key === null) revision = Number(row.revision ?? 0);
-      else groups.set(row.event_key, row.event_group!);
-    }
-    return { groups, revision };
+    return Number(row!.sum ?? 0);
   }
 
   /** Inserts events and returns the keys of those that were not there. MySQL has no RETURNING: a token tells which they are. */
