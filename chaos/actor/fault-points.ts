@@ -31,9 +31,9 @@ export class FaultPoints {
   install(): void {
     const { journal } = this;
     const pass = (point: Point) => this.pass(point);
-    wrap(Ledger, 'enter', async (enter, manager, entries, now) => {
+    wrap(Ledger, 'enter', async (enter, manager, entries, ...how) => {
       if (entries.length > 0) pass('before-enter');
-      const fresh = await enter(manager, entries, now);
+      const fresh = await enter(manager, entries, ...how);
       if (fresh.length > 0) pass('after-enter');
       return fresh;
     });
