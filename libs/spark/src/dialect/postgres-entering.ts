@@ -51,7 +51,7 @@ export class PostgresEntering {
         INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
         SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
           CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
-        FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group)`;
+        FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ORDER BY f.id)`;
     const others = 'UNION ALL SELECT event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group';
     return `${likelyNew ? 'WITH' : looked} fresh AS (
         INSERT INTO ${event} (${EVENT}, recorded_at) SELECT ${EVENT}, $1::bigint
