@@ -225,6 +225,31 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
       expect(error.message).toMatch(/^- Unreadable.events, at Task: its entities cannot be read: .*no_such_column/m);
       expect(error.message).toMatch(/^- Throwing.events, at Task 1: it throws/m);
     });
+    it('for events that cannot be entered', async () => {
+      class Refused {
+        @EventSource(Task)
+        *events({ id }: Task) {
+          yield sparkEvent('x', id, undefined, { at: '2026-06-05' as never });
+        }
+      }
+      const expected = /^Refused.events: it yields an event that cannot be entered: its at is "2026-06-05", not a Date/;
+      expect(await lint(Refused)).toEqual([expect.stringMatching(expected)]);
+    });
+    it('for a key that two entities yield', async () => {
+      class Same {
+        @EventSource(Task)
+        *events() {
+          yield sparkEvent('x', 'same');
+        }
+      }
+      await start(Same);
+      await save(1);
+      await save(2);
+      const error: SourceLintError = await kit.lint().catch((thrown) => thrown);
+      expect(error.problems).toEqual([
+        { source: 'Same.events', entity: 'Task 2', problem: expect.stringMatching(/^it yields x_same, .* at Task 1/) },
+      ]);
+    });
     it('for what they throw', async () => {
       expect(await lint(Throwing)).toEqual(['Throwing.events: it throws: Error: out of order']);
     });

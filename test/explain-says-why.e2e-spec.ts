@@ -96,6 +96,27 @@ describe.each(databases)('explain says why, on $name', (database) => {
   const bool = (value: boolean) => (database.name === 'PostgreSQL' ? String(value) : String(Number(value)));
   const words = async (id: number) => (await app.spark.explain(Task, id)).words.join('\n');
 
+  it('of a key that another entity has', async () => {
+    await app.spark.emit(sparkEvent('created', 1));
+    await app.dataSource.query(
+      `UPDATE spark_event SET entity = 'Seat', entity_id = '["A","1"]', source = 'seats' WHERE event_key = 'created_1'`,
+    );
+    const id = await save();
+    expect(id).toBe(1);
+    expect(await words(1)).toContain(
+      'created_1 was entered by Seat ["A","1"], found by seats, 2026-06-01T12:00:00.000Z. So Task 1 never enters it: keys are unique.',
+    );
+  });
+
+  it('unless it is given what cannot be an id, or an entity that is none', async () => {
+    await expect(app.spark.explain(Task, 'abc')).rejects.toThrow(
+      `SparkService.explain was given 'abc', which cannot be an id of Task.`,
+    );
+    await expect(app.spark.explain(class Stranger {}, 1)).rejects.toThrow(
+      'SparkService.explain was given Stranger, which no DataSource with a SparkModule knows.',
+    );
+  });
+
   it('of an event that was delivered, one to come, one too late, and one that only sweeps find', async () => {
     const id = await save();
     const explanation = await app.spark.explain(Task, id);

@@ -7,7 +7,7 @@ import {
   sparkEvent,
   type SparkEvent,
   type SparkModuleOptions,
-  UnknownEntityError,
+  NoSourceError,
 } from 'nestjs-spark';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -296,7 +296,7 @@ describe.each(databases)('nobody is flooded by history, on $name', (database) =>
 
     it('is refused for what has no source', async () => {
       await start();
-      await expect(app.spark.baseline(Stranger)).rejects.toThrow(UnknownEntityError);
+      await expect(app.spark.baseline(Stranger)).rejects.toThrow(NoSourceError);
     });
   });
 });

@@ -128,7 +128,15 @@ describe('rarer misuse fails at boot', () => {
 
   it('an option beside a factory that the factory has to give', () => {
     const options = { useFactory: () => ({}), live: false };
-    expect(() => SparkModule.forRootAsync(options)).toThrow(`Spark's option live is unknown`);
+    expect(() => SparkModule.forRootAsync(options)).toThrow(
+      `Spark's option live is false. Expected: it in what the factory of forRootAsync returns, not beside it.`,
+    );
+  });
+
+  it('an option from a factory that belongs beside it', async () => {
+    const spark = SparkModule.forRootAsync({ useFactory: () => ({ tablePrefix: 'my_' }) as object });
+    const error = await refusal({ entities, spark });
+    expect(error.message).toContain(`Spark's option tablePrefix is 'my_'. Expected: it beside the factory`);
   });
 
   it('an interval that is missing', async () => {

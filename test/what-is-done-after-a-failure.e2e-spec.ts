@@ -75,6 +75,15 @@ describe.each(databases)('what is done after a failure, on $name', (database) =>
     expect(await states()).toEqual(['first discarded 0', 'first available 0']);
   });
 
+  it('a filter that is misspelled or undefined does not mean all', async () => {
+    await start([First]);
+    const filter = { handler: process.env.NO_SUCH_VARIABLE };
+    await expect(app.spark.discard(filter)).rejects.toThrow(
+      'SparkService.discard { handler } is undefined. Expected: text; leave it out',
+    );
+    await expect(app.spark.retry({ handlr: 'x' } as object)).rejects.toThrow('SparkService.retry.handlr is unknown');
+  });
+
   it('replay: a new handler starts from now, or has the past replayed; what is completed is repeated only when asked', async () => {
     await start([First]);
     await app.spark.emit([sparkEvent('thing', 1), sparkEvent('thing', 2), sparkEvent('other', 1)]);

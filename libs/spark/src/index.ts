@@ -10,6 +10,7 @@ export { InvalidOptionsError } from './error/invalid-options.error.js';
 export { MissingMethodError } from './error/missing-method.error.js';
 export { MissingSchedulerError } from './error/missing-scheduler.error.js';
 export { MissingTablesError } from './error/missing-tables.error.js';
+export { NoSourceError } from './error/no-source.error.js';
 export { NoTransactionError } from './error/no-transaction.error.js';
 export { NotAMethodError } from './error/not-a-method.error.js';
 export { NotStartedError } from './error/not-started.error.js';

@@ -21,6 +21,7 @@ export class SparkLifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
 {
   private readonly logger = new Logger('Spark');
+  private unscheduleSweep = (): void => {};
   started = false;
 
   constructor(
@@ -94,24 +95,19 @@ export class SparkLifecycle
     const { sweep } = this.spark.settings;
     if (!sweep) return;
     const name = this.sweepName();
-    if ('interval' in sweep)
-      return this.scheduler().addInterval(
-        name,
-        setInterval(() => this.sweep(floored(Date.now(), sweep.interval)), sweep.interval),
-      );
+    const registry = this.scheduler();
+    if ('interval' in sweep) {
+      const tick = () => this.sweep(floored(Date.now(), sweep.interval));
+      registry.addInterval(name, setInterval(tick, sweep.interval));
+      this.unscheduleSweep = () => registry.doesExist('interval', name) && registry.deleteInterval(name);
+      return;
+    }
     const job = new CronJob(sweep.cron, () => this.sweep(planned()), null, false, sweep.timeZone);
     // The planned instant is the same in all processes, whatever their clocks say when they come to it.
     const planned = plannedInstants(job);
-    this.scheduler().addCronJob(name, job);
+    registry.addCronJob(name, job);
+    this.unscheduleSweep = () => registry.doesExist('cron', name) && registry.deleteCronJob(name);
     job.start();
-  }
-
-  private unscheduleSweep(): void {
-    const { sweep } = this.spark.settings;
-    const registry = sweep && this.moduleRef.get(SchedulerRegistry, { strict: false });
-    const name = this.sweepName();
-    if (registry?.doesExist('interval', name)) registry.deleteInterval(name);
-    if (registry?.doesExist('cron', name)) registry.deleteCronJob(name);
   }
 
   // A tick that rejects would end the process.

@@ -43,8 +43,13 @@ export class SparkModule {
   }
 
   /**
+   * The module for one DataSource, its options given at once.
+   *
    * @param options All optional; see {@link SparkModuleOptions} for each one's default.
    * @throws InvalidOptionsError naming the option: at once for an unknown one, else at boot.
+   *
+   * @example
+   * SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES }, retention: { completed: '30d' } })
    */
   static forRoot(options: SparkModuleOptions = {}): DynamicModule {
     known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
@@ -52,10 +57,19 @@ export class SparkModule {
   }
 
   /**
+   * The module for one DataSource, its options made by a factory.
+   *
    * @param options As `forRoot`'s, from a factory; `dataSource`, `isGlobal`, `tablePrefix` and `schema` beside it.
    * @throws InvalidOptionsError at once without `useFactory`, `useClass` or `useExisting`, and at boot, naming the option.
+   *
+   * @example
+   * SparkModule.forRootAsync({
+   *   inject: [ConfigService],
+   *   useFactory: (config: ConfigService) => ({ worker: { concurrency: config.get('CONCURRENCY') } }),
+   * })
    */
   static forRootAsync(options: SparkModuleAsyncOptions): DynamicModule {
+    refuse(options, DYNAMIC_OPTIONS, 'it in what the factory of forRootAsync returns, not beside it');
     known('forRootAsync', options, [...STATIC_OPTIONS, ...FACTORY_OPTIONS], (name) => name);
     return {
       ...sparkModule(options, optionsProviders(options)),
@@ -116,8 +130,15 @@ function optionsProviders({ useFactory, useClass, useExisting, inject = [] }: Sp
 }
 
 function dynamic(options: SparkDynamicOptions): SparkDynamicOptions {
+  refuse(options, STATIC_OPTIONS, 'it beside the factory of forRootAsync, not in what that returns');
   known('the factory of forRootAsync', options, DYNAMIC_OPTIONS, (name) => name);
   return options;
+}
+
+/** Refuses options that stand in the wrong place. */
+function refuse(options: object | undefined, names: readonly string[], expected: string): void {
+  const misplaced = Object.entries(options ?? {}).find(([name]) => names.includes(name));
+  if (misplaced) throw new InvalidOptionsError(misplaced[0], misplaced[1], expected);
 }
 
 function defined<T extends object>(values: T): T {

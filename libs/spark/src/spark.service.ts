@@ -1,14 +1,12 @@
 import type { Observable } from 'rxjs';
 import { types } from 'node:util';
-import type { EntityManager, EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
+import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
 import type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
-import { entityName } from './error/entity-name.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
 import { UnknownHandlerError } from './error/unknown-handler.error.js';
-import { UnknownEntityError } from './error/unknown-entity.error.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { DISCARDED_HELD } from './delivery/held-deliveries.js';
@@ -20,8 +18,8 @@ import { explain, type Explanation } from './inspect/explain.js';
 import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
 import { type SparkStatus, statusOf } from './inspect/status.js';
-import type { Source } from './source/source.js';
-import { keyOf, rootOf, writeKey } from './subject/subject-ref.js';
+import { checkFilter, keyGiven, metadataGiven, sourcesGiven } from './spark.arguments.js';
+import { rootOf } from './subject/subject-ref.js';
 import type { SweepProgress, SweepReport } from './trigger/sweep.js';
 
 /** What is to be planned. */
@@ -105,7 +103,7 @@ export class SparkService {
    *
    * @param options.entity Only the sources of this entity. Default: all.
    * @returns What it did, when it is done. `sweeps$` tells on the way.
-   * @throws UnknownEntityError when the entity has no source.
+   * @throws NoSourceError when the entity has no source.
    *
    * @example
    * const { subjects, entered } = await spark.sweep();
@@ -114,7 +112,7 @@ export class SparkService {
     this.checkStarted();
     const { sweep } = this.spark;
     if (options.entity === undefined) return sweep.run();
-    return sweep.run(this.sourcesOf('SparkService.sweep', options.entity));
+    return sweep.run(sourcesGiven(this.spark, 'SparkService.sweep', options.entity));
   }
 
   /**
@@ -145,9 +143,9 @@ export class SparkService {
   async forget(entity: EntityTarget<ObjectLiteral>, id: unknown): Promise<void> {
     this.checkStarted();
     const { ledger, transactions } = this.spark;
-    const metadata = this.metadataOf('SparkService.forget', entity);
+    const metadata = metadataGiven(this.spark, 'SparkService.forget', entity);
     const root = rootOf(metadata);
-    const key = this.keyOf('SparkService.forget', metadata, id);
+    const key = keyGiven(this.spark, 'SparkService.forget', metadata, id);
     const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
     await transactions.run((manager) => ledger.forget(manager, { root, id: key }, names));
   }
@@ -162,6 +160,7 @@ export class SparkService {
    * await spark.retry({ handler: 'challenge-mails' });
    */
   async retry(filter: DeliveryFilter = {}): Promise<number> {
+    checkFilter('SparkService.retry', filter);
     return this.atDesk((manager, now) => this.spark.desk.retry(manager, filter, now));
   }
 
@@ -169,7 +168,7 @@ export class SparkService {
    * Gives up what is held of a group, as the counterpart of `release`; or, by a filter, all that nobody is handling at the
    * moment, what waits and what is held. `retry` leaves those alone that were held: they were history.
    *
-   * @param what The name of the group of which what is held is given up; or which ones, by handler, group or key.
+   * @param what The name of the group of which what is held is given up; or which ones, by handler, group or key; `{}` means all.
    * @returns How many.
    *
    * @example
@@ -177,7 +176,10 @@ export class SparkService {
    * await spark.discard({ handler: 'old-mails' });
    */
   async discard(what: string | DeliveryFilter): Promise<number> {
-    if (typeof what !== 'string') return this.atDesk((manager, now) => this.spark.desk.discard(manager, what, now));
+    if (typeof what !== 'string') {
+      checkFilter('SparkService.discard', what);
+      return this.atDesk((manager, now) => this.spark.desk.discard(manager, what, now));
+    }
     this.checkStarted();
     return this.spark.held.discard({ group: what }, this.spark.clock.now(), DISCARDED_HELD);
   }
@@ -204,14 +206,14 @@ export class SparkService {
    *
    * @param entity The entity class.
    * @returns What the sweep did. Where `elsewhere` is above 0, another process is sweeping at the moment: call it again.
-   * @throws UnknownEntityError when the entity has no source.
+   * @throws NoSourceError when the entity has no source.
    *
    * @example
    * const { entered } = await spark.baseline(Order);
    */
   async baseline(entity: EntityTarget<ObjectLiteral>): Promise<SweepReport> {
     this.checkStarted();
-    return this.spark.sweep.run(this.sourcesOf('SparkService.baseline', entity), { baseline: true });
+    return this.spark.sweep.run(sourcesGiven(this.spark, 'SparkService.baseline', entity), { baseline: true });
   }
 
   /**
@@ -243,7 +245,7 @@ export class SparkService {
    * @param options.at Up to when. Default: now.
    * @returns What would happen, in no order across pages; what a source asks of another clock than `scope.now`, and what it
    * throws, is told as `unreliable` and `fail`.
-   * @throws UnknownEntityError when the entity has no source; InvalidOptionsError when `at` is no Date or lies in the past;
+   * @throws NoSourceError when the entity has no source; InvalidOptionsError when `at` is no Date or lies in the past;
    * TypeError for an id without an entity.
    *
    * @example
@@ -257,9 +259,9 @@ export class SparkService {
     if (at !== undefined && !(types.isDate(at) && at.getTime() >= now))
       throw new InvalidOptionsError('SparkService.plan at', at, 'a Date that is not past');
     if (entity === undefined && id !== undefined) throw new TypeError('SparkService.plan needs the entity of the id.');
-    if (entity !== undefined) this.sourcesOf('SparkService.plan', entity);
-    const metadata = entity && this.metadataOf('SparkService.plan', entity);
-    const key = metadata && id !== undefined ? this.keyOf('SparkService.plan', metadata, id) : undefined;
+    if (entity !== undefined) sourcesGiven(this.spark, 'SparkService.plan', entity);
+    const metadata = entity && metadataGiven(this.spark, 'SparkService.plan', entity);
+    const key = metadata && id !== undefined ? keyGiven(this.spark, 'SparkService.plan', metadata, id) : undefined;
     const entities = metadata ? [metadata] : this.spark.sources.roots();
     yield* plan(this.spark, { entities, id: key, now, end: at?.getTime() ?? now });
   }
@@ -280,8 +282,8 @@ export class SparkService {
    */
   async explain(entity: EntityTarget<ObjectLiteral>, id: unknown): Promise<Explanation> {
     this.checkStarted();
-    const metadata = this.metadataOf('SparkService.explain', entity);
-    return explain(this.spark, metadata, this.keyOf('SparkService.explain', metadata, id));
+    const metadata = metadataGiven(this.spark, 'SparkService.explain', entity);
+    return explain(this.spark, metadata, keyGiven(this.spark, 'SparkService.explain', metadata, id));
   }
 
   /**
@@ -353,33 +355,6 @@ export class SparkService {
     } catch (error) {
       return refuse((error as Error).message);
     }
-  }
-
-  private sourcesOf(where: string, entity: EntityTarget<ObjectLiteral>): (source: Source) => boolean {
-    const metadata = this.metadataOf(where, entity);
-    if (!this.spark.sources.all().some((source) => source.metadata === metadata))
-      throw new UnknownEntityError(where, metadata.name);
-    return (source) => source.metadata === metadata;
-  }
-
-  private keyOf(where: string, metadata: EntityMetadata, id: unknown): string {
-    const { dataSource } = this.spark;
-    const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
-    const parts: unknown[] = Array.isArray(id) ? id : [id];
-    const columns = metadata.primaryColumns;
-    const key = isMap
-      ? keyOf(dataSource, metadata, id)
-      : parts.length === columns.length && parts.every((part) => part !== undefined && part !== null)
-        ? writeKey(columns.map((column, i) => dataSource.driver.preparePersistentValue(parts[i], column) as unknown))
-        : undefined;
-    if (key === undefined) throw new TypeError(`${where} needs every part of the id of ${metadata.name}.`);
-    return key;
-  }
-
-  private metadataOf(where: string, entity: EntityTarget<ObjectLiteral>) {
-    const { dataSource } = this.spark;
-    if (dataSource.hasMetadata(entity)) return dataSource.getMetadata(entity);
-    throw new UnknownEntityError(where, entityName(entity));
   }
 
   private checkStarted(): void {

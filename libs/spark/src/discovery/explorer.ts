@@ -132,7 +132,7 @@ export class Explorer {
       const names = knowing.map(({ dataSourceName }) => dataSourceName);
       throw new AmbiguousDataSourceError(where, entityName(entity), names);
     }
-    if (!knowing[0]) throw new UnknownEntityError(where, entityName(entity));
+    if (!knowing[0]) throw new UnknownEntityError(`${where} is an event source of`, entityName(entity));
     return knowing[0];
   }
 

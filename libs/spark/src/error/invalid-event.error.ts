@@ -23,7 +23,11 @@ export interface InvalidEventOrigin {
  */
 export class InvalidEventError extends SparkError {
   /** @param reason what is wrong with the event, and what to do about it */
-  constructor(reason: string, { source, entity, id, group, key }: InvalidEventOrigin = {}) {
+  constructor(
+    reason: string,
+    readonly origin: InvalidEventOrigin = {},
+  ) {
+    const { source, entity, id, group, key } = origin;
     const event = `an event${named(group, key)}`;
     const subject = entity ? ` for ${entity}${id ? ` ${id}` : ''}` : '';
     const given = source ? `${source} yielded ${event}${subject}` : `SparkService.emit was given ${event}${subject}`;

@@ -1,10 +1,11 @@
 import { SparkError } from './spark.error.js';
 
-/** An event source of an entity that is not part of a DataSource. Thrown at boot. */
+/** An entity that is not part of a DataSource: of an event source, at boot, or one that a method was given. */
 export class UnknownEntityError extends SparkError {
-  constructor(method: string, entity: string) {
+  /** @param what the words for what the entity is to */
+  constructor(what: string, entity: string) {
     super(
-      `${method} is an event source of ${entity}, which no DataSource with a SparkModule knows. Add it to ` +
+      `${what} ${entity}, which no DataSource with a SparkModule knows. Add it to ` +
         `TypeOrmModule.forFeature([${entity}]) with autoLoadEntities, or to the entities of the DataSource.`,
     );
   }

@@ -54,6 +54,8 @@ export interface ExplainedEvent {
   readonly group: string;
   /** undefined: it was emitted. */
   readonly source: string | undefined;
+  /** Its entity and id, where that is another one than what is explained: then its key is taken. */
+  readonly of: string | undefined;
   readonly recorded: Date;
   readonly deliveries: readonly ExplainedDelivery[];
 }
@@ -112,6 +114,8 @@ interface EventRow {
   event_key: string;
   event_group: string;
   source: string | null;
+  entity: string | null;
+  entity_id: string | null;
   recorded_at: string;
 }
 
@@ -130,7 +134,7 @@ const MOST_EVENTS = 1_000;
 
 /** What the ledger knows of the entity, and of what its sources yield: an event of a batch may name no entity. */
 async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string, keys: string[]) {
-  const columns = 'id, event_key, event_group, source, recorded_at';
+  const columns = 'id, event_key, event_group, source, entity, entity_id, recorded_at';
   const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
   const rows = await select<EventRow>(
     manager,
@@ -152,6 +156,7 @@ async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityM
     key: row.event_key,
     group: row.event_group,
     source: row.source ?? undefined,
+    of: row.entity_id === null || found.has(row.event_key) ? undefined : `${row.entity} ${row.entity_id}`,
     recorded: new Date(Number(row.recorded_at)),
     deliveries: deliveries.get(String(row.id)) ?? [],
   }));

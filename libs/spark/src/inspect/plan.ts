@@ -1,5 +1,6 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { chunks, select } from '../dialect/statement.js';
+import { InvalidEventError } from '../error/invalid-event.error.js';
 import { textOf } from '../error/text-of.js';
 import { Derivation } from '../pipeline/derivation.js';
 import { inSavepoint } from '../pipeline/recorder.js';
@@ -115,7 +116,8 @@ class PagePlan {
         future.push(this.planned('schedule', source, event, ref?.id, at));
       dates.push(...derivation.looks.map(({ ref, due }) => ({ source, id: ref.id, due })));
       for (const { ref, error } of derivation.failures) this.problem('fail', source, ref.id, textOf(error));
-      for (const { message } of derivation.refused) this.problem('fail', source, undefined, message);
+      for (const error of derivation.refused)
+        this.problem('fail', source, error instanceof InvalidEventError ? error.origin.id : undefined, error.message);
     }
     return { dates, future };
   }

@@ -22,7 +22,7 @@ export async function wordsOf(manager: EntityManager, spark: Spark, facts: Facts
     ...present(facts),
     ...facts.sources.flatMap((source) => sourceWords(source, facts, now)),
     ...facts.events.flatMap((event) => [
-      entered(event, yielded.has(event.key)),
+      entered(event, yielded.has(event.key), facts),
       ...event.deliveries.map((delivery) => `${event.key} → ${delivered(delivery, workers)}`),
     ]),
   ];
@@ -67,7 +67,12 @@ function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { looks }:
   return `it becomes true ${when(at!, now)}. ${then}`;
 }
 
-function entered({ key, source, recorded, deliveries }: ExplainedEvent, isYielded: boolean): string {
+function entered({ key, source, of, recorded, deliveries }: ExplainedEvent, isYielded: boolean, facts: Facts): string {
+  if (of !== undefined)
+    return (
+      `${key} was entered by ${of}, found by ${source}, ${recorded.toISOString()}. So ${facts.entity} ${facts.id} never ` +
+      `enters it: keys are unique. Give the events of each entity a group of their own.`
+    );
   const by = source === undefined ? 'emitted' : `entered, found by ${source},`;
   const since = source === undefined || isYielded ? '' : ' Its source does not yield it any more.';
   const nobody =

@@ -1,5 +1,6 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import { SourceLimitError } from '../error/source-limit.error.js';
+import { got } from '../error/wording.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { EventSourceOptions, SourceOutput, SourceScope } from './event-source.decorator.js';
 
@@ -70,7 +71,9 @@ function isAsyncIterable(output: unknown): output is AsyncIterable<SparkEvent> {
 }
 
 function noEvents(output: unknown): TypeError {
+  const isEvent = typeof output === 'object' && output !== null && 'group' in output;
+  const given = isEvent ? 'one event: return [event], or yield it' : got(output);
   return new TypeError(
-    `an event source has to give events: be a generator, or return an array or a promise of one. It gave ${String(output)}`,
+    `an event source has to give events: be a generator, or return an array or a promise of one. It gave ${given}.`,
   );
 }

@@ -57,6 +57,13 @@ export function idText({ root, id }: SubjectRef): string {
   return root.primaryColumns.length === 1 ? id : (JSON.parse(id) as string[]).join(',');
 }
 
+/** Whether text is the key of a row that could be: whole numbers have to be such. */
+export function isKey(dataSource: DataSource, metadata: EntityMetadata, key: string): boolean {
+  const columns = metadata.primaryColumns;
+  const texts = columns.length === 1 ? [key] : (JSON.parse(key) as string[]);
+  return texts.every((text, i) => !WHOLE.test(typeOf(dataSource, columns[i]!)) || /^-?\d+$/.test(text));
+}
+
 /** The values of a key, as parameters that the database compares with the columns by their own type. */
 export function readKey(dataSource: DataSource, metadata: EntityMetadata, id: string): (string | number | bigint)[] {
   const columns = metadata.primaryColumns;

@@ -13,7 +13,7 @@ import type { TouchRule } from './touches.js';
 export function touchedByRules(dataSource: DataSource, source: Source): TouchRule[] {
   return (source.options.touchedBy ?? []).map((touch) => {
     if (!dataSource.hasMetadata(touch.entity))
-      throw new UnknownEntityError(`${source.where}, by touchedBy,`, entityName(touch.entity));
+      throw new UnknownEntityError(`${source.where} is touched by`, entityName(touch.entity));
     const changed = dataSource.getMetadata(touch.entity);
     const direct = columnsOf(source, changed, touch);
     return { root: rootOf(source.metadata), source, path: [], changed, direct };

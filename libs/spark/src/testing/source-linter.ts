@@ -2,6 +2,8 @@ import type { EntityManager } from 'typeorm';
 import { withRunner } from '../dialect/statement.js';
 import { SparkError } from '../error/spark.error.js';
 import { textOf } from '../error/text-of.js';
+import { checkEvent, NEVER } from '../event/event-check.js';
+import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
 import { watchClock } from '../inspect/clock-reads.js';
@@ -40,8 +42,9 @@ const DRIVERS = /[\\/]node_modules[\\/](typeorm|pg|pg-pool|mariadb|mysql2|better
 export async function lintSources(spark: Spark, now: number, limit: number): Promise<SourceProblem[]> {
   return withRunner(spark.dataSource.manager, async ({ manager }) => {
     const problems: SourceProblem[] = [];
+    const owners: Owners = new Map();
     for (const source of spark.sources.all()) {
-      const found = await lintSource(manager, source, now, limit).catch((error: unknown) => [
+      const found = await lintSource(manager, source, now, limit, owners).catch((error: unknown) => [
         unreadable(source, error),
       ]);
       problems.push(...found);
@@ -50,7 +53,10 @@ export async function lintSources(spark: Spark, now: number, limit: number): Pro
   });
 }
 
-async function lintSource(manager: EntityManager, source: Source, now: number, limit: number) {
+/** The entity that was first seen to have a key. */
+type Owners = Map<string, string>;
+
+async function lintSource(manager: EntityManager, source: Source, now: number, limit: number, owners: Owners) {
   const { batch } = source.options;
   const keys = await pageOfKeys(manager, source, { after: undefined, limit });
   const copies: Subject[][][] = [];
@@ -66,13 +72,36 @@ async function lintSource(manager: EntityManager, source: Source, now: number, l
     const run: Run = async (instant) => {
       const entities = own.next().value!;
       const events = await eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
+      for (const event of events) refuse(event);
       return new Map(events.map(({ key, group }) => [key, group]));
     };
-    const problem = await problemOf(run, now).catch((error: unknown) => `it throws: ${textOf(error).split('\n')[0]}`);
-    if (problem !== undefined)
-      problems.push({ source: source.name, entity: `${source.metadata.name} ${first.ref.id}`, problem });
+    const entity = `${source.metadata.name} ${first.ref.id}`;
+    const problem = await problemOf(run, now, batch ? undefined : (key) => ownerOf(owners, key, entity)).catch(
+      (error: unknown) => saidOf(error),
+    );
+    if (problem !== undefined) problems.push({ source: source.name, entity, problem });
   }
   return problems;
+}
+
+function saidOf(error: unknown): string {
+  if (error instanceof Refused) return `it yields an event that cannot be entered: ${error.message}`;
+  return `it throws: ${textOf(error).split('\n')[0]}`;
+}
+
+function refuse(event: SparkEvent): void {
+  const reason = checkEvent(event);
+  if (reason !== undefined && reason !== NEVER) throw new Refused(reason);
+}
+
+/** An event that cannot be entered. */
+class Refused extends Error {}
+
+/** Another entity that has the key, too. */
+function ownerOf(owners: Owners, key: string, entity: string): string | undefined {
+  const owner = owners.get(key);
+  if (owner === undefined) owners.set(key, entity);
+  return owner === entity ? undefined : owner;
 }
 
 function unreadable({ name, metadata }: Source, error: unknown): SourceProblem {
@@ -86,8 +115,17 @@ function unreadable({ name, metadata }: Source, error: unknown): SourceProblem {
 /** The keys that a source yields for an instant, and their groups. Future events count as well: they are what it will say. */
 type Run = (instant: number) => Promise<ReadonlyMap<string, string>>;
 
-async function problemOf(run: Run, now: number): Promise<string | undefined> {
+async function problemOf(
+  run: Run,
+  now: number,
+  ownerBeside?: (key: string) => string | undefined,
+): Promise<string | undefined> {
   const { keys, asks } = await watched(run, now);
+  for (const key of keys.keys()) {
+    const other = ownerBeside?.(key);
+    if (other !== undefined)
+      return `it yields ${key}, and so does a source at ${other}: one of them is lost. Give each entity's events groups of their own.`;
+  }
   const again = await run(now);
   const unstable = missingIn(again, keys) ?? missingIn(keys, again);
   if (unstable !== undefined)
