@@ -126,6 +126,7 @@ describe('the demo, on SQLite', () => {
     ['patch', '/challenges/1', { endDate: '2000-01-01' }, ['endDate']],
     ['patch', '/challenges/one', { title: 'x' }, ['id']],
     ['patch', '/challenges/99999999999', { title: 'x' }, ['id']],
+    ['post', '/challenges/1e0/donations', { amount: 5 }, ['id']],
     ['post', '/challenges/1/donations', { amount: 0.5 }, ['amount']],
     ['post', '/challenges/1/donations', { amount: '5' }, ['amount']],
     ['post', '/challenges/1/donations', { amount: 5, donor: '' }, ['donor']],

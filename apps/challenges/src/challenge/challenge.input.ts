@@ -1,5 +1,5 @@
 import { ApiProperty, ApiPropertyOptional, PartialType } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
+import { Transform } from 'class-transformer';
 import { IsBoolean, IsEmail, IsInt, Max, Min, ValidateIf } from 'class-validator';
 import { IsInstant } from '../input/instant.js';
 import { IsOneLine } from '../input/one-line.js';
@@ -9,7 +9,8 @@ const isGiven = (_: object, value: unknown): boolean => value !== undefined;
 /** The challenge that a path names. */
 export class ChallengeId {
   @ApiProperty()
-  @Type(() => Number)
+  // `2e0` and `0x2` are numbers to JavaScript, and no ids.
+  @Transform(({ value }: { value: unknown }) => (/^\d+$/.test(String(value)) ? Number(value) : value))
   @IsInt()
   @Min(1)
   @Max(2 ** 31 - 1)
