@@ -47,12 +47,14 @@ const idOf = ({ bench, work, db, ratio }: Row): string => [bench, work, db, rati
 function tableOf({ rows }: Results): string {
   const machines = [...new Set(rows.map((row) => `${row.date}: ${row.machine}`))];
   const sorted = rows.toSorted((a, b) => BENCHES.indexOf(a.bench) - BENCHES.indexOf(b.bench));
-  const lines = sorted.map(({ bench, work, db, ratio, median, lowest, highest, rounds, target, reached, arms }) => {
-    const times = Object.entries(arms).map(([name, ms]) => `${name} ${ms}`);
-    const aim = target === null ? '' : `${target}${reached ? '' : ' — **not reached**'}`;
-    const spread = rounds === 1 ? '' : `${lowest.toFixed(2)}–${highest.toFixed(2)}`;
-    return `| ${bench} | ${work} | ${db} | ${ratio} | ${median.toFixed(2)} | ${spread} | ${rounds} | ${aim} | ${times.join(', ')} |`;
-  });
+  const lines = sorted.map(
+    ({ bench, work, db, ratio, median, lowest, highest, rounds, target, reached, arms, date }) => {
+      const times = Object.entries(arms).map(([name, ms]) => `${name} ${ms}`);
+      const aim = target === null ? '' : `${target}${reached ? '' : ' — **not reached**'}`;
+      const spread = rounds === 1 ? '' : `${lowest.toFixed(2)}–${highest.toFixed(2)}`;
+      return `| ${bench} | ${work} | ${db} | ${ratio} | ${median.toFixed(2)} | ${spread} | ${rounds} | ${aim} | ${times.join(', ')} | ${date} |`;
+    },
+  );
   return `# What was measured
 
 Ratios of arms that took turns in one run; the median of the rounds after one to warm up, and their spread. The machines are shared:
@@ -60,8 +62,8 @@ only ratios say something. \`npm run bench\` measures it all again; the code of 
 
 ${machines.map((text) => `- ${text}`).join('\n')}
 
-| bench | work | database | ratio | median | spread | rounds | must reach | medians of the arms (ms) |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| bench | work | database | ratio | median | spread | rounds | must reach | medians of the arms (ms) | measured |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${lines.join('\n')}
 `;
 }

@@ -18,12 +18,11 @@ async function size(db: DatabaseName): Promise<Row[]> {
     for (let done = 0; done < EVENTS; done += BATCH) await fill(dataSource, done, Math.min(BATCH, EVENTS - done));
     await dataSource.query('VACUUM ANALYZE');
     const rows = (await dataSource.query(
-      `SELECT t.relname || COALESCE('.' || a.columns, '') AS name,
+      `SELECT CASE WHEN i.indisprimary THEN t.relname || ', its primary key' ELSE r.relname END AS name,
          pg_relation_size(r.oid) + COALESCE(pg_relation_size(r.reltoastrelid), 0) AS bytes
        FROM pg_class t
-       CROSS JOIN LATERAL (SELECT t.oid UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = t.oid) i
+       CROSS JOIN LATERAL (SELECT t.oid, false AS indisprimary UNION ALL SELECT indexrelid, indisprimary FROM pg_index WHERE indrelid = t.oid) i
        JOIN pg_class r ON r.oid = i.oid
-       LEFT JOIN LATERAL (SELECT string_agg(attname, ', ' ORDER BY attnum) AS columns FROM pg_attribute WHERE attrelid = r.oid AND r.relkind = 'i') a ON true
        WHERE t.relname IN ('spark_event', 'spark_delivery') ORDER BY t.relname DESC, r.relkind DESC, bytes DESC`,
     )) as { name: string; bytes: string }[];
     const all = { name: 'all of it', bytes: rows.reduce((sum, { bytes }) => sum + Number(bytes), 0) };

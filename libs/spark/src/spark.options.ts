@@ -4,7 +4,17 @@ import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } 
 export type Duration = number | string;
 
 /** When the sweep runs: a cron expression (in a time zone, by default the process's), or a fixed interval. */
-export type SweepSchedule = { cron: string; timeZone?: string } | { interval: Duration };
+export type SweepSchedule =
+  | {
+      /** Five fields, or six with seconds first. */
+      cron: string;
+      /** Such as `'Europe/Berlin'`. Default: the process's. */
+      timeZone?: string;
+    }
+  | {
+      /** From one sweep's begin to the next one's. */
+      interval: Duration;
+    };
 
 /** What a worker of this process may do. */
 export interface WorkerOptions {

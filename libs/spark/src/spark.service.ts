@@ -24,13 +24,21 @@ import type { SweepProgress, SweepReport } from './trigger/sweep.js';
 
 /** What is to be planned. */
 export interface PlanOptions {
+  /** Only this entity, and all sources of its table. Default: all that have sources. */
   entity?: EntityTarget<ObjectLiteral>;
+  /** Only the entity of this id. Default: all. */
   id?: unknown;
   /** Up to when. Default: now. */
   at?: Date;
 }
 
-/** What an application calls. Inject it by its class; that of a named DataSource by `@InjectSpark('name')`. */
+/**
+ * What an application calls. Inject it by its class; that of a named DataSource by `@InjectSpark('name')`. Its methods throw
+ * NotStartedError before the application has been initialised.
+ *
+ * @example
+ * constructor(private readonly spark: SparkService) {}
+ */
 export class SparkService {
   /** Events that this process has entered, after their commit. A subscriber that throws ends the process, as everywhere in rxjs. */
   readonly events$: Observable<SparkEvent>;

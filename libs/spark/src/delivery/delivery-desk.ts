@@ -8,6 +8,7 @@ import { DISCARDED_HELD } from './held-deliveries.js';
 export interface DeliveryFilter {
   /** The handler's name. */
   handler?: string;
+  /** The event's group. */
   group?: string;
   /** The event's key. */
   key?: string;

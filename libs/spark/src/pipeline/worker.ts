@@ -19,12 +19,15 @@ import type { StillWanted } from './still-wanted.js';
 
 /** How an attempt to deliver ended. */
 export interface DeliveryReport {
+  /** As in `HandlerScope.deliveryId`. */
   readonly deliveryId: string;
+  /** The event's key. */
   readonly key: string;
   readonly group: string;
   readonly handler: string;
   /** `available` means that it failed and will be tried again. */
   readonly state: 'completed' | 'available' | 'discarded' | 'skipped';
+  /** Which try it was: 1 is the first. */
   readonly attempt: number;
   /** How long the attempt took, in milliseconds. */
   readonly durationMs: number;

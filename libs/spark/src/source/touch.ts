@@ -2,7 +2,9 @@ import type { EntityTarget, ObjectLiteral } from 'typeorm';
 
 /** That changes of an entity concern a source's entity which it names by a column. Made by {@link touch}. */
 export interface Touch {
+  /** What is written. */
   readonly entity: EntityTarget<any>;
+  /** The property that holds the id of the source's entity. */
   readonly key: (entity: any) => unknown;
 }
 

@@ -24,6 +24,7 @@ export interface SweepProgress {
   readonly failed: number;
   /** How many events were refused so far; the log says why. */
   readonly refused: number;
+  /** Whether the sweep of this source has come to its end. */
   readonly done: boolean;
 }
 
