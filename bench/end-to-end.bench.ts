@@ -47,7 +47,8 @@ async function arm(name: string, concurrency: number) {
     async run() {
       const app = fork(process.env.BENCH_PROGRAM!, [name, url, String(SAVES), String(concurrency)]);
       const [ms] = (await Promise.race([once(app, 'message'), once(app, 'exit')])) as [number];
-      if (app.exitCode !== null) throw new Error(`${name} ended with exit code ${app.exitCode}`);
+      if (app.exitCode !== null || app.signalCode !== null)
+        throw new Error(`${name} ended with ${app.exitCode ?? app.signalCode}`);
       await once(app, 'exit');
       return ms;
     },
