@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, sparkEvent, type SweepProgress, UnknownEntityError } from 'nestjs-spark';
+import { EventSource, NoSourceError, sparkEvent, type SweepProgress } from 'nestjs-spark';
 import { Column, Entity, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn, type Relation } from 'typeorm';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -268,7 +268,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     await insert('part', [[1, 1]]);
     expect(await app.spark.sweep({ entity: Part })).toMatchObject({ subjects: 1, entered: 1 });
     expect(entered).toEqual(['part_1']);
-    await expect(app.spark.sweep({ entity: Stranger })).rejects.toThrow(UnknownEntityError);
+    await expect(app.spark.sweep({ entity: Stranger })).rejects.toThrow(NoSourceError);
     await expect(app.spark.sweep({ entity: 'Nobody' })).rejects.toThrow(/Nobody/);
   });
 
