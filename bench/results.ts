@@ -58,7 +58,8 @@ function tableOf({ rows }: Results): string {
   return `# What was measured
 
 Ratios of arms that took turns in one run; the median of the rounds after one to warm up, and their spread. The machines are shared:
-only ratios say something. \`npm run bench\` measures it all again; the code of each arm is in this folder.
+only ratios say something, and rows of other days were measured on other machines and older code. \`npm run bench\` measures it all again;
+the code of each arm is in this folder. The floor writes the same rows to the same tables as Spark, by hand.
 
 ${machines.map((text) => `- ${text}`).join('\n')}
 
