@@ -49,5 +49,6 @@ describe.each(databases)('two donations at the same time are both seen, on $name
     expect(Number(n)).toBe(ROUNDS);
     await close();
     await db.drop();
-  });
+    // Two hundred rounds, each with a drain.
+  }, 120_000);
 });
