@@ -88,7 +88,8 @@ describe.each(databases)('the more urgent comes first, on $name', (database) => 
     await app.spark.emit(several('equal', 50));
     await called(100);
     const half = calls.slice(0, 50);
-    expect(half.filter((call) => call === 'inside').length).toBeGreaterThan(10);
-    expect(half.filter((call) => call === 'anywhere').length).toBeGreaterThan(10);
+    // Who starves is not among them at all; how they share depends on how long each takes.
+    expect(half.filter((call) => call === 'inside').length).toBeGreaterThan(3);
+    expect(half.filter((call) => call === 'anywhere').length).toBeGreaterThan(3);
   });
 });
