@@ -80,7 +80,7 @@ export class MysqlDialect implements Dialect {
   }
 
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
-    const groups = await groupsOf(manager, this.tables, keysIn(events));
+    const groups = await this.groupsOf(manager, events);
     return new Set(events.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
   }
 
@@ -99,8 +99,8 @@ export class MysqlDialect implements Dialect {
     return { fresh, otherGroup: otherGroups(entries, groups), revision };
   }
 
-  private async groupsOf(manager: EntityManager, entries: readonly Entry[]): Promise<Map<string, string>> {
-    return groupsOf(manager, this.tables, keysIn(entries));
+  private groupsOf(manager: EntityManager, events: readonly Pick<Entry, 'key'>[]): Promise<Map<string, string>> {
+    return groupsOf(manager, this.tables, { sql: '?', given: events.map(({ key }) => key) });
   }
 
   /** It tells for whom deliveries are opened. */
@@ -169,5 +169,3 @@ export class MysqlDialect implements Dialect {
     return completeAndAsk(manager, this.tables, this, completion);
   }
 }
-
-const keysIn = (events: readonly Pick<Entry, 'key'>[]) => ({ sql: '?', given: events.map(({ key }) => key) });

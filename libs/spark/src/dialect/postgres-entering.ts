@@ -1,5 +1,5 @@
 import type { EnterRequest } from './dialect.js';
-import { DELIVERY_COLUMNS, eventRow } from './entered.js';
+import { DELIVERY_COLUMNS, ENTRY_COLUMNS, entryRow, EVENT_COLUMNS } from './entered.js';
 import { BASELINE } from './opening.js';
 import type { TableNames } from './table-names.js';
 
@@ -11,8 +11,7 @@ interface Rows {
 
 // Up to so many rows a statement is planned once for each number of them.
 const FEW = 16;
-const EVENT = 'event_key, event_group, entity, entity_id, source, context, at, until_at, depth';
-const EVENT_TYPES = ['text', 'text', 'text', 'text', 'text', 'text', 'bigint', 'bigint', 'int'];
+const ENTRY_TYPES = ['text', 'text', 'text', 'text', 'text', 'text', 'bigint', 'bigint', 'int'];
 const OPENING_TYPES = ['text', 'text', 'int', 'text'];
 
 /** The statement that enters events and opens their deliveries on PostgreSQL, all at once. */
@@ -24,7 +23,7 @@ export class PostgresEntering {
 
   /** The statement, its parameters, and the name under which a connection keeps its plan, where there are few rows. */
   of({ entries, opened, now, likelyNew }: EnterRequest): { name: string | undefined; sql: string; given: unknown[] } {
-    const events = entries.map((entry) => eventRow(entry, now).slice(0, -1));
+    const events = entries.map(entryRow);
     const openings = opened.flatMap(({ name, priority, opening, groups }) =>
       groups.map((group) => [group, name, priority, opening]),
     );
@@ -34,7 +33,7 @@ export class PostgresEntering {
     if (known) return { name, sql: known, given: [now, ...events.flat(), ...openings.flat()] };
     const rows = isFew ? asValues : asArrays;
     // The first parameter is the time.
-    const given = rows(2, EVENT_TYPES, events);
+    const given = rows(2, ENTRY_TYPES, events);
     const asked = openings.length === 0 ? undefined : rows(2 + given.given.length, OPENING_TYPES, openings);
     const sql = this.sql(likelyNew, given.sql, asked?.sql);
     if (name) this.known.set(name, sql);
@@ -43,7 +42,7 @@ export class PostgresEntering {
 
   private sql(likelyNew: boolean, events: string, openings: string | undefined): string {
     const { event, delivery, handler } = this.tables;
-    const given = `${events} AS g(${EVENT})`;
+    const given = `${events} AS g(${ENTRY_COLUMNS})`;
     // A look at the index for each key: no statistics can talk the planner into anything else.
     const looked = `WITH given AS MATERIALIZED (
         SELECT g.*, (SELECT e.event_group FROM ${event} e WHERE e.event_key = g.event_key) AS known_group FROM ${given}),`;
@@ -54,7 +53,7 @@ export class PostgresEntering {
         FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ORDER BY f.id)`;
     const others = 'UNION ALL SELECT event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group';
     return `${likelyNew ? 'WITH' : looked} fresh AS (
-        INSERT INTO ${event} (${EVENT}, recorded_at) SELECT ${EVENT}, $1::bigint
+        INSERT INTO ${event} (${EVENT_COLUMNS}) SELECT ${ENTRY_COLUMNS}, $1::bigint
         FROM ${likelyNew ? given : 'given WHERE known_group IS NULL'} ORDER BY event_key COLLATE "C"
         ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings === undefined ? '' : opened}
       SELECT event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}

@@ -54,21 +54,27 @@ export function writeKey(values: readonly unknown[]): string {
 
 /** The id of a row as keys of events show it: the parts of a composite one joined by commas. */
 export function idText({ root, id }: SubjectRef): string {
-  return root.primaryColumns.length === 1 ? id : (JSON.parse(id) as string[]).join(',');
+  return partsOf(root, id).join(',');
 }
 
 /** Whether text is the key of a row that could be: whole numbers have to be such. */
 export function isKey(dataSource: DataSource, metadata: EntityMetadata, key: string): boolean {
   const columns = metadata.primaryColumns;
-  const texts = columns.length === 1 ? [key] : (JSON.parse(key) as string[]);
-  return texts.every((text, i) => !WHOLE.test(typeOf(dataSource, columns[i]!)) || /^-?\d+$/.test(text));
+  const isWhole = (i: number) => WHOLE.test(typeOf(dataSource, columns[i]!));
+  return partsOf(metadata, key).every((text, i) => !isWhole(i) || /^-?\d+$/.test(text));
 }
 
 /** The values of a key, as parameters that the database compares with the columns by their own type. */
 export function readKey(dataSource: DataSource, metadata: EntityMetadata, id: string): (string | number | bigint)[] {
   const columns = metadata.primaryColumns;
-  const texts = columns.length === 1 ? [id] : (JSON.parse(id) as string[]);
-  return texts.map((text, i) => (WHOLE.test(typeOf(dataSource, columns[i]!)) ? whole(dataSource, text) : text));
+  return partsOf(metadata, id).map((text, i) =>
+    WHOLE.test(typeOf(dataSource, columns[i]!)) ? whole(dataSource, text) : text,
+  );
+}
+
+/** What {@link writeKey} has written. */
+function partsOf({ primaryColumns }: EntityMetadata, key: string): string[] {
+  return primaryColumns.length === 1 ? [key] : (JSON.parse(key) as string[]);
 }
 
 function whole(dataSource: DataSource, text: string): string | number | bigint {

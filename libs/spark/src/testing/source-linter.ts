@@ -76,9 +76,7 @@ async function lintSource(manager: EntityManager, source: Source, now: number, l
       return new Map(events.map(({ key, group }) => [key, group]));
     };
     const entity = `${source.metadata.name} ${first.ref.id}`;
-    const problem = await problemOf(run, now, batch ? undefined : (key) => ownerOf(owners, key, entity)).catch(
-      (error: unknown) => saidOf(error),
-    );
+    const problem = await problemOf(run, now, batch ? undefined : (key) => ownerOf(owners, key, entity)).catch(saidOf);
     if (problem !== undefined) problems.push({ source: source.name, entity, problem });
   }
   return problems;
