@@ -127,7 +127,10 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     await known();
     // A look that nobody takes yet, as the clock of who added it is ahead, and one at an entity whose source has failed.
     await sql(`INSERT INTO task VALUES (2, 'done', 0), (3, 'done', 0), (4, 'done', 0)`);
-    const looks = [`('Task', '2', ${Date.now() + 30_000}, 0, 0)`, `('Task', '3', 99999999999999, 2, 0)`].join(', ');
+    const looks = [
+      `('Task', '2', ${Date.now() + 30_000}, 0, 0)`,
+      `('Task', '3', ${Date.now() + 3_600_000}, 2, 0)`,
+    ].join(', ');
     await sql(`INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ${looks}`);
     expect(await app.spark.sweep()).toMatchObject({ entered: 9, missed: 3 });
   });

@@ -1,4 +1,4 @@
-import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { chunks, execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -21,6 +21,7 @@ export interface DueLook {
   readonly id: string;
   readonly entity: string;
   readonly entity_id: string;
+  readonly due_at: string;
   readonly attempt: number;
   readonly depth: number;
 }
@@ -29,6 +30,8 @@ export interface DueLook {
 const AHEAD = 60 * 60_000;
 // How far ahead the clock of a process that adds looks may be.
 const SKEW = 60_000;
+// A look that failed waits for an hour at most.
+const LATEST_RETRY = 60 * 60_000 + SKEW;
 const ROWS = 1_000;
 
 /** The agenda: one queue of looks, whatever the reason. */
@@ -59,8 +62,8 @@ export class Looks {
     const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
     return select(
       manager,
-      `SELECT id, entity, entity_id, attempt, depth FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
-       ORDER BY due_at, id LIMIT :limit ${lock}`,
+      `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
+       ORDER BY ${this.dialect.agendaByTime ? BY_TIME : 'due_at, id'} LIMIT :limit ${lock}`,
       { entities, now, limit },
     );
   }
@@ -72,8 +75,8 @@ export class Looks {
       const rows = await select<{ entity_id: string }>(
         manager,
         `SELECT entity_id FROM ${this.tables.agenda}
-         WHERE entity = :entity AND entity_id IN (:...ids) AND (due_at <= :soon OR attempt > 0)`,
-        { entity: root.name, ids: part, soon: now + SKEW },
+         WHERE entity = :entity AND entity_id IN (:...ids) AND due_at <= :latest AND (due_at <= :soon OR attempt > 0)`,
+        { entity: root.name, ids: part, soon: now + SKEW, latest: now + LATEST_RETRY },
       );
       for (const { entity_id: id } of rows) seen.add(id);
     }
@@ -81,9 +84,14 @@ export class Looks {
   }
 
   async remove(manager: EntityManager, looks: readonly DueLook[]): Promise<void> {
-    await execute(manager, `DELETE FROM ${this.tables.agenda} WHERE id IN (:...ids)`, {
-      ids: looks.map(({ id }) => id),
-    });
+    const { agenda } = this.tables;
+    if (this.dialect.agendaByTime) {
+      const rows = values(looks.map((look) => [look.due_at, look.entity, look.entity_id, look.id]));
+      const these = `(${BY_TIME}) IN (${this.dialect.rowList(rows.sql)})`;
+      await execute(manager, `DELETE FROM ${agenda} WHERE ${these}`, rows.parameters);
+    } else {
+      await execute(manager, `DELETE FROM ${agenda} WHERE id IN (:...ids)`, { ids: looks.map(({ id }) => id) });
+    }
   }
 
   /** Leaves out what is on the agenda already: every save of an entity gives the same future instants again. */
@@ -91,22 +99,31 @@ export class Looks {
     const unique = new Map(looks.map((look) => [textOf(look.ref.root.name, look.ref.id, look.due), look]));
     const ahead = [...unique.values()].filter(({ due }) => due > now + AHEAD);
     for (const part of chunks(ahead, ROWS)) {
-      const rows = await select<{ entity: string; entity_id: string; due_at: string }>(
+      const { sql, parameters } = this.thoseLike(part, now);
+      const rows = await select<Pick<DueLook, 'entity' | 'entity_id' | 'due_at'>>(
         manager,
-        `SELECT entity, entity_id, due_at FROM ${this.tables.agenda}
-         WHERE entity IN (:...names) AND entity_id IN (:...ids) AND due_at > :horizon`,
-        {
-          names: [...new Set(part.map(({ ref }) => ref.root.name))],
-          ids: [...new Set(part.map(({ ref }) => ref.id))],
-          horizon: now + AHEAD,
-        },
+        `SELECT entity, entity_id, due_at FROM ${this.tables.agenda} WHERE ${sql}`,
+        parameters,
       );
       for (const row of rows) unique.delete(textOf(row.entity, row.entity_id, Number(row.due_at)));
     }
     return [...unique.values()];
   }
+
+  /** Which rows are asked for, to know whether looks are on the agenda: as its index finds them. */
+  private thoseLike(looks: readonly Look[], now: number): { sql: string; parameters: ObjectLiteral } {
+    if (this.dialect.agendaByTime) {
+      const rows = values(looks.map(({ ref, due }) => [Math.ceil(due), ref.root.name, ref.id]));
+      return { ...rows, sql: `(due_at, entity, entity_id) IN (${this.dialect.rowList(rows.sql)})` };
+    }
+    const names = [...new Set(looks.map(({ ref }) => ref.root.name))];
+    const ids = [...new Set(looks.map(({ ref }) => ref.id))];
+    const sql = 'entity IN (:...names) AND entity_id IN (:...ids) AND due_at > :horizon';
+    return { sql, parameters: { names, ids, horizon: now + AHEAD } };
+  }
 }
 
 const COLUMNS = 'entity, entity_id, due_at, attempt, depth';
+const BY_TIME = 'due_at, entity, entity_id, id';
 
 const textOf = (entity: string, id: string, due: number): string => JSON.stringify([entity, id, due]);

@@ -115,6 +115,11 @@ export interface Dialect {
   readonly extraColumns: readonly TableColumnOptions[];
   /** Whether indexes can leave rows out. */
   readonly partialIndexes: boolean;
+  /**
+   * Whether the agenda's rows lie in the order of time, without an index by entity. Where a look's removal rewrites each page
+   * that knows of it, those pages are most of what a tick costs.
+   */
+  readonly agendaByTime: boolean;
   /** Whether rows that another transaction holds can be passed over; without it, nobody else writes meanwhile. */
   readonly skipsLocked: boolean;
   /** Whether an UPDATE can tell the rows that it changed, and a statement can insert by them. */

@@ -26,6 +26,7 @@ export class MysqlDialect implements Dialect {
   readonly extraColumns = [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }];
   readonly longestKey = 512;
   readonly partialIndexes = false;
+  readonly agendaByTime = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';

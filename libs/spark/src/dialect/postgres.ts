@@ -24,6 +24,7 @@ export class PostgresDialect implements Dialect {
   readonly extraColumns = [];
   readonly longestKey = Infinity;
   readonly partialIndexes = true;
+  readonly agendaByTime = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';

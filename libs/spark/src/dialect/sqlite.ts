@@ -22,6 +22,7 @@ export class SqliteDialect implements Dialect {
   readonly extraColumns = [];
   readonly longestKey = Infinity;
   readonly partialIndexes = true;
+  readonly agendaByTime = true;
   readonly skipsLocked = false;
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';

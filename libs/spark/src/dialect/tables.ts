@@ -29,6 +29,7 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
   const maybe = (column: TableColumnOptions) => ({ ...column, isNullable: true });
   const time = (name: string) => ({ name, type: 'bigint' });
   const entity = [text('entity', 128), { name: 'entity_id', ...subject }];
+  const counts = ['attempt', 'depth'].map((name) => ({ name, type: 'int' }));
   return [
     {
       name: plain.event,
@@ -89,14 +90,25 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
           : []),
       ],
     },
-    {
-      name: plain.agenda,
-      columns: [id, ...entity, time('due_at'), { name: 'attempt', type: 'int' }, { name: 'depth', type: 'int' }],
-      indices: [
-        { name: index(plain.agenda, 'due'), columnNames: ['due_at', 'id'] },
-        { name: index(plain.agenda, 'subject'), columnNames: ['entity', 'entity_id'] },
-      ],
-    },
+    dialect.agendaByTime
+      ? {
+          name: plain.agenda,
+          columns: [
+            ...[time('due_at'), ...entity].map((column) => ({ ...column, isPrimary: true })),
+            // As large as JavaScript's numbers go.
+            { name: 'id', type: 'integer', isPrimary: true, default: 'random() >> 11' },
+            ...counts,
+          ],
+          withoutRowid: true,
+        }
+      : {
+          name: plain.agenda,
+          columns: [id, ...entity, time('due_at'), ...counts],
+          indices: [
+            { name: index(plain.agenda, 'due'), columnNames: ['due_at', 'id'] },
+            { name: index(plain.agenda, 'subject'), columnNames: ['entity', 'entity_id'] },
+          ],
+        },
     {
       name: plain.handler,
       columns: [

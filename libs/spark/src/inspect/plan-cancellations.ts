@@ -21,7 +21,7 @@ const PAGE = 500;
 export async function* cancellations(spark: Spark, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
-  for (let after = '0', isEnd = false; !isEnd;) {
+  for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
     const page = await spark.transactions.look(async (manager) => {
       const rows = await looks(manager, spark, roots, request, after);
       return { rows, empty: await emptyOnes(manager, spark, roots, rows) };
@@ -32,7 +32,7 @@ export async function* cancellations(spark: Spark, request: PlanRequest): AsyncG
       if (!seen.has(text)) yield { outcome: 'cancel', entity, id, at: new Date(Number(due)) };
       seen.add(text);
     }
-    after = page.rows.at(-1)?.id ?? after;
+    after = page.rows.at(-1) ?? after;
     isEnd = page.rows.length < PAGE;
   }
 }
@@ -43,13 +43,14 @@ function looks(
   { tables }: Spark,
   roots: readonly EntityMetadata[],
   { id, now }: PlanRequest,
-  after: string,
+  after: Pick<LookRow, 'due_at' | 'id'>,
 ) {
   return select<LookRow>(
     manager,
-    `SELECT id, entity, entity_id, due_at FROM ${tables.agenda} WHERE id > :after AND due_at > :now AND attempt = 0
-     AND entity IN (:...entities) ${id === undefined ? '' : 'AND entity_id = :id'} ORDER BY id LIMIT ${PAGE}`,
-    { after, now, id, entities: roots.map(({ name }) => name) },
+    `SELECT id, entity, entity_id, due_at FROM ${tables.agenda}
+     WHERE due_at > :now AND due_at >= :last AND (due_at > :last OR id > :lastId) AND attempt = 0
+     AND entity IN (:...entities) ${id === undefined ? '' : 'AND entity_id = :id'} ORDER BY due_at, id LIMIT ${PAGE}`,
+    { last: after.due_at, lastId: after.id, now, id, entities: roots.map(({ name }) => name) },
   );
 }
 
