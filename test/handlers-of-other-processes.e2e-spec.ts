@@ -152,6 +152,25 @@ describe.each(databases)('processes open the deliveries of all registered handle
     ]);
   });
 
+  it('a handler that registers meanwhile, in many transactions at the same time', async () => {
+    const recorder = await start([]);
+    await start([Mails], { worker: false });
+    const ids = Array.from({ length: 20 }, (_, i) => i + 1);
+    await Promise.all(ids.map((id) => recorder.spark.emit(sparkEvent('order_emitted', id))));
+    expect(await deliveries(recorder)).toEqual(ids.map((id) => `mails order_emitted_${id} available 0`).sort());
+  });
+
+  it('a handler that had expired gets the very next event after it has come back', async () => {
+    await stop(await start([Mails]));
+    const { dataSource } = await start([]);
+    await dataSource.query('UPDATE spark_handler SET last_seen_at = 0');
+    const recorder = await start([]);
+    await recorder.spark.emit(sparkEvent('order_emitted', 1));
+    await start([Mails], { worker: false });
+    await recorder.spark.emit(sparkEvent('order_emitted', 2));
+    expect(await deliveries(recorder)).toEqual(['mails order_emitted_2 available 0']);
+  });
+
   it('a new handler begins where it was first seen', async () => {
     const early = await start([]);
     const before = await save(early);

@@ -18,7 +18,7 @@ interface HandlerRow {
 export class RegisteredHandlers {
   private recipients: { recipient: Recipient; pattern: RegExp }[] = [];
   private readonly byGroup = new Map<string, Recipient[]>();
-  /** Grows with every handler or pattern that is new: what was matched at an older one may lack handlers. */
+  /** Grows with every handler or pattern that is new, or was thought to be gone: what was matched at an older one may lack handlers. */
   revision = 0;
 
   constructor(
@@ -43,7 +43,7 @@ export class RegisteredHandlers {
     for (const { name, pattern, options } of handlers) {
       const row = { name, pattern: writePattern(pattern), priority: options.priority ?? 0, now };
       const old = known.get(name);
-      const isSame = old?.pattern === row.pattern && old.priority === row.priority;
+      const isSame = old?.pattern === row.pattern && old.priority === row.priority && this.isAlive(old);
       if (!old) await this.insert(manager, row);
       else if (isSame) await this.update(manager, '', row);
       else await this.update(manager, 'pattern = :pattern, priority = :priority, revision = revision + 1,', row);
@@ -64,13 +64,18 @@ export class RegisteredHandlers {
 
   async reload(manager: EntityManager): Promise<void> {
     const rows = await this.rows(manager);
-    const alive = rows.filter((row) => Number(row.last_seen_at) > this.clock.now() - this.expiry);
-    this.recipients = alive.map(({ name, priority, pattern }) => ({
-      recipient: { name, priority: Number(priority) },
-      pattern: readPattern(pattern),
-    }));
+    this.recipients = rows
+      .filter((row) => this.isAlive(row))
+      .map(({ name, priority, pattern }) => ({
+        recipient: { name, priority: Number(priority) },
+        pattern: readPattern(pattern),
+      }));
     this.revision = rows.reduce((sum, { revision }) => sum + Number(revision), 0);
     this.byGroup.clear();
+  }
+
+  private isAlive(row: HandlerRow): boolean {
+    return Number(row.last_seen_at) > this.clock.now() - this.expiry;
   }
 
   private rows(manager: EntityManager): Promise<HandlerRow[]> {

@@ -46,6 +46,8 @@ export class Ledger {
   ): Promise<SparkEvent[]> {
     const events: SparkEvent[] = [];
     for (const part of parts(this.sorted(entries))) {
+      // Another transaction may read the registry meanwhile.
+      const { revision: matched } = this.handlers;
       const opened = this.openedFor(part, openingOf);
       const { fresh, otherGroup, revision } = await this.dialect.enter(manager, {
         entries: part,
@@ -53,7 +55,7 @@ export class Ledger {
         now,
         likelyNew,
       });
-      if (fresh.size > 0 && revision !== this.handlers.revision) {
+      if (fresh.size > 0 && revision !== matched) {
         // Another process has registered handlers since this one read the registry.
         await this.handlers.reload(manager);
         const others = besides(opened, this.openedFor(part, openingOf));
