@@ -36,11 +36,17 @@ class Big {
 }
 
 @Entity()
+class Word {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() text: string;
+}
+
+@Entity()
 class Stranger {
   @PrimaryGeneratedColumn() id: number;
 }
 
-const entities = [Item, Part, Pair, Unique, Big, Stranger];
+const entities = [Item, Part, Pair, Unique, Big, Word, Stranger];
 
 const PAGE = 500;
 const MANY = 2 * PAGE + 203;
@@ -71,6 +77,10 @@ class Events {
   @EventSource(Big) *bigs({ id }: Big) {
     yield sparkEvent('big', id);
   }
+  @EventSource(Word) *words({ id, text }: Word) {
+    yield sparkEvent('word', id, undefined, { key: text });
+    if (text === 'w') yield sparkEvent('other', id, undefined, { key: text });
+  }
 }
 
 describe.each(databases)('the sweep finds what live capture cannot, on $name', (database) => {
@@ -88,7 +98,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     app.spark.events$.subscribe(({ key }) => entered.push(key));
   });
   beforeEach(async () => {
-    for (const table of ['part', 'item', 'pair', 'unique', 'big']) await sql(`DELETE FROM "${table}"`);
+    for (const table of ['part', 'item', 'pair', 'unique', 'big', 'word']) await sql(`DELETE FROM "${table}"`);
     await sql('DELETE FROM spark_event');
     progress = [];
     entered = [];
@@ -233,6 +243,31 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     // An attempt to insert a key that is there would have used up a number.
     await app.spark.emit(sparkEvent('after', 1));
     expect(await lastId()).toBe(last + 1);
+  });
+
+  it('known keys are told from new ones wherever they lie among those of others', async () => {
+    // One after the other in the order of the bytes; JavaScript's own order is another one.
+    const words = ['w', 'w1', 'w2', 'w9', 'w\uFFFD', 'w🎉'];
+    await insert(
+      'word',
+      words.map((word, i) => [i + 1, word]),
+    );
+    await app.spark.sweep();
+    await app.spark.emit(upTo(50).map((i) => sparkEvent('noise', i, undefined, { key: `w1${i}` })));
+    for (const known of words.keys()) {
+      entered = [];
+      await sql(`DELETE FROM spark_event WHERE event_key = '${words[known]}'`);
+      await app.spark.sweep();
+      expect(entered).toEqual([words[known]]);
+      expect(await app.spark.sweep()).toMatchObject({ subjects: words.length, entered: 0 });
+    }
+    await sql(`UPDATE spark_event SET event_group = 'noise' WHERE event_key = 'w2'`);
+    app.logs.length = 0;
+    expect(await app.spark.sweep()).toMatchObject({ entered: 0 });
+    const told = (line: string) =>
+      /event (\w+) of the group (\w+) is not entered: its key is .* group (\w+)/.exec(line);
+    const refused = app.logs.flatMap((line) => told(line)?.slice(1).join(' ') ?? []);
+    expect(refused.toSorted()).toEqual(['w other word', 'w2 word noise']);
   });
 
   it('an entity that its source throws at stops neither the page nor the next', async () => {

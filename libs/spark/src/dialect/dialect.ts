@@ -140,8 +140,6 @@ export interface Dialect {
   rowList(rows: string): string;
   /** Runs work that no other process does at the same time. The manager has a query runner of its own. */
   exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T>;
-  /** How many of the keys are known under their group. */
-  countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number>;
   /** Those keys that are not known under their group. */
   unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */

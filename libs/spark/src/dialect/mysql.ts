@@ -14,6 +14,7 @@ import type {
   Opened,
 } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsOf, otherGroups } from './entered.js';
+import { type Stretch, unseen } from './stretches.js';
 import { affected, chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -72,17 +73,27 @@ export class MysqlDialect implements Dialect {
     }
   }
 
-  async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
-    const ofGroup = `(SELECT count(*) FROM ${this.tables.event} WHERE event_key IN (?) AND event_group = ?)`;
-    const counts = Array.from(groups, () => ofGroup);
-    const given = Array.from(groups, ([group, keys]) => [keys, group]);
-    const [row] = await raw<{ known: string | number }>(manager, `SELECT ${counts.join(' + ')} AS known`, given.flat());
-    return Number(row!.known);
+  async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
+    const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
+    if (left.length === 0) return new Set();
+    const groups = await this.groupsOf(manager, left);
+    return new Set(left.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
   }
 
-  async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
-    const groups = await this.groupsOf(manager, events);
-    return new Set(events.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
+  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Set<string>[]> {
+    const ofStretch = `(SELECT event_key, event_group, ? AS stretch FROM ${this.tables.event}
+      WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
+    const lists = stretches.map(() => ofStretch);
+    const given = stretches.flatMap(({ first, last, most }, i) => [i, first, last, most]);
+    const rows = await raw<{ event_key: string; event_group: string; stretch: number }>(
+      manager,
+      lists.join(' UNION ALL '),
+      given,
+    );
+    const keys = stretches.map(() => new Set<string>());
+    for (const { event_key: key, event_group: group, stretch } of rows)
+      if (group === stretches[stretch]!.group) keys[stretch]!.add(key);
+    return keys;
   }
 
   async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {

@@ -11,7 +11,8 @@ import type {
   Entry,
 } from './dialect.js';
 import { enteredFrom, type EnteredRow, groupsJson, groupsOf, keysByGroup, otherGroups } from './entered.js';
-import { arrayOf, PostgresEntering } from './postgres-entering.js';
+import { PostgresEntering } from './postgres-entering.js';
+import { type Stretch, unseen } from './stretches.js';
 import { execute, prepared } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -72,24 +73,26 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
-    let next = 1;
-    // A look at the index for each key: no statistics can talk the planner into anything else.
-    const group = `(SELECT event_group FROM ${this.tables.event} WHERE event_key = k)`;
-    const ofGroup = () => `(SELECT count(*) FROM unnest($${next++}::text[]) k WHERE ${group} = $${next++})`;
-    const counts = Array.from(groups, ofGroup);
-    const given = Array.from(groups, ([name, keys]) => [arrayOf(keys), name]);
-    const statement = counts.length <= FEW ? `spark-known-${counts.length}` : undefined;
-    const sql = `SELECT ${counts.join(' + ')} AS known`;
-    const [row] = await this.query<{ known: string }>(manager, statement, sql, given.flat());
-    return Number(row!.known);
-  }
-
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
     const sql = `SELECT k.key FROM json_each($1) g CROSS JOIN json_array_elements_text(g.value) AS k(key)
       WHERE (SELECT e.event_group FROM ${this.tables.event} e WHERE e.event_key = k.key) IS DISTINCT FROM g.key`;
-    const rows = await this.query<{ key: string }>(manager, 'spark-unknown', sql, [groupsJson(keysByGroup(events))]);
+    const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
+    if (left.length === 0) return new Set();
+    const rows = await this.query<{ key: string }>(manager, 'spark-unknown', sql, [groupsJson(keysByGroup(left))]);
     return new Set(rows.map(({ key }) => key));
+  }
+
+  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Set<string>[]> {
+    let next = 1;
+    const lists = stretches.map(
+      (_, i) => `(SELECT json_agg(event_key) FROM (
+        SELECT event_key, event_group FROM ${this.tables.event} WHERE event_key >= $${next++} AND event_key <= $${next++}
+        ORDER BY event_key LIMIT $${next++}) e WHERE event_group = $${next++})::text AS "${i}"`,
+    );
+    const given = stretches.flatMap(({ group, first, last, most }) => [first, last, most, group]);
+    const statement = lists.length <= FEW ? `spark-along-${lists.length}` : undefined;
+    const [row] = await this.query<Record<number, string | null>>(manager, statement, `SELECT ${lists.join()}`, given);
+    return stretches.map((_, i) => new Set(JSON.parse(row![i] ?? '[]')));
   }
 
   async enter(manager: EntityManager, request: EnterRequest): Promise<Entered> {

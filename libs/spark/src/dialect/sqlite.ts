@@ -58,16 +58,6 @@ export class SqliteDialect implements Dialect {
     return manager.transaction(work);
   }
 
-  async countKnown(manager: EntityManager, groups: ReadonlyMap<string, readonly string[]>): Promise<number> {
-    const [row] = await raw<{ known: number }>(
-      manager,
-      `SELECT count(*) AS known FROM json_each(?) g CROSS JOIN json_each(g.value) k
-       CROSS JOIN ${this.tables.event} e ON e.event_key = k.value AND e.event_group = g.key`,
-      [groupsJson(groups)],
-    );
-    return row!.known;
-  }
-
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
     const rows = await raw<{ key: string }>(
       manager,

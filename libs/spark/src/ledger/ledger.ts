@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Dialect, Entry, Opened } from '../dialect/dialect.js';
-import { keysByGroup, openByKey } from '../dialect/entered.js';
+import { openByKey } from '../dialect/entered.js';
 import type { Opening } from '../dialect/opening.js';
 import { chunks, execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -24,8 +24,6 @@ const ROWS = 1_000;
 // MariaDB takes 16 MB a statement by default, and a character may be three bytes.
 const CHARACTERS = 4_000_000;
 const LOOKED_UP = 5_000;
-// Each group is a part of the statement that counts.
-const COUNTED = 50;
 
 /** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
 export class Ledger {
@@ -73,12 +71,8 @@ export class Ledger {
   async unknown(manager: EntityManager, entries: readonly LedgerEntry[]): Promise<LedgerEntry[]> {
     const unknown: LedgerEntry[] = [];
     for (const part of chunks(entries, LOOKED_UP)) {
-      const groups = keysByGroup(part);
-      // Mostly all are known, or none is: to count them is a fraction of telling them apart.
-      const known = groups.size > COUNTED ? undefined : await this.dialect.countKnown(manager, groups);
-      if (known === part.length) continue;
-      const keys = known === 0 ? undefined : await this.dialect.unknown(manager, part);
-      unknown.push(...(keys ? part.filter(({ key }) => keys.has(key)) : part));
+      const keys = await this.dialect.unknown(manager, part);
+      if (keys.size > 0) unknown.push(...part.filter(({ key }) => keys.has(key)));
     }
     return unknown;
   }
