@@ -130,7 +130,7 @@ async function readByHand(orders: Repository<Order>, work: (ids: number[]) => Pr
       .orderBy('o.id')
       .limit(PAGE)
       .getMany();
-    await work(found.map(({ id }) => id));
+    if (found.length > 0) await work(found.map(({ id }) => id));
     page = found.length;
     last = found.at(-1)?.id ?? last;
   }

@@ -135,7 +135,7 @@ export class Worker {
       await this.lease.start();
       if (!this.lease.isHeld) return total;
       const claimed = await this.claimSurely({ ...request, worker: this.lease.id, now: this.clock.now() });
-      if (claimed.length > 0) this.begin(claimed, request.suspect);
+      if (claimed.length > 0) this.begin(claimed, request);
       total += claimed.length;
     }
     return total;
@@ -156,8 +156,8 @@ export class Worker {
     this.unsure = false;
   }
 
-  private begin(claimed: readonly Delivery[], suspect: boolean): void {
-    const reading = this.read(claimed);
+  private begin(claimed: readonly Delivery[], { limit, suspect }: Pick<ClaimRequest, 'limit' | 'suspect'>): void {
+    const reading = this.read(claimed, claimed.length === limit);
     this.begun += claimed.length;
     for (const delivery of claimed) {
       const handler = this.handlers.named(delivery.handler)!;
@@ -176,14 +176,14 @@ export class Worker {
     }
   }
 
-  private async read(claimed: readonly Delivery[]): Promise<(delivery: Delivery) => ReadContext> {
+  private async read(claimed: readonly Delivery[], isMore: boolean): Promise<(delivery: Delivery) => ReadContext> {
     const contexts = await withRunner(this.dataSource.manager, ({ manager }) =>
       this.contexts.read(manager, claimed),
     ).catch((error: unknown) => () => {
       throw error;
     });
     // The next claim goes out before handlers keep the process busy.
-    await setImmediate();
+    if (isMore) await setImmediate();
     return contexts;
   }
 

@@ -10,7 +10,7 @@ import type { WakeUp, Work } from './wake-up.js';
 /** What is used of a client of the package pg. */
 interface Client {
   connect(): Promise<unknown>;
-  query(sql: string, parameters?: unknown[]): Promise<unknown>;
+  query(sql: string | { name: string; text: string; values: unknown[] }): Promise<unknown>;
   end(): Promise<void>;
   on(event: 'notification', listener: (message: { payload?: string }) => void): unknown;
   on(event: 'error' | 'end', listener: (error?: Error) => void): unknown;
@@ -21,7 +21,8 @@ interface Pool {
   readonly options: object;
 }
 
-const TOGETHER = 25;
+const NOTIFY = { name: 'spark-notify', text: 'SELECT pg_notify($1, $2)' };
+const TOGETHER = 10;
 const TEST = 2_000;
 const LONGEST_PAUSE = 30_000;
 
@@ -53,7 +54,7 @@ export class Notifications implements WakeUp {
     this.listening = this.listen();
   }
 
-  /** At once, and then what comes within 25 ms together. */
+  /** At once, and then what comes within 10 ms together. */
   tell(work: Work): void {
     if (!this.client || !(work.looks || work.deliveries)) return;
     if (this.resting) {
@@ -63,7 +64,7 @@ export class Notifications implements WakeUp {
     }
     const said = JSON.stringify({ from: this.id, ...work });
     // A connection that fails says so by its own event.
-    this.client.query('SELECT pg_notify($1, $2)', [this.channel, said]).catch(() => undefined);
+    this.client.query({ ...NOTIFY, values: [this.channel, said] }).catch(() => undefined);
     this.resting = setTimeout(() => this.rested(), TOGETHER);
     this.resting.unref();
   }
