@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { startApp } from './support/app.js';
 import { databases } from './support/databases.js';
 import { QueryLog } from './support/query-log.js';
@@ -40,5 +40,20 @@ describe.each(databases)('completions are written together, on $name', (database
     await db.drop();
     expect(statements.length).toBeGreaterThan(0);
     expect(statements.length).toBeLessThan(100);
+  });
+
+  it('and what comes one after the other is claimed together', async () => {
+    handled.length = 0;
+    const db = await database.create();
+    const log = new QueryLog();
+    const app = await startApp({ database: db, entities: [], providers: [Handlers], dataSource: { logger: log } });
+    const started = Date.now();
+    for (let i = 0; i < 300; i++) await app.spark.emit(sparkEvent('thing', i));
+    await vi.waitFor(() => expect(handled).toHaveLength(300));
+    const claims = log.statements.filter((statement) => statement.includes(`SET state = 'running'`));
+    expect(claims.length).toBeGreaterThan(0);
+    expect(claims.length).toBeLessThan((Date.now() - started) / 5 + 10);
+    await app.close();
+    await db.drop();
   });
 });

@@ -44,6 +44,8 @@ import { Ticker } from './trigger/ticker.js';
 import { pausesOf, type WakeUp, wakeUpOf, type Work } from './wake/wake-up.js';
 
 const HOUSEKEEPING = { shortest: 60_000, longest: 60_000 };
+// How long the worker waits for what it claims together, in milliseconds.
+const TOGETHER = 5;
 
 /** The parts of one SparkModule, put together along the path of the data. */
 export class Spark {
@@ -156,7 +158,7 @@ export class Spark {
 
     const pauses = pausesOf(dataSource, pollInterval);
     this.agendaTicker = new Ticker('agenda', pauses, () => this.agenda.runDue());
-    this.workerTicker = new Ticker('worker', pauses, () => this.worker.fill());
+    this.workerTicker = new Ticker('worker', pauses, () => this.worker.fill(TOGETHER));
     this.housekeeping = new Ticker('housekeeping', HOUSEKEEPING, () => this.keepHouse());
     this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
   }

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
@@ -41,6 +41,12 @@ const GRACE = 2_000;
 // While there is other work; without it, suspects are asked for at once. In milliseconds.
 const SUSPECTS_EVERY = 250;
 
+/** How many deliveries were claimed, and whether there may be more for the handlers that were asked for. */
+interface Claim {
+  readonly claimed: number;
+  readonly isMore: boolean;
+}
+
 /** Works after the commit: claim → handle → complete, or fail and wait. */
 export class Worker {
   private readonly logger = new Logger('Spark');
@@ -71,14 +77,18 @@ export class Worker {
     private readonly maxAttempts: number,
   ) {}
 
-  /** Handles until nothing is available that this process has a free place for; what it began goes on. */
-  async fill(): Promise<number> {
+  /**
+   * Handles until nothing is available that this process has a free place for; what it began goes on. After a claim that
+   * found all there was it rests for some milliseconds: what comes meanwhile shares the next one.
+   */
+  async fill(rest = 0): Promise<number> {
     let total = 0;
     for (;;) {
       while (this.slots.free <= 0 && !this.halted) await this.slots.freed();
-      const claimed = await this.claim();
+      const { claimed, isMore } = await this.claim();
       total += claimed;
       if (claimed === 0) return total;
+      if (rest > 0 && !isMore) await delay(rest);
     }
   }
 
@@ -119,26 +129,30 @@ export class Worker {
   }
 
   /** Claims what there is a place for, and begins to handle it. One claim at a time, so that places are counted right. */
-  private claim(): Promise<number> {
+  private claim(): Promise<Claim> {
     const claim = this.claiming.then(async () => {
       const isTime = performance.now() - this.suspectsAsked > SUSPECTS_EVERY;
-      return (await this.claimAs(isTime)) || (isTime ? 0 : this.claimAs(true));
+      const first = await this.claimAs(isTime);
+      return first.claimed > 0 || isTime ? first : this.claimAs(true);
     });
     this.claiming = claim.catch(() => undefined);
     return claim;
   }
 
-  private async claimAs(suspects: boolean): Promise<number> {
-    let total = 0;
+  private async claimAs(suspects: boolean): Promise<Claim> {
+    let claimed = 0;
+    let isMore = false;
     if (suspects) this.suspectsAsked = performance.now();
     for (const request of this.halted ? [] : this.slots.requests(suspects)) {
       await this.lease.start();
-      if (!this.lease.isHeld) return total;
-      const claimed = await this.claimSurely({ ...request, worker: this.lease.id, now: this.clock.now() });
-      if (claimed.length > 0) this.begin(claimed, request);
-      total += claimed.length;
+      if (!this.lease.isHeld) break;
+      const deliveries = await this.claimSurely({ ...request, worker: this.lease.id, now: this.clock.now() });
+      const isFull = deliveries.length === request.limit;
+      if (deliveries.length > 0) this.begin(deliveries, request.suspect, isFull);
+      claimed += deliveries.length;
+      isMore ||= isFull;
     }
-    return total;
+    return { claimed, isMore };
   }
 
   private async claimSurely(request: ClaimRequest): Promise<Delivery[]> {
@@ -156,8 +170,8 @@ export class Worker {
     this.unsure = false;
   }
 
-  private begin(claimed: readonly Delivery[], { limit, suspect }: Pick<ClaimRequest, 'limit' | 'suspect'>): void {
-    const reading = this.read(claimed, claimed.length === limit);
+  private begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): void {
+    const reading = this.read(claimed, isMore);
     this.begun += claimed.length;
     for (const delivery of claimed) {
       const handler = this.handlers.named(delivery.handler)!;
