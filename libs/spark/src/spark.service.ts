@@ -11,7 +11,7 @@ import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { DISCARDED_HELD } from './delivery/held-deliveries.js';
 import type { LedgerEntry } from './ledger/ledger.js';
-import { Derivation, entryOf, nameOf } from './pipeline/derivation.js';
+import { Derivation, entryOf, foundOf, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/worker.js';
 import type { Spark } from './spark.js';
 import { explain, type Explanation } from './inspect/explain.js';
@@ -90,11 +90,10 @@ export class SparkService {
       this.entry(event),
     );
     if (options) return this.enterWith(options.manager, entries);
-    const { clock, codec, recorder, transactions } = this.spark;
+    const { clock, recorder, transactions } = this.spark;
     const now = clock.now();
-    const derivation = new Derivation(codec, now);
-    derivation.entries.push(...entries);
-    const recorded = await transactions.run((manager) => recorder.enter(manager, derivation, now, { likelyNew: true }));
+    const how = { emitted: entries, likelyNew: true };
+    const recorded = await transactions.run((manager) => recorder.enter(manager, new Derivation(now), now, how));
     this.spark.announce(recorded);
     return recorded.events;
   }
@@ -359,7 +358,7 @@ export class SparkService {
     if (event.at && event.at.getTime() > now)
       return refuse('its at lies in the future. Let a source yield it, which can take it back.');
     try {
-      return [entryOf(this.spark.codec, event)];
+      return [entryOf(this.spark.codec, foundOf(event))];
     } catch (error) {
       return refuse((error as Error).message);
     }

@@ -25,6 +25,7 @@ const values = fc.oneof(
   fc.boolean(),
   fc.constant(null),
   fc.nat().map((id) => new Challenge(id)),
+  fc.date(),
 );
 const contexts = fc.dictionary(names, values, { noNullPrototype: true });
 
@@ -52,16 +53,17 @@ describe('a plain context', () => {
     expect(stored).toBeGreaterThan(30);
   });
 
-  it('comes back with its entities', () => {
+  it('comes back with its entities and dates', () => {
     const challenge = new Challenge(7);
-    const stored = JSON.parse(JSON.stringify(storePlain({ challenge, n: 1 }, entities))) as StoredContext;
+    const on = new Date(1_700_000_000_123);
+    const stored = JSON.parse(JSON.stringify(storePlain({ challenge, n: 1, on }, entities))) as StoredContext;
     expect(restorePlain(stored, ({ id }) => (id === '7' ? challenge : null))).toBe(true);
-    expect(stored.json).toEqual({ challenge, n: 1 });
+    expect(stored.json).toEqual({ challenge, n: 1, on });
     expect((stored.json as { challenge: unknown }).challenge).toBe(challenge);
   });
 
   it.each<[string, unknown]>([
-    ['a date', { at: new Date(0) }],
+    ['an invalid date', { at: new Date(Number.NaN) }],
     ['nothing as a value', { a: undefined }],
     ['a snapshot', { was: snapshot(new Challenge(1)) }],
     ['an entity without an id', { challenge: new Challenge(undefined) }],

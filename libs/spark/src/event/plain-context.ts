@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { isSnapshot } from './snapshot.js';
 import type { EntityLookup, EntityRef } from './entity-lookup.js';
 
@@ -9,10 +10,11 @@ export interface StoredContext {
 
 const NAME = /^(?!(?:constructor|prototype)$)[a-z][\w$]*$/i;
 const ENTITY = [['custom', 'entity']];
+const DATE = ['Date'];
 
 /**
- * Most contexts are some entities and plain values by name: these are stored here in the very form that superjson gives them,
- * at a tenth of its time. Undefined for all others, and for what cannot be stored.
+ * Most contexts are some entities, dates and plain values by name: these are stored here in the very form that superjson
+ * gives them, at a tenth of its time. Undefined for all others, and for what cannot be stored.
  */
 export function storePlain(context: unknown, entities: EntityLookup): StoredContext | undefined {
   if (typeof context !== 'object' || context === null || Object.getPrototypeOf(context) !== Object.prototype)
@@ -24,27 +26,30 @@ export function storePlain(context: unknown, entities: EntityLookup): StoredCont
     if (!NAME.test(name)) return undefined;
     if (isPlain(value)) json[name] = value;
     else {
-      const ref = typeof value === 'object' && refTo(value as object, entities);
-      if (!ref) return undefined;
-      json[name] = ref;
+      const stored = types.isDate(value)
+        ? isoText(value)
+        : typeof value === 'object' && refTo(value as object, entities);
+      if (!stored) return undefined;
+      json[name] = stored;
       values ??= {};
-      values[name] = ENTITY;
+      values[name] = typeof stored === 'string' ? DATE : ENTITY;
     }
   }
   return values ? { json, meta: { values, v: 1 } } : { json };
 }
 
-/** Puts entities in the places of references, where the context has no others than those at its top. Returns whether it has. */
+/** Puts entities and dates in their places, where the context has no others than those at its top. Returns whether it has. */
 export function restorePlain({ json, meta }: StoredContext, reference: (ref: EntityRef) => unknown): boolean {
   if (meta === undefined) return true;
   const { values } = meta;
   if (!isRecord(json) || !isRecord(values)) return false;
   const names = Object.keys(values);
-  const isPlainRef = (name: string) => NAME.test(name) && isEntity(values[name]) && isRef(json[name]);
-  if (!names.every(isPlainRef)) return false;
+  const isKnown = (name: string) =>
+    NAME.test(name) && (isEntity(values[name]) ? isRef(json[name]) : isDate(values[name], json[name]));
+  if (!names.every(isKnown)) return false;
   for (const name of names) {
-    const { entity, id } = json[name] as EntityRef;
-    json[name] = reference({ entity, id });
+    const stored = json[name] as EntityRef | string;
+    json[name] = typeof stored === 'string' ? new Date(stored) : reference({ entity: stored.entity, id: stored.id });
   }
   return true;
 }
@@ -54,10 +59,20 @@ function isPlain(value: unknown): boolean {
   return value === null || typeof value === 'string' || typeof value === 'boolean';
 }
 
+// A copy, for a subclass may write itself in another way.
+function isoText(date: Date): string | undefined {
+  const copy = new Date(date);
+  return Number.isNaN(copy.getTime()) ? undefined : copy.toISOString();
+}
+
 function refTo(value: object, entities: EntityLookup): EntityRef | undefined {
   const entity = isSnapshot(value) ? undefined : entities.nameOf(value);
   const id = entity === undefined ? undefined : entities.idOf(value);
   return id === undefined ? undefined : { entity: entity!, id };
+}
+
+function isDate(annotation: unknown, stored: unknown): boolean {
+  return Array.isArray(annotation) && annotation.length === 1 && annotation[0] === 'Date' && typeof stored === 'string';
 }
 
 function isEntity(annotation: unknown): boolean {

@@ -81,7 +81,7 @@ async function byId(manager: EntityManager, source: Source, ids: readonly string
 
 /** Whether something becomes true at the instant. Of a source that throws nobody knows. */
 async function stands(spark: Spark, source: Source, subject: Subject, due: number) {
-  const derivation = new Derivation(spark.codec, due, () => 0);
+  const derivation = new Derivation(due, () => 0);
   await derivation.run(source, [subject]);
-  return derivation.failures.length > 0 || derivation.entries.some(({ at }) => at === due);
+  return derivation.failures.length > 0 || derivation.found.some(({ at }) => at === due);
 }

@@ -102,12 +102,12 @@ class PagePlan {
     const future: PlannedEvent[] = [];
     for (const source of sources) {
       const known = this.subjects.get(source)!;
-      const derivation = new Derivation(this.spark.codec, instant, () => 0);
+      const derivation = new Derivation(instant, () => 0);
       await derivation.run(
         source,
         ids.flatMap((id) => known.get(id) ?? []),
       );
-      for (const { key, group, entityId } of derivation.entries) {
+      for (const { key, group, entityId } of derivation.written(this.spark.codec)) {
         const event = this.planned('enter', source, { key, group }, entityId ?? undefined, instant);
         const earlier = this.entered.get(key);
         if (!earlier || event.at < earlier.at) this.entered.set(key, event);

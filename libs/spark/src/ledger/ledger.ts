@@ -67,10 +67,10 @@ export class Ledger {
     return events;
   }
 
-  /** The entries that would be entered, or refused because their key is another group's: all that it does not know just so. */
-  async unknown(manager: EntityManager, entries: readonly LedgerEntry[]): Promise<LedgerEntry[]> {
-    const unknown: LedgerEntry[] = [];
-    for (const part of chunks(entries, LOOKED_UP)) {
+  /** The events that would be entered, or refused because their key is another group's: all that it does not know just so. */
+  async unknown<E extends Pick<Entry, 'key' | 'group'>>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
+    const unknown: E[] = [];
+    for (const part of chunks(events, LOOKED_UP)) {
       const keys = await this.dialect.unknown(manager, part);
       if (keys.size > 0) unknown.push(...part.filter(({ key }) => keys.has(key)));
     }

@@ -41,16 +41,19 @@ export function judge(event: SparkEvent, now: number): { verdict: Verdict; reaso
 const TRUE = { verdict: 'true' } as const;
 const LATER = { verdict: 'later' } as const;
 
+/** An event that is true, with all that the ledger enters but its context. */
+export type Found = Omit<LedgerEntry, 'context'>;
+
 /** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
 export class Derivation {
-  entries: LedgerEntry[] = [];
+  found: Found[] = [];
   readonly future: FutureEvent[] = [];
   readonly looks: Look[] = [];
   readonly failures: Failure[] = [];
   readonly refused: SparkError[] = [];
+  private entries: LedgerEntry[] | undefined;
 
   constructor(
-    private readonly codec: ContextCodec,
     private readonly now: number,
     /** How many events led to what is derived, by entity where they differ. */
     private readonly depthOf: (ref: SubjectRef | undefined) => number = () => chainDepth(),
@@ -94,6 +97,21 @@ export class Derivation {
     }
   }
 
+  /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */
+  written(codec: ContextCodec): readonly LedgerEntry[] {
+    return (this.entries ??= this.found.flatMap((found) => {
+      try {
+        return [entryOf(codec, found)];
+      } catch (error) {
+        const { source, entity, entityId, group, key } = found;
+        const [id, by, of] = [entityId ?? undefined, source ?? undefined, entity ?? undefined];
+        const origin = { source: by, entity: of, id, group, key };
+        this.refused.push(new InvalidEventError((error as Error).message, origin));
+        return [];
+      }
+    }));
+  }
+
   /** Notes that a source could not be run on subjects, or that they could not be read. */
   fail(source: Source, refs: readonly SubjectRef[], error: unknown): void {
     this.failures.push(...refs.map((ref) => ({ source, ref, error })));
@@ -114,12 +132,8 @@ export class Derivation {
       this.refused.push(new ChainTooDeepError(event.key, source.name, DEEPEST));
       return;
     }
-    try {
-      const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name };
-      this.entries.push(entryOf(this.codec, event, depth, origin));
-    } catch (error) {
-      this.refuse((error as Error).message, source, event, subject);
-    }
+    const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name };
+    this.found.push(foundOf(event, depth, origin));
   }
 
   // A source that is not live is left to the sweep, the future included.
@@ -153,16 +167,29 @@ function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subje
   return undefined;
 }
 
-/** An event as the ledger enters it, and where it came from. Throws when the context cannot be stored. */
-export function entryOf(codec: ContextCodec, event: SparkEvent, depth = chainDepth(), origin = EMITTED): LedgerEntry {
+/** An event, and where it came from. */
+export function foundOf(event: SparkEvent, depth = chainDepth(), origin = EMITTED): Found {
   const { key, group, at, until } = event;
   const { entity, entityId, source } = origin;
-  const context = codec.encode(event.context);
-  const [atMs, untilMs] = [at?.getTime() ?? null, until?.getTime() ?? null];
-  return { event, key, group, entity, entityId, source, context, at: atMs, until: untilMs, depth };
+  return {
+    event,
+    key,
+    group,
+    entity,
+    entityId,
+    source,
+    at: at?.getTime() ?? null,
+    until: until?.getTime() ?? null,
+    depth,
+  };
 }
 
-const EMITTED: Pick<LedgerEntry, 'entity' | 'entityId' | 'source'> = { entity: null, entityId: null, source: null };
+const EMITTED: Pick<Found, 'entity' | 'entityId' | 'source'> = { entity: null, entityId: null, source: null };
+
+/** An event as the ledger enters it. Throws when the context cannot be stored. */
+export function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
+  return { ...found, context: codec.encode(found.event.context) };
+}
 
 /** What an event that is refused calls itself, as far as it can be read at all. */
 export function nameOf(event: unknown): { group?: string; key?: string } {

@@ -6,7 +6,7 @@ import { backoffDelay } from '../delivery/backoff.js';
 import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import type { Entering, Ledger } from '../ledger/ledger.js';
+import type { Entering, Ledger, LedgerEntry } from '../ledger/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { rootOf, type SubjectRef } from '../subject/subject-ref.js';
@@ -49,8 +49,7 @@ export class Recorder {
   /** Records what a transaction of the application has changed, just before it commits. */
   async record(manager: EntityManager, capture: Capture, writes: number): Promise<Recorded> {
     const now = this.clock.now();
-    const derivation = new Derivation(this.codec, now);
-    derivation.entries.push(...capture.entries);
+    const derivation = new Derivation(now);
     const again = [...capture.looks.values()];
     for (const [root, subjects] of byRoot(capture.subjects.values())) {
       const sources = this.sources.liveOf(root);
@@ -66,7 +65,7 @@ export class Recorder {
       ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
       ...this.retries(derivation.failures, now),
     );
-    return this.enter(manager, derivation, now, { likelyNew: capture.isNew });
+    return this.enter(manager, derivation, now, { emitted: capture.entries, likelyNew: capture.isNew });
   }
 
   /** Runs sources on the committed state of entities, by their keys. A source that cannot be read fails alone. */
@@ -78,7 +77,7 @@ export class Recorder {
     past: ReadonlyMap<string, Past> = new Map(),
   ): Promise<Derivation> {
     const depthOf = (ref: SubjectRef | undefined) => (ref && past.get(ref.id)?.depth) ?? chainDepth();
-    const derivation = new Derivation(this.codec, now, depthOf);
+    const derivation = new Derivation(now, depthOf);
     for (const source of sources) {
       try {
         await derivation.run(source, await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)));
@@ -95,14 +94,14 @@ export class Recorder {
 
   /** Runs a source on entities that were read already. */
   async deriveFrom(source: Source, subjects: readonly Subject[], now: number): Promise<Derivation> {
-    const derivation = new Derivation(this.codec, now);
+    const derivation = new Derivation(now);
     await derivation.run(source, subjects);
     return derivation;
   }
 
   /** Leaves out what the ledger knows. */
   async dropKnown(manager: EntityManager, derivation: Derivation): Promise<void> {
-    derivation.entries = await this.ledger.unknown(manager, derivation.entries);
+    derivation.found = await this.ledger.unknown(manager, derivation.found);
   }
 
   /** Enters what was derived. Agenda last: nothing is locked after it. */
@@ -110,9 +109,10 @@ export class Recorder {
     manager: EntityManager,
     derivation: Derivation,
     now: number,
-    how: Entering = { likelyNew: false },
+    { emitted = [], ...how }: Entering & { emitted?: readonly LedgerEntry[] } = { likelyNew: false },
   ): Promise<Recorded> {
-    const events = await this.ledger.enter(manager, derivation.entries, now, how);
+    const entries = [...emitted, ...derivation.written(this.codec)];
+    const events = await this.ledger.enter(manager, entries, now, how);
     await this.looks.add(manager, derivation.looks, now);
     for (const error of derivation.refused) this.logger.error(error.message);
     return { events, looks: derivation.looks.length > 0 };

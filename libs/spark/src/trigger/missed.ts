@@ -41,7 +41,7 @@ export class Missed {
     // Which entity a batch's event is of, its source does not say.
     const ids = source.options.batch
       ? page
-      : derivation.entries.flatMap(({ key, entityId }) => (keys.has(key) && entityId !== null ? [entityId] : []));
+      : derivation.found.flatMap(({ key, entityId }) => (keys.has(key) && entityId !== null ? [entityId] : []));
     const seen = await this.looks.seen(manager, rootOf(source.metadata), [...new Set(ids)], now);
     return { keys, ids: [...new Set(ids)].filter((id) => !seen.has(id)) };
   }
@@ -49,10 +49,10 @@ export class Missed {
   /** How many of the suspects were true at an instant already. */
   async count(source: Source, { keys, ids }: Suspects, then: number): Promise<number> {
     if (ids.length === 0) return 0;
-    const { entries } = await withRunner(this.dataSource.manager, ({ manager }) =>
+    const { found } = await withRunner(this.dataSource.manager, ({ manager }) =>
       this.recorder.derive(manager, [source], ids, then),
     );
-    const missed = new Set(entries.map(({ key }) => key).filter((key) => keys.has(key))).size;
+    const missed = new Set(found.map(({ key }) => key).filter((key) => keys.has(key))).size;
     if (missed > 0) this.tell(source);
     return missed;
   }

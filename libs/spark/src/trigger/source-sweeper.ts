@@ -117,8 +117,8 @@ export class SourceSweeper {
   private async derivedFrom({ source, leased }: SourceSweep, page: Page): Promise<DerivedPage> {
     const now = this.clock.now();
     const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
-    const { entries } = derivation;
-    return { ...page, derivation, derived: entries.length, now, yielded: new Set(entries.map(({ group }) => group)) };
+    const { found } = derivation;
+    return { ...page, derivation, derived: found.length, now, yielded: new Set(found.map(({ group }) => group)) };
   }
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
@@ -166,8 +166,8 @@ export class SourceSweeper {
 
 const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
 
-const isNothing = ({ entries, looks, refused }: Derivation): boolean =>
-  entries.length + looks.length + refused.length === 0;
+const isNothing = ({ found, looks, refused }: Derivation): boolean =>
+  found.length + looks.length + refused.length === 0;
 
 function openingOf({ leased, groups }: SourceSweep, group: string): Opening {
   if (leased.baseline) return 'discarded';
