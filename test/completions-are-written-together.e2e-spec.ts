@@ -49,7 +49,7 @@ describe.each(databases)('completions are written together, on $name', (database
     const app = await startApp({ database: db, entities: [], providers: [Handlers], dataSource: { logger: log } });
     const started = Date.now();
     for (let i = 0; i < 300; i++) await app.spark.emit(sparkEvent('thing', i));
-    await vi.waitFor(() => expect(handled).toHaveLength(300));
+    await vi.waitFor(() => expect(handled).toHaveLength(300), 30_000);
     const claims = log.statements.filter((statement) => statement.includes(`SET state = 'running'`));
     expect(claims.length).toBeGreaterThan(0);
     expect(claims.length).toBeLessThan((Date.now() - started) / 5 + 10);
