@@ -39,7 +39,10 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('on $name',
   });
 
   it.each([
-    { prepare: undefined, names: ['spark-claim', 'spark-complete', 'spark-enter-new-1-1'] },
+    {
+      prepare: undefined,
+      names: ['spark-claim', 'spark-complete', 'spark-enter-new-1-1', 'spark-enter-new-n11n11111-n111'],
+    },
     { prepare: false, names: [] },
   ])('statements that run often are prepared, with prepare: $prepare', async ({ prepare, names }) => {
     app = await startApp({
@@ -49,8 +52,11 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('on $name',
       spark: { postgres: { prepare } },
     });
     await app.dataSource.manager.save(Item, { title: 'first' });
+    await app.dataSource.manager.save(
+      Array.from({ length: 20 }, () => Object.assign(new Item(), { title: 'one of many' })),
+    );
     await app.spark.drain();
-    expect(app.app.get(Items).handled).toEqual(['created_1']);
+    expect(app.app.get(Items).handled).toHaveLength(21);
     // A connection that the worker has at that moment is not asked.
     await vi.waitFor(async () => expect(await preparedBy(app!)).toEqual(names));
   });

@@ -1,18 +1,36 @@
-import type { EnterRequest } from './dialect.js';
-import { DELIVERY_COLUMNS, ENTRY_COLUMNS, entryRow, EVENT_COLUMNS } from './entered.js';
-import { BASELINE } from './opening.js';
+import type { EnterRequest, Entry } from './dialect.js';
+import { DELIVERY_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS } from './entered.js';
+import { BASELINE, type Opening } from './opening.js';
 import type { TableNames } from './table-names.js';
 
-/** A list of rows in SQL, and its parameters. */
+/** Rows in SQL: their text, of which there is one for each shape, and its parameters. */
 interface Rows {
-  readonly sql: string;
+  readonly shape: string;
+  readonly sql: (first: number) => string;
   readonly given: readonly unknown[];
 }
 
-// Up to so many rows a statement is planned once for each number of them.
+type Column<R> = readonly [type: string, of: (row: R) => unknown];
+
+// Up to so many rows are written as VALUES, and up to so many openings the statement is planned once for each shape.
 const FEW = 16;
-const ENTRY_TYPES = ['text', 'text', 'text', 'text', 'text', 'text', 'bigint', 'bigint', 'int'];
-const OPENING_TYPES = ['text', 'text', 'int', 'text'];
+const ENTRY: readonly Column<Entry>[] = [
+  ['text', ({ key }) => key],
+  ['text', ({ group }) => group],
+  ['text', ({ entity }) => entity],
+  ['text', ({ entityId }) => entityId],
+  ['text', ({ source }) => source],
+  ['text', ({ context }) => context],
+  ['bigint', ({ at }) => at],
+  ['bigint', ({ until }) => until],
+  ['int', ({ depth }) => depth],
+];
+const OPENING: readonly Column<readonly [group: string, name: string, priority: number, opening: Opening]>[] = [
+  ['text', ([group]) => group],
+  ['text', ([, name]) => name],
+  ['int', ([, , priority]) => priority],
+  ['text', ([, , , opening]) => opening],
+];
 
 /** The statement that enters events and opens their deliveries on PostgreSQL, all at once. */
 export class PostgresEntering {
@@ -21,23 +39,22 @@ export class PostgresEntering {
 
   constructor(private readonly tables: TableNames) {}
 
-  /** The statement, its parameters, and the name under which a connection keeps its plan, where there are few rows. */
+  /** The statement, its parameters, and the name under which a connection keeps its plan. */
   of({ entries, opened, now, likelyNew }: EnterRequest): { name: string | undefined; sql: string; given: unknown[] } {
-    const events = entries.map(entryRow);
     const openings = opened.flatMap(({ name, priority, opening, groups }) =>
-      groups.map((group) => [group, name, priority, opening]),
+      groups.map((group) => [group, name, priority, opening] as const),
     );
-    const isFew = events.length <= FEW && openings.length <= FEW;
-    const name = isFew ? `spark-enter${likelyNew ? '-new' : ''}-${events.length}-${openings.length}` : undefined;
-    const known = name && this.known.get(name);
-    if (known) return { name, sql: known, given: [now, ...events.flat(), ...openings.flat()] };
-    const rows = isFew ? asValues : asArrays;
-    // The first parameter is the time.
-    const given = rows(2, ENTRY_TYPES, events);
-    const asked = openings.length === 0 ? undefined : rows(2 + given.given.length, OPENING_TYPES, openings);
-    const sql = this.sql(likelyNew, given.sql, asked?.sql);
+    const rows = entries.length <= FEW && openings.length <= FEW ? asValues : asArrays;
+    const events = rows(ENTRY, entries);
+    const asked = openings.length === 0 ? undefined : rows(OPENING, openings);
+    const shape = `spark-enter${likelyNew ? '-new' : ''}-${events.shape}-${asked?.shape ?? 0}`;
+    const name = openings.length <= FEW ? shape : undefined;
+    const sql =
+      (name && this.known.get(name)) ??
+      // The first parameter is the time.
+      this.sql(likelyNew, events.sql(2), asked?.sql(2 + events.given.length));
     if (name) this.known.set(name, sql);
-    return { name, sql, given: [now, ...given.given, ...(asked?.given ?? [])] };
+    return { name, sql, given: [now, ...events.given, ...(asked?.given ?? [])] };
   }
 
   private sql(likelyNew: boolean, events: string, openings: string | undefined): string {
@@ -61,27 +78,31 @@ export class PostgresEntering {
   }
 }
 
-/** Rows as VALUES, their parameters numbered from `first` on: one text for each number of rows. */
-function asValues(first: number, types: readonly string[], rows: readonly (readonly unknown[])[]): Rows {
-  let next = first;
-  const sql = rows.map(() => `(${types.map((type) => `$${next++}::${type}`).join(', ')})`);
-  return { sql: `(VALUES ${sql.join(', ')})`, given: rows.flat() };
+/** Rows as VALUES: one shape for each number of them. */
+function asValues<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
+  const sql = (first: number) => {
+    let next = first;
+    return `(VALUES ${rows.map(() => `(${columns.map(([type]) => `$${next++}::${type}`).join()})`).join()})`;
+  };
+  return { shape: `${rows.length}`, sql, given: rows.flatMap((row) => columns.map(([, of]) => of(row))) };
 }
 
-/** Rows as an array for each column, and as a single value for columns in which all rows have the same. */
-function asArrays(first: number, types: readonly string[], rows: readonly (readonly unknown[])[]): Rows {
-  const given: unknown[] = [];
-  const arrays: string[] = [];
-  const columns = types.map((type, at) => {
-    const values = rows.map((row) => row[at]);
-    // The first column says how many rows there are.
-    const isSame = at > 0 && values.every((value) => value === values[0]);
-    const parameter = `$${first + given.push(isSame ? values[0] : arrayOf(values)) - 1}`;
-    if (isSame) return `${parameter}::${type}`;
-    return `a${arrays.push(`${parameter}::${type}[]`)}`;
-  });
-  const names = arrays.map((_, i) => `a${i + 1}`);
-  return { sql: `(SELECT ${columns.join(', ')} FROM unnest(${arrays.join(', ')}) AS u(${names.join(', ')}))`, given };
+/** Rows as an array for each column, or a single value where all rows have the same: one shape for each choice of these. */
+function asArrays<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
+  const values = columns.map(([, of]) => rows.map(of));
+  // The first column says how many rows there are.
+  const isSame = values.map((column, at) => at > 0 && column.every((value) => value === column[0]));
+  const sql = (first: number) => {
+    const arrays: string[] = [];
+    const list = columns.map(([type], at) => {
+      const parameter = `$${first + at}::${type}`;
+      return isSame[at] ? parameter : `a${arrays.push(`${parameter}[]`)}`;
+    });
+    const names = arrays.map((_, i) => `a${i + 1}`);
+    return `(SELECT ${list.join()} FROM unnest(${arrays.join()}) AS u(${names.join()}))`;
+  };
+  const shape = isSame.map((same) => (same ? '1' : 'n')).join('');
+  return { shape, sql, given: values.map((column, at) => (isSame[at] ? column[0] : arrayOf(column))) };
 }
 
 /** A list of text, numbers and nulls as PostgreSQL reads it: nearly JSON, which is written in a fraction of the driver's time. */

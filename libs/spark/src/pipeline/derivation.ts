@@ -188,7 +188,10 @@ const EMITTED: Pick<Found, 'entity' | 'entityId' | 'source'> = { entity: null, e
 
 /** An event as the ledger enters it. Throws when the context cannot be stored. */
 export function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
-  return { ...found, context: codec.encode(found.event.context) };
+  // A spread copy with one property more takes thirty times as long.
+  const { event, key, group, entity, entityId, source, at, until, depth } = found;
+  const context = codec.encode(event.context);
+  return { event, key, group, entity, entityId, source, context, at, until, depth };
 }
 
 /** What an event that is refused calls itself, as far as it can be read at all. */
