@@ -38,7 +38,7 @@ async function sweeping(db: DatabaseName): Promise<Row> {
     const readings = new Memory(ENTITIES);
     spark.sweeps$.subscribe(({ subjects }) => readings.at(subjects));
     const { durationMs } = await spark.sweep();
-    return readings.row(db, `sweep of ${ENTITIES} entities, ${Math.round(ENTITIES / (durationMs / 1_000))} a second`);
+    return { ...readings.row(db, `sweep of ${ENTITIES} entities`), arms: { sweep: durationMs } };
   } finally {
     await close();
   }
