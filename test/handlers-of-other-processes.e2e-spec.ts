@@ -88,6 +88,24 @@ describe.each(databases)('processes open the deliveries of all registered handle
     return rows.map(({ handler, event_key: key, state, attempt }) => `${handler} ${key} ${state} ${attempt}`).sort();
   }
 
+  const housekeepingOf = ({ spark }: TestApp) =>
+    (spark as unknown as { spark: { housekeeping: { start(): void; stop(): Promise<void> } } }).spark.housekeeping;
+
+  /** Lets a process stand still for longer than its handlers are waited for. */
+  async function standStill(app: TestApp): Promise<void> {
+    await housekeepingOf(app).stop();
+    await app.dataSource.query('UPDATE spark_handler SET last_seen_at = 0');
+  }
+
+  /** Lets a process do what it does each minute. */
+  async function keepHouse(app: TestApp): Promise<void> {
+    housekeepingOf(app).start();
+    await vi.waitFor(async () => {
+      const [row] = await app.dataSource.query('SELECT last_seen_at FROM spark_handler');
+      expect(Number(row.last_seen_at)).toBeGreaterThan(Date.now() - 10_000);
+    });
+  }
+
   it('a process without a handler opens its deliveries, and one with it handles them', async () => {
     await stop(await start([Mails]));
 
@@ -171,6 +189,28 @@ describe.each(databases)('processes open the deliveries of all registered handle
     expect(await deliveries(recorder)).toEqual(['mails order_emitted_2 available 0']);
   });
 
+  it('a process opens the deliveries of its own handlers however long it has stood still', async () => {
+    const sleeper = await start([Mails], { worker: false });
+    await standStill(sleeper);
+    // It reads the handlers anew when it learns that there is another one.
+    await start([Statistics], { worker: false });
+    await save(sleeper);
+    const { id } = await save(sleeper);
+    const opened = (await deliveries(sleeper)).filter((line) => line.includes(` order_${id} `));
+    expect(opened).toEqual([`mails order_${id} available 0`, `statistics order_${id} available 0`]);
+  });
+
+  it('a handler that had expired while its process stood still gets the very next event after it says so', async () => {
+    const sleeper = await start([Mails], { worker: false });
+    await standStill(sleeper);
+    const recorder = await start([]);
+    await save(recorder);
+    expect(await deliveries(recorder)).toEqual([]);
+    await keepHouse(sleeper);
+    const { id } = await save(recorder);
+    await vi.waitFor(async () => expect(await deliveries(recorder)).toContain(`mails order_${id} available 0`));
+  });
+
   it('a new handler begins where it was first seen', async () => {
     const early = await start([]);
     const before = await save(early);
@@ -221,14 +261,9 @@ describe.each(databases)('processes open the deliveries of all registered handle
   });
 
   it('a process says each minute that its handlers are still there', async () => {
-    const { spark, dataSource } = await start([Mails], { worker: false });
-    await dataSource.query('UPDATE spark_handler SET last_seen_at = 1000');
-    const { housekeeping } = (spark as unknown as { spark: { housekeeping: { pulse(): void } } }).spark;
-    await vi.waitFor(async () => {
-      housekeeping.pulse();
-      const [row] = await dataSource.query('SELECT last_seen_at FROM spark_handler');
-      expect(Number(row.last_seen_at)).toBeGreaterThan(Date.now() - 10_000);
-    });
+    const sleeper = await start([Mails], { worker: false });
+    await standStill(sleeper);
+    await keepHouse(sleeper);
   });
 
   it('with `worker: false` a process records, registers and handles nothing', async () => {

@@ -18,6 +18,8 @@ interface HandlerRow {
 export class RegisteredHandlers {
   private recipients: { recipient: Recipient; pattern: RegExp }[] = [];
   private readonly byGroup = new Map<string, Recipient[]>();
+  /** The handlers of this process: they are there, however long it has stood still. */
+  private own: ReadonlySet<string> = new Set();
   /** Grows with every handler or pattern that is new, or was thought to be gone: what was matched at an older one may lack handlers. */
   revision = 0;
 
@@ -32,13 +34,16 @@ export class RegisteredHandlers {
   async seen(manager: EntityManager, handlers: readonly Handler[]): Promise<void> {
     const now = this.clock.now();
     const names = handlers.map(({ name }) => name);
-    const update = `UPDATE ${this.tables.handler} SET last_seen_at = :now WHERE name IN (:...names)`;
-    if (names.length > 0) await execute(manager, update, { now, names });
+    // Others that thought them gone have matched events without them.
+    const update = `UPDATE ${this.tables.handler}
+      SET revision = revision + CASE WHEN last_seen_at > :alive THEN 0 ELSE 1 END, last_seen_at = :now WHERE name IN (:...names)`;
+    if (names.length > 0) await execute(manager, update, { now, alive: now - this.expiry, names });
     await this.reload(manager);
   }
 
   /** Registers the handlers of this process, or says that they are still there. */
   async register(manager: EntityManager, handlers: readonly Handler[], now: number): Promise<void> {
+    this.own = new Set(handlers.map(({ name }) => name));
     const known = new Map((await this.rows(manager)).map((row) => [row.name, row]));
     for (const { name, pattern, options } of handlers) {
       const row = { name, pattern: writePattern(pattern), priority: options.priority ?? 0, now };
@@ -65,7 +70,7 @@ export class RegisteredHandlers {
   async reload(manager: EntityManager): Promise<void> {
     const rows = await this.rows(manager);
     this.recipients = rows
-      .filter((row) => this.isAlive(row))
+      .filter((row) => this.own.has(row.name) || this.isAlive(row))
       .map(({ name, priority, pattern }) => ({
         recipient: { name, priority: Number(priority) },
         pattern: readPattern(pattern),
