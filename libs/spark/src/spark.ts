@@ -210,7 +210,7 @@ export class Spark {
 
   private async keepHouse(): Promise<number> {
     await this.compareClocks();
-    await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.handlers.all()));
+    await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.clock.now()));
     const { deliveries } = await this.retention.prune(this.clock.now());
     return deliveries;
   }

@@ -91,14 +91,8 @@ export const ENTRY_COLUMNS = 'event_key, event_group, entity, entity_id, source,
 
 export const EVENT_COLUMNS = `${ENTRY_COLUMNS}, recorded_at`;
 
-/** What an entry says, in the order of {@link ENTRY_COLUMNS}. */
-export function entryRow({ key, group, entity, entityId, source, context, at, until, depth }: Entry): unknown[] {
-  return [key, group, entity, entityId, source, context, at, until, depth];
-}
-
 /** The columns of an event, in the order of {@link EVENT_COLUMNS}. */
 export function eventRow(entry: Entry, now: number): unknown[] {
-  const row = entryRow(entry);
-  row.push(now);
-  return row;
+  const { key, group, entity, entityId, source, context, at, until, depth } = entry;
+  return [key, group, entity, entityId, source, context, at, until, depth, now];
 }

@@ -14,6 +14,7 @@ type Column<R> = readonly [type: string, of: (row: R) => unknown];
 
 // Up to so many rows are written as VALUES, and up to so many openings the statement is planned once for each shape.
 const FEW = 16;
+/** In the order of {@link ENTRY_COLUMNS}. */
 const ENTRY: readonly Column<Entry>[] = [
   ['text', ({ key }) => key],
   ['text', ({ group }) => group],

@@ -30,29 +30,25 @@ export class RegisteredHandlers {
     private readonly expiry: number,
   ) {}
 
-  /** Says that the handlers of this process are still there, and reads who else is. */
-  async seen(manager: EntityManager, handlers: readonly Handler[]): Promise<void> {
-    const now = this.clock.now();
-    const names = handlers.map(({ name }) => name);
-    // Others that thought them gone have matched events without them.
-    const update = `UPDATE ${this.tables.handler}
-      SET revision = revision + CASE WHEN last_seen_at > :alive THEN 0 ELSE 1 END, last_seen_at = :now WHERE name IN (:...names)`;
-    if (names.length > 0) await execute(manager, update, { now, alive: now - this.expiry, names });
-    await this.reload(manager);
-  }
-
-  /** Registers the handlers of this process, or says that they are still there. */
+  /** Registers the handlers of this process. */
   async register(manager: EntityManager, handlers: readonly Handler[], now: number): Promise<void> {
     this.own = new Set(handlers.map(({ name }) => name));
     const known = new Map((await this.rows(manager)).map((row) => [row.name, row]));
     for (const { name, pattern, options } of handlers) {
       const row = { name, pattern: writePattern(pattern), priority: options.priority ?? 0, now };
       const old = known.get(name);
-      const isSame = old?.pattern === row.pattern && old.priority === row.priority && this.isAlive(old);
       if (!old) await this.insert(manager, row);
-      else if (isSame) await this.update(manager, '', row);
-      else await this.update(manager, 'pattern = :pattern, priority = :priority, revision = revision + 1,', row);
+      else if (old.pattern !== row.pattern || old.priority !== row.priority) await this.change(manager, row);
     }
+    await this.seen(manager, now);
+  }
+
+  /** Says that the handlers of this process are still there, and reads who else is. */
+  async seen(manager: EntityManager, now: number): Promise<void> {
+    // Others that thought them gone have matched events without them.
+    const update = `UPDATE ${this.tables.handler}
+      SET revision = revision + CASE WHEN last_seen_at > :alive THEN 0 ELSE 1 END, last_seen_at = :now WHERE name IN (:...names)`;
+    if (this.own.size > 0) await execute(manager, update, { now, alive: now - this.expiry, names: [...this.own] });
     await this.reload(manager);
   }
 
@@ -99,7 +95,8 @@ export class RegisteredHandlers {
     );
   }
 
-  private async update(manager: EntityManager, changes: string, row: object): Promise<void> {
-    await execute(manager, `UPDATE ${this.tables.handler} SET ${changes} last_seen_at = :now WHERE name = :name`, row);
+  private async change(manager: EntityManager, row: object): Promise<void> {
+    const changes = 'pattern = :pattern, priority = :priority, revision = revision + 1';
+    await execute(manager, `UPDATE ${this.tables.handler} SET ${changes} WHERE name = :name`, row);
   }
 }
