@@ -4,7 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { GroupHandler, type SparkEvent, SparkModule } from 'nestjs-spark';
 import { DataSource } from 'typeorm';
 import { OneEvent, Order, order } from './entities.js';
-import { peers } from './peers/index.js';
+import { arms } from './peers/index.js';
 
 /** An application that saves orders and has each of them handled, in the same process or in another one. */
 export interface Contestant {
@@ -29,7 +29,7 @@ export async function contestant(
     poolSize: CONNECTIONS,
     entities: [Order],
   }).initialize();
-  const peer = await peers[name]!(url);
+  const peer = await arms[name]!(url);
   if (isWorking) await peer.work(handled);
   const enqueuesInTransaction = name !== 'BullMQ';
   return {

@@ -5,18 +5,18 @@ import { parseArgs } from 'node:util';
 import { compare, type Row } from './contest.js';
 import { type DatabaseName, ownDatabase } from './database.js';
 import type { Peer } from './peers/peer.js';
-import { peers } from './peers/index.js';
+import { arms, peers } from './peers/index.js';
 import { runBench } from './results.js';
 
 const { values } = parseArgs({ options: { events: { type: 'string' } }, strict: false });
 const EVENTS = Number(values.events ?? 200_000);
+const queues = Object.keys(peers).slice(1);
 
 /** Events that are recorded already: until handlers that do nothing were called with all, by one process and by two. */
 async function deliver(db: DatabaseName, rounds: number): Promise<Row[]> {
   const rows: Row[] = [];
   for (const processes of [1, 2]) {
-    const arms = Object.keys(peers).map((name) => contestant(name, processes));
-    const started = await Promise.all(arms);
+    const started = await Promise.all(Object.keys(arms).map((name) => contestant(name, processes)));
     try {
       rows.push(
         ...(await compare({
@@ -25,7 +25,7 @@ async function deliver(db: DatabaseName, rounds: number): Promise<Row[]> {
           db,
           rounds,
           arms: started,
-          aims: started.slice(1).map(({ name }) => ({ of: name, to: 'spark', target: '≥ 1.2' })),
+          aims: [...queues.map((of) => ({ of, to: 'spark', target: '≥ 1.2' })), { of: 'spark', to: 'floor' }],
         })),
       );
     } finally {
@@ -38,7 +38,7 @@ async function deliver(db: DatabaseName, rounds: number): Promise<Row[]> {
 async function contestant(name: string, processes: number) {
   const { options, drop } = await ownDatabase('postgres');
   const { url } = options as { url: string };
-  const peer: Peer = await peers[name]!(url);
+  const peer: Peer = await arms[name]!(url);
   await peer.reset();
   let workers: ChildProcess[] = [];
   return {

@@ -1,9 +1,9 @@
 import 'reflect-metadata';
-import { peers } from './peers/index.js';
+import { arms } from './peers/index.js';
 
 // A process that works: begins when it is told to, and tells how many jobs it has handled.
 const [name, url] = process.argv.slice(2) as [string, string];
-const peer = await peers[name]!(url);
+const peer = await arms[name]!(url);
 let handled = 0;
 let told = 0;
 const tell = () => {

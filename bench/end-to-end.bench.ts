@@ -6,37 +6,41 @@ import { bare } from './application.js';
 import { compare, type Row } from './contest.js';
 import type { DatabaseName } from './database.js';
 import { Order } from './entities.js';
-import { peers } from './peers/index.js';
+import { arms, peers } from './peers/index.js';
 import { runBench } from './results.js';
 
 const { values } = parseArgs({ options: { events: { type: 'string' } }, strict: false });
 const SAVES = Number(values.events ?? 50_000);
+const queues = Object.keys(peers).slice(1);
 
 /** Saves of new entities until each has been handled in the same process; a queue's arm saves, enqueues and works. */
 async function endToEnd(db: DatabaseName, rounds: number): Promise<Row[]> {
   const rows: Row[] = [];
   for (const concurrency of [1, 16]) {
-    const arms = await Promise.all(Object.keys(peers).map((name) => arm(name, concurrency)));
+    const started = await Promise.all(Object.keys(arms).map((name) => arm(name, concurrency)));
+    const target = concurrency > 1 ? '≥ 1.1' : undefined;
     rows.push(
       ...(await compare({
         bench: 'end-to-end',
         work: `${SAVES} saves, ${concurrency} at a time`,
         db,
         rounds,
-        arms,
-        aims: arms
-          .slice(1)
-          .map(({ name }) => ({ of: name, to: 'spark', target: concurrency > 1 ? '≥ 1.1' : undefined })),
+        arms: started,
+        aims: [
+          ...queues.map((of) => ({ of, to: 'spark', target })),
+          { of: 'spark', to: 'floor' },
+          { of: 'BullMQ', to: 'floor' },
+        ],
       })),
     );
-    for (const { close } of arms) await close();
+    for (const { close } of started) await close();
   }
   return rows;
 }
 
 async function arm(name: string, concurrency: number) {
   const { dataSource, url, close } = await bare('postgres', [Order]);
-  const peer = await peers[name]!(url);
+  const peer = await arms[name]!(url);
   await peer.reset();
   return {
     name,

@@ -1,3 +1,4 @@
+import { floorQueue } from '../floor/queue.js';
 import { bullmq } from './bullmq.js';
 import { graphileWorker } from './graphile-worker.js';
 import type { Peer } from './peer.js';
@@ -11,3 +12,6 @@ export const peers: Record<string, (postgresUrl: string) => Promise<Peer>> = {
   'pg-boss': pgBoss,
   BullMQ: () => bullmq(),
 };
+
+/** Theirs, and the least that does the same. */
+export const arms: typeof peers = { ...peers, floor: floorQueue };

@@ -7,7 +7,7 @@ import type { WorkerLease } from './worker-lease.js';
 
 interface Waiting {
   readonly done: Done;
-  readonly settle: (ours: boolean) => void;
+  readonly settled: (isOurs: boolean) => void;
 }
 
 const MOST = 1_000;
@@ -25,31 +25,28 @@ export class Completions {
     private readonly clock: SparkClock,
   ) {}
 
-  /** Completes a delivery with the next statement. Resolves when that has committed, with whether it was still ours. */
-  add(done: Done): Promise<boolean> {
-    return new Promise((resolve) => {
-      this.waiting.push({ done, settle: resolve });
-      this.flushing ??= this.flush();
-    });
+  /** Completes a delivery with the next statement. Once that has committed, says whether it was still ours. */
+  add(done: Done, settled: (isOurs: boolean) => void): void {
+    this.waiting.push({ done, settled });
+    this.flushing ??= this.flush();
   }
 
   private async flush(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, MOST);
-      // The fence names one lease: those from before it was replaced go by themselves.
-      for (const worker of new Set(batch.map(({ done }) => done.delivery.worker))) {
-        const part = batch.filter(({ done }) => done.delivery.worker === worker);
-        const ours = await this.complete(worker, part);
-        for (const { done, settle } of part) settle(ours.has(done.delivery.id));
+      for (const part of alike(batch)) {
+        const ours = await this.complete(part);
+        for (const { done, settled } of part) settled(ours.has(done.delivery.id));
       }
     }
     this.flushing = undefined;
   }
 
   /** The ids of those that were still ours. */
-  private async complete(worker: string, part: readonly Waiting[]): Promise<Set<string>> {
+  private async complete(part: readonly Waiting[]): Promise<Set<string>> {
     const done = part.map((waiting) => waiting.done);
+    const { worker } = done[0]!.delivery;
     const now = this.clock.now();
     try {
       return await this.lease.insist(worker, () =>
@@ -60,4 +57,17 @@ export class Completions {
       return new Set();
     }
   }
+}
+
+/** Parts of one lease and one attempt each: the fence names these. Nearly always it is a single one. */
+function alike(batch: readonly Waiting[]): Iterable<Waiting[]> {
+  const parts = new Map<string, Waiting[]>();
+  for (const waiting of batch) {
+    const { worker, attempt } = waiting.done.delivery;
+    const fence = `${worker} ${attempt}`;
+    const part = parts.get(fence);
+    if (part) part.push(waiting);
+    else parts.set(fence, [waiting]);
+  }
+  return parts.values();
 }

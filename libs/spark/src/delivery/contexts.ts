@@ -14,10 +14,15 @@ export interface ReadContext {
   readonly missing: readonly EntityRef[];
 }
 
+const NOTHING: ReadContext = { context: undefined, missing: [] };
+
 interface Need extends EntityRef {
   readonly relations?: FindOptionsRelations<ObjectLiteral>;
   readonly withDeleted?: boolean;
 }
+
+/** The context of a delivery that was read with it. */
+export type ContextOf = (delivery: Delivery) => ReadContext;
 
 /** Gives contexts back: entities in them are read again, all of one kind at once, with the relations of the event's source. */
 export class Contexts {
@@ -27,7 +32,7 @@ export class Contexts {
     private readonly sources: SourceRegistry,
   ) {}
 
-  async read(manager: EntityManager, deliveries: readonly Delivery[]): Promise<(delivery: Delivery) => ReadContext> {
+  async read(manager: EntityManager, deliveries: readonly Delivery[]): Promise<ContextOf> {
     const needs = new Map<string, Map<string, Need>>();
     for (const delivery of deliveries) {
       for (const need of this.needsOf(delivery)) {
@@ -42,6 +47,7 @@ export class Contexts {
   }
 
   private decode(delivery: Delivery, find: (need: Need) => object | null): ReadContext {
+    if (delivery.event.context === null) return NOTHING;
     const missing: EntityRef[] = [];
     const own = new Map<object, object>();
     const context = this.codec.decode(delivery.event.context, (ref) => {
@@ -54,7 +60,8 @@ export class Contexts {
     return { context, missing };
   }
 
-  private needsOf(delivery: Delivery): Need[] {
+  private needsOf(delivery: Delivery): readonly Need[] {
+    if (delivery.event.context === null) return [];
     try {
       return this.codec.references(delivery.event.context).map((ref) => this.needOf(delivery, ref));
     } catch {

@@ -1,5 +1,5 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import type { ClaimedEventRow, ClaimRequest, Dialect } from '../dialect/dialect.js';
+import type { ClaimedRow, ClaimRequest, Dialect } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 
@@ -53,18 +53,23 @@ export class Deliveries {
 
   /** Claims available deliveries, with their events. */
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Delivery[]> {
+    const { worker } = request;
     const rows = await this.dialect.claim(manager, request);
     return rows.map((row) => {
       const { id, handler, attempt } = row;
-      return { id: String(id), handler, attempt: Number(attempt), worker: request.worker, event: eventFrom(row) };
+      return { id: String(id), handler, attempt: Number(attempt), worker, event: eventFrom(row) };
     });
   }
 
-  /** Marks deliveries of one worker as done, or removes them where no history is kept. Returns the ids of those that were still ours. */
+  /**
+   * Marks deliveries of one worker at one attempt as done, or removes them where no history is kept. Returns the ids of those
+   * that were still ours.
+   */
   complete(manager: EntityManager, done: readonly Done[], now: number): Promise<Set<string>> {
     const { history } = this;
-    const rows = done.map(({ delivery: { id, attempt }, durationMs }) => ({ id, attempt, durationMs }));
-    return this.dialect.complete(manager, { worker: done[0]!.delivery.worker, done: rows, now, history });
+    const { worker, attempt } = done[0]!.delivery;
+    const rows = done.map(({ delivery: { id }, durationMs }) => ({ id, durationMs }));
+    return this.dialect.complete(manager, { worker, attempt, done: rows, now, history });
   }
 
   /** Notes how long a delivery took that this transaction has completed. Returns whether it still has: a handler may have swallowed its end. */
@@ -131,11 +136,14 @@ export class Deliveries {
   }
 }
 
-function eventFrom(row: ClaimedEventRow): Delivery['event'] {
+function eventFrom(row: ClaimedRow): Delivery['event'] {
   const { event_key: key, event_group: group, entity_id: entityId, source, context, depth } = row;
-  const [at, until] = [row.at, row.until_at].map((time) => (time === null ? null : Number(time)));
-  return { key, group, source, context, entityId, at: at!, until: until!, depth: Number(depth) };
+  const at = timeOf(row.at);
+  const until = timeOf(row.until_at);
+  return { key, group, source, context, entityId, at, until, depth: Number(depth) };
 }
+
+const timeOf = (time: string | null): number | null => (time === null ? null : Number(time));
 
 // PostgreSQL takes no text with a NUL in it.
 const shortened = (error: string): string => error.replaceAll('\0', '\\0').slice(0, LONGEST_ERROR);

@@ -1,30 +1,19 @@
 import type { EntityManager } from 'typeorm';
-import type { ClaimedEventRow, ClaimedRow, Completion, Dialect } from './dialect.js';
-import { execute, select, values } from './statement.js';
+import type { ClaimedRow, Completion, Dialect } from './dialect.js';
+import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
-/** What says which delivery comes first. */
-export interface Rank {
-  readonly id: string;
-  readonly priority: number;
-  readonly due_at: string | number;
-}
-
-/** The more urgent first, then the longer due: an UPDATE gives its rows in any order. */
-export function ranked<R extends Rank>(rows: R[]): R[] {
-  return rows.sort(
-    (a, b) => a.priority - b.priority || Number(a.due_at) - Number(b.due_at) || Number(a.id) - Number(b.id),
-  );
-}
+/** A claimed delivery without its event. */
+export type WithoutEvent = Pick<ClaimedRow, 'id' | 'handler' | 'attempt'> & { readonly event_id: string };
 
 /** Claimed deliveries with their events, which another statement reads. */
 export async function withEvents(
   manager: EntityManager,
   tables: TableNames,
-  rows: readonly ClaimedRow[],
-): Promise<ClaimedEventRow[]> {
+  rows: readonly WithoutEvent[],
+): Promise<ClaimedRow[]> {
   if (rows.length === 0) return [];
-  const events = await select<ClaimedEventRow>(
+  const events = await select<Omit<ClaimedRow, 'handler' | 'attempt'>>(
     manager,
     `SELECT id, event_key, event_group, entity_id, source, context, at, until_at, depth FROM ${tables.event} WHERE id IN (:...ids)`,
     { ids: [...new Set(rows.map((row) => row.event_id))] },
@@ -38,14 +27,12 @@ export async function completeAndAsk(
   manager: EntityManager,
   tables: TableNames,
   dialect: Dialect,
-  { worker, done, now, history }: Completion,
+  { worker, attempt, done, now, history }: Completion,
 ): Promise<Set<string>> {
   const { delivery } = tables;
-  const rows = values(done.map(({ id, attempt }) => [id, attempt]));
   const ids = done.map(({ id }) => id);
-  // The ids by themselves let MariaDB find the rows by their key, where row values alone make it lock the table.
-  const ours = `id IN (:...ids) AND (id, attempt) IN (${dialect.rowList(rows.sql)}) AND state = 'running' AND claimed_by = :worker`;
-  const parameters = { ...rows.parameters, ids, worker };
+  const ours = `id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`;
+  const parameters = { ids, attempt, worker };
   if (!history) {
     const own = await select<{ id: string }>(
       manager,

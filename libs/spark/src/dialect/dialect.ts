@@ -66,16 +66,11 @@ export interface ClaimRequest {
   readonly suspect: boolean;
 }
 
-/** A claimed delivery as its row says. */
+/** A claimed delivery with its event, as their rows say. */
 export interface ClaimedRow {
   readonly id: string;
-  readonly event_id: string;
   readonly handler: string;
   readonly attempt: number;
-}
-
-/** A claimed delivery with its event. */
-export interface ClaimedEventRow extends ClaimedRow {
   readonly event_key: string;
   readonly event_group: string;
   readonly entity_id: string | null;
@@ -86,10 +81,11 @@ export interface ClaimedEventRow extends ClaimedRow {
   readonly depth: number;
 }
 
-/** Deliveries that a worker has handled. */
+/** Deliveries that a worker has handled, all at the same attempt. */
 export interface Completion {
   readonly worker: string;
-  readonly done: readonly { readonly id: string; readonly attempt: number; readonly durationMs: number }[];
+  readonly attempt: number;
+  readonly done: readonly { readonly id: string; readonly durationMs: number }[];
   readonly now: number;
   /** Whether they are kept. */
   readonly history: boolean;
@@ -146,8 +142,8 @@ export interface Dialect {
   enter(manager: EntityManager, request: EnterRequest): Promise<Entered>;
   /** Whether claiming and completing take one statement each, which needs no transaction round it. */
   readonly worksByStatement: boolean;
-  /** Claims available deliveries for a worker, the longest due first. */
-  claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedEventRow[]>;
+  /** Claims available deliveries for a worker, the most urgent and longest due first. */
+  claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]>;
   /** Completes deliveries as far as they are the worker's still, and returns the ids of those. */
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;
 }

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
-import { completeAndAsk, withEvents } from './claimed.js';
+import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
 import type {
-  ClaimedEventRow,
   ClaimedRow,
   ClaimRequest,
   ColumnTypes,
@@ -155,12 +154,9 @@ export class MysqlDialect implements Dialect {
     await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${rowsOfAll}`, given);
   }
 
-  async claim(
-    manager: EntityManager,
-    { worker, handlers, limit, now, suspect }: ClaimRequest,
-  ): Promise<ClaimedEventRow[]> {
+  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery } = this.tables;
-    const rows = await select<ClaimedRow>(
+    const rows = await select<WithoutEvent>(
       manager,
       `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
        WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import { completedBy, type Rank, ranked } from './claimed.js';
+import { completedBy } from './claimed.js';
 import type {
-  ClaimedEventRow,
+  ClaimedRow,
   ClaimRequest,
   ColumnTypes,
   Completion,
@@ -11,7 +11,7 @@ import type {
   Entry,
 } from './dialect.js';
 import { enteredFrom, type EnteredRow, groupsJson, groupsOf, keysByGroup, otherGroups } from './entered.js';
-import { PostgresEntering } from './postgres-entering.js';
+import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { type Stretch, unseen } from './stretches.js';
 import { execute, prepared } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -105,13 +105,10 @@ export class PostgresDialect implements Dialect {
     return { ...entered, otherGroup: otherGroups(known, await groupsOf(manager, this.tables, keys)) };
   }
 
-  async claim(
-    manager: EntityManager,
-    { worker, handlers, limit, now, suspect }: ClaimRequest,
-  ): Promise<ClaimedEventRow[]> {
+  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery, event } = this.tables;
     // They are found once more by where they lie, which costs least; the lock keeps them there.
-    const rows = await this.query<ClaimedEventRow & Rank>(
+    return this.query<ClaimedRow>(
       manager,
       'spark-claim',
       `WITH due AS MATERIALIZED (
@@ -120,39 +117,31 @@ export class PostgresDialect implements Dialect {
        claimed AS (
          UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
-       SELECT c.*, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
-       FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e`,
+       SELECT c.id, c.handler, c.attempt, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
+       FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
+       ORDER BY c.priority, c.due_at, c.id`,
       [now, Number(suspect), handlers, limit, worker],
     );
-    return ranked(rows);
   }
 
-  async complete(manager: EntityManager, { worker, done, now, history }: Completion): Promise<Set<string>> {
+  async complete(manager: EntityManager, { worker, attempt, done, now, history }: Completion): Promise<Set<string>> {
     const { delivery } = this.tables;
-    // The planner knows neither how many they are nor how many run: there is only the primary key for it to take.
-    const one = `($1::jsonb -> CAST(d.id AS text)`;
-    const ours = `d.id = ANY(ARRAY(SELECT CAST(k AS bigint) FROM jsonb_object_keys($1::jsonb) k))
-      AND d.attempt = CAST(${one} ->> 0) AS int) AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $2 RETURNING d.id`;
-    const byId = Object.fromEntries(done.map(({ id, attempt, durationMs }) => [id, [attempt, Math.trunc(durationMs)]]));
-    const given = [JSON.stringify(byId), worker];
+    const ids = done.map(({ id }) => id);
+    // The planner does not know how many run: there is only the primary key for it to take.
+    const ours = `d.id = ANY($1::bigint[]) AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id`;
+    const given = [arrayOf(ids), attempt, worker];
+    const durations = () => JSON.stringify(Object.fromEntries(done.map(({ id, durationMs }) => [id, durationMs])));
     const rows = history
       ? await this.query<{ id: string }>(
           manager,
           'spark-complete',
-          `UPDATE ${delivery} d SET state = 'completed', finished_at = $3, last_error = NULL, suspect = 0,
-             duration_ms = CAST(${one} ->> 1) AS int) WHERE ${ours}`,
-          [...given, now],
+          `UPDATE ${delivery} d SET state = 'completed', finished_at = $4, last_error = NULL, suspect = 0,
+             duration_ms = CAST($5::jsonb ->> CAST(d.id AS text) AS int) WHERE ${ours}`,
+          [...given, now, durations()],
         )
       : await this.query<{ id: string }>(manager, 'spark-remove', `DELETE FROM ${delivery} d WHERE ${ours}`, given);
     const completed = new Set(rows.map(({ id }) => id));
-    return completed.size === done.length || !history
-      ? completed
-      : completedBy(
-          manager,
-          this.tables,
-          worker,
-          done.map(({ id }) => id),
-        );
+    return completed.size === done.length || !history ? completed : completedBy(manager, this.tables, worker, ids);
   }
 
   /** Runs a statement that is planned once for each connection, by its name. */

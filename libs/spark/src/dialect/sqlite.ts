@@ -1,7 +1,6 @@
 import type { EntityManager } from 'typeorm';
-import { completeAndAsk, type Rank, ranked, withEvents } from './claimed.js';
+import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
 import type {
-  ClaimedEventRow,
   ClaimedRow,
   ClaimRequest,
   ColumnTypes,
@@ -110,12 +109,9 @@ export class SqliteDialect implements Dialect {
     }
   }
 
-  async claim(
-    manager: EntityManager,
-    { worker, handlers, limit, now, suspect }: ClaimRequest,
-  ): Promise<ClaimedEventRow[]> {
+  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery } = this.tables;
-    const rows = await select<ClaimedRow & Rank>(
+    const rows = await select<WithoutEvent & Rank>(
       manager,
       `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
        WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
@@ -123,10 +119,20 @@ export class SqliteDialect implements Dialect {
        RETURNING id, event_id, handler, attempt, priority, due_at`,
       { worker, handlers, limit, now, suspect: Number(suspect) },
     );
-    return withEvents(manager, this.tables, ranked(rows));
+    return withEvents(manager, this.tables, rows.sort(byRank));
   }
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
     return completeAndAsk(manager, this.tables, this, completion);
   }
 }
+
+/** What says which delivery comes first: an UPDATE gives its rows in any order. */
+interface Rank {
+  readonly id: string;
+  readonly priority: number;
+  readonly due_at: string | number;
+}
+
+const byRank = (a: Rank, b: Rank): number =>
+  a.priority - b.priority || Number(a.due_at) - Number(b.due_at) || Number(a.id) - Number(b.id);

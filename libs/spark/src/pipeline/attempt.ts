@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import { backoffDelay } from '../delivery/backoff.js';
-import type { ReadContext } from '../delivery/contexts.js';
+import type { ContextOf } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import { revocable } from '../delivery/revocable.js';
 import { DiscardDelivery } from '../error/discard-delivery.error.js';
@@ -64,7 +64,7 @@ export class Attempt {
     return this.controller.signal;
   }
 
-  async run(context: () => ReadContext): Promise<Outcome> {
+  async run(contextOf: ContextOf): Promise<Outcome> {
     const { attempt, event } = this.delivery;
     if (attempt > this.maxAttempts) {
       return { state: 'discarded', error: `its process died at each of ${this.maxAttempts} attempts` };
@@ -75,10 +75,10 @@ export class Attempt {
         const unwanted = await this.inTime(() => this.wanted.reasonAgainst(this.delivery, revalidate));
         if (unwanted !== undefined) return { state: 'skipped', error: unwanted };
       }
-      const { context: given, missing } = context();
+      const { context, missing } = contextOf(this.delivery);
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
-      await inChainOf(event.depth, () => this.handle(handed(event, given)));
+      await inChainOf(event.depth, () => this.handle(handed(event, context)));
       return { state: 'completed', noted: this.handler.options.transactional ?? false };
     } catch (error) {
       return this.failed(error);
@@ -188,11 +188,7 @@ class Scope implements HandlerScope {
 }
 
 function handed({ key, group, at, until }: Delivery['event'], context: unknown): SparkEvent {
-  return {
-    group,
-    key,
-    context,
-    ...(at === null ? {} : { at: new Date(at) }),
-    ...(until === null ? {} : { until: new Date(until) }),
-  };
+  if (at === null && until === null) return { group, key, context };
+  const times = { ...(at === null ? {} : { at: new Date(at) }), ...(until === null ? {} : { until: new Date(until) }) };
+  return { group, key, context, ...times };
 }

@@ -1,10 +1,10 @@
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import type { Completions } from '../delivery/completions.js';
-import type { Contexts, ReadContext } from '../delivery/contexts.js';
+import type { ContextOf, Contexts } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import type { HandlerSlots } from '../delivery/handler-slots.js';
 import type { ClaimRequest } from '../dialect/dialect.js';
@@ -51,7 +51,8 @@ interface Claim {
 export class Worker {
   private readonly logger = new Logger('Spark');
   private readonly stream = new Stream<DeliveryReport>();
-  private readonly running = new Map<Attempt, Promise<void>>();
+  private readonly running = new Set<Attempt>();
+  private readonly waiting: (() => void)[] = [];
   private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
   private suspectsAsked = -Infinity;
@@ -94,7 +95,7 @@ export class Worker {
 
   /** Handles until nothing is available and nothing is running. */
   async drain(): Promise<void> {
-    while ((await this.fill()) > 0 || this.running.size > 0) await Promise.all(this.running.values());
+    while ((await this.fill()) > 0 || this.running.size > 0) await this.idle();
   }
 
   /** No further delivery is claimed. */
@@ -108,13 +109,13 @@ export class Worker {
     if (this.running.size === 0) return;
     this.logger.warn(`${this.running.size} handlers are told to stop: this process was too slow to renew its lease.`);
     const reason = new WorkerStoppedError('this process was too slow to renew its lease');
-    for (const attempt of this.running.keys()) attempt.abort(reason);
+    for (const attempt of this.running) attempt.abort(reason);
   }
 
   /** Waits for running handlers; those that take longer are told to stop and given back. Returns how many. */
   async stop(timeout: number): Promise<number> {
     await this.ended(timeout);
-    const left = [...this.running.keys()];
+    const left = [...this.running];
     for (const attempt of left) attempt.abort(new WorkerStoppedError('this process stops'));
     await this.ended(GRACE);
     return left.length;
@@ -124,8 +125,13 @@ export class Worker {
   private async ended(timeout: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
-    await Promise.race([Promise.all(this.running.values()), late]);
+    await Promise.race([this.idle(), late]);
     clearTimeout(timer);
+  }
+
+  /** Resolves when nothing is running. */
+  private async idle(): Promise<void> {
+    if (this.running.size > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 
   /** Claims what there is a place for, and begins to handle it. One claim at a time, so that places are counted right. */
@@ -148,7 +154,7 @@ export class Worker {
       if (!this.lease.isHeld) break;
       const deliveries = await this.claimSurely({ ...request, worker: this.lease.id, now: this.clock.now() });
       const isFull = deliveries.length === request.limit;
-      if (deliveries.length > 0) this.begin(deliveries, request.suspect, isFull);
+      if (deliveries.length > 0) void this.begin(deliveries, request.suspect, isFull);
       claimed += deliveries.length;
       isMore ||= isFull;
     }
@@ -165,89 +171,93 @@ export class Worker {
   }
 
   private async giveBackOthers(worker: string): Promise<void> {
-    const running = [...this.running.keys()].map(({ delivery }) => delivery);
+    const running = [...this.running].map(({ delivery }) => delivery);
     await this.transactions.run((manager) => this.deliveries.giveBackOthers(manager, worker, running));
     this.unsure = false;
   }
 
-  private begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): void {
-    const reading = this.read(claimed, isMore);
+  private async begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): Promise<void> {
     this.begun += claimed.length;
-    for (const delivery of claimed) {
-      const handler = this.handlers.named(delivery.handler)!;
-      const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-      const attempt = new Attempt(
-        this.dataSource,
-        this.deliveries,
-        this.wanted,
-        this.clock,
-        handler,
-        delivery,
-        maxAttempts,
-      );
-      this.slots.take(handler.name, suspect);
-      this.running.set(attempt, this.deliver(attempt, reading, suspect));
+    const attempts = claimed.map((delivery) => this.attemptAt(delivery));
+    for (const attempt of attempts) {
+      this.slots.take(attempt.handler.name, suspect);
+      this.running.add(attempt);
     }
-  }
-
-  private async read(claimed: readonly Delivery[], isMore: boolean): Promise<(delivery: Delivery) => ReadContext> {
-    const contexts = await withRunner(this.dataSource.manager, ({ manager }) =>
-      this.contexts.read(manager, claimed),
-    ).catch((error: unknown) => () => {
-      throw error;
-    });
+    const contexts = await this.read(claimed);
     // The next claim goes out before handlers keep the process busy.
     if (isMore) await setImmediate();
-    return contexts;
+    for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
   }
 
-  private async deliver(
-    attempt: Attempt,
-    reading: Promise<(delivery: Delivery) => ReadContext>,
-    suspect: boolean,
-  ): Promise<void> {
-    const contexts = await reading;
-    const { delivery } = attempt;
-    const started = performance.now();
-    // Where reading took too long, it is somebody else's by now, or will be.
-    const outcome = this.lease.holds(delivery.worker) ? await attempt.run(() => contexts(delivery)) : undefined;
-    this.slots.leave(delivery.handler);
-    if (outcome) await this.end(delivery, outcome, Math.round(performance.now() - started));
-    this.running.delete(attempt);
-    this.slots.settle(suspect);
+  private attemptAt(delivery: Delivery): Attempt {
+    const handler = this.handlers.named(delivery.handler)!;
+    const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
+    return new Attempt(this.dataSource, this.deliveries, this.wanted, this.clock, handler, delivery, maxAttempts);
   }
 
-  private async end(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<void> {
-    try {
-      const isOurs = await this.settle(delivery, outcome, durationMs);
-      if (isOurs) this.tell(delivery, outcome, durationMs);
-      else {
-        this.fenced++;
-        this.logger.warn(`${delivery.event.key} for ${delivery.handler} was taken over by another process meanwhile.`);
-      }
-    } catch (error) {
-      this.logger.error(`Delivery ${delivery.id} of ${delivery.event.key} could not be settled: ${textOf(error)}`);
-    }
-  }
-
-  /** Writes down how the attempt ended. Returns whether the delivery was still ours. */
-  private settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean> | boolean {
-    // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
-    if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
-    if (outcome.state === 'completed') return outcome.noted || this.completions.add({ delivery, durationMs });
-    return this.lease.insist(delivery.worker, () =>
-      this.transactions.run((manager) => {
-        const now = this.clock.now();
-        const { state, error } = outcome;
-        if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error);
-        if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
-        if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
-        return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
-      }),
+  private read(claimed: readonly Delivery[]): Promise<ContextOf> {
+    return withRunner(this.dataSource.manager, ({ manager }) => this.contexts.read(manager, claimed)).catch(
+      (error: unknown) => () => {
+        throw error;
+      },
     );
   }
 
-  private tell({ id, handler, attempt, event: { key, group } }: Delivery, outcome: Outcome, durationMs: number): void {
+  private async deliver(attempt: Attempt, contexts: ContextOf, suspect: boolean): Promise<void> {
+    const { delivery } = attempt;
+    const started = performance.now();
+    // Where reading took too long, it is somebody else's by now, or will be.
+    const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : undefined;
+    const durationMs = Math.round(performance.now() - started);
+    this.slots.leave(delivery.handler);
+    const settled = (isOurs?: boolean) => {
+      if (outcome && isOurs !== undefined) this.tell(delivery, outcome, durationMs, isOurs);
+      this.running.delete(attempt);
+      this.slots.settle(suspect);
+      if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
+    };
+    // What ends well is written down many at once.
+    if (outcome?.state === 'completed' && !outcome.noted) this.completions.add({ delivery, durationMs }, settled);
+    else settled(outcome && (await this.settle(delivery, outcome)));
+  }
+
+  /** Writes down how the attempt ended. Returns whether the delivery was still ours, as far as that can be told. */
+  private async settle(delivery: Delivery, outcome: Outcome): Promise<boolean | undefined> {
+    // Noted in the handler's transaction.
+    if (outcome.state === 'completed') return true;
+    // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
+    if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
+    try {
+      return await this.lease.insist(delivery.worker, () =>
+        this.transactions.run((manager) => this.end(manager, delivery, outcome)),
+      );
+    } catch (error) {
+      this.logger.error(`Delivery ${delivery.id} of ${delivery.event.key} could not be settled: ${textOf(error)}`);
+      return undefined;
+    }
+  }
+
+  private end(
+    manager: EntityManager,
+    delivery: Delivery,
+    outcome: Exclude<Outcome, { state: 'completed' }>,
+  ): Promise<boolean> {
+    const now = this.clock.now();
+    const { state, error } = outcome;
+    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error);
+    if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
+    if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
+    return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
+  }
+
+  private tell(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
+    const { id, handler, attempt, event } = delivery;
+    const { key, group } = event;
+    if (!isOurs) {
+      this.fenced++;
+      this.logger.warn(`${key} for ${handler} was taken over by another process meanwhile.`);
+      return;
+    }
     const state = outcome.state === 'stopped' ? 'available' : outcome.state;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);
