@@ -53,14 +53,15 @@ export class PostgresEntering {
     const sql =
       (name && this.known.get(name)) ??
       // The first parameter is the time.
-      this.sql(likelyNew, events.sql(2), asked?.sql(2 + events.given.length));
+      this.sql(likelyNew, entries.length === 1, events.sql(2), asked?.sql(2 + events.given.length));
     if (name) this.known.set(name, sql);
     return { name, sql, given: [now, ...events.given, ...(asked?.given ?? [])] };
   }
 
-  private sql(likelyNew: boolean, events: string, openings: string | undefined): string {
+  private sql(likelyNew: boolean, isOne: boolean, events: string, openings: string | undefined): string {
     const { event, delivery, handler } = this.tables;
     const given = `${events} AS g(${ENTRY_COLUMNS})`;
+    const sorted = (by: string) => (isOne ? '' : `ORDER BY ${by}`);
     // A look at the index for each key: no statistics can talk the planner into anything else.
     const looked = `WITH given AS MATERIALIZED (
         SELECT g.*, (SELECT e.event_group FROM ${event} e WHERE e.event_key = g.event_key) AS known_group FROM ${given}),`;
@@ -68,11 +69,11 @@ export class PostgresEntering {
         INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
         SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
           CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
-        FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ORDER BY f.id)`;
+        FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ${sorted('f.id')})`;
     const others = 'UNION ALL SELECT event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group';
     return `${likelyNew ? 'WITH' : looked} fresh AS (
         INSERT INTO ${event} (${EVENT_COLUMNS}) SELECT ${ENTRY_COLUMNS}, $1::bigint
-        FROM ${likelyNew ? given : 'given WHERE known_group IS NULL'} ORDER BY event_key COLLATE "C"
+        FROM ${likelyNew ? given : 'given WHERE known_group IS NULL'} ${sorted('event_key COLLATE "C"')}
         ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings === undefined ? '' : opened}
       SELECT event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}
       UNION ALL SELECT NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
@@ -85,7 +86,9 @@ function asValues<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
     let next = first;
     return `(VALUES ${rows.map(() => `(${columns.map(([type]) => `$${next++}::${type}`).join()})`).join()})`;
   };
-  return { shape: `${rows.length}`, sql, given: rows.flatMap((row) => columns.map(([, of]) => of(row))) };
+  const given: unknown[] = [];
+  for (const row of rows) for (const [, of] of columns) given.push(of(row));
+  return { shape: `${rows.length}`, sql, given };
 }
 
 /** Rows as an array for each column, or a single value where all rows have the same: one shape for each choice of these. */

@@ -107,11 +107,11 @@ export class Ledger {
     const all = new Map<string, Opened & { groups: string[] }>();
     for (const group of new Set(entries.map((entry) => entry.group))) {
       const opening = openingOf(group);
-      for (const recipient of this.handlers.matching(group)) {
-        const id = `${opening} ${recipient.name}`;
+      for (const { name, priority } of this.handlers.matching(group)) {
+        const id = `${opening} ${name}`;
         const known = all.get(id);
         if (known) known.groups.push(group);
-        else all.set(id, { ...recipient, opening, groups: [group] });
+        else all.set(id, { name, priority, opening, groups: [group] });
       }
     }
     return [...all.values()];

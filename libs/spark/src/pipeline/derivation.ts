@@ -99,17 +99,19 @@ export class Derivation {
 
   /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */
   written(codec: ContextCodec): readonly LedgerEntry[] {
-    return (this.entries ??= this.found.flatMap((found) => {
+    if (this.entries) return this.entries;
+    this.entries = [];
+    for (const found of this.found) {
       try {
-        return [entryOf(codec, found)];
+        this.entries.push(entryOf(codec, found));
       } catch (error) {
         const { source, entity, entityId, group, key } = found;
         const [id, by, of] = [entityId ?? undefined, source ?? undefined, entity ?? undefined];
         const origin = { source: by, entity: of, id, group, key };
         this.refused.push(new InvalidEventError((error as Error).message, origin));
-        return [];
       }
-    }));
+    }
+    return this.entries;
   }
 
   /** Notes that a source could not be run on subjects, or that they could not be read. */
