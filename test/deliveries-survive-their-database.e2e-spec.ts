@@ -94,7 +94,7 @@ describe.each(databases)('deliveries survive their database, on $name', (databas
     const { query } = pg.Client.prototype;
     pg.Client.prototype.query = function (this: pg.Client, ...given: any[]): any {
       const answer: any = Reflect.apply(query, this, given);
-      if (given[0]?.name !== 'spark-claim') return answer;
+      if (!given[0]?.name?.startsWith('spark-claim')) return answer;
       return answer.then((result: pg.QueryResult) => {
         if (result.rows.length > 0 && failed++ === 0) throw new Error('no answer');
         return result;
@@ -109,6 +109,32 @@ describe.each(databases)('deliveries survive their database, on $name', (databas
     }
     expect(failed).toBeGreaterThan(0);
     expect(handlers.calls).toEqual(['thing_claimed']);
+  });
+
+  it('that crashed and has forgotten a claim: it is handled again, and completed once', async () => {
+    const reports: string[] = [];
+    app.spark.deliveries$.subscribe(({ key, state }) => reports.push(`${key} ${state}`));
+    let forgotten = false;
+    handlers.before = async () => {
+      if (forgotten) return delay(100);
+      forgotten = true;
+      await other.dataSource.query(`UPDATE spark_delivery SET state = 'available', attempt = 0, claimed_by = NULL`);
+      while (handlers.calls.length < 2) await delay(10);
+    };
+    await app.spark.emit(sparkEvent('thing', 'forgotten'));
+    expect(await ended()).toBe(1);
+    await app.spark.drain();
+    expect(handlers.calls).toEqual(['thing_forgotten', 'thing_forgotten']);
+    expect(new Set(reports)).toEqual(new Set(['thing_forgotten completed']));
+  });
+
+  it.runIf(database.name === 'PostgreSQL')('whose other commits are on disk once they are made', async () => {
+    await app.spark.emit(sparkEvent('thing', 'claimed'));
+    expect(await ended()).toBe(1);
+    const runners = Array.from({ length: 10 }, () => app.dataSource.createQueryRunner());
+    const settings = await Promise.all(runners.map((runner) => runner.query('SHOW synchronous_commit')));
+    await Promise.all(runners.map((runner) => runner.release()));
+    expect(new Set(settings.map(([{ synchronous_commit: setting }]) => setting))).toEqual(new Set(['on']));
   });
 
   it('that is away when a process takes its first lease', async () => {

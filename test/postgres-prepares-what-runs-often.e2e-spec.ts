@@ -77,10 +77,10 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('on $name',
   });
 });
 
-/** The names of the prepared statements of all connections of the pool. */
+/** The names of the prepared statements of all connections of the pool, whichever time these were planned. */
 async function preparedBy(app: TestApp): Promise<string[]> {
   const names = await onEachConnection<{ name: string }>(app, 'SELECT name FROM pg_prepared_statements');
-  return [...new Set(names.map(({ name }) => name))].sort();
+  return [...new Set(names.map(({ name }) => name.replace(/(claim|complete)-\d+$/, '$1')))].sort();
 }
 
 async function onEachConnection<R>({ dataSource }: TestApp, statement: string): Promise<R[]> {

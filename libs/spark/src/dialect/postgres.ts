@@ -35,6 +35,11 @@ export class PostgresDialect implements Dialect {
   readonly clock = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
 
   private readonly entering: PostgresEntering;
+  private readonly names = {
+    claim: replanned('spark-claim'),
+    complete: replanned('spark-complete'),
+    remove: replanned('spark-remove'),
+  };
 
   constructor(
     private readonly tables: TableNames,
@@ -107,16 +112,18 @@ export class PostgresDialect implements Dialect {
 
   async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
     const { delivery, event } = this.tables;
-    // They are found once more by where they lie, which costs least; the lock keeps them there.
+    // They are found once more by where they lie, which costs least; the lock keeps them there. The commit of a claim is not
+    // waited for until it is on disk: one that a crash of the server undoes is as good as never made. That of a suspect is.
     return this.query<ClaimedRow>(
       manager,
-      'spark-claim',
+      this.names.claim(),
       `WITH due AS MATERIALIZED (
          SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
          ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
        claimed AS (
          UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
-         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
+         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
        SELECT c.id, c.handler, c.attempt, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
        FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY c.priority, c.due_at, c.id`,
@@ -134,12 +141,17 @@ export class PostgresDialect implements Dialect {
     const rows = history
       ? await this.query<{ id: string }>(
           manager,
-          'spark-complete',
+          this.names.complete(),
           `UPDATE ${delivery} d SET state = 'completed', finished_at = $4, last_error = NULL, suspect = 0,
              duration_ms = CAST($5::jsonb ->> CAST(d.id AS text) AS int) WHERE ${ours}`,
           [...given, now, durations()],
         )
-      : await this.query<{ id: string }>(manager, 'spark-remove', `DELETE FROM ${delivery} d WHERE ${ours}`, given);
+      : await this.query<{ id: string }>(
+          manager,
+          this.names.remove(),
+          `DELETE FROM ${delivery} d WHERE ${ours}`,
+          given,
+        );
     const completed = new Set(rows.map(({ id }) => id));
     return completed.size === done.length || !history ? completed : completedBy(manager, this.tables, worker, ids);
   }
@@ -148,4 +160,13 @@ export class PostgresDialect implements Dialect {
   private query<R>(manager: EntityManager, name: string | undefined, sql: string, given: unknown[]): Promise<R[]> {
     return prepared<R>(manager, this.prepare ? name : undefined, sql, given);
   }
+}
+
+/**
+ * Names for a statement that is planned anew each time it has run four times as often: a connection keeps its plans, and
+ * what is best for a small table reads all of a large one.
+ */
+function replanned(name: string): () => string {
+  let runs = 0;
+  return () => `${name}-${Math.floor(Math.log2(++runs) / 2)}`;
 }
