@@ -38,7 +38,7 @@ export class Notifications implements WakeUp {
   private client: Client | undefined;
   private listening: Promise<void> = Promise.resolve();
   private unsent: Work | undefined;
-  private resting: NodeJS.Timeout | undefined;
+  private resting = false;
   private passedTest = () => undefined as void;
 
   constructor(
@@ -54,7 +54,7 @@ export class Notifications implements WakeUp {
     this.listening = this.listen();
   }
 
-  /** At once, and then what comes within 10 ms together. */
+  /** At once, and then what comes within 10 ms, or until the database has answered, together. */
   tell(work: Work): void {
     if (!this.client || !(work.looks || work.deliveries)) return;
     if (this.resting) {
@@ -64,19 +64,18 @@ export class Notifications implements WakeUp {
     }
     const said = JSON.stringify({ from: this.id, ...work });
     // A connection that fails says so by its own event.
-    this.client.query({ ...NOTIFY, values: [this.channel, said] }).catch(() => undefined);
-    this.resting = setTimeout(() => this.rested(), TOGETHER);
-    this.resting.unref();
+    const sent = this.client.query({ ...NOTIFY, values: [this.channel, said] }).catch(() => undefined);
+    this.resting = true;
+    void Promise.all([sent, delay(TOGETHER, undefined, { ref: false })]).then(() => this.rested());
   }
 
   async stop(): Promise<void> {
     this.stopping.abort();
-    clearTimeout(this.resting);
     await this.listening;
   }
 
   private rested(): void {
-    this.resting = undefined;
+    this.resting = false;
     const { unsent } = this;
     this.unsent = undefined;
     if (unsent) this.tell(unsent);
