@@ -19,6 +19,7 @@ export interface SqliteDriver {
 export interface SqliteConnection {
   readonly inTransaction: boolean;
   exec(sql: string): void;
+  prepare(sql: string): { run(): unknown };
   pragma(sql: string, options?: object): unknown;
 }
 
@@ -28,6 +29,9 @@ export function serialQueryRunner(
   driver: SqliteDriver,
   turns: SqliteTurns,
 ): new (driver: unknown) => SqliteRunner {
+  // To compile it takes longer than to run it.
+  const begins = new WeakMap<SqliteConnection, ReturnType<SqliteConnection['prepare']>>();
+
   return class SerialQueryRunner extends Stock {
     /** The innermost turn of this runner. */
     private turn: Turn | undefined;
@@ -120,7 +124,10 @@ export function serialQueryRunner(
     // A transaction that reads first and writes later would find that another process has written in between.
     private beginImmediate(): Promise<void> {
       this.dataSource.logger.logQuery('BEGIN IMMEDIATE', [], this);
-      return patiently(() => driver.databaseConnection.exec('BEGIN IMMEDIATE'), turns.timeout);
+      const { databaseConnection: connection } = driver;
+      const begin = begins.get(connection) ?? connection.prepare('BEGIN IMMEDIATE');
+      begins.set(connection, begin);
+      return patiently(() => void begin.run(), turns.timeout);
     }
 
     private async begin(turn: Turn, start: () => Promise<void>): Promise<void> {
