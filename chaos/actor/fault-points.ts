@@ -60,9 +60,9 @@ export class FaultPoints {
       }),
     );
     wrap(Attempt, 'run', (run, context) => journal.during(() => run(context)));
-    wrap(Completions, 'complete', async (complete, worker, part) => {
+    wrap(Completions, 'complete', async (complete, part) => {
       pass('before-completion');
-      const ours = await complete(worker, part);
+      const ours = await complete(part);
       pass('after-completion');
       if (ours.size < part.length) journal.note({ kind: 'fenced', count: part.length - ours.size });
       return ours;
