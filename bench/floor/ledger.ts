@@ -15,19 +15,25 @@ export interface Floor {
 }
 
 const GROUPS = ['order_created', 'order_paid', 'order_shipped'];
-const EVENT = 'event_key, event_group, entity, entity_id, source, depth, recorded_at';
-const DELIVERY = 'event_id, handler, state, attempt, priority, suspect, due_at';
-const OPENED = `'orders', 'available', 0, 0, 0`;
+export const EVENT = 'event_key, event_group, entity, entity_id, source, depth, recorded_at';
+export const DELIVERY = 'event_id, handler, state, attempt, priority, suspect, due_at';
+export const OPENED = `'orders', 'available', 0, 0, 0`;
 
 const keysOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map((group) => `${group}_${id}`));
 const groupsOf = (ids: readonly number[]) => ids.flatMap(() => GROUPS);
 const idsOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map(() => String(id)));
 
+/** Makes the tables of the floor, as Spark's are. */
+export async function makeTables(dataSource: DataSource): Promise<void> {
+  const runner = dataSource.createQueryRunner();
+  if (!(await runner.hasTable('floor_event')))
+    for (const Migration of sparkMigrations({ tablePrefix: 'floor_' })) await new Migration().up(runner);
+  await runner.release();
+}
+
 /** Makes its tables. */
 export async function floorLedger(db: DatabaseName, dataSource: DataSource): Promise<Floor> {
-  const runner = dataSource.createQueryRunner();
-  for (const Migration of sparkMigrations({ tablePrefix: 'floor_' })) await new Migration().up(runner);
-  await runner.release();
+  await makeTables(dataSource);
   const clear = async () => {
     for (const table of ['floor_event', 'floor_delivery'])
       await dataSource.query(db === 'sqlite' ? `DELETE FROM ${table}` : `TRUNCATE TABLE ${table}`);

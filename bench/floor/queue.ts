@@ -1,12 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { sparkMigrations } from 'nestjs-spark';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { Peer } from '../peers/peer.js';
+import { DELIVERY, EVENT, makeTables, OPENED } from './ledger.js';
 
-const EVENT = 'event_key, event_group, entity, entity_id, source, depth, recorded_at';
-const DELIVERY = 'event_id, handler, state, attempt, priority, suspect, due_at';
-const OPENED = `'orders', 'available', 0, 0, 0`;
 const MOST = 500;
 const PAUSE = 5;
 
@@ -60,10 +57,7 @@ export async function floorQueue(url: string): Promise<Peer> {
 
   return {
     async reset() {
-      const runner = dataSource.createQueryRunner();
-      if (!(await runner.hasTable('floor_event')))
-        for (const Migration of sparkMigrations({ tablePrefix: 'floor_' })) await new Migration().up(runner);
-      await runner.release();
+      await makeTables(dataSource);
       await pool.query('TRUNCATE floor_event, floor_delivery');
     },
     async fill(count) {

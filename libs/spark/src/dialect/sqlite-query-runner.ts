@@ -1,6 +1,7 @@
 import { type QueryRunner, TransactionNotStartedError } from 'typeorm';
 import { SqlitePlainBeginError } from '../error/sqlite-plain-begin.error.js';
 import { patiently } from './sqlite-busy.js';
+import { compiled, type Connection } from './sqlite-statements.js';
 import type { SqliteTurns, Turn } from './sqlite-turns.js';
 
 /** What is used of TypeORM's query runner for better-sqlite3. */
@@ -16,10 +17,9 @@ export interface SqliteDriver {
   createQueryRunner(mode: string): SqliteRunner;
 }
 
-export interface SqliteConnection {
+export interface SqliteConnection extends Connection {
   readonly inTransaction: boolean;
   exec(sql: string): void;
-  prepare(sql: string): { run(): unknown };
   pragma(sql: string, options?: object): unknown;
 }
 
@@ -29,9 +29,6 @@ export function serialQueryRunner(
   driver: SqliteDriver,
   turns: SqliteTurns,
 ): new (driver: unknown) => SqliteRunner {
-  // To compile it takes longer than to run it.
-  const begins = new WeakMap<SqliteConnection, ReturnType<SqliteConnection['prepare']>>();
-
   return class SerialQueryRunner extends Stock {
     /** The innermost turn of this runner. */
     private turn: Turn | undefined;
@@ -124,10 +121,7 @@ export function serialQueryRunner(
     // A transaction that reads first and writes later would find that another process has written in between.
     private beginImmediate(): Promise<void> {
       this.dataSource.logger.logQuery('BEGIN IMMEDIATE', [], this);
-      const { databaseConnection: connection } = driver;
-      const begin = begins.get(connection) ?? connection.prepare('BEGIN IMMEDIATE');
-      begins.set(connection, begin);
-      return patiently(() => void begin.run(), turns.timeout);
+      return patiently(() => void compiled(driver.databaseConnection, 'BEGIN IMMEDIATE').run(), turns.timeout);
     }
 
     private async begin(turn: Turn, start: () => Promise<void>): Promise<void> {

@@ -9,7 +9,7 @@ export interface SqliteStatements {
   run(sql: string, ...given: unknown[]): { changes: number; lastInsertRowid: number | bigint };
 }
 
-interface Connection {
+export interface Connection {
   prepare(sql: string): {
     get(...given: unknown[]): unknown;
     run(...given: unknown[]): { changes: number; lastInsertRowid: number | bigint };
@@ -22,6 +22,15 @@ type Prepared = ReturnType<Connection['prepare']>;
 type Runner = QueryRunner & { besides?<T>(work: () => T): Promise<T> };
 
 const prepared = new WeakMap<object, Map<string, Prepared>>();
+
+/** A statement on a connection, compiled once. */
+export function compiled(connection: Connection, sql: string): Prepared {
+  const known = prepared.get(connection) ?? new Map<string, Prepared>();
+  prepared.set(connection, known);
+  let statement = known.get(sql);
+  if (!statement) known.set(sql, (statement = connection.prepare(sql)));
+  return statement;
+}
 
 /**
  * Runs statements on the manager's connection without TypeORM's round about each of them, which takes longer than SQLite
@@ -37,14 +46,10 @@ export function directly<T>(manager: EntityManager, work: (statements: SqliteSta
 
 function statementsOn(runner: Runner, connection: Connection): SqliteStatements {
   const { logger } = runner.dataSource;
-  const known = prepared.get(connection) ?? new Map<string, Prepared>();
-  prepared.set(connection, known);
   const on = <T>(sql: string, given: unknown[], use: (statement: Prepared) => T): T => {
     logger.logQuery(sql, given, runner);
     try {
-      let statement = known.get(sql);
-      if (!statement) known.set(sql, (statement = connection.prepare(sql)));
-      return use(statement);
+      return use(compiled(connection, sql));
     } catch (error) {
       logger.logQueryError(error as Error, sql, given, runner);
       throw new QueryFailedError(sql, given, error as Error);

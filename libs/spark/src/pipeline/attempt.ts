@@ -188,7 +188,8 @@ class Scope implements HandlerScope {
 }
 
 function handed({ key, group, at, until }: Delivery['event'], context: unknown): SparkEvent {
-  if (at === null && until === null) return { group, key, context };
-  const times = { ...(at === null ? {} : { at: new Date(at) }), ...(until === null ? {} : { until: new Date(until) }) };
-  return { group, key, context, ...times };
+  const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context };
+  if (at !== null) event.at = new Date(at);
+  if (until !== null) event.until = new Date(until);
+  return event;
 }
