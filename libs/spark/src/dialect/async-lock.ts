@@ -3,13 +3,16 @@ export class AsyncLock {
   private readonly waiting: (() => void)[] = [];
   private held = false;
 
-  /** Waits for its turn; after `timeout` milliseconds, if given, it rejects with the error that is made then. */
-  async acquire(timeout?: number, error?: () => Error): Promise<void> {
+  /**
+   * Waits for its turn: not at all if nobody has it. After `timeout` milliseconds, if given, it rejects with the error that is
+   * made then.
+   */
+  acquire(timeout?: number, error?: () => Error): Promise<void> | undefined {
     if (!this.held) {
       this.held = true;
-      return;
+      return undefined;
     }
-    await new Promise<void>((resolve, reject) => {
+    return new Promise<void>((resolve, reject) => {
       const enter = () => {
         clearTimeout(timer);
         resolve();

@@ -61,25 +61,22 @@ export function serialQueryRunner(
       }
     }
 
-    override async query(query: string, parameters?: any[], structured?: boolean): Promise<any> {
+    override query(query: string, parameters?: any[], structured?: boolean): Promise<any> {
       const run = () => super.query(query, parameters, structured as true);
       if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();
       if (this.transactionDepth > 0) return this.inside(query === 'COMMIT' ? () => patiently(run, turns.timeout) : run);
       if (turns.active() || this.turn) return patiently(run, turns.timeout);
-      const { connection } = turns;
-      await turns.wait(connection);
-      try {
-        const result = await patiently(run, turns.timeout);
-        this.refuseToStayOpen(query);
-        return result;
-      } finally {
-        connection.queue.release();
-      }
+      return this.alone(query, run);
     }
 
     /** Runs statements of the transaction that somebody sends to the connection itself. */
-    besides<T>(work: () => T): Promise<T> {
-      return this.inside(async () => work());
+    besides<T>(work: () => T): T {
+      if (this.undone) throw this.undone;
+      try {
+        return work();
+      } catch (error) {
+        throw this.noted(error);
+      }
     }
 
     /** Has the connection for as long as foreign keys are off, which no transaction can switch. */
@@ -107,15 +104,31 @@ export function serialQueryRunner(
       if (this.migration && this.transactionDepth === 0) await this.afterMigration();
     }
 
+    private async alone<T>(query: string, run: () => Promise<T>): Promise<T> {
+      const { connection } = turns;
+      await turns.wait(connection);
+      try {
+        const result = await patiently(run, turns.timeout);
+        this.refuseToStayOpen(query);
+        return result;
+      } finally {
+        connection.queue.release();
+      }
+    }
+
     /** Runs a statement of a transaction: once that is undone, what follows would be committed on its own. */
     private async inside<T>(run: () => Promise<T>): Promise<T> {
       if (this.undone) throw this.undone;
       try {
         return await run();
       } catch (error) {
-        if (this.transactionDepth > 0 && !driver.databaseConnection.inTransaction) this.undone = error;
-        throw error;
+        throw this.noted(error);
       }
+    }
+
+    private noted(error: unknown): unknown {
+      if (this.transactionDepth > 0 && !driver.databaseConnection.inTransaction) this.undone = error;
+      return error;
     }
 
     // A transaction that reads first and writes later would find that another process has written in between.
@@ -142,7 +155,7 @@ export function serialQueryRunner(
     }
 
     /** Ends the turn that the caller is in; called from elsewhere, the innermost one. */
-    private async end(wait: (turn: Turn) => Promise<void>, work: () => Promise<void>): Promise<void> {
+    private async end(wait: (turn: Turn) => Promise<void> | undefined, work: () => Promise<void>): Promise<void> {
       const own = turns.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
       const turn = own?.runner === this ? own : this.turn;
       if (!turn) throw new TransactionNotStartedError();

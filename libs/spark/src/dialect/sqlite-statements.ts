@@ -1,25 +1,22 @@
 import { type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { withRunner } from './statement.js';
 
-/** Statements on a better-sqlite3 connection that run at once, a row at a time. */
-export interface SqliteStatements {
-  /** The first row that a statement gives. */
-  get<R>(sql: string, ...given: unknown[]): R | undefined;
-  /** Runs a statement that gives no rows. */
-  run(sql: string, ...given: unknown[]): { changes: number; lastInsertRowid: number | bigint };
+interface Changes {
+  readonly changes: number;
+  readonly lastInsertRowid: number | bigint;
 }
 
 export interface Connection {
   prepare(sql: string): {
     get(...given: unknown[]): unknown;
-    run(...given: unknown[]): { changes: number; lastInsertRowid: number | bigint };
+    run(...given: unknown[]): Changes;
   };
 }
 
 type Prepared = ReturnType<Connection['prepare']>;
 
 /** A runner that wants to know of statements which it does not run itself. */
-type Runner = QueryRunner & { besides?<T>(work: () => T): Promise<T> };
+type Runner = QueryRunner & { besides?<T>(work: () => T): T };
 
 const prepared = new WeakMap<object, Map<string, Prepared>>();
 
@@ -36,28 +33,45 @@ export function compiled(connection: Connection, sql: string): Prepared {
  * Runs statements on the manager's connection without TypeORM's round about each of them, which takes longer than SQLite
  * itself. They are part of the manager's transaction.
  */
-export function directly<T>(manager: EntityManager, work: (statements: SqliteStatements) => T): Promise<T> {
+export function directly<T>(
+  manager: EntityManager,
+  work: (statement: (sql: string) => SqliteStatement) => T,
+): Promise<T> {
   return withRunner(manager, async (runner: Runner) => {
-    const connection = (await runner.connect()) as Connection;
-    const run = () => work(statementsOn(runner, connection));
+    const run = () => work((sql) => new SqliteStatement(runner, sql));
     return runner.besides ? runner.besides(run) : run();
   });
 }
 
-function statementsOn(runner: Runner, connection: Connection): SqliteStatements {
-  const { logger } = runner.dataSource;
-  const on = <T>(sql: string, given: unknown[], use: (statement: Prepared) => T): T => {
+/** A statement that runs at once, a row at a time. */
+export class SqliteStatement {
+  private prepared: Prepared | undefined;
+
+  constructor(
+    private readonly runner: Runner,
+    private readonly sql: string,
+  ) {}
+
+  /** The first row that it gives. */
+  get<R>(...given: unknown[]): R | undefined {
+    return this.call('get', given) as R | undefined;
+  }
+
+  /** Runs it where it gives no rows. */
+  run(...given: unknown[]): Changes {
+    return this.call('run', given) as Changes;
+  }
+
+  private call(method: keyof Prepared, given: unknown[]): unknown {
+    const { runner, sql } = this;
+    const { logger, driver } = runner.dataSource;
     logger.logQuery(sql, given, runner);
     try {
-      return use(compiled(connection, sql));
+      this.prepared ??= compiled((driver as unknown as { databaseConnection: Connection }).databaseConnection, sql);
+      return this.prepared[method](...given);
     } catch (error) {
       logger.logQueryError(error as Error, sql, given, runner);
       throw new QueryFailedError(sql, given, error as Error);
     }
-  };
-  return {
-    get: <R>(sql: string, ...given: unknown[]) =>
-      on(sql, given, (statement) => statement.get(...given) as R | undefined),
-    run: (sql, ...given) => on(sql, given, (statement) => statement.run(...given)),
-  };
+  }
 }

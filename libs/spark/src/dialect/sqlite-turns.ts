@@ -14,7 +14,7 @@ export class Turn {
   readonly queue = new AsyncLock();
   /** The one that is within it. */
   inner: Turn | undefined;
-  private readonly begun: { stack?: string } = {};
+  private readonly begun: Error | undefined;
 
   /**
    * @param runner whose it is; the connection itself is nobody's
@@ -28,12 +28,12 @@ export class Turn {
     readonly outer?: Turn,
     readonly called = false,
   ) {
-    if (runner) Error.captureStackTrace(this.begun);
+    if (runner) this.begun = new Error();
   }
 
   /** Where it began: the frames of the application, if there are any. */
   get origin(): string {
-    const frames = (this.begun.stack ?? '').split('\n').slice(1);
+    const frames = (this.begun?.stack ?? '').split('\n').slice(1);
     const own = frames.filter((line) => !/node_modules\/typeorm|dialect[/\\]sqlite-|node:internal|\(node:/.test(line));
     return (own.length > 0 ? own : frames).join('\n');
   }
@@ -76,7 +76,7 @@ export class SqliteTurns {
     return this.contexts.run(call, transaction);
   }
 
-  /** Waits for its turn, and has it. */
+  /** Waits for its turn, and has it: never at once, as siblings may begin in the same breath. */
   async enter(turn: Turn): Promise<void> {
     for (;;) {
       const parent = turn.parent!;
@@ -93,7 +93,7 @@ export class SqliteTurns {
   }
 
   /** Waits until nothing is within the turn, and keeps it so until its queue is released. */
-  wait(turn: Turn): Promise<void> {
+  wait(turn: Turn): Promise<void> | undefined {
     return turn.queue.acquire(this.timeout, () => new SqliteLockTimeoutError(this.timeout, turn.inner?.origin));
   }
 

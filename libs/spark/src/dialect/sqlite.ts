@@ -13,7 +13,7 @@ import type {
 } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsJson, keysByGroup } from './entered.js';
 import { raw, select } from './statement.js';
-import { directly, type SqliteStatements } from './sqlite-statements.js';
+import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from './table-names.js';
 
 /** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
@@ -68,45 +68,32 @@ export class SqliteDialect implements Dialect {
   }
 
   enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
-    const { event, handler } = this.tables;
-    const groupOf = `SELECT event_group FROM ${event} WHERE event_key = ?`;
-    const insert = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
-    return directly(manager, (statements) => {
+    const { event, delivery, handler } = this.tables;
+    return directly(manager, (statement) => {
+      const groupOf = statement(`SELECT event_group FROM ${event} WHERE event_key = ?`);
+      const insert = statement(
+        `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      );
+      const open = statement(`INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`);
       const fresh = new Set<string>();
       const otherGroup = new Map<string, string>();
       for (const entry of entries) {
         const { key, group } = entry;
-        let known = likelyNew ? undefined : statements.get<{ event_group: string }>(groupOf, key);
-        const inserted = known ? undefined : statements.run(insert, ...eventRow(entry, now));
+        let known = likelyNew ? undefined : groupOf.get<{ event_group: string }>(key);
+        const inserted = known ? undefined : insert.run(...eventRow(entry, now));
         if (inserted?.changes === 1) {
           fresh.add(key);
-          this.open(statements, inserted.lastInsertRowid, group, opened, now);
+          openEach(open, inserted.lastInsertRowid, group, opened, now);
           continue;
         }
-        known ??= statements.get(groupOf, key);
+        known ??= groupOf.get(key);
         if (known && known.event_group !== group) otherGroup.set(key, known.event_group);
       }
+      if (fresh.size === 0) return { fresh, otherGroup, revision: 0 };
       // It tells for whom deliveries are opened.
-      const sum = `SELECT SUM(revision) AS revision FROM ${handler}`;
-      const revision = fresh.size > 0 ? statements.get<{ revision: number | null }>(sum)?.revision : 0;
-      return { fresh, otherGroup, revision: revision ?? 0 };
+      const sum = statement(`SELECT SUM(revision) AS revision FROM ${handler}`).get<{ revision: number | null }>();
+      return { fresh, otherGroup, revision: sum?.revision ?? 0 };
     });
-  }
-
-  /** Opens the deliveries of an event. */
-  private open(
-    statements: SqliteStatements,
-    eventId: number | bigint,
-    group: string,
-    opened: readonly Opened[],
-    now: number,
-  ): void {
-    const insert = `INSERT INTO ${this.tables.delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`;
-    for (const { name, priority, opening, groups } of opened) {
-      if (!groups.includes(group)) continue;
-      const { finished, reason } = endOf(opening, now);
-      statements.run(insert, eventId, name, opening, priority, now, finished, reason);
-    }
   }
 
   async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
@@ -124,6 +111,21 @@ export class SqliteDialect implements Dialect {
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
     return completeAndAsk(manager, this.tables, this, completion);
+  }
+}
+
+/** Opens the deliveries of an event. */
+function openEach(
+  open: SqliteStatement,
+  eventId: number | bigint,
+  group: string,
+  opened: readonly Opened[],
+  now: number,
+): void {
+  for (const { name, priority, opening, groups } of opened) {
+    if (!groups.includes(group)) continue;
+    const { finished, reason } = endOf(opening, now);
+    open.run(eventId, name, opening, priority, now, finished, reason);
   }
 }
 

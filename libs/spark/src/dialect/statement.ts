@@ -1,4 +1,11 @@
-import { type EntityManager, type ObjectLiteral, QueryFailedError, type QueryResult, type QueryRunner } from 'typeorm';
+import {
+  type DataSource,
+  type EntityManager,
+  type ObjectLiteral,
+  QueryFailedError,
+  type QueryResult,
+  type QueryRunner,
+} from 'typeorm';
 import { LostStatementError } from '../error/lost-statement.error.js';
 
 /** What runs SQL: a manager of a transaction, one of a whole DataSource, or a query runner. */
@@ -56,11 +63,14 @@ interface PostgresClient {
 }
 
 /** Hands over the query runner of a transaction's manager, or one of the master, released afterwards. */
-export async function withRunner<T>(on: Connection, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+export function withRunner<T>(on: Connection, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
   if ('transactionDepth' in on) return work(on as QueryRunner);
-  const manager = on as EntityManager;
-  if (manager.queryRunner) return work(manager.queryRunner);
-  const runner = manager.dataSource.createQueryRunner('master');
+  const { queryRunner, dataSource } = on as EntityManager;
+  return queryRunner ? work(queryRunner) : withNewRunner(dataSource, work);
+}
+
+async function withNewRunner<T>(dataSource: DataSource, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+  const runner = dataSource.createQueryRunner('master');
   try {
     return await work(runner);
   } finally {

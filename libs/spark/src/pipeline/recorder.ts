@@ -113,7 +113,7 @@ export class Recorder {
   ): Promise<Recorded> {
     const entries = [...emitted, ...derivation.written(this.codec)];
     const events = await this.ledger.enter(manager, entries, now, how);
-    await this.looks.add(manager, derivation.looks, now);
+    if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now);
     for (const error of derivation.refused) this.logger.error(error.message);
     return { events, looks: derivation.looks.length > 0 };
   }
@@ -145,21 +145,11 @@ export class Recorder {
     for (const source of sources) {
       const { where, withDeleted } = source.options;
       const shared = where || withDeleted ? undefined : plain.get(source.metadata);
-      const subjects = shared ?? (await this.rows(manager, source, captured, writes));
+      const { rows, others } = shared ? { rows: shared, others: [] } : copiesOf(source, captured, writes);
+      const subjects = others.length > 0 ? [...rows, ...(await readSubjects(manager, source, others))] : rows;
       if (!where && !withDeleted) plain.set(source.metadata, subjects);
       derivation.runNow(source, subjects);
     }
-  }
-
-  private async rows(manager: EntityManager, source: Source, captured: readonly CapturedSubject[], writes: number) {
-    const subjects: Subject[] = [];
-    const ids: string[] = [];
-    for (const { ref, copy } of captured) {
-      const isRow = copy?.writes === writes && copy.metadata === source.metadata && !source.options.where;
-      if (isRow) subjects.push({ ref, entity: copy.entity });
-      else ids.push(ref.id);
-    }
-    return ids.length === 0 ? subjects : [...subjects, ...(await readSubjects(manager, source, ids))];
   }
 
   private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
@@ -179,6 +169,18 @@ function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, Captur
     else groups.set(subject.ref.root, [subject]);
   }
   return groups;
+}
+
+/** The entities whose rows are known for certain, and the ids of the others. */
+function copiesOf(source: Source, captured: readonly CapturedSubject[], writes: number) {
+  const rows: Subject[] = [];
+  const others: string[] = [];
+  for (const { ref, copy } of captured) {
+    const isRow = copy?.writes === writes && copy.metadata === source.metadata && !source.options.where;
+    if (isRow) rows.push({ ref, entity: copy.entity });
+    else others.push(ref.id);
+  }
+  return { rows, others };
 }
 
 /** Runs reads that may fail: on PostgreSQL a statement that fails spoils its transaction, and a savepoint keeps it to itself. */

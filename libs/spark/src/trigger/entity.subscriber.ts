@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import type {
   AfterQueryEvent,
   BeforeQueryEvent,
+  EntityManager,
   EntityMetadata,
   EntitySubscriberInterface,
   InsertEvent,
@@ -19,7 +20,7 @@ import { Capture } from '../pipeline/capture.js';
 import type { Recorded, Recorder } from '../pipeline/recorder.js';
 import type { LiveRules } from './live-rules.js';
 import { isFilledIn } from '../subject/row-copy.js';
-import { Frames } from './transaction-frames.js';
+import { Frames, type TransactionFrames } from './transaction-frames.js';
 import { textOf } from '../error/text-of.js';
 
 const WRITES = /^\s*(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|CALL|DO|SELECT\s+\w+\()/i;
@@ -90,7 +91,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     }
     if (!transaction.outermost || transaction.top.isEmpty) return undefined;
     // A COMMIT that the database was too busy for is sent again.
-    transaction.recording ??= this.recorder.record(manager, transaction.top, transaction.writes);
+    transaction.recording ??= this.record(transaction, manager);
     return transaction.recording;
   }
 
@@ -100,14 +101,13 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     if (transaction) transaction.writes++;
   }
 
-  async afterTransactionCommit({ queryRunner }: TransactionCommitEvent): Promise<void> {
+  afterTransactionCommit({ queryRunner }: TransactionCommitEvent): void {
     const transaction = this.frames.of(queryRunner);
     if (!transaction) return;
     if (!transaction.outermost) return transaction.release();
     this.frames.end(queryRunner);
-    const { recording, top } = transaction;
-    const recorded = (await recording) ?? { events: [], looks: false };
-    this.announce({ events: recorded.events, looks: recorded.looks || top.looksAdded });
+    const { recorded, top } = transaction;
+    this.announce({ events: recorded?.events ?? [], looks: recorded?.looks || top.looksAdded });
   }
 
   // A subscriber of somebody else may have thrown while this one was still recording.
@@ -119,6 +119,10 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     const transaction = this.frames.of(queryRunner);
     if (transaction && !transaction.outermost) transaction.drop();
     else this.frames.end(queryRunner);
+  }
+
+  private async record(transaction: TransactionFrames, manager: EntityManager): Promise<void> {
+    transaction.recorded = await this.recorder.record(manager, transaction.top, transaction.writes);
   }
 
   private noteEntity(

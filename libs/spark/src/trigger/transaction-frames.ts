@@ -8,7 +8,9 @@ export class TransactionFrames {
   /** How many statements have written. A copy of a row counts only if none came after it. */
   writes = 0;
   /** The recording at the end, awaited before a rollback that overtakes it. */
-  recording: Promise<Recorded> | undefined;
+  recording: Promise<void> | undefined;
+  /** What came of it. */
+  recorded: Recorded | undefined;
 
   get top(): Capture {
     return this.frames.at(-1)!;
