@@ -114,7 +114,10 @@ export class MysqlDialect implements Dialect {
     return groupsOf(manager, this.tables, { sql: '?', given: events.map(({ key }) => key) });
   }
 
-  /** It tells for whom deliveries are opened. */
+  /**
+   * It tells for whom deliveries are opened. A statement of its own: as part of an INSERT it would hold the rows of the handlers
+   * for as long as the application's transaction takes.
+   */
   private async revision(manager: EntityManager): Promise<number> {
     const [row] = await raw<{ sum: string | null }>(
       manager,
