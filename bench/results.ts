@@ -45,25 +45,25 @@ const BENCHES = ['save', 'sweep', 'deliver', 'end-to-end', 'latency', 'tick', 'm
 const idOf = ({ bench, work, db, ratio }: Row): string => [bench, work, db, ratio].join(' · ');
 
 function tableOf({ rows }: Results): string {
-  const machines = [...new Set(rows.map((row) => `${row.date}: ${row.machine}`))];
+  const placeOf = (row: Results['rows'][number]) => `${row.date}: ${row.machine}`;
+  const places = [...new Set(rows.map(placeOf))];
   const sorted = rows.toSorted((a, b) => BENCHES.indexOf(a.bench) - BENCHES.indexOf(b.bench));
-  const lines = sorted.map(
-    ({ bench, work, db, ratio, median, lowest, highest, rounds, target, reached, arms, date }) => {
-      const times = Object.entries(arms).map(([name, ms]) => `${name} ${ms}`);
-      const aim = target === null ? '' : `${target}${reached ? '' : ' — **not reached**'}`;
-      const spread = rounds === 1 ? '' : `${lowest.toFixed(2)}–${highest.toFixed(2)}`;
-      return `| ${bench} | ${work} | ${db} | ${ratio} | ${median.toFixed(2)} | ${spread} | ${rounds} | ${aim} | ${times.join(', ')} | ${date} |`;
-    },
-  );
+  const lines = sorted.map((row) => {
+    const { bench, work, db, ratio, median, lowest, highest, rounds, target, reached, arms } = row;
+    const times = Object.entries(arms).map(([name, ms]) => `${name} ${ms}`);
+    const aim = target === null ? '' : `${target}${reached ? '' : ' — **not reached**'}`;
+    const spread = rounds === 1 ? '' : `${lowest.toFixed(2)}–${highest.toFixed(2)}`;
+    return `| ${bench} | ${work} | ${db} | ${ratio} | ${median.toFixed(2)} | ${spread} | ${rounds} | ${aim} | ${times.join(', ')} | ${places.indexOf(placeOf(row)) + 1} |`;
+  });
   return `# What was measured
 
 Ratios of arms that took turns in one run; the median of the rounds after one to warm up, and their spread. The machines are shared:
-only ratios say something, and rows of other days were measured on other machines and older code. \`npm run bench\` measures it all again;
-the code of each arm is in this folder. The floor writes the same rows to the same tables as Spark, by hand.
+only ratios say something. The last column says where and when it was measured; rows of other days are of older code. \`npm run bench\`
+measures it all again; the code of each arm is in this folder. The floor writes the same rows to the same tables as Spark, by hand.
 
-${machines.map((text) => `- ${text}`).join('\n')}
+${places.map((text, i) => `${i + 1}. ${text}`).join('\n')}
 
-| bench | work | database | ratio | median | spread | rounds | must reach | medians of the arms (ms) | measured |
+| bench | work | database | ratio | median | spread | rounds | must reach | medians of the arms (ms) | where |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${lines.join('\n')}
 `;
