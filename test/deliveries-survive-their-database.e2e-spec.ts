@@ -137,6 +137,28 @@ describe.each(databases)('deliveries survive their database, on $name', (databas
     expect(new Set(settings.map(([{ synchronous_commit: setting }]) => setting))).toEqual(new Set(['on']));
   });
 
+  it.runIf(database.name === 'PostgreSQL')('which is not waited for by claims but those of suspects', async () => {
+    await other.dataSource.query('CREATE TABLE claims (suspect int, waits text)');
+    await other.dataSource.query(
+      `CREATE FUNCTION note_claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         INSERT INTO claims VALUES (OLD.suspect, current_setting('synchronous_commit')); RETURN NEW; END $$`,
+    );
+    await other.dataSource.query(
+      `CREATE TRIGGER note_claim BEFORE UPDATE ON spark_delivery FOR EACH ROW WHEN (NEW.state = 'running')
+       EXECUTE FUNCTION note_claim()`,
+    );
+    await app.spark.emit(sparkEvent('thing', 'claimed'));
+    expect(await ended()).toBe(1);
+    await other.dataSource.query(
+      `UPDATE spark_delivery SET state = 'available', attempt = 0, suspect = 1, finished_at = NULL, claimed_by = NULL`,
+    );
+    expect(await ended()).toBe(1);
+    expect(await other.dataSource.query('SELECT suspect, waits FROM claims ORDER BY suspect')).toEqual([
+      { suspect: 0, waits: 'off' },
+      { suspect: 1, waits: 'on' },
+    ]);
+  });
+
   it('that is away when a process takes its first lease', async () => {
     await rename('spark_worker', 'away');
     await app.spark.emit(sparkEvent('thing', 'first'));
