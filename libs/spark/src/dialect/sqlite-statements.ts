@@ -18,12 +18,12 @@ type Prepared = ReturnType<Connection['prepare']>;
 /** A runner that wants to know of statements which it does not run itself. */
 type Runner = QueryRunner & { besides?<T>(work: () => T): T };
 
-const prepared = new WeakMap<object, Map<string, Prepared>>();
+const statements = new WeakMap<object, Map<string, Prepared>>();
 
 /** A statement on a connection, compiled once. */
 export function compiled(connection: Connection, sql: string): Prepared {
-  const known = prepared.get(connection) ?? new Map<string, Prepared>();
-  prepared.set(connection, known);
+  const known = statements.get(connection) ?? new Map<string, Prepared>();
+  statements.set(connection, known);
   let statement = known.get(sql);
   if (!statement) known.set(sql, (statement = connection.prepare(sql)));
   return statement;

@@ -143,11 +143,13 @@ export class Recorder {
   ): Promise<void> {
     const plain = new Map<EntityMetadata, Subject[]>();
     for (const source of sources) {
-      const { where, withDeleted } = source.options;
-      const shared = where || withDeleted ? undefined : plain.get(source.metadata);
-      const { rows, others } = shared ? { rows: shared, others: [] } : copiesOf(source, captured, writes);
-      const subjects = others.length > 0 ? [...rows, ...(await readSubjects(manager, source, others))] : rows;
-      if (!where && !withDeleted) plain.set(source.metadata, subjects);
+      const isPlain = !source.options.where && !source.options.withDeleted;
+      let subjects = isPlain ? plain.get(source.metadata) : undefined;
+      if (!subjects) {
+        const { rows, others } = copiesOf(source, captured, writes);
+        subjects = others.length > 0 ? [...rows, ...(await readSubjects(manager, source, others))] : rows;
+        if (isPlain) plain.set(source.metadata, subjects);
+      }
       derivation.runNow(source, subjects);
     }
   }
