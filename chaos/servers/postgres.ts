@@ -3,7 +3,7 @@ import type { Server } from './server.js';
 
 /** A PostgreSQL of its own, from the npm package that carries it. */
 export async function postgresServer(): Promise<Server> {
-  const { url, crash, stop } = await startPostgres({ durable: true });
+  const { url, crash, stop } = await startPostgres();
   return {
     options: { type: 'postgres', url },
     optionsFor: (applicationName) => ({ type: 'postgres', url, applicationName }),
