@@ -258,7 +258,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
 
   it('known keys are told from new ones wherever they lie among those of others', async () => {
     // One after the other in the order of the bytes; JavaScript's own order is another one.
-    const words = ['w', 'w1', 'w2', 'w9', 'w\uFFFD', 'w🎉'];
+    const words = ['w', 'w\x1fw1', 'w1', 'w2', 'w9', 'w\uFFFD', 'w🎉'];
     await insert(
       'word',
       words.map((word, i) => [i + 1, word]),

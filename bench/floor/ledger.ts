@@ -11,6 +11,8 @@ export interface Floor {
   enter(manager: EntityManager, ids: readonly number[]): Promise<void>;
   /** Asks which of the three events of entities are known. */
   known(manager: EntityManager, ids: readonly number[]): Promise<number>;
+  /** Reads the keys of each group from a first to a last one along the index, at most twice as many as are given. */
+  along(manager: EntityManager, keys: readonly string[][]): Promise<string[][]>;
   clear(): Promise<void>;
 }
 
@@ -22,6 +24,36 @@ export const OPENED = `'orders', 'available', 0, 0, 0`;
 const keysOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map((group) => `${group}_${id}`));
 const groupsOf = (ids: readonly number[]) => ids.flatMap(() => GROUPS);
 const idsOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map(() => String(id)));
+
+/** Asks which of the three events of many entities are known: along the index, and for each where other keys lie between. */
+export async function knownOfMany(floor: Floor, manager: EntityManager, ids: readonly number[]): Promise<number> {
+  const keys = GROUPS.map((group) => ids.map((id) => `${group}_${id}`).sort());
+  const lists = await floor.along(manager, keys);
+  const known = keys.reduce((sum, own, i) => sum + among(own, lists[i]!), 0);
+  return known === keys.flat().length ? known : floor.known(manager, ids);
+}
+
+/** How many of some keys are among others, all of them sorted. */
+function among(keys: readonly string[], others: readonly string[]): number {
+  let [at, count] = [0, 0];
+  for (const key of keys) {
+    while (at < others.length && others[at]! < key) at++;
+    if (others[at] === key) count++;
+  }
+  return count;
+}
+
+const along = (list: string, parameter: (position: number) => string): string => {
+  const stretches = GROUPS.map(
+    (_, i) => `(SELECT ${list} FROM (SELECT event_key, event_group FROM floor_event
+      WHERE event_key >= ${parameter(4 * i + 1)} AND event_key <= ${parameter(4 * i + 2)}
+      ORDER BY event_key LIMIT ${parameter(4 * i + 3)}) e WHERE event_group = ${parameter(4 * i + 4)}) AS g${i}`,
+  );
+  return `SELECT ${stretches.join()}`;
+};
+const alongOf = (keys: readonly string[][]) =>
+  keys.flatMap((own, i) => [own[0], own.at(-1), 2 * own.length, GROUPS[i]]);
+const listsOf = (row: object): string[][] => Object.values(row).map((list: string) => list.split(','));
 
 /** Makes the tables of the floor, as Spark's are. */
 export async function makeTables(dataSource: DataSource): Promise<void> {
@@ -64,6 +96,12 @@ const postgres: Statements = {
     const { rows } = await client.query({ name: 'floor-known', text, values: [keysOf(ids)] });
     return rows.length;
   },
+  async along(manager, keys) {
+    const client = await rawOf(manager);
+    const text = along(`string_agg(event_key, ',')`, (position) => `$${position}`);
+    const { rows } = await client.query({ name: 'floor-along', text, values: alongOf(keys) });
+    return listsOf(rows[0]);
+  },
 };
 
 function queryOn(client: any) {
@@ -90,6 +128,14 @@ const mariadb: Statements = {
     const query = queryOn(await rawOf(manager));
     const rows = await query('SELECT event_key FROM floor_event WHERE event_key IN (?)', [keysOf(ids)]);
     return rows.length;
+  },
+  async along(manager, keys) {
+    const query = queryOn(await rawOf(manager));
+    const stretch = `(SELECT event_key, event_group FROM floor_event
+      WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
+    const given = keys.flatMap((own) => [own[0], own.at(-1), 2 * own.length]);
+    const rows = (await query(keys.map(() => stretch).join(' UNION ALL '), given)) as Record<string, string>[];
+    return GROUPS.map((group) => rows.flatMap((row) => (row.event_group === group ? [row.event_key!] : [])));
   },
 };
 
@@ -120,5 +166,12 @@ const sqlite: Statements = {
     const connection = await rawOf(manager);
     const known = prepared(connection, 'SELECT 1 FROM floor_event WHERE event_key = ?');
     return keysOf(ids).filter((key) => known.get(key)).length;
+  },
+  async along(manager, keys) {
+    const lists = prepared(
+      await rawOf(manager),
+      along('group_concat(event_key)', () => '?'),
+    );
+    return listsOf(lists.get(...alongOf(keys)));
   },
 };

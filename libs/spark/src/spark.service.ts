@@ -11,7 +11,7 @@ import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { DISCARDED_HELD } from './delivery/held-deliveries.js';
 import type { LedgerEntry } from './ledger/ledger.js';
-import { Derivation, entryOf, foundOf, nameOf } from './pipeline/derivation.js';
+import { Derivation, emitted, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/worker.js';
 import type { Spark } from './spark.js';
 import { explain, type Explanation } from './inspect/explain.js';
@@ -358,7 +358,7 @@ export class SparkService {
     if (event.at && event.at.getTime() > now)
       return refuse('its at lies in the future. Let a source yield it, which can take it back.');
     try {
-      return [entryOf(this.spark.codec, foundOf(event))];
+      return [emitted(this.spark.codec, event)];
     } catch (error) {
       return refuse((error as Error).message);
     }

@@ -79,19 +79,16 @@ export class MysqlDialect implements Dialect {
     return new Set(left.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
   }
 
-  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Set<string>[]> {
-    const ofStretch = `(SELECT event_key, event_group, ? AS stretch FROM ${this.tables.event}
+  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Map<string, string[]>> {
+    const ofStretch = `(SELECT event_key, event_group FROM ${this.tables.event}
       WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
-    const lists = stretches.map(() => ofStretch);
-    const given = stretches.flatMap(({ first, last, most }, i) => [i, first, last, most]);
-    const rows = await raw<{ event_key: string; event_group: string; stretch: number }>(
+    const rows = await raw<{ event_key: string; event_group: string }>(
       manager,
-      lists.join(' UNION ALL '),
-      given,
+      stretches.map(() => ofStretch).join(' UNION ALL '),
+      stretches.flatMap(({ first, last, most }) => [first, last, most]),
     );
-    const keys = stretches.map(() => new Set<string>());
-    for (const { event_key: key, event_group: group, stretch } of rows)
-      if (group === stretches[stretch]!.group) keys[stretch]!.add(key);
+    const keys = new Map(stretches.map(({ group }): [string, string[]] => [group, []]));
+    for (const { event_key: key, event_group: group } of rows) keys.get(group)?.push(key);
     return keys;
   }
 

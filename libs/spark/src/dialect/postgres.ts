@@ -12,7 +12,7 @@ import type {
 } from './dialect.js';
 import { enteredFrom, type EnteredRow, groupsJson, groupsOf, keysByGroup, otherGroups } from './entered.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
-import { type Stretch, unseen } from './stretches.js';
+import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
 import { execute, prepared } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -87,17 +87,12 @@ export class PostgresDialect implements Dialect {
     return new Set(rows.map(({ key }) => key));
   }
 
-  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Set<string>[]> {
-    let next = 1;
-    const lists = stretches.map(
-      (_, i) => `(SELECT json_agg(event_key) FROM (
-        SELECT event_key, event_group FROM ${this.tables.event} WHERE event_key >= $${next++} AND event_key <= $${next++}
-        ORDER BY event_key LIMIT $${next++}) e WHERE event_group = $${next++})::text AS "${i}"`,
-    );
-    const given = stretches.flatMap(({ group, first, last, most }) => [first, last, most, group]);
-    const statement = lists.length <= FEW ? `spark-along-${lists.length}` : undefined;
-    const [row] = await this.query<Record<number, string | null>>(manager, statement, `SELECT ${lists.join()}`, given);
-    return stretches.map((_, i) => new Set(JSON.parse(row![i] ?? '[]')));
+  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]) {
+    const { length } = stretches;
+    const sql = keysAlongSql(this.tables.event, length, 'string_agg', (n) => `$${n}`);
+    const name = length <= FEW ? `spark-along-${length}` : undefined;
+    const [row] = await this.query<Record<number, string>>(manager, name, sql, givenOf(stretches));
+    return keysOfRow(stretches, row!);
   }
 
   async enter(manager: EntityManager, request: EnterRequest): Promise<Entered> {

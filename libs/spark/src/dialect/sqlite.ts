@@ -13,6 +13,7 @@ import type {
 } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsJson, keysByGroup } from './entered.js';
 import { raw, select } from './statement.js';
+import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from './table-names.js';
 
@@ -58,13 +59,21 @@ export class SqliteDialect implements Dialect {
   }
 
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
+    const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
+    if (left.length === 0) return new Set();
     const rows = await raw<{ key: string }>(
       manager,
       `SELECT k.value AS key FROM json_each(?) g CROSS JOIN json_each(g.value) k
        WHERE (SELECT e.event_group FROM ${this.tables.event} e WHERE e.event_key = k.value) IS NOT g.key`,
-      [groupsJson(keysByGroup(events))],
+      [groupsJson(keysByGroup(left))],
     );
     return new Set(rows.map(({ key }) => key));
+  }
+
+  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]) {
+    const sql = keysAlongSql(this.tables.event, stretches.length, 'group_concat', () => '?');
+    const [row] = await raw<Record<number, string>>(manager, sql, givenOf(stretches));
+    return keysOfRow(stretches, row!);
   }
 
   enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {

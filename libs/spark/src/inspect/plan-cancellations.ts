@@ -83,5 +83,5 @@ async function byId(manager: EntityManager, source: Source, ids: readonly string
 async function stands(spark: Spark, source: Source, subject: Subject, due: number) {
   const derivation = new Derivation(due, () => 0);
   await derivation.run(source, [subject]);
-  return derivation.failures.length > 0 || derivation.found.some(({ at }) => at === due);
+  return derivation.failures.length > 0 || derivation.found.some(({ event }) => event.at?.getTime() === due);
 }

@@ -41,8 +41,18 @@ export function judge(event: SparkEvent, now: number): { verdict: Verdict; reaso
 const TRUE = { verdict: 'true' } as const;
 const LATER = { verdict: 'later' } as const;
 
-/** An event that is true, with all that the ledger enters but its context. */
-export type Found = Omit<LedgerEntry, 'context'>;
+/** An event that is true, and where it came from. */
+export interface Found {
+  readonly event: SparkEvent;
+  readonly key: string;
+  readonly group: string;
+  readonly origin: Origin;
+}
+
+/** Where events came from: null all over for emitted ones. */
+type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'>;
+
+const always = (depth: number) => () => depth;
 
 /** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
 export class Derivation {
@@ -56,7 +66,7 @@ export class Derivation {
   constructor(
     private readonly now: number,
     /** How many events led to what is derived, by entity where they differ. */
-    private readonly depthOf: (ref: SubjectRef | undefined) => number = () => chainDepth(),
+    private readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
   ) {}
 
   /** Runs a source that does not wait on each subject. One that throws leaves the others alone. */
@@ -105,10 +115,10 @@ export class Derivation {
       try {
         this.entries.push(entryOf(codec, found));
       } catch (error) {
-        const { source, entity, entityId, group, key } = found;
+        const { group, key, origin } = found;
+        const { source, entity, entityId } = origin;
         const [id, by, of] = [entityId ?? undefined, source ?? undefined, entity ?? undefined];
-        const origin = { source: by, entity: of, id, group, key };
-        this.refused.push(new InvalidEventError((error as Error).message, origin));
+        this.refused.push(new InvalidEventError((error as Error).message, { source: by, entity: of, id, group, key }));
       }
     }
     return this.entries;
@@ -120,22 +130,20 @@ export class Derivation {
   }
 
   private take(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
+    const depth = this.depthOf(subject?.ref);
+    const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name, depth };
     for (const event of events) {
       const { verdict, reason } = judge(event, this.now);
       if (verdict === 'refused') this.refuse(reason!, source, event, subject);
       else if (verdict === 'later') this.lookAgain(source, event, event.at!.getTime(), subject);
-      else if (verdict === 'true') this.enter(source, event, subject);
+      else if (verdict === 'true') this.enter(event, origin);
     }
   }
 
-  private enter(source: Source, event: SparkEvent, subject: Subject | undefined): void {
-    const depth = this.depthOf(subject?.ref);
-    if (depth > DEEPEST) {
-      this.refused.push(new ChainTooDeepError(event.key, source.name, DEEPEST));
-      return;
-    }
-    const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name };
-    this.found.push(foundOf(event, depth, origin));
+  private enter(event: SparkEvent, origin: Origin): void {
+    const { key, group } = event;
+    if (origin.depth > DEEPEST) this.refused.push(new ChainTooDeepError(key, origin.source!, DEEPEST));
+    else this.found.push({ event, key, group, origin });
   }
 
   // A source that is not live is left to the sweep, the future included.
@@ -169,30 +177,19 @@ function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subje
   return undefined;
 }
 
-/** An event, and where it came from. */
-export function foundOf(event: SparkEvent, depth = chainDepth(), origin = EMITTED): Found {
-  const { key, group, at, until } = event;
-  const { entity, entityId, source } = origin;
-  return {
-    event,
-    key,
-    group,
-    entity,
-    entityId,
-    source,
-    at: at?.getTime() ?? null,
-    until: until?.getTime() ?? null,
-    depth,
-  };
+/** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */
+export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
+  const origin = { entity: null, entityId: null, source: null, depth: chainDepth() };
+  return entryOf(codec, { event, key: event.key, group: event.group, origin });
 }
 
-const EMITTED: Pick<Found, 'entity' | 'entityId' | 'source'> = { entity: null, entityId: null, source: null };
-
 /** An event as the ledger enters it. Throws when the context cannot be stored. */
-export function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
-  // A spread copy with one property more takes thirty times as long.
-  const { event, key, group, entity, entityId, source, at, until, depth } = found;
+function entryOf(codec: ContextCodec, { event, key, group, origin }: Found): LedgerEntry {
+  const { entity, entityId, source, depth } = origin;
   const context = codec.encode(event.context);
+  const at = event.at?.getTime() ?? null;
+  const until = event.until?.getTime() ?? null;
+  // A spread copy with one property more takes thirty times as long.
   return { event, key, group, entity, entityId, source, context, at, until, depth };
 }
 

@@ -33,7 +33,7 @@ export interface SourceSweep {
 }
 
 /** A page, and what the source says of it that the ledger does not know. */
-interface DerivedPage extends Page {
+interface DerivedPage extends Omit<Page, 'subjects'> {
   readonly derivation: Derivation;
   /** How many events were derived. */
   readonly derived: number;
@@ -117,8 +117,11 @@ export class SourceSweeper {
   private async derivedFrom({ source, leased }: SourceSweep, page: Page): Promise<DerivedPage> {
     const now = this.clock.now();
     const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
-    const { found } = derivation;
-    return { ...page, derivation, derived: found.length, now, yielded: new Set(found.map(({ group }) => group)) };
+    const yielded = new Set<string>();
+    for (const { group } of derivation.found) yielded.add(group);
+    // The entities themselves are let go: pages that wait for others are most of what a sweep keeps in memory.
+    const { keys, isLast } = page;
+    return { keys, isLast, derivation, derived: derivation.found.length, now, yielded };
   }
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
