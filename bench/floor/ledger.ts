@@ -25,12 +25,12 @@ const keysOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map((group
 const groupsOf = (ids: readonly number[]) => ids.flatMap(() => GROUPS);
 const idsOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map(() => String(id)));
 
-/** Asks which of the three events of many entities are known: along the index, and for each where other keys lie between. */
+/** Asks how many of the three events of many entities are known: along the index, and for each where other keys lie between. */
 export async function knownOfMany(floor: Floor, manager: EntityManager, ids: readonly number[]): Promise<number> {
   const keys = GROUPS.map((group) => ids.map((id) => `${group}_${id}`).sort());
   const lists = await floor.along(manager, keys);
   const known = keys.reduce((sum, own, i) => sum + among(own, lists[i]!), 0);
-  return known === keys.flat().length ? known : floor.known(manager, ids);
+  return known === ids.length * GROUPS.length ? known : floor.known(manager, ids);
 }
 
 /** How many of some keys are among others, all of them sorted. */

@@ -80,15 +80,17 @@ export class MysqlDialect implements Dialect {
   }
 
   private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Map<string, string[]>> {
-    const ofStretch = `(SELECT event_key, event_group FROM ${this.tables.event}
+    const ofStretch = `(SELECT event_key, event_group, ? AS stretch FROM ${this.tables.event}
       WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
-    const rows = await raw<{ event_key: string; event_group: string }>(
+    const rows = await raw<{ event_key: string; event_group: string; stretch: number }>(
       manager,
       stretches.map(() => ofStretch).join(' UNION ALL '),
-      stretches.flatMap(({ first, last, most }) => [first, last, most]),
+      stretches.flatMap(({ first, last, most }, i) => [i, first, last, most]),
     );
     const keys = new Map(stretches.map(({ group }): [string, string[]] => [group, []]));
-    for (const { event_key: key, event_group: group } of rows) keys.get(group)?.push(key);
+    // A stretch may hold keys of other groups, which have one of their own.
+    for (const { event_key: key, event_group: group, stretch } of rows)
+      if (group === stretches[stretch]!.group) keys.get(group)!.push(key);
     return keys;
   }
 

@@ -119,7 +119,7 @@ export class SourceSweeper {
     const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
     const yielded = new Set<string>();
     for (const { group } of derivation.found) yielded.add(group);
-    // The entities themselves are let go: pages that wait for others are most of what a sweep keeps in memory.
+    // Pages wait for one another: the entities themselves are let go.
     const { keys, isLast } = page;
     return { keys, isLast, derivation, derived: derivation.found.length, now, yielded };
   }
