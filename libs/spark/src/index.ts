@@ -81,5 +81,6 @@ export { NotTransactionalError } from './error/not-transactional.error.js';
 export { PoolTooSmallError } from './error/pool-too-small.error.js';
 export { RetryLater } from './error/retry-later.error.js';
 export { RevokedManagerError } from './error/revoked-manager.error.js';
+export { UnusableResultError } from './error/unusable-result.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';

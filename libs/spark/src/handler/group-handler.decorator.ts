@@ -88,6 +88,9 @@ interface HandlerDecorator {
  * Makes a method (or a class with a method `handle`) handle every event whose group matches. It is called after the
  * event has committed, at least once, and completes once; a failing one is tried again.
  *
+ * It may return a promise, an Observable, a generator, or a list of these: the delivery completes when that has ended, and fails
+ * with its error. A function or a stream fails the attempt, as Spark cannot tell when its work is done.
+ *
  * @param pattern A regular expression, or the source of one. It matches anywhere in the group unless anchored by `^` and
  *   `$`; the flags `g` and `y` are ignored.
  * @param options How its deliveries are treated.

@@ -17,6 +17,7 @@ import { inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
+import { runToEnd } from '../handler/run-to-end.js';
 import { duration } from '../spark.settings.js';
 import { textOf } from '../error/text-of.js';
 import type { StillWanted } from './still-wanted.js';
@@ -37,6 +38,8 @@ export class Attempt {
   private controller: AbortController | undefined;
   private stopped: Error | undefined;
   private stop: ((reason: Error) => void) | undefined;
+  /** What ends the work that the handler returned, once nobody waits for it any more. */
+  private readonly ends: (() => void)[] = [];
 
   constructor(
     private readonly dataSource: DataSource,
@@ -85,7 +88,7 @@ export class Attempt {
     }
   }
 
-  private handle(event: SparkEvent): Promise<unknown> {
+  private handle(event: SparkEvent): Promise<void> {
     return this.handler.options.transactional ? this.handleInTransaction(event) : this.call(event);
   }
 
@@ -113,9 +116,15 @@ export class Attempt {
     return revoke;
   }
 
-  private call(event: SparkEvent, manager?: EntityManager): Promise<unknown> {
+  private async call(event: SparkEvent, manager?: EntityManager): Promise<void> {
     const { handler, delivery } = this;
-    return this.inTime(() => handler.call(event, new Scope(handler, delivery, () => this.signal, manager)));
+    const run = { handler: handler.name, onEnd: (end: () => void) => void this.ends.push(end) };
+    const scope = new Scope(handler, delivery, () => this.signal, manager);
+    try {
+      await this.inTime(() => runToEnd(handler.call(event, scope), run));
+    } finally {
+      for (const end of this.ends) quietly(end);
+    }
   }
 
   /** Waits for code of the application, until it takes too long or the attempt is told to stop. Then its late end is nobody's business. */
@@ -160,6 +169,15 @@ export class Attempt {
       logger.error(`The backoff of ${name} failed; the default is used instead. ${textOf(error)}`);
       return backoffDelay(attempt);
     }
+  }
+}
+
+// How the attempt ended is known by then.
+function quietly(end: () => void): void {
+  try {
+    end();
+  } catch (error) {
+    logger.debug(`What a handler returned could not be ended: ${textOf(error)}`);
   }
 }
 

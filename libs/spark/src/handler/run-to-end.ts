@@ -1,0 +1,98 @@
+import { UnusableResultError } from '../error/unusable-result.error.js';
+
+/** What running a result needs to know of its attempt. */
+export interface Run {
+  /** The handler's name, for messages. */
+  readonly handler: string;
+  /** Notes what ends the work early. It is called when the attempt is over, however it ended. */
+  onEnd(end: () => void): void;
+}
+
+interface Observer {
+  next(value: unknown): void;
+  error(error: unknown): void;
+  complete(): void;
+}
+
+interface Subscribable {
+  subscribe(observer: Observer): { unsubscribe(): void };
+}
+
+/**
+ * Waits for the work that a handler returned. Promises are awaited, Observables are subscribed to, generators and async iterables
+ * are run to their end; so is what these give, and what an array holds. Any other value is a result, and the work is done.
+ *
+ * @throws UnusableResultError for functions and streams
+ */
+export function runToEnd(given: unknown, run: Run): Promise<void> | undefined {
+  if (typeof given === 'function')
+    throw new UnusableResultError(run.handler, 'a function', 'Call it, and return what it gives.');
+  if (typeof given !== 'object' || given === null) return undefined;
+  if (has(given, 'then')) return Promise.resolve(given).then((value) => runToEnd(value, run));
+  if (Array.isArray(given)) return together(given, run);
+  const observable = observableOf(given);
+  if (observable) return observe(observable, run);
+  if (isStream(given))
+    throw new UnusableResultError(run.handler, 'a stream', 'Return pipeline(…) of node:stream/promises instead.');
+  return isLazy(given) ? iterate(given, run) : undefined;
+}
+
+function together(parts: readonly unknown[], run: Run): Promise<void> | undefined {
+  const pending = parts.map((part) => begin(part, run)).filter((part) => part !== undefined);
+  return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
+}
+
+// One that cannot be run must not leave the rejections of its siblings unheard.
+function begin(part: unknown, run: Run): Promise<void> | undefined {
+  try {
+    return runToEnd(part, run);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+async function iterate(parts: AsyncIterable<unknown> | Iterable<unknown>, run: Run): Promise<void> {
+  let isOver = false;
+  run.onEnd(() => (isOver = true));
+  for await (const part of parts) {
+    await runToEnd(part, run);
+    if (isOver) break;
+  }
+}
+
+function observe(observable: Subscribable, run: Run): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const pending: Promise<void>[] = [];
+    // It must not throw: rxjs ends the process where an observer does.
+    const next = (value: unknown) => {
+      const part = begin(value, run);
+      part?.catch(reject);
+      if (part) pending.push(part);
+    };
+    const complete = () => resolve(Promise.all(pending).then(() => undefined));
+    const subscription = observable.subscribe({ next, error: reject, complete });
+    run.onEnd(() => subscription.unsubscribe());
+  });
+}
+
+// By their shape: the application may have another copy of rxjs, or another library. `subscribe` alone may be a method of an entity.
+function observableOf(given: object): Subscribable | undefined {
+  const { observable = '@@observable' } = Symbol as { observable?: symbol };
+  for (const name of [observable, '@@observable'])
+    if (has(given, name)) return (given as Record<string | symbol, () => Subscribable>)[name]!();
+  return has(given, 'subscribe') && has(given, 'pipe') ? (given as unknown as Subscribable) : undefined;
+}
+
+const isStream = (given: object): boolean =>
+  (has(given, 'pipe') && has(given, 'on')) ||
+  (has(given, 'write') && has(given, 'on')) ||
+  has(given, 'getReader') ||
+  has(given, 'getWriter');
+
+/** Whether its values come of work that is done only as they are asked for, unlike those of a Map or a Set. */
+function isLazy(given: object): given is AsyncIterable<unknown> | Iterable<unknown> {
+  return has(given, Symbol.asyncIterator) || (has(given, Symbol.iterator) && has(given, 'next'));
+}
+
+const has = (given: object, name: string | symbol): boolean =>
+  typeof (given as Record<string | symbol, unknown>)[name] === 'function';
