@@ -176,31 +176,47 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
     const keys = entered.filter((key) => key.startsWith(way.name)).sort();
     return { ids: rows.map(({ id }) => id), keys, errors: app.logs.filter((line) => line.startsWith('error')) };
   };
+  const refusals = async () => (await app.spark.status()).counts.refusedEvents;
+  /** Why events of an entity are refused, as `explain` says it. */
+  const reasons = async (way: (typeof ways)[number], id: number) =>
+    (await app.spark.explain(way, id)).sources.flatMap(({ events }) => events.flatMap(({ reason }) => reason ?? []));
   const good = (way: { name: string }, ids: number[]) =>
     ids.flatMap((id) => [`${way.name}_after_${id}`, `${way.name}_before_${id}`]).sort();
 
-  it.each(Object.keys(BAD))(
-    '%s: the other events are entered, and the error names where it came from',
-    async (kind) => {
-      const { ids, keys, errors } = await save(OwnRow, kind, 'good');
-      expect(keys).toEqual(good(OwnRow, ids));
-      expect(errors).toHaveLength(1);
+  it.each(Object.keys(BAD))('%s: the other events are entered, and it is counted and explained', async (kind) => {
+    const before = await refusals();
+    const { ids, keys, errors } = await save(OwnRow, kind, 'good');
+    expect(keys).toEqual(good(OwnRow, ids));
+    expect(await refusals()).toBe(before + 1);
+    expect(await reasons(OwnRow, ids[0]!)).toEqual([expect.stringMatching(BAD[kind]![1])]);
+    // One line a source and minute: the first says where it came from.
+    const isFirst = kind === Object.keys(BAD)[0];
+    expect(errors).toHaveLength(isFirst ? 1 : 0);
+    if (isFirst)
       expect(errors[0]).toMatch(
-        new RegExp(`^error Events\\.ownRow yielded an event.* for OwnRow ${ids[0]} that cannot be`),
+        new RegExp(`^error Events\\.ownRow yielded an event.* for OwnRow ${ids[0]} that cannot be.*empty`),
       );
-      expect(errors[0]).toMatch(BAD[kind]![1]);
-    },
-  );
+  });
+
+  it('a thousand entities with one bad field are one line in the log', async () => {
+    const before = await refusals();
+    const { errors } = await save(Swept, ...Array.from({ length: 1_000 }, () => 'the id null'));
+    expect(await refusals()).toBe(before + 1_000);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatch(/^error Events\.swept yielded an event.* for Swept .*its id is null/);
+  });
 
   it.each(named)('all of it from one entity, at $name', async ({ way }) => {
-    const { ids, keys, errors } = await save(way, 'good', 'all', 'good');
+    const before = await refusals();
+    const { ids, keys } = await save(way, 'good', 'all', 'good');
     expect(keys).toEqual(good(way, ids));
     // An async generator waits for the promises that it yields.
     const refused = Object.entries(BAD).filter(
       ([kind]) => way !== Deferred || kind !== 'no event but a promise of one',
     );
-    expect(errors).toHaveLength(refused.length);
-    for (const [, [, reason]] of refused) expect(errors.join('\n')).toMatch(reason);
+    expect(await refusals()).toBe(before + refused.length);
+    const all = (await reasons(way, ids[1]!)).join('\n');
+    for (const [, [, reason]] of refused) expect(all).toMatch(reason);
   });
 
   it.each(named)('a source that never ends is cut off, and closed, at $name', async ({ way }) => {

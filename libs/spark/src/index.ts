@@ -43,6 +43,7 @@ export type {
   YieldedEvent,
 } from './inspect/explain.js';
 export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
+export type { SparkCounts } from './inspect/counters.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
 export type { DeliveryReport } from './pipeline/worker.js';

@@ -14,7 +14,7 @@ import type { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { MissingSchedulerError } from './error/missing-scheduler.error.js';
 import { Spark } from './spark.js';
-import { textOf } from './error/text-of.js';
+import { linesOf } from './error/text-of.js';
 
 /** Starts and stops the parts of one SparkModule with the application. */
 export class SparkLifecycle
@@ -113,7 +113,7 @@ export class SparkLifecycle
   // A tick that rejects would end the process.
   private sweep(slot: number): void {
     this.spark.sweep.tick(slot).catch((error: unknown) => {
-      const reason = textOf(error);
+      const reason = linesOf(error);
       this.logger.error(`The sweep failed; the next one goes on. ${reason}`);
     });
   }

@@ -7,6 +7,7 @@ import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
 import { UnknownHandlerError } from './error/unknown-handler.error.js';
+import { messageOf } from './error/wording.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { DISCARDED_HELD } from './delivery/held-deliveries.js';
@@ -360,7 +361,7 @@ export class SparkService {
     try {
       return [emitted(this.spark.codec, event)];
     } catch (error) {
-      return refuse((error as Error).message);
+      return refuse(messageOf(error));
     }
   }
 

@@ -23,6 +23,7 @@ import { ContextCodec } from './event/context-codec.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { HandlerRegistry } from './handler/handler.registry.js';
 import { RegisteredHandlers } from './handler/registered-handlers.js';
+import { Counters } from './inspect/counters.js';
 import { Activation } from './ledger/activation.js';
 import { Ledger } from './ledger/ledger.js';
 import { Retention } from './ledger/retention.js';
@@ -53,6 +54,7 @@ export class Spark {
   readonly dataSourceName: string;
   readonly sources = new SourceRegistry();
   readonly handlers = new HandlerRegistry();
+  readonly counters = new Counters();
   readonly events = new Stream<SparkEvent>();
 
   readonly tables: TableNames;
@@ -94,9 +96,9 @@ export class Spark {
     const entities = new DataSourceEntities(dataSource);
     this.codec = new ContextCodec(entities);
     this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry);
-    this.ledger = new Ledger(this.dialect, this.tables, this.registered);
+    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters);
     const looks = new Looks(this.dialect, this.tables);
-    this.recorder = new Recorder(this.sources, this.ledger, looks, this.codec, clock);
+    this.recorder = new Recorder(this.sources, this.ledger, looks, this.codec, clock, this.counters);
 
     this.rules = new LiveRules(dataSource, this.sources);
     this.subscriber = new EntitySubscriber(this.rules, this.recorder, announce);
@@ -209,6 +211,7 @@ export class Spark {
   }
 
   private async keepHouse(): Promise<number> {
+    this.counters.flush();
     await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.clock.now()));
     const { deliveries } = await this.retention.prune(this.clock.now());

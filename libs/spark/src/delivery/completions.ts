@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Transactions } from '../dialect/transactions.js';
 import type { SparkClock } from '../clock.js';
-import { textOf } from '../error/text-of.js';
+import { linesOf } from '../error/text-of.js';
 import type { Deliveries, Done } from './deliveries.js';
 import type { WorkerLease } from './worker-lease.js';
 
@@ -53,7 +53,7 @@ export class Completions {
         this.transactions.runShort((manager) => this.deliveries.complete(manager, done, now)),
       );
     } catch (error) {
-      this.logger.error(`${done.length} deliveries could not be completed and are handled again: ${textOf(error)}`);
+      this.logger.error(`${done.length} deliveries could not be completed and are handled again: ${linesOf(error)}`);
       return new Set();
     }
   }

@@ -27,7 +27,6 @@ export interface Done {
   readonly durationMs: number;
 }
 
-const LONGEST_ERROR = 10_000;
 const GIVEN_BACK = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
 
 /** The deliveries: claim, complete, try again, discard. What is not ours any more stays as it is. */
@@ -90,7 +89,7 @@ export class Deliveries {
   ): Promise<boolean> {
     const changes = `state = 'available', due_at = :due, claimed_by = NULL, suspect = 0, last_error = :error`;
     const uncharged = charged ? '' : ', attempt = attempt - 1';
-    return this.end(manager, delivery, changes + uncharged, { due: Math.ceil(due), error: shortened(error) });
+    return this.end(manager, delivery, changes + uncharged, { due: Math.ceil(due), error });
   }
 
   /** Ends a delivery that is not wanted any more; nobody was called. */
@@ -102,7 +101,7 @@ export class Deliveries {
   /** Gives a delivery up, visibly. */
   async discard(manager: EntityManager, delivery: Delivery, now: number, error: string): Promise<boolean> {
     const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = :error`;
-    return this.end(manager, delivery, changes, { now, error: shortened(error) });
+    return this.end(manager, delivery, changes, { now, error });
   }
 
   /** Gives back what was claimed and not finished; the attempt does not count. */
@@ -144,6 +143,3 @@ function eventFrom(row: ClaimedRow): Delivery['event'] {
 }
 
 const timeOf = (time: string | null): number | null => (time === null ? null : Number(time));
-
-// PostgreSQL takes no text with a NUL in it.
-const shortened = (error: string): string => error.replaceAll('\0', '\\0').slice(0, LONGEST_ERROR);

@@ -7,7 +7,7 @@ import type { Dialect } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { Transactions } from '../dialect/transactions.js';
-import { textOf } from '../error/text-of.js';
+import { lineOf } from '../error/text-of.js';
 
 const LONGEST_PAUSE = 1_000;
 
@@ -66,7 +66,7 @@ export class WorkerLease {
         return await write();
       } catch (error) {
         if (this.stopped || this.id !== worker) throw error;
-        this.logger.warn(`What became of deliveries cannot be written down yet: ${textOf(error)}`);
+        this.logger.warn(`What became of deliveries cannot be written down yet: ${lineOf(error)}`);
         await delay(pause);
       }
     }
@@ -82,7 +82,7 @@ export class WorkerLease {
       await this.remove();
       await this.rescue();
     } catch (error) {
-      this.logger.warn(`The lease of this process could not be given back, and expires by itself: ${textOf(error)}`);
+      this.logger.warn(`The lease of this process could not be given back, and expires by itself: ${lineOf(error)}`);
     }
   }
 
@@ -95,7 +95,7 @@ export class WorkerLease {
       if (!(await this.renew())) await this.replace();
       await this.rescue();
     } catch (error) {
-      this.logger.warn(`The lease of this process could not be renewed: ${textOf(error)}`);
+      this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}`);
     }
     if (!this.stopped) this.plan();
   }

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from './dialect.js';
+import { lineOf } from '../error/text-of.js';
 import { execute, withRunner } from './statement.js';
 
 const TRIES = 10;
@@ -39,7 +40,7 @@ export class Transactions {
         return await run();
       } catch (error) {
         if (attempt === TRIES || !this.dialect.isTransient(error)) throw error;
-        this.logger.debug(`A transaction collided with another one and is run once more: ${(error as Error).message}`);
+        this.logger.debug(`A transaction collided with another one and is run once more: ${lineOf(error)}`);
         await delay(Math.random() * 10 * 2 ** attempt);
       }
     }

@@ -154,6 +154,8 @@ function checkTouches(option: string, touches: unknown): void {
 }
 
 function checkName(option: string, name: unknown, longest: number): void {
-  if (typeof name === 'string' && name.length > 0 && name.length <= longest) return;
-  throw new InvalidOptionsError(option, name, `text of 1 to ${longest} characters`);
+  if (typeof name === 'string' && name.length > 0 && name.length <= longest && isStorable(name)) return;
+  throw new InvalidOptionsError(option, name, `text of 1 to ${longest} characters without NUL and lone surrogates`);
 }
+
+const isStorable = (name: string): boolean => name.isWellFormed() && !name.includes('\0');

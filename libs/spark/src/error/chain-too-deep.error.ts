@@ -1,10 +1,15 @@
 import { SparkError } from './spark.error.js';
+import { shown } from './text-of.js';
 
 /** An event that too many events led to, each by what its handler wrote. It is logged and not entered. */
 export class ChainTooDeepError extends SparkError {
-  constructor(key: string, source: string, deepest: number) {
+  constructor(
+    key: string,
+    readonly source: string,
+    deepest: number,
+  ) {
     super(
-      `${source} yielded ${key}, which ${deepest} events in a row have led to, each by what a handler of it wrote. It is not ` +
+      `${source} yielded ${shown(key)}, which ${deepest} events in a row have led to, each by what a handler of it wrote. It is not ` +
         `entered. Do handlers write what makes their own events come true again under new keys?`,
     );
   }

@@ -1,4 +1,4 @@
-import { SparkError } from './spark.error.js';
+import { sharedByCopies, SparkError } from './spark.error.js';
 
 /**
  * Thrown by a handler: this delivery will never succeed. It is discarded at once, with the reason.
@@ -7,3 +7,5 @@ import { SparkError } from './spark.error.js';
  * if (!isAddress(mail)) throw new DiscardDelivery(`${mail} is no address`);
  */
 export class DiscardDelivery extends SparkError {}
+
+sharedByCopies(DiscardDelivery, 'DiscardDelivery');

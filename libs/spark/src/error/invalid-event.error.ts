@@ -1,5 +1,6 @@
 import { quoted } from './wording.js';
 import { SparkError } from './spark.error.js';
+import { shown } from './text-of.js';
 
 /** Where an event came from, as far as that is known. Without a source it was given to `SparkService.emit`. */
 export interface InvalidEventOrigin {
@@ -29,7 +30,7 @@ export class InvalidEventError extends SparkError {
   ) {
     const { source, entity, id, group, key } = origin;
     const event = `an event${named(group, key)}`;
-    const subject = entity ? ` for ${entity}${id ? ` ${id}` : ''}` : '';
+    const subject = entity ? ` for ${entity}${id ? ` ${shown(id)}` : ''}` : '';
     const given = source ? `${source} yielded ${event}${subject}` : `SparkService.emit was given ${event}${subject}`;
     super(`${given} that cannot be entered: ${reason}`);
   }

@@ -1,6 +1,6 @@
 import type { Duration } from '../spark.options.js';
 import { age } from '../spark.settings.js';
-import { SparkError } from './spark.error.js';
+import { sharedByCopies, SparkError } from './spark.error.js';
 
 /**
  * Thrown by a handler: not now, but after a while. The attempt does not count.
@@ -26,3 +26,5 @@ export class RetryLater extends SparkError {
     this.milliseconds = age('RetryLater', delay);
   }
 }
+
+sharedByCopies(RetryLater as unknown as typeof SparkError, 'RetryLater');

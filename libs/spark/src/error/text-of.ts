@@ -1,11 +1,135 @@
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
-/** What logs and rows keep of what was thrown: the stack of an error, any other value as it looks. Never throws itself. */
+/** An error, or anything else that was thrown, as text: what it says, and where it was thrown. */
+interface Part {
+  /** How it belongs to the error before it. */
+  readonly link: string;
+  readonly head: string;
+  /** The lines of its stack. */
+  readonly frames: readonly string[];
+}
+
+// In characters.
+const LONGEST = { row: 10_000, line: 1_000, lines: 4_000, name: 300 };
+const FRAMES = { row: 50, lines: 8 };
+// Of causes and errors within errors, all together.
+const MOST_PARTS = 12;
+const UNREADABLE = 'something was thrown that cannot be shown as text';
+
+/**
+ * What a row keeps of anything that was thrown: the stack of an error with its causes, any other value as it looks. At most
+ * 10,000 characters, without NUL and lone surrogates, which databases refuse. It never throws.
+ */
 export function textOf(thrown: unknown): string {
+  const parts = partsOf(thrown);
+  const texts = parts.map(({ link, head, frames }) => [link + head, ...frames.slice(0, FRAMES.row)].join('\n'));
+  return storable(share(texts, LONGEST.row, '\n'));
+}
+
+/** The same in one line of a log: what an error and its causes say. At most 1,000 characters, all of them printable. It never throws. */
+export function lineOf(thrown: unknown): string {
+  const texts = partsOf(thrown).map(({ link, head }) => link.toLowerCase() + printable(head));
+  return share(texts, LONGEST.line, '; ');
+}
+
+/** The same in a few lines of a log, with the upper part of each stack. At most 4,000 characters, all of them printable. It never throws. */
+export function linesOf(thrown: unknown): string {
+  const texts = partsOf(thrown).map(({ link, head, frames }) =>
+    [link + printable(head), ...frames.slice(0, FRAMES.lines).map(printable)].join('\n'),
+  );
+  return share(texts, LONGEST.lines, '\n');
+}
+
+/** A key, a group, an id or a name as log lines show it: what cannot be printed is escaped, and what is long is cut. */
+export function shown(name: unknown): string {
+  const text = typeof name === 'string' ? name : safely(() => String(name), 'something that cannot be shown as text');
+  return cut(printable(text.slice(0, LONGEST.name + 1)), LONGEST.name);
+}
+
+function partsOf(thrown: unknown): Part[] {
+  const parts: Part[] = [];
+  collect(thrown, '', parts, new Set());
+  return parts;
+}
+
+function collect(thrown: unknown, link: string, parts: Part[], seen: Set<unknown>): void {
+  if (parts.length >= MOST_PARTS || seen.has(thrown)) return;
+  if (!safely(() => types.isNativeError(thrown) || thrown instanceof Error, false)) {
+    parts.push({ link, head: safely(() => valueText(thrown), UNREADABLE), frames: [] });
+    return;
+  }
+  seen.add(thrown);
+  const error = thrown as Error;
+  parts.push({ link, ...stackOf(error) });
+  const cause = safely(() => error.cause, undefined);
+  if (cause !== undefined && cause !== null) collect(cause, 'Caused by: ', parts, seen);
+  const errors = safely(() => (error as Partial<AggregateError>).errors, undefined);
+  if (safely(() => Array.isArray(errors), false))
+    for (let i = 0; i < MOST_PARTS; i++) {
+      const inner: unknown = safely(() => (i in errors! ? (errors![i] as unknown) : undefined), undefined);
+      if (inner !== undefined) collect(inner, 'One of its errors: ', parts, seen);
+    }
+}
+
+function stackOf(error: Error): Pick<Part, 'head' | 'frames'> {
+  const said: unknown = safely(() => error.message, UNREADABLE);
+  const message = safely(() => bounded(said), UNREADABLE);
+  const name = safely(() => bounded(error.name), 'Error');
+  const head = message === '' ? name : `${name}: ${message}`;
+  const stack = safely(() => error.stack, undefined);
+  if (typeof stack !== 'string') return { head, frames: [] };
+  // The stack begins with the message, whose lines may look like frames.
+  const start = typeof said === 'string' && stack.includes(said) ? stack.indexOf(said) + said.length : 0;
+  const frames = stack.slice(start, start + LONGEST.row).split('\n');
+  return { head, frames: frames.filter((line) => /^\s+at /.test(line)) };
+}
+
+function valueText(value: unknown): string {
+  if (typeof value === 'string') return bounded(value);
+  return bounded(inspect(value, { depth: 2, maxStringLength: 500, maxArrayLength: 20 }));
+}
+
+// A text of any length costs no more than what is shown of it.
+function bounded(text: unknown): string {
+  const all = typeof text === 'string' ? text : String(text);
+  return cut(all, LONGEST.row);
+}
+
+function cut(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
+}
+
+/** Joins texts, so that a long one leaves room for the others. */
+function share(texts: readonly string[], longest: number, separator: string): string {
+  let left = longest - separator.length * (texts.length - 1);
+  return texts
+    .map((text, i) => {
+      const short = cut(text, Math.max(1, Math.floor(left / (texts.length - i))));
+      left -= short.length;
+      return short;
+    })
+    .join(separator);
+}
+
+const storable = (text: string): string => text.replaceAll('\0', '\\0').toWellFormed();
+
+// Control characters (a new line, the ESC of a terminal), line and paragraph separators, marks that turn the direction of text.
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+const SHORT: Record<string, string> = { '\n': String.raw`\n`, '\r': String.raw`\r`, '\t': String.raw`\t` };
+
+function printable(text: string): string {
+  return text.toWellFormed().replace(UNPRINTABLE, (character) => {
+    const code = character.charCodeAt(0);
+    if (SHORT[character] !== undefined) return SHORT[character];
+    const hex = code.toString(16);
+    return code < 256 ? `\\x${hex.padStart(2, '0')}` : `\\u${hex.padStart(4, '0')}`;
+  });
+}
+
+function safely<T>(read: () => T, otherwise: T): T {
   try {
-    if (thrown instanceof Error) return String(thrown.stack ?? thrown.message);
-    return typeof thrown === 'string' ? thrown : inspect(thrown);
+    return read();
   } catch {
-    return 'something was thrown that cannot be shown as text';
+    return otherwise;
   }
 }

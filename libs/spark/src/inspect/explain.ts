@@ -1,6 +1,8 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../dialect/statement.js';
 import { textOf } from '../error/text-of.js';
+import { messageOf } from '../error/wording.js';
+import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf, type Verdict } from '../pipeline/derivation.js';
 import { inSavepoint } from '../pipeline/recorder.js';
 import { eventsOf, type Source } from '../source/source.js';
@@ -82,7 +84,7 @@ export function explain(spark: Spark, metadata: EntityMetadata, id: string): Pro
     const root = rootOf(metadata);
     const exists = (await readEntities(manager, { metadata, withDeleted: true }, [id])).size > 0;
     const sources: ExplainedSource[] = [];
-    for (const source of spark.sources.of(metadata)) sources.push(await ask(manager, source, id, now));
+    for (const source of spark.sources.of(metadata)) sources.push(await ask(manager, spark, source, id, now));
     const keys = sources.flatMap(({ events }) => events.map(({ key }) => key));
     const events = await ledgerOf(manager, spark, root, id, keys);
     const looks = await looksAt(manager, spark, root, id);
@@ -91,14 +93,20 @@ export function explain(spark: Spark, metadata: EntityMetadata, id: string): Pro
   });
 }
 
-async function ask(manager: EntityManager, source: Source, id: string, now: number): Promise<ExplainedSource> {
+async function ask(
+  manager: EntityManager,
+  spark: Spark,
+  source: Source,
+  id: string,
+  now: number,
+): Promise<ExplainedSource> {
   const { name, live } = source;
   try {
     const [subject] = await inSavepoint(manager, (inner) => readSubjects(inner, source, [id]));
     if (!subject) return { source: name, live, isAbout: false, events: [], error: undefined };
     const given = source.options.batch ? [subject.entity] : subject.entity;
     const events = (await eventsOf(source, given, { now: new Date(now) })).map((event) => {
-      const { verdict, reason } = judge(event, now);
+      const { verdict, reason } = judged(spark, event, now);
       const { group = '', key = '' } = nameOf(event);
       const at = verdict === 'refused' ? undefined : event.at;
       return { group: String(group), key: String(key), verdict, at, reason };
@@ -106,6 +114,18 @@ async function ask(manager: EntityManager, source: Source, id: string, now: numb
     return { source: name, live, isAbout: true, events, error: undefined };
   } catch (error) {
     return { source: name, live, isAbout: true, events: [], error: textOf(error) };
+  }
+}
+
+/** An event may be refused for its context alone, which is only written where the event would be entered. */
+function judged({ codec }: Spark, event: SparkEvent, now: number): ReturnType<typeof judge> {
+  const judgement = judge(event, now);
+  if (judgement.verdict !== 'true' && judgement.verdict !== 'later') return judgement;
+  try {
+    codec.encode(event.context);
+    return judgement;
+  } catch (error) {
+    return { verdict: 'refused', reason: messageOf(error) };
   }
 }
 
@@ -142,7 +162,8 @@ async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityM
     { names, id },
   );
   const found = new Set(rows.map((row) => row.event_key));
-  const others = keys.filter((key) => !found.has(key));
+  // A key that was refused may be one that the database refuses as well.
+  const others = keys.filter((key) => !found.has(key) && key.isWellFormed() && !key.includes('\0'));
   if (others.length > 0)
     rows.push(
       ...(await select<EventRow>(

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Orphans } from '../delivery/delivery-desk.js';
 import { select, withRunner } from '../dialect/statement.js';
+import type { SparkCounts } from './counters.js';
 import type { Spark } from '../spark.js';
 
 /** What sweeps have done for a source. */
@@ -53,6 +54,8 @@ export interface SparkStatus {
   readonly orphans: Orphans[];
   /** Processes whose lease holds. */
   readonly workers: WorkerStatus[];
+  /** What went wrong in this process since it booted, without an error for anybody to catch. */
+  readonly counts: SparkCounts;
 }
 
 /** Reads the status of one SparkModule. */
@@ -67,6 +70,7 @@ export function statusOf(spark: Spark): Promise<SparkStatus> {
       agenda: await agenda(manager, spark, now),
       orphans: await spark.desk.orphans(manager, now - spark.settings.handlerExpiry),
       workers: await workers(manager, spark),
+      counts: spark.counters.all(),
     };
   });
 }

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { shown } from '../error/text-of.js';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { HeldDeliveries } from '../delivery/held-deliveries.js';
 import type { Dialect } from '../dialect/dialect.js';
@@ -67,9 +68,9 @@ export class Activation {
   }
 
   private warn(source: string, group: string, count: number): void {
-    const name = JSON.stringify(group);
+    const name = shown(JSON.stringify(group));
     this.logger.warn(
-      `${count} deliveries of the group ${name} are held: ${source} has found them in its first sweep, and more than ` +
+      `${count} deliveries of the group ${name} are held: ${shown(source)} has found them in its first sweep, and more than ` +
         `activation.limit (${this.limit}) may be history that nobody wants to hear of. ` +
         `SparkService.release(${name}) delivers them, SparkService.discard(${name}) gives them up.`,
     );

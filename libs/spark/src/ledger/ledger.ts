@@ -1,4 +1,3 @@
-import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Dialect, Entry, Opened } from '../dialect/dialect.js';
 import { openByKey } from '../dialect/entered.js';
@@ -6,6 +5,8 @@ import type { Opening } from '../dialect/opening.js';
 import { chunks, execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { Counters } from '../inspect/counters.js';
+import { shown } from '../error/text-of.js';
 import type { RegisteredHandlers } from '../handler/registered-handlers.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 
@@ -27,12 +28,11 @@ const LOOKED_UP = 5_000;
 
 /** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
 export class Ledger {
-  private readonly logger = new Logger('Spark');
-
   constructor(
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly handlers: RegisteredHandlers,
+    private readonly counters: Counters,
   ) {}
 
   /** Enters events in the manager's transaction and returns those that are new. Their groups say how deliveries are opened. */
@@ -119,9 +119,12 @@ export class Ledger {
 
   private warnOfOtherGroup(key: string, group: string, known: string | undefined): void {
     if (known === undefined) return;
-    this.logger.error(
-      `The event ${key} of the group ${group} is not entered: its key is known as one of the group ${known}. ` +
-        `Keys are unique across all groups; give it another one.`,
+    this.counters.tell(
+      'collidingKeys',
+      group,
+      () =>
+        `The event ${shown(key)} of the group ${shown(group)} is not entered: its key is known as one of the group ` +
+        `${shown(known)}. Keys are unique across all groups; give it another one.`,
     );
   }
 }

@@ -19,18 +19,24 @@ import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { runToEnd } from '../handler/run-to-end.js';
 import { duration } from '../spark.settings.js';
-import { textOf } from '../error/text-of.js';
+import { linesOf, shown, textOf } from '../error/text-of.js';
 import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
 
-/** How an attempt ended. `noted` tells that the delivery's row says so already; `stopped` that the process made it end. */
+/** How an attempt ended. `error` is what the row keeps of what was `thrown`. `noted` tells that the delivery's row says so already; `stopped` that the process made it end. */
 export type Outcome =
   | { readonly state: 'completed'; readonly noted: boolean }
-  | { readonly state: 'discarded'; readonly error: string }
+  | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown }
   | { readonly state: 'skipped'; readonly error: string }
   | { readonly state: 'stopped'; readonly error: string }
-  | { readonly state: 'available'; readonly error: string; readonly due: number; readonly charged: boolean };
+  | {
+      readonly state: 'available';
+      readonly error: string;
+      readonly thrown: unknown;
+      readonly due: number;
+      readonly charged: boolean;
+    };
 
 /** Calls a handler with a delivery, in a transaction where it asks for one, until it ends, fails, or is told to stop. */
 export class Attempt {
@@ -151,13 +157,13 @@ export class Attempt {
     const error = textOf(thrown);
     const now = this.clock.now();
     if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
-    if (thrown instanceof DiscardDelivery) return { state: 'discarded', error };
+    if (thrown instanceof DiscardDelivery) return { state: 'discarded', error, thrown };
     if (thrown instanceof RetryLater) {
-      return { state: 'available', error, due: now + thrown.milliseconds, charged: false };
+      return { state: 'available', error, thrown, due: now + thrown.milliseconds, charged: false };
     }
     const { attempt } = this.delivery;
-    if (attempt >= this.maxAttempts) return { state: 'discarded', error };
-    return { state: 'available', error, due: now + this.pause(attempt), charged: true };
+    if (attempt >= this.maxAttempts) return { state: 'discarded', error, thrown };
+    return { state: 'available', error, thrown, due: now + this.pause(attempt), charged: true };
   }
 
   // A backoff function that fails must not keep the delivery from being tried again.
@@ -166,7 +172,7 @@ export class Attempt {
     try {
       return backoffDelay(attempt, options.backoff);
     } catch (error) {
-      logger.error(`The backoff of ${name} failed; the default is used instead. ${textOf(error)}`);
+      logger.error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`);
       return backoffDelay(attempt);
     }
   }

@@ -5,7 +5,7 @@ import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
-import type { SparkError } from '../error/spark.error.js';
+import { messageOf } from '../error/wording.js';
 import type { LedgerEntry } from '../ledger/ledger.js';
 import type { SourceScope } from '../source/event-source.decorator.js';
 import { eventsNow, eventsOf, type Source } from '../source/source.js';
@@ -60,7 +60,7 @@ export class Derivation {
   readonly future: FutureEvent[] = [];
   readonly looks: Look[] = [];
   readonly failures: Failure[] = [];
-  readonly refused: SparkError[] = [];
+  readonly refused: (InvalidEventError | ChainTooDeepError)[] = [];
   private entries: LedgerEntry[] | undefined;
 
   constructor(
@@ -118,7 +118,7 @@ export class Derivation {
         const { group, key, origin } = found;
         const { source, entity, entityId } = origin;
         const [id, by, of] = [entityId ?? undefined, source ?? undefined, entity ?? undefined];
-        this.refused.push(new InvalidEventError((error as Error).message, { source: by, entity: of, id, group, key }));
+        this.refused.push(new InvalidEventError(messageOf(error), { source: by, entity: of, id, group, key }));
       }
     }
     return this.entries;

@@ -2,6 +2,8 @@ import { Logger } from '@nestjs/common';
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Look, Looks } from '../agenda/looks.js';
 import type { SparkClock } from '../clock.js';
+import type { Counters } from '../inspect/counters.js';
+import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { backoffDelay } from '../delivery/backoff.js';
 import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
@@ -14,7 +16,7 @@ import { readSubjects, type Subject } from '../subject/subjects.js';
 import { touchedKeys } from '../subject/touches.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
-import { textOf } from '../error/text-of.js';
+import { linesOf, shown } from '../error/text-of.js';
 
 /** What led to a look: how often it has failed, and how many events came before it. */
 export interface Past {
@@ -44,6 +46,7 @@ export class Recorder {
     private readonly looks: Looks,
     private readonly codec: ContextCodec,
     private readonly clock: SparkClock,
+    private readonly counters: Counters,
   ) {}
 
   /** Records what a transaction of the application has changed, just before it commits. */
@@ -114,7 +117,10 @@ export class Recorder {
     const entries = [...emitted, ...derivation.written(this.codec)];
     const events = await this.ledger.enter(manager, entries, now, how);
     if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now);
-    for (const error of derivation.refused) this.logger.error(error.message);
+    for (const error of derivation.refused) {
+      const source = error instanceof ChainTooDeepError ? error.source : (error.origin.source ?? '');
+      this.counters.tell('refusedEvents', source, () => error.message);
+    }
     return { events, looks: derivation.looks.length > 0 };
   }
 
@@ -155,9 +161,9 @@ export class Recorder {
   }
 
   private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
-    const reason = textOf(error);
+    const reason = linesOf(error);
     this.logger.error(
-      `${source.name} failed for ${root.name} ${id}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
+      `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
         `touched by it. ${reason}`,
     );
   }

@@ -13,7 +13,7 @@ import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { HandlerRegistry } from '../handler/handler.registry.js';
-import { textOf } from '../error/text-of.js';
+import { lineOf, linesOf, shown } from '../error/text-of.js';
 import { Attempt, type Outcome } from './attempt.js';
 import type { StillWanted } from './still-wanted.js';
 
@@ -232,7 +232,9 @@ export class Worker {
         this.transactions.run((manager) => this.end(manager, delivery, outcome)),
       );
     } catch (error) {
-      this.logger.error(`Delivery ${delivery.id} of ${delivery.event.key} could not be settled: ${textOf(error)}`);
+      this.logger.error(
+        `Delivery ${delivery.id} of ${shown(delivery.event.key)} could not be settled: ${linesOf(error)}`,
+      );
       return undefined;
     }
   }
@@ -253,19 +255,22 @@ export class Worker {
   private tell(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
     const { id, handler, attempt, event } = delivery;
     const { key, group } = event;
+    const what = `${shown(key)} for ${shown(handler)}`;
     if (!isOurs) {
       this.fenced++;
-      this.logger.warn(`${key} for ${handler} was taken over by another process meanwhile.`);
+      this.logger.warn(`${what} was taken over by another process meanwhile.`);
       return;
     }
     const state = outcome.state === 'stopped' ? 'available' : outcome.state;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);
-    if (state === 'skipped') this.logger.debug(`${key} for ${handler} is skipped: ${outcome.error}`);
+    if (state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`);
     // Whoever stopped it says so, once for all.
     else if (outcome.state !== 'stopped') {
-      const words = state === 'discarded' ? 'is discarded' : 'will be tried again';
-      this.logger.warn(`${key} for ${handler}, attempt ${attempt}, ${words}: ${outcome.error}`);
+      const why = 'thrown' in outcome ? outcome.thrown : outcome.error;
+      // Why it is tried again is said in one line: there will be others.
+      const words = state === 'discarded' ? `is discarded: ${linesOf(why)}` : `will be tried again: ${lineOf(why)}`;
+      this.logger.warn(`${what}, attempt ${attempt}, ${words}`);
     }
     this.stream.next({ ...report, error: outcome.error });
   }

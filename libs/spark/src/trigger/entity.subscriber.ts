@@ -21,7 +21,7 @@ import type { Recorded, Recorder } from '../pipeline/recorder.js';
 import type { LiveRules } from './live-rules.js';
 import { isFilledIn } from '../subject/row-copy.js';
 import { Frames, type TransactionFrames } from './transaction-frames.js';
-import { textOf } from '../error/text-of.js';
+import { linesOf } from '../error/text-of.js';
 
 const WRITES = /^\s*(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|CALL|DO|SELECT\s+\w+\()/i;
 
@@ -178,7 +178,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     } catch (error) {
       await runner.rollbackTransaction().catch(() => undefined);
       const where = 'A save outside of any transaction could not be recorded; the next sweep finds what it missed.';
-      this.logger.error(`${where} ${textOf(error)}`);
+      this.logger.error(`${where} ${linesOf(error)}`);
     }
   }
 }

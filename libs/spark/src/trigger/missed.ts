@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { shown } from '../error/text-of.js';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import type { Looks } from '../agenda/looks.js';
 import { withRunner } from '../dialect/statement.js';
@@ -63,7 +64,7 @@ export class Missed {
     if (this.told.has(metadata)) return;
     this.told.add(metadata);
     this.logger.warn(
-      `A sweep has found events of ${metadata.name} that live capture missed (${name}). The likely cause: raw SQL, another ` +
+      `A sweep has found events of ${metadata.name} that live capture missed (${shown(name)}). The likely cause: raw SQL, another ` +
         `program, a database cascade or trigger, { listeners: false }, or a source that has changed. Sweeps find what they ` +
         `write, only later. SparkService.status() counts it; this line appears once.`,
     );

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { SparkClock } from '../clock.js';
-import { textOf } from '../error/text-of.js';
+import { linesOf, shown } from '../error/text-of.js';
 import type { Activation } from '../ledger/activation.js';
 import type { Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
@@ -151,23 +151,27 @@ export class Sweep {
     this.stream.next({ source: name, entity: metadata.name, ...told, done });
     const { subjects, entered } = told;
     if (!done && subjects % LOG_EVERY === 0)
-      this.logger.log(`Sweep of ${name}: ${subjects} entities read, ${entered} new events so far.`);
+      this.logger.log(`Sweep of ${shown(name)}: ${subjects} entities read, ${entered} new events so far.`);
   }
 
   private leaveTo({ name }: Source, sums: Sums): void {
     sums.elsewhere++;
-    this.logger.log(`${name} is being swept by another process, and left to it.`);
+    this.logger.log(`${shown(name)} is being swept by another process, and left to it.`);
   }
 
   private async failed(source: Source, leased: LeasedSweep | undefined, error: unknown, sums: Sums): Promise<void> {
     if (error instanceof LostSweep) {
       sums.elsewhere++;
-      this.logger.warn(`${source.name} was taken over by another process: this one was too slow. It goes on there.`);
+      this.logger.warn(
+        `${shown(source.name)} was taken over by another process: this one was too slow. It goes on there.`,
+      );
       return;
     }
     sums.failed++;
-    const reason = textOf(error);
-    this.logger.error(`${source.name} failed: its entities could not be read. The other sources go on. ${reason}`);
+    const reason = linesOf(error);
+    this.logger.error(
+      `${shown(source.name)} failed: its entities could not be read. The other sources go on. ${reason}`,
+    );
     // What fails at one page must not keep the pages before it from being swept again.
     if (leased) await this.lease.leave(leased, true).catch(() => undefined);
   }

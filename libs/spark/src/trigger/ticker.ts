@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { Pauses } from '../wake/wake-up.js';
-import { textOf } from '../error/text-of.js';
+import { linesOf } from '../error/text-of.js';
 
 /**
  * Runs work when it is pulsed and, as pulses can be lost, every so often: sooner after there was something to do, then
@@ -57,7 +57,7 @@ export class Ticker {
 
   private turn(): Promise<number> {
     return this.work().catch((error: unknown) => {
-      this.logger.error(`The ${this.name} failed and goes on at its next turn. ${textOf(error)}`);
+      this.logger.error(`The ${this.name} failed and goes on at its next turn. ${linesOf(error)}`);
       return 0;
     });
   }

@@ -4,7 +4,7 @@ import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
-import { textOf } from '../error/text-of.js';
+import { lineOf } from '../error/text-of.js';
 import type { WakeUp, Work } from './wake-up.js';
 
 /** What is used of a client of the package pg. */
@@ -89,7 +89,7 @@ export class Notifications implements WakeUp {
         if (!(await this.listenOnce(() => (pause = 100)))) return;
       } catch (error) {
         // Said once for each time that it is lost.
-        if (pause <= 200) this.logger.warn(`Other processes are not heard for now, only by polling: ${textOf(error)}`);
+        if (pause <= 200) this.logger.warn(`Other processes are not heard for now, only by polling: ${lineOf(error)}`);
       }
       await delay(pause, undefined, { signal }).catch(() => undefined);
     }

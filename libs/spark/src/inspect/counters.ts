@@ -1,0 +1,100 @@
+import { Logger } from '@nestjs/common';
+import { shown } from '../error/text-of.js';
+
+/** What has happened in this process since it booted that somebody should look at; 0 where all is well. */
+export interface SparkCounts {
+  /** Since when they are counted. */
+  readonly since: Date;
+  /** Events that could not be entered: the log says why, and `explain` for each entity. */
+  readonly refusedEvents: number;
+  /** Events whose key is another entity's or another group's event: they were not entered. */
+  readonly collidingKeys: number;
+}
+
+/** The name of a count. */
+export type CountName = Exclude<keyof SparkCounts, 'since'>;
+
+// A counter is declared here, and in SparkCounts.
+const ZERO: Record<CountName, number> = { refusedEvents: 0, collidingKeys: 0 };
+const MINUTE = 60_000;
+// Sources and handlers are few; what would have more lines than these of its own shares one.
+const MOST_LINES = 1_000;
+
+interface Line {
+  /** When it was told, by a clock that only goes forward. */
+  told: number;
+  /** How often it was left out since. */
+  untold: number;
+  readonly level: 'warn' | 'error';
+  readonly about: string;
+}
+
+/**
+ * Counts what is neither an error of a call nor a delivery's end, so that nothing goes wrong without a word: `status()` shows
+ * the counts, and the log gets one line for each source (or whatever else it is about) and minute.
+ */
+export class Counters {
+  private readonly logger = new Logger('Spark');
+  private readonly since = new Date();
+  private readonly counts = { ...ZERO };
+  private readonly lines = new Map<string, Line>();
+
+  /** The counts so far. */
+  all(): SparkCounts {
+    return { since: this.since, ...this.counts };
+  }
+
+  /** Counts something that the log need not tell. */
+  count(name: CountName, by = 1): void {
+    this.counts[name] += by;
+  }
+
+  /**
+   * Counts something and tells of it, unless the log has told the same of the same within a minute: then the next line says how
+   * many there were.
+   *
+   * @param about what it is about: a source, a handler, a group
+   * @param message the line, made only where it is told
+   */
+  tell(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'error'): void {
+    this.counts[name]++;
+    const line = this.lineOf(name, about, level);
+    const now = performance.now();
+    if (now - line.told < MINUTE) {
+      line.untold++;
+      return;
+    }
+    this.logger[level](message() + more(line.untold));
+    line.told = now;
+    line.untold = 0;
+  }
+
+  /** Counts something and tells of it once for each of what it is about, as long as the process lives. */
+  tellOnce(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'warn'): void {
+    this.counts[name]++;
+    const line = this.lineOf(name, about, level);
+    if (line.told !== -Infinity) return;
+    line.told = Infinity;
+    this.logger[level](message());
+  }
+
+  /** Tells of what was left out of the log and nothing has come after. */
+  flush(): void {
+    const now = performance.now();
+    for (const line of this.lines.values()) {
+      if (line.untold === 0 || now - line.told < MINUTE) continue;
+      this.logger[line.level](`${shown(line.about)}: ${line.untold} more like the last line about it.`);
+      line.told = now;
+      line.untold = 0;
+    }
+  }
+
+  private lineOf(name: CountName, about: string, level: 'warn' | 'error'): Line {
+    const id = this.lines.size < MOST_LINES || this.lines.has(`${name} ${about}`) ? `${name} ${about}` : name;
+    let line = this.lines.get(id);
+    if (!line) this.lines.set(id, (line = { told: -Infinity, untold: 0, level, about }));
+    return line;
+  }
+}
+
+const more = (count: number): string => (count === 0 ? '' : ` And ${count} more like it since the last such line.`);
