@@ -210,7 +210,9 @@ describe.each(databases)('explain says why, on $name', (database) => {
     await app.dataSource.query(`UPDATE spark_delivery SET state = 'held' WHERE handler = 'mails'`);
     expect(await words(1)).toContain('created_1 → mails: held');
     await app.dataSource.query(`UPDATE spark_delivery SET state = 'available', handler = 'old'`);
-    await app.dataSource.query(`INSERT INTO spark_handler VALUES ('old', '["^x",""]', 0, 1, 0, 0)`);
+    await app.dataSource.query(
+      `INSERT INTO spark_handler (name, pattern, priority, revision, first_seen_at, last_seen_at) VALUES ('old', '["^x",""]', 0, 1, 0, 0)`,
+    );
     expect(await words(1)).toContain('created_1 → old: waits, but no process has had this handler since 1970-01-01');
     await app.dataSource.query(`DELETE FROM spark_delivery`);
     expect(await words(1)).toContain('It has no deliveries: no handler matched its group, or they were pruned.');

@@ -233,7 +233,9 @@ describe.each(databases)('nobody is flooded by history, on $name', (database) =>
   it('a handler that is registered while a sweep is under way is held like the others', async () => {
     await start();
     await insert(1, limit + 1);
-    await sql(`INSERT INTO spark_handler VALUES ('other', '/customer/', 0, 1, ${Date.now()}, ${Date.now()})`);
+    await sql(
+      `INSERT INTO spark_handler (name, pattern, priority, revision, first_seen_at, last_seen_at) VALUES ('other', '/customer/', 0, 1, ${Date.now()}, ${Date.now()})`,
+    );
     expect(await app.spark.sweep()).toMatchObject({ held: 2 * (limit + 1) });
     expect(await states()).toEqual({ held: 2 * (limit + 1) });
   });

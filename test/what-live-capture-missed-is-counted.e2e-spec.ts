@@ -186,7 +186,9 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     await save(90);
     await save(91);
     await app.spark.drain();
-    await sql(`INSERT INTO spark_handler VALUES ('gone', '/nothing/', 0, 1, 1000, 1000)`);
+    await sql(
+      `INSERT INTO spark_handler (name, pattern, priority, revision, first_seen_at, last_seen_at) VALUES ('gone', '/nothing/', 0, 1, 1000, 1000)`,
+    );
     const rows = ['available', 'running', 'held'].map((state, i) => `(${100 + i}, 'gone', '${state}', 0, 0, 0, 5000)`);
     const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
     await sql(`INSERT INTO spark_delivery (${columns}) VALUES ${rows.join(', ')}`);

@@ -138,7 +138,8 @@ export function checkDataSource(value: unknown): void {
   throw new InvalidOptionsError('dataSource', value, 'the name of a DataSource, left out for the unnamed one');
 }
 
-function identifier(name: string, value: string, longest: number): string {
+/** Reads a name for SQL. */
+export function identifier(name: string, value: string, longest: number): string {
   if (typeof value === 'string' && /^\w+$/.test(value) && value.length <= longest) return value;
   throw new InvalidOptionsError(name, value, `1 to ${longest} letters, digits and underscores`);
 }

@@ -15,10 +15,9 @@ import { poolSize } from './dialect/pool-size.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
 import { select, withRunner } from './dialect/statement.js';
 import { type TableNames, tableNames } from './dialect/table-names.js';
-import { createTables, missingTables } from './dialect/tables.js';
+import { checkTables, migrateAll } from './dialect/schema/schema.js';
 import { Transactions } from './dialect/transactions.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
-import { MissingTablesError } from './error/missing-tables.error.js';
 import { ContextCodec } from './event/context-codec.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { HandlerRegistry } from './handler/handler.registry.js';
@@ -165,7 +164,7 @@ export class Spark {
     this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
   }
 
-  /** Makes the DataSource ready: transactions kept apart, tables there, writes seen. Throws MissingTablesError, InvalidOptionsError. */
+  /** Makes the DataSource ready: transactions kept apart, tables there and whole, writes seen. Throws what checkTables throws, and InvalidOptionsError. */
   async attach(): Promise<void> {
     const { dataSource, settings, tables } = this;
     if (dataSource.options.type === 'better-sqlite3' && settings.schema !== undefined)
@@ -173,9 +172,8 @@ export class Spark {
     if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize)
       serializeSqlite(dataSource, settings.sqlite);
     await withRunner(dataSource.manager, async (runner) => {
-      if (dataSource.options.synchronize) await createTables(runner.manager, this.dialect, tables);
-      const missing = await missingTables(runner, tables);
-      if (missing.length > 0) throw new MissingTablesError(missing, settings.tablePrefix, settings.schema);
+      if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
+      await checkTables(runner, tables, settings);
     });
     dataSource.subscribers.push(this.subscriber);
     this.criteria.attach(dataSource);

@@ -1,4 +1,4 @@
-import type { DataSource, EntityManager, TableColumnOptions } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { UnsupportedDatabaseError } from '../error/unsupported-database.error.js';
 import { MysqlDialect } from './mysql.js';
 import type { Opening } from './opening.js';
@@ -91,26 +91,10 @@ export interface Completion {
   readonly history: boolean;
 }
 
-/** The types of Spark's columns. */
-export interface ColumnTypes {
-  /** A number of its own for each row. */
-  readonly id: TableColumnOptions;
-  /** Text that keeps case and trailing blanks apart, and can be a key. */
-  readonly exact: (length: number) => Partial<TableColumnOptions> & { type: string };
-  /** Exact text for a primary key, of as many characters as `longestKey` says. */
-  readonly subject: Partial<TableColumnOptions> & { type: string };
-  readonly longText: string;
-}
-
 /** Where the databases differ. Everything else is written once, in the file that it belongs to. */
 export interface Dialect {
-  types(manager: EntityManager): Promise<ColumnTypes>;
   /** How many characters of a primary key the tables keep. */
   readonly longestKey: number;
-  /** Columns that only this database needs in the event table. */
-  readonly extraColumns: readonly TableColumnOptions[];
-  /** Whether indexes can leave rows out. */
-  readonly partialIndexes: boolean;
   /**
    * Whether the agenda's rows lie in the order of time, without an index by entity. Where a look's removal rewrites each page
    * that knows of it, those pages are most of what a tick costs.

@@ -1,17 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
-import type {
-  ClaimedRow,
-  ClaimRequest,
-  ColumnTypes,
-  Completion,
-  Dialect,
-  Entered,
-  EnterRequest,
-  Entry,
-  Opened,
-} from './dialect.js';
+import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry, Opened } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsOf, otherGroups } from './entered.js';
 import { type Stretch, unseen } from './stretches.js';
 import { affected, chunks, execute, raw, select } from './statement.js';
@@ -23,9 +13,7 @@ const ROWS = 500;
 
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
-  readonly extraColumns = [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }];
   readonly longestKey = 512;
-  readonly partialIndexes = false;
   readonly agendaByTime = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = false;
@@ -36,20 +24,6 @@ export class MysqlDialect implements Dialect {
   readonly clock = 'CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)';
 
   constructor(private readonly tables: TableNames) {}
-
-  async types(manager: EntityManager): Promise<ColumnTypes> {
-    // TypeORM's own version leaves out which of the two it is.
-    const [server] = await select<{ version: string }>(manager, 'SELECT VERSION() AS version');
-    // The usual collations take `a`, `A` and `a ` for one, utf8mb4_bin takes `a` and `a ` for one.
-    const collation = /mariadb/i.test(server!.version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
-    const exact = (length: number) => ({ type: 'varchar', length: String(length), charset: 'utf8mb4', collation });
-    return {
-      id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
-      exact,
-      subject: exact(this.longestKey),
-      longText: 'longtext',
-    };
-  }
 
   isTransient(error: unknown): boolean {
     return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);

@@ -1,15 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { completedBy } from './claimed.js';
-import type {
-  ClaimedRow,
-  ClaimRequest,
-  ColumnTypes,
-  Completion,
-  Dialect,
-  Entered,
-  EnterRequest,
-  Entry,
-} from './dialect.js';
+import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry } from './dialect.js';
 import { enteredFrom, type EnteredRow, groupsJson, groupsOf, keysByGroup, otherGroups } from './entered.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
@@ -22,9 +13,7 @@ const ADVISORY_LOCK = 0x5350_4152;
 
 /** PostgreSQL. */
 export class PostgresDialect implements Dialect {
-  readonly extraColumns = [];
   readonly longestKey = Infinity;
-  readonly partialIndexes = true;
   readonly agendaByTime = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = true;
@@ -46,15 +35,6 @@ export class PostgresDialect implements Dialect {
     private readonly prepare: boolean,
   ) {
     this.entering = new PostgresEntering(tables);
-  }
-
-  async types(): Promise<ColumnTypes> {
-    return {
-      id: { name: 'id', type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
-      exact: (length: number) => ({ type: 'varchar', length: String(length), collation: 'C' }),
-      subject: { type: 'text', collation: 'C' },
-      longText: 'text',
-    };
   }
 
   isTransient(error: unknown): boolean {

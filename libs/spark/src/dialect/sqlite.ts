@@ -1,16 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
-import type {
-  ClaimedRow,
-  ClaimRequest,
-  ColumnTypes,
-  Completion,
-  Dialect,
-  Entered,
-  EnterRequest,
-  Entry,
-  Opened,
-} from './dialect.js';
+import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry, Opened } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsJson, keysByGroup } from './entered.js';
 import { raw, select } from './statement.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
@@ -19,9 +9,7 @@ import type { TableNames } from './table-names.js';
 
 /** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
 export class SqliteDialect implements Dialect {
-  readonly extraColumns = [];
   readonly longestKey = Infinity;
-  readonly partialIndexes = true;
   readonly agendaByTime = true;
   readonly skipsLocked = false;
   readonly returnsFromUpdate = false;
@@ -32,15 +20,6 @@ export class SqliteDialect implements Dialect {
   readonly clock = `CAST((julianday('now') - 2440587.5) * 86400000 AS integer)`;
 
   constructor(private readonly tables: TableNames) {}
-
-  async types(): Promise<ColumnTypes> {
-    return {
-      id: { name: 'id', type: 'integer', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
-      exact: (length: number) => ({ type: 'varchar', length: String(length) }),
-      subject: { type: 'text' },
-      longText: 'text',
-    };
-  }
 
   isTransient(error: unknown): boolean {
     return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');

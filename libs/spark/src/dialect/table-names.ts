@@ -1,10 +1,12 @@
 import type { DataSource } from 'typeorm';
 
-const TABLES = ['event', 'delivery', 'agenda', 'handler', 'worker', 'sweep', 'group'] as const;
+const TABLES = ['event', 'delivery', 'agenda', 'handler', 'worker', 'sweep', 'group', 'version'] as const;
 
 /** The names of Spark's tables, escaped for SQL, and as TypeORM's schema builder takes them. */
 export type TableNames = Readonly<Record<(typeof TABLES)[number], string>> & {
   readonly plain: Readonly<Record<(typeof TABLES)[number], string>>;
+  /** The schema that they are in, where one is named. */
+  readonly schema: string | undefined;
 };
 
 /** Names the tables of one DataSource. */
@@ -20,6 +22,7 @@ export function tableNames(dataSource: DataSource, prefix: string, schema?: stri
         .map((part) => driver.escape(part))
         .join('.'),
     ),
+    schema: place,
     plain: each((table) => (place === undefined ? table : `${place}.${table}`)),
   };
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import type { Recipient } from '../dialect/dialect.js';
@@ -35,7 +36,8 @@ export class RegisteredHandlers {
     this.own = new Set(handlers.map(({ name }) => name));
     const known = new Map((await this.rows(manager)).map((row) => [row.name, row]));
     for (const { name, pattern, options } of handlers) {
-      const row = { name, pattern: writePattern(pattern), priority: options.priority ?? 0, now };
+      const text = writePattern(pattern);
+      const row = { name, version: versionOf(text), pattern: text, priority: options.priority ?? 0, now };
       const old = known.get(name);
       if (!old) await this.insert(manager, row);
       else if (old.pattern !== row.pattern || old.priority !== row.priority) await this.change(manager, row);
@@ -89,14 +91,17 @@ export class RegisteredHandlers {
   private async insert(manager: EntityManager, row: object): Promise<void> {
     await execute(
       manager,
-      `INSERT INTO ${this.tables.handler} (name, pattern, priority, revision, first_seen_at, last_seen_at)
-       VALUES (:name, :pattern, :priority, 1, :now, :now)`,
+      `INSERT INTO ${this.tables.handler} (name, version, pattern, priority, revision, first_seen_at, last_seen_at)
+       VALUES (:name, :version, :pattern, :priority, 1, :now, :now)`,
       row,
     );
   }
 
   private async change(manager: EntityManager, row: object): Promise<void> {
-    const changes = 'pattern = :pattern, priority = :priority, revision = revision + 1';
+    const changes = 'version = :version, pattern = :pattern, priority = :priority, revision = revision + 1';
     await execute(manager, `UPDATE ${this.tables.handler} SET ${changes} WHERE name = :name`, row);
   }
 }
+
+/** What tells versions of a handler apart: a short hash of its pattern. */
+const versionOf = (pattern: string): string => createHash('sha256').update(pattern).digest('hex').slice(0, 16);

@@ -1,30 +1,26 @@
-import { type EntityManager, type QueryRunner, Table, type TableColumnOptions, type TableOptions } from 'typeorm';
-import type { ColumnTypes, Dialect } from './dialect.js';
-import type { TableNames } from './table-names.js';
+import type { TableColumnOptions, TableOptions } from 'typeorm';
+import { columnTypes } from './column-types.js';
+import { complete } from './completion.js';
+import type { Place, SchemaVersion } from './schema-version.js';
 
-/** Creates those of Spark's tables that are not there. */
-export async function createTables(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<void> {
-  await dialect.exclusively(manager, async () => {
-    const types = await dialect.types(manager);
-    for (const table of sparkTables(dialect, types, names))
-      await manager.queryRunner!.createTable(new Table(table), true);
-  });
-}
+/** The first tables, which had no version yet. */
+export const v1: SchemaVersion = {
+  version: 1,
+  migration: 'CreateSparkTables1764000000000',
+  release: '0.1.0',
+  tables,
 
-/** Drops Spark's tables, and with them what is known and what is due. */
-export async function dropTables(runner: QueryRunner, names: TableNames): Promise<void> {
-  for (const name of Object.values(names.plain).toReversed()) await runner.dropTable(name, true);
-}
+  async up(place) {
+    await complete(place, await tables(place));
+  },
 
-/** The names of those of Spark's tables that are not there. */
-export async function missingTables(runner: QueryRunner, names: TableNames): Promise<string[]> {
-  const missing: string[] = [];
-  for (const name of Object.values(names.plain)) if (!(await runner.hasTable(name))) missing.push(name);
-  return missing;
-}
+  async down(place) {
+    for (const { name } of (await tables(place)).toReversed()) await place.runner.dropTable(name, true);
+  },
+};
 
-function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames): TableOptions[] {
-  const { id, exact, subject, longText } = types;
+async function tables({ runner, names: { plain } }: Place): Promise<TableOptions[]> {
+  const { id, exact, subject, longText, extraColumns, partialIndexes, agendaByTime } = await columnTypes(runner);
   const text = (name: string, length: number) => ({ name, ...exact(length) });
   const maybe = (column: TableColumnOptions) => ({ ...column, isNullable: true });
   const time = (name: string) => ({ name, type: 'bigint' });
@@ -39,12 +35,12 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         text('event_group', 100),
         ...entity.map(maybe),
         maybe(text('source', 255)),
-        maybe({ name: 'context', type: longText }),
+        maybe({ name: 'context', ...longText }),
         maybe(time('at')),
         maybe(time('until_at')),
         time('recorded_at'),
         { name: 'depth', type: 'int' },
-        ...dialect.extraColumns,
+        ...extraColumns,
       ],
       indices: [
         { name: index(plain.event, 'key'), columnNames: ['event_key'], isUnique: true },
@@ -66,22 +62,22 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
         maybe(time('started_at')),
         maybe(time('finished_at')),
         maybe({ name: 'duration_ms', type: 'int' }),
-        maybe({ name: 'last_error', type: longText }),
+        maybe({ name: 'last_error', ...longText }),
       ],
       indices: [
         { name: index(plain.delivery, 'event'), columnNames: ['event_id', 'handler'], isUnique: true },
-        dialect.partialIndexes
+        partialIndexes
           ? {
               name: index(plain.delivery, 'due'),
               columnNames: ['suspect', 'priority', 'due_at', 'id'],
               where: `state = 'available'`,
             }
           : { name: index(plain.delivery, 'due'), columnNames: ['state', 'suspect', 'priority', 'due_at', 'id'] },
-        dialect.partialIndexes
+        partialIndexes
           ? { name: index(plain.delivery, 'running'), columnNames: ['claimed_by'], where: `state = 'running'` }
           : { name: index(plain.delivery, 'running'), columnNames: ['claimed_by', 'state'] },
         // Elsewhere the index of what is due begins with the state.
-        ...(dialect.partialIndexes
+        ...(partialIndexes
           ? ['held', 'discarded'].map((state) => ({
               name: index(plain.delivery, state),
               columnNames: ['id'],
@@ -90,7 +86,7 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
           : []),
       ],
     },
-    dialect.agendaByTime
+    agendaByTime
       ? {
           name: plain.agenda,
           columns: [
@@ -113,7 +109,7 @@ function sparkTables(dialect: Dialect, types: ColumnTypes, { plain }: TableNames
       name: plain.handler,
       columns: [
         { ...text('name', 100), isPrimary: true },
-        { name: 'pattern', type: longText },
+        { name: 'pattern', ...longText },
         { name: 'priority', type: 'int' },
         { name: 'revision', type: 'int' },
         time('first_seen_at'),

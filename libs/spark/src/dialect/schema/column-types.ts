@@ -1,0 +1,72 @@
+import type { QueryRunner, TableColumnOptions } from 'typeorm';
+
+type TextType = Partial<TableColumnOptions> & { type: string };
+
+/** The types of Spark's columns on one database. What a released version of the tables was made of stays as it is. */
+export interface ColumnTypes {
+  /** A number of its own for each row. */
+  readonly id: TableColumnOptions;
+  /** Text that keeps case and trailing blanks apart, and can be a key. */
+  readonly exact: (length: number) => TextType;
+  /** Exact text for a primary key. */
+  readonly subject: TextType;
+  readonly longText: TextType;
+  /** Columns that only this database needs in the event table. */
+  readonly extraColumns: readonly TableColumnOptions[];
+  /** Whether indexes can leave rows out. */
+  readonly partialIndexes: boolean;
+  /** Whether the agenda's rows lie in the order of time, without an index by entity. */
+  readonly agendaByTime: boolean;
+}
+
+/** The column types of the database that a query runner is connected to. */
+export async function columnTypes(runner: QueryRunner): Promise<ColumnTypes> {
+  const { type } = runner.dataSource.options;
+  if (type === 'postgres') return POSTGRES;
+  return type === 'better-sqlite3' ? SQLITE : mysqlTypes(await exactCollation(runner));
+}
+
+/**
+ * The collation that keeps all texts apart on MariaDB and MySQL. The usual ones take `a`, `A` and `a ` for one, and
+ * utf8mb4_bin takes `a` and `a ` for one.
+ */
+export async function exactCollation(runner: QueryRunner): Promise<string> {
+  // TypeORM's own version leaves out which of the two it is.
+  const [server] = (await runner.query('SELECT VERSION() AS version')) as [{ version: string }];
+  return /mariadb/i.test(server.version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
+}
+
+const bigintId = { type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' } as const;
+
+const POSTGRES: ColumnTypes = {
+  id: { name: 'id', ...bigintId },
+  exact: (length) => ({ type: 'varchar', length: String(length), collation: 'C' }),
+  subject: { type: 'text', collation: 'C' },
+  longText: { type: 'text' },
+  extraColumns: [],
+  partialIndexes: true,
+  agendaByTime: false,
+};
+
+const SQLITE: ColumnTypes = {
+  id: { name: 'id', ...bigintId, type: 'integer' },
+  exact: (length) => ({ type: 'varchar', length: String(length) }),
+  subject: { type: 'text' },
+  longText: { type: 'text' },
+  extraColumns: [],
+  partialIndexes: true,
+  agendaByTime: true,
+};
+
+function mysqlTypes(collation: string): ColumnTypes {
+  const exact = (length: number) => ({ type: 'varchar', length: String(length), charset: 'utf8mb4', collation });
+  return {
+    id: { name: 'id', ...bigintId },
+    exact,
+    subject: exact(512),
+    longText: { type: 'longtext' },
+    extraColumns: [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }],
+    partialIndexes: false,
+    agendaByTime: false,
+  };
+}

@@ -1,0 +1,126 @@
+import { type EntityManager, type QueryRunner, Table } from 'typeorm';
+import type { NamingOptions } from '../../error/migrations-call.js';
+import { IncompleteTablesError } from '../../error/incomplete-tables.error.js';
+import { MissingSchemaError } from '../../error/missing-schema.error.js';
+import { MissingTablesError } from '../../error/missing-tables.error.js';
+import { NewerTablesError } from '../../error/newer-tables.error.js';
+import { OlderTablesError } from '../../error/older-tables.error.js';
+import type { Dialect } from '../dialect.js';
+import { execute, select } from '../statement.js';
+import type { TableNames } from '../table-names.js';
+import { columnTypes } from './column-types.js';
+import { lacking } from './completion.js';
+import type { Place, SchemaVersion } from './schema-version.js';
+import { v1 } from './v1.js';
+import { v2 } from './v2.js';
+
+/** The versions of Spark's tables, oldest first. */
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2];
+const CURRENT = VERSIONS.at(-1)!;
+
+/** Makes one version of the tables. Throws MissingSchemaError. */
+export async function migrateUp(manager: EntityManager, dialect: Dialect, names: TableNames, to: SchemaVersion) {
+  await checkSchema(manager.queryRunner!, names);
+  await alone(manager, dialect, async (runner) => {
+    const version = await versionOf({ runner, names });
+    // A later version has done it already.
+    if (version <= to.version) await raise({ runner, names }, to);
+  });
+}
+
+/** Goes back from one version of the tables to the one before. */
+export async function migrateDown(manager: EntityManager, dialect: Dialect, names: TableNames, from: SchemaVersion) {
+  await alone(manager, dialect, async (runner) => {
+    const place = { runner, names };
+    if ((await versionOf(place)) === 0) return;
+    await from.down(place);
+    await note(place, from.version - 1);
+  });
+}
+
+/** Makes the current tables out of what is there. Throws MissingSchemaError, NewerTablesError. */
+export async function migrateAll(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<void> {
+  await checkSchema(manager.queryRunner!, names);
+  await alone(manager, dialect, async (runner) => {
+    const place = { runner, names };
+    const version = await versionOf(place);
+    if (version > CURRENT.version) throw await newer(place, version);
+    if (version === CURRENT.version && (await isWhole(place))) return;
+    // Of the version that is there, too, an interrupted start may have left a part.
+    for (const step of VERSIONS) if (step.version >= version) await raise(place, step);
+  });
+}
+
+/**
+ * Checks that the tables are there, whole, and of the version that this release works with. Throws MissingSchemaError,
+ * MissingTablesError, OlderTablesError, NewerTablesError, IncompleteTablesError.
+ */
+export async function checkTables(runner: QueryRunner, names: TableNames, options: NamingOptions): Promise<void> {
+  await checkSchema(runner, names);
+  const place = { runner, names };
+  const version = await versionOf(place);
+  if (version > CURRENT.version) throw await newer(place, version);
+  const { absent, parts } = await lacking(place, await CURRENT.tables(place));
+  if (absent.length > 0) throw new MissingTablesError(absent, options);
+  const pending = VERSIONS.filter((step) => step.version > version);
+  if (pending.length > 0) throw new OlderTablesError(version, CURRENT.version, pending, options);
+  if (parts.length > 0) throw new IncompleteTablesError(parts, VERSIONS);
+}
+
+async function isWhole(place: Place): Promise<boolean> {
+  const { absent, parts } = await lacking(place, await CURRENT.tables(place));
+  return absent.length + parts.length === 0;
+}
+
+async function checkSchema(runner: QueryRunner, { schema }: TableNames): Promise<void> {
+  if (schema === undefined || runner.dataSource.options.type === 'better-sqlite3') return;
+  const sql = 'SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name = :schema';
+  if ((await select(runner, sql, { schema })).length === 0)
+    throw new MissingSchemaError(schema, runner.dataSource.options.type);
+}
+
+/** Runs work that no other process does at the same time: all of it or nothing, where the database can take tables back. */
+function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRunner) => Promise<void>): Promise<void> {
+  const runner = manager.queryRunner!;
+  const isPostgres = runner.dataSource.options.type === 'postgres';
+  return dialect.exclusively(manager, () => (isPostgres ? manager.transaction(() => work(runner)) : work(runner)));
+}
+
+async function raise(place: Place, step: SchemaVersion): Promise<void> {
+  await step.up(place);
+  await note(place, step.version);
+}
+
+/** The version of the tables that are there; 0 where there is none of them. */
+async function versionOf(place: Place): Promise<number> {
+  const { runner, names } = place;
+  if (await runner.hasTable(names.plain.version)) {
+    const [row] = await select<{ version: number | string }>(runner, `SELECT version FROM ${names.version}`);
+    if (row) return Number(row.version);
+  }
+  // The first tables had none.
+  return (await runner.hasTable(names.plain.event)) ? v1.version : 0;
+}
+
+/** Notes the version that the tables are of now. */
+async function note(place: Place, version: number): Promise<void> {
+  const { runner, names } = place;
+  if (version <= v1.version) return runner.dropTable(names.plain.version, true);
+  const { release } = VERSIONS.find((step) => step.version === version)!;
+  const { exact } = await columnTypes(runner);
+  const columns = [
+    { name: 'version', type: 'int', isPrimary: true },
+    { name: 'needs_release', ...exact(32) },
+  ];
+  await runner.createTable(new Table({ name: names.plain.version, columns }), true);
+  await execute(runner, `DELETE FROM ${names.version}`);
+  await execute(runner, `INSERT INTO ${names.version} (version, needs_release) VALUES (:version, :release)`, {
+    version,
+    release,
+  });
+}
+
+async function newer({ runner, names }: Place, version: number): Promise<NewerTablesError> {
+  const [row] = await select<{ needs_release: string }>(runner, `SELECT needs_release FROM ${names.version}`);
+  return new NewerTablesError(version, CURRENT.version, row!.needs_release);
+}

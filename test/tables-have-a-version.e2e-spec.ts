@@ -1,0 +1,208 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, sparkEvent, type SparkEvent, sparkMigrations } from 'nestjs-spark';
+import { Column, DataSource, Entity, PrimaryGeneratedColumn, type QueryRunner } from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+import { tablesOfVersion1 } from './support/tables-of-version-1.js';
+
+@Entity()
+class Item {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() title: string;
+}
+
+const told: string[] = [];
+
+@Injectable()
+class Items {
+  @EventSource(Item)
+  *events(item: Item) {
+    yield sparkEvent('item', item.id, { item });
+  }
+
+  @GroupHandler(/^item/, { name: 'mails' })
+  mail({ key, context }: SparkEvent<{ item: Item }>) {
+    told.push(`${key} ${context.item.title}`);
+  }
+}
+
+const context = JSON.stringify({
+  json: { item: { entity: 'Item', id: '1' } },
+  meta: { values: { item: [['custom', 'entity']] }, v: 1 },
+});
+const HANDLER = 'name, pattern, priority, revision, first_seen_at, last_seen_at';
+
+describe.each(databases)('tables have a version, on $name', (database) => {
+  let db: TestDatabase;
+  let dataSource: DataSource;
+  const migrations = sparkMigrations();
+
+  beforeEach(async () => {
+    told.length = 0;
+    db = await database.create();
+    dataSource = new DataSource({ ...db.options, entities: [Item], migrations });
+    await dataSource.initialize();
+    await dataSource.synchronize();
+  });
+  afterEach(async () => {
+    await dataSource.destroy();
+    await db.drop();
+  });
+
+  const start = (options: object = {}) =>
+    startApp({ database: db, entities: [Item], providers: [Items], dataSource: { synchronize: false, ...options } });
+
+  const refusal = (options: object = {}) =>
+    start(options).then(
+      async (app) => (await app.close(), 'started'),
+      (error: Error) => `${error.name}: ${error.message}`,
+    );
+
+  /** The tables of release 0.1.0, with what it left to do: a delivery, a look, and a handler of another process. */
+  async function firstTables() {
+    for (const sql of tablesOfVersion1[database.name]) await dataSource.query(sql);
+    const token = database.name === 'MariaDB' ? [', token', `, ''`] : ['', ''];
+    const statements = [
+      `INSERT INTO item (id, title) VALUES (1, 'first'), (2, 'second')`,
+      `INSERT INTO spark_handler (${HANDLER}) VALUES ('mails', '/^item/', 0, 1, 1000, ${Date.now()})`,
+      `INSERT INTO spark_event (event_key, event_group, entity, entity_id, source, context, recorded_at, depth${token[0]})
+        VALUES ('item_1', 'item', 'Item', '1', 'Items.events', '${context}', 1000, 0${token[1]})`,
+      `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at)
+        SELECT id, 'mails', 'available', 0, 0, 0, 1000 FROM spark_event`,
+      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ('Item', '2', 1000, 0, 0)`,
+    ];
+    for (const sql of statements) await dataSource.query(sql);
+  }
+
+  const version = async () => (await dataSource.query('SELECT version FROM spark_version')) as unknown;
+
+  it('those without one are refused by name, and nothing is changed', async () => {
+    await firstTables();
+    expect(await refusal()).toBe(
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 2. Run the migration ` +
+        `VersionSparkTables1795860000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+    );
+    expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
+  });
+
+  it.each(['migrations', 'synchronize'])('%s carry the rows of the first tables over', async (way) => {
+    await firstTables();
+    const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
+    await app.spark.drain();
+    expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
+    expect(await version()).toEqual([{ version: 2 }]);
+    await app.close();
+  });
+
+  it('goes on wherever a migration was interrupted', async () => {
+    await firstTables();
+    const migration = new migrations[1]!();
+    const runner = dataSource.createQueryRunner();
+    let interrupted = 0;
+    for (let at = 1; ; at++) {
+      const done = await migration.up(interruptedAt(runner, at)).then(
+        () => true,
+        (error: Error) => (expect(error.message).toBe('interrupted'), false),
+      );
+      if (done) break;
+      interrupted++;
+    }
+    await runner.release();
+    expect(interrupted).toBeGreaterThan(3);
+    expect(await version()).toEqual([{ version: 2 }]);
+    const app = await start();
+    await app.spark.drain();
+    expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
+    await app.close();
+  });
+
+  it('a start that died before its indexes is repaired by the next one, or refused by name', async () => {
+    await dataSource.runMigrations();
+    const drop = (index: string, table: string) =>
+      dataSource.query(`DROP INDEX ${index}${database.name === 'MariaDB' ? ` ON ${table}` : ''}`);
+    await drop('spark_event_key', 'spark_event');
+    await drop('spark_delivery_due', 'spark_delivery');
+    expect(await refusal()).toMatch(
+      /^IncompleteTablesError: .*spark_event lacks the unique index on \(event_key\); spark_delivery lacks the index on \(/,
+    );
+    expect(await refusal({ synchronize: true })).toBe('started');
+    expect(await refusal()).toBe('started');
+  });
+
+  it('a column that is gone is told at boot, and migrations that run again make it', async () => {
+    await dataSource.runMigrations();
+    await dataSource.query('ALTER TABLE spark_agenda DROP COLUMN taken_until');
+    expect(await refusal()).toMatch(/^IncompleteTablesError: .*spark_agenda lacks the column taken_until\. Run/);
+    await dataSource.query(`DELETE FROM migrations`);
+    await dataSource.runMigrations();
+    expect(await refusal()).toBe('started');
+  });
+
+  it('those of a newer release are refused, and the release is named', async () => {
+    await dataSource.runMigrations();
+    await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
+    for (const synchronize of [false, true])
+      expect(await refusal({ synchronize })).toBe(
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark knows version 2. Install ` +
+          `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
+      );
+  });
+
+  it('processes of the release before still write to them', async () => {
+    await dataSource.runMigrations();
+    await dataSource.query(`INSERT INTO spark_handler (${HANDLER}) VALUES ('old', '/./', 0, 1, 1000, ${Date.now()})`);
+    await dataSource.query(
+      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ('Item', '1', 1000, 0, 0)`,
+    );
+    const app = await start();
+    await app.dataSource.manager.save(Item, { id: 1, title: 'saved' });
+    await app.spark.drain();
+    expect(told).toEqual(['item_1 saved']);
+    expect(await dataSource.query('SELECT handler FROM spark_delivery ORDER BY handler')).toEqual([
+      { handler: 'mails' },
+      { handler: 'old' },
+    ]);
+    await app.close();
+  });
+
+  it('going back leaves the first tables, with one row a handler', async () => {
+    await firstTables();
+    await dataSource.runMigrations();
+    await dataSource.query(
+      `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
+    );
+    await dataSource.undoLastMigration();
+    expect(await dataSource.query('SELECT * FROM spark_handler')).toMatchObject([{ name: 'mails', pattern: '/new/' }]);
+    expect(await refusal()).toMatch(/^OlderTablesError/);
+    await dataSource.runMigrations();
+    expect(await refusal()).toBe('started');
+  });
+
+  it('a schema that does not exist is named, and unknown options are refused', async () => {
+    if (database.name !== 'SQLite') {
+      const elsewhere = new DataSource({ ...db.options, migrations: sparkMigrations({ schema: 'nowhere' }) });
+      await elsewhere.initialize();
+      await expect(elsewhere.runMigrations()).rejects.toThrow(
+        /^The schema nowhere, where Spark's tables belong, does not exist\. Create it \(CREATE (SCHEMA "|DATABASE `)nowhere/,
+      );
+      await elsewhere.destroy();
+    }
+    expect(() => sparkMigrations({ prefix: 'x' } as never)).toThrow(
+      'the option prefix of sparkMigrations is unknown. Expected: one of tablePrefix, schema.',
+    );
+    expect(() => sparkMigrations({ schema: 'a.b' })).toThrow(/schema is 'a\.b'\. Expected/);
+  });
+});
+
+/** A query runner on which the statement that changes something for the nth time fails. */
+function interruptedAt(runner: QueryRunner, nth: number): QueryRunner {
+  let changes = 0;
+  const { query } = Object.getPrototypeOf(runner) as QueryRunner;
+  runner.query = function (this: QueryRunner, sql: string, ...rest: never[]) {
+    if (/^\s*(CREATE|ALTER|DROP|INSERT|DELETE|UPDATE)/.test(sql) && ++changes === nth)
+      return Promise.reject(new Error('interrupted'));
+    return (query as (...given: unknown[]) => Promise<never>).call(this, sql, ...rest);
+  } as QueryRunner['query'];
+  return runner;
+}
