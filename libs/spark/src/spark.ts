@@ -31,6 +31,7 @@ import { StillWanted } from './pipeline/still-wanted.js';
 import { Worker } from './pipeline/worker.js';
 import { SourceRegistry } from './source/source.registry.js';
 import type { SparkSettings } from './spark.settings.js';
+import { rootOf } from './subject/subject-ref.js';
 import { DataSourceEntities } from './subject/entity-lookup.js';
 import { Agenda } from './trigger/agenda.js';
 import { CriteriaWrites } from './trigger/criteria-writes.js';
@@ -95,7 +96,10 @@ export class Spark {
     const entities = new DataSourceEntities(dataSource);
     this.codec = new ContextCodec(entities);
     this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry);
-    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters);
+    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (name) => {
+      const metadata = entities.named(name);
+      return metadata && rootOf(metadata);
+    });
     const looks = new Looks(this.dialect, this.tables);
     this.recorder = new Recorder(this.sources, this.ledger, looks, this.codec, clock, this.counters);
 

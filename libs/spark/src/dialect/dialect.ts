@@ -23,6 +23,9 @@ export interface Entry {
   readonly depth: number;
 }
 
+/** Whose event a known key is. */
+export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
+
 /** Whom a delivery is opened for. */
 export interface Recipient {
   readonly name: string;
@@ -50,8 +53,8 @@ export interface EnterRequest {
 export interface Entered {
   /** The keys that were new. */
   readonly fresh: ReadonlySet<string>;
-  /** Keys that are known under another group, and that group. */
-  readonly otherGroup: Map<string, string>;
+  /** Keys that are known as those of another group or entity, and whose they are. */
+  readonly others: ReadonlyMap<string, Owner>;
   /** The revision of the handler registry at that time. */
   readonly revision: number;
 }

@@ -1,27 +1,29 @@
 import type { EntityManager } from 'typeorm';
-import type { Entered, Entry, Opened } from './dialect.js';
+import type { Entered, Entry, Opened, Owner } from './dialect.js';
 import { BASELINE, type Opening } from './opening.js';
 import { execute, raw } from './statement.js';
 import type { TableNames } from './table-names.js';
 
-/** A row of what entering tells: a new key, a key known under another group with that group, or the handlers' revision. */
+/** A row of what entering tells: a new key, a key that is another's with whose it is, or the handlers' revision. */
 export interface EnteredRow {
   event_key: string | null;
   event_group: string | null;
+  entity: string | null;
+  entity_id: string | null;
   revision: string | number | null;
 }
 
 /** Reads the rows of entering. */
 export function enteredFrom(rows: readonly EnteredRow[]): Entered {
   const fresh = new Set<string>();
-  const otherGroup = new Map<string, string>();
+  const others = new Map<string, Owner>();
   let revision = 0;
   for (const row of rows) {
     if (row.event_key === null) revision = Number(row.revision ?? 0);
     else if (row.event_group === null) fresh.add(row.event_key);
-    else otherGroup.set(row.event_key, row.event_group);
+    else others.set(row.event_key, ownerOf({ ...row, event_group: row.event_group }));
   }
-  return { fresh, otherGroup, revision };
+  return { fresh, others, revision };
 }
 
 /** The keys of each group. */
@@ -39,24 +41,48 @@ export function keysByGroup(events: readonly Pick<Entry, 'key' | 'group'>[]): Ma
 export const groupsJson = (groups: ReadonlyMap<string, readonly string[]>): string =>
   JSON.stringify(Object.fromEntries(groups));
 
-/** The groups of the keys that are known; `keys` is the list of these in SQL, with the one parameter that it takes. */
-export async function groupsOf(
+/** The columns that say whose an event is. */
+export const OWNER_COLUMNS = 'event_group, entity, entity_id';
+
+/** A row of {@link OWNER_COLUMNS}. */
+export interface OwnerRow {
+  readonly event_group: string;
+  readonly entity: string | null;
+  readonly entity_id: string | null;
+}
+
+export const ownerOf = ({ event_group: group, entity, entity_id: entityId }: OwnerRow): Owner => ({
+  group,
+  entity,
+  entityId,
+});
+
+/** Whose the keys are that are known; `keys` is the list of these in SQL, with the one parameter that it takes. */
+export async function ownersOf(
   manager: EntityManager,
   tables: TableNames,
   keys: { readonly sql: string; readonly given: unknown },
-): Promise<Map<string, string>> {
-  const rows = await raw<{ event_key: string; event_group: string }>(
+): Promise<Map<string, Owner>> {
+  const rows = await raw<OwnerRow & { event_key: string }>(
     manager,
-    `SELECT event_key, event_group FROM ${tables.event} WHERE event_key IN (${keys.sql})`,
+    `SELECT event_key, ${OWNER_COLUMNS} FROM ${tables.event} WHERE event_key IN (${keys.sql})`,
     [keys.given],
   );
-  return new Map(rows.map((row) => [row.event_key, row.event_group]));
+  return new Map(rows.map((row) => [row.event_key, ownerOf(row)]));
 }
 
-/** Those of the events whose keys are known under another group, and that group. */
-export function otherGroups(events: readonly Pick<Entry, 'key' | 'group'>[], known: ReadonlyMap<string, string>) {
-  const others = events.filter(({ key, group }) => (known.get(key) ?? group) !== group);
-  return new Map(others.map(({ key }) => [key, known.get(key)!]));
+/** Whether a known key is that of another group or entity, as the texts of the two say. */
+export const isOther = (owner: Owner, entry: Owner): boolean =>
+  owner.group !== entry.group || owner.entityId !== entry.entityId || owner.entity !== entry.entity;
+
+/** Those of the entries whose keys are known as another's, and whose they are. */
+export function othersOf(entries: readonly Entry[], known: ReadonlyMap<string, Owner>): Map<string, Owner> {
+  const others = new Map<string, Owner>();
+  for (const entry of entries) {
+    const owner = known.get(entry.key);
+    if (owner && isOther(owner, entry)) others.set(entry.key, owner);
+  }
+  return others;
 }
 
 /** The columns of a delivery that is opened. */

@@ -1,8 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
-import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry, Opened } from './dialect.js';
-import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsOf, otherGroups } from './entered.js';
+import type {
+  ClaimedRow,
+  ClaimRequest,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  Entry,
+  Opened,
+  Owner,
+} from './dialect.js';
+import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, othersOf, ownersOf } from './entered.js';
 import { type Stretch, unseen } from './stretches.js';
 import { affected, chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -49,8 +59,8 @@ export class MysqlDialect implements Dialect {
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
     const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
     if (left.length === 0) return new Set();
-    const groups = await this.groupsOf(manager, left);
-    return new Set(left.flatMap(({ key, group }) => (groups.get(key) === group ? [] : [key])));
+    const owners = await this.ownersOf(manager, left);
+    return new Set(left.flatMap(({ key, group }) => (owners.get(key)?.group === group ? [] : [key])));
   }
 
   private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Map<string, string[]>> {
@@ -69,7 +79,7 @@ export class MysqlDialect implements Dialect {
   }
 
   async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
-    const known = likelyNew ? new Map<string, string>() : await this.groupsOf(manager, entries);
+    const known = likelyNew ? new Map<string, Owner>() : await this.ownersOf(manager, entries);
     const fresh = new Set<string>();
     const absent = entries.filter(({ key }) => !known.has(key));
     for (const part of chunks(absent, ROWS)) {
@@ -78,13 +88,13 @@ export class MysqlDialect implements Dialect {
       for (const key of keys) fresh.add(key);
     }
     const left = absent.filter(({ key }) => !fresh.has(key));
-    const groups = left.length === 0 ? known : new Map([...known, ...(await this.groupsOf(manager, left))]);
+    const owners = left.length === 0 ? known : new Map([...known, ...(await this.ownersOf(manager, left))]);
     const revision = fresh.size === 0 ? 0 : await this.revision(manager);
-    return { fresh, otherGroup: otherGroups(entries, groups), revision };
+    return { fresh, others: othersOf(entries, owners), revision };
   }
 
-  private groupsOf(manager: EntityManager, events: readonly Pick<Entry, 'key'>[]): Promise<Map<string, string>> {
-    return groupsOf(manager, this.tables, { sql: '?', given: events.map(({ key }) => key) });
+  private ownersOf(manager: EntityManager, events: readonly Pick<Entry, 'key'>[]): Promise<Map<string, Owner>> {
+    return ownersOf(manager, this.tables, { sql: '?', given: events.map(({ key }) => key) });
   }
 
   /**

@@ -14,6 +14,8 @@ type Column<R> = readonly [type: string, of: (row: R) => unknown];
 
 // Up to so many rows are written as VALUES, and up to so many openings the statement is planned once for each shape.
 const FEW = 16;
+// Of the row that has a key: one value, so that it is looked up once.
+const OWNER = 'ARRAY[e.event_group::text, e.entity::text, e.entity_id::text]';
 /** In the order of {@link ENTRY_COLUMNS}. */
 const ENTRY: readonly Column<Entry>[] = [
   ['text', ({ key }) => key],
@@ -64,19 +66,20 @@ export class PostgresEntering {
     const sorted = (by: string) => (isOne ? '' : `ORDER BY ${by}`);
     // A look at the index for each key: no statistics can talk the planner into anything else.
     const looked = `WITH given AS MATERIALIZED (
-        SELECT g.*, (SELECT e.event_group FROM ${event} e WHERE e.event_key = g.event_key) AS known_group FROM ${given}),`;
+        SELECT g.*, (SELECT ${OWNER} FROM ${event} e WHERE e.event_key = g.event_key) AS owner FROM ${given}),`;
     const opened = `, opened AS (
         INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
         SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
           CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
         FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ${sorted('f.id')})`;
-    const others = 'UNION ALL SELECT event_key, known_group, NULL::bigint FROM given WHERE known_group <> event_group';
+    const others = `UNION ALL SELECT event_key, owner[1], owner[2], owner[3], NULL::bigint FROM given
+      WHERE owner <> ARRAY[event_group, entity, entity_id]`;
     return `${likelyNew ? 'WITH' : looked} fresh AS (
         INSERT INTO ${event} (${EVENT_COLUMNS}) SELECT ${ENTRY_COLUMNS}, $1::bigint
-        FROM ${likelyNew ? given : 'given WHERE known_group IS NULL'} ${sorted('event_key COLLATE "C"')}
+        FROM ${likelyNew ? given : 'given WHERE owner IS NULL'} ${sorted('event_key COLLATE "C"')}
         ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings === undefined ? '' : opened}
-      SELECT event_key, NULL::text AS event_group, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}
-      UNION ALL SELECT NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
+      SELECT event_key, NULL::text AS event_group, NULL::text AS entity, NULL::text AS entity_id, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}
+      UNION ALL SELECT NULL::text, NULL::text, NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
   }
 }
 

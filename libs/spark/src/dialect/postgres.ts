@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { completedBy } from './claimed.js';
 import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry } from './dialect.js';
-import { enteredFrom, type EnteredRow, groupsJson, groupsOf, keysByGroup, otherGroups } from './entered.js';
+import { enteredFrom, type EnteredRow, groupsJson, keysByGroup, othersOf, ownersOf } from './entered.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
 import { execute, prepared } from './statement.js';
@@ -82,7 +82,7 @@ export class PostgresDialect implements Dialect {
     if (!likelyNew || entered.fresh.size === entries.length) return entered;
     const known = entries.filter(({ key }) => !entered.fresh.has(key));
     const keys = { sql: 'SELECT unnest($1::text[])', given: known.map(({ key }) => key) };
-    return { ...entered, otherGroup: otherGroups(known, await groupsOf(manager, this.tables, keys)) };
+    return { ...entered, others: othersOf(known, await ownersOf(manager, this.tables, keys)) };
   }
 
   async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {

@@ -1,7 +1,28 @@
 import type { EntityManager } from 'typeorm';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
-import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry, Opened } from './dialect.js';
-import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, groupsJson, keysByGroup } from './entered.js';
+import type {
+  ClaimedRow,
+  ClaimRequest,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  Entry,
+  Opened,
+  Owner,
+} from './dialect.js';
+import {
+  DELIVERY_COLUMNS,
+  endOf,
+  EVENT_COLUMNS,
+  eventRow,
+  groupsJson,
+  isOther,
+  keysByGroup,
+  OWNER_COLUMNS,
+  ownerOf,
+  type OwnerRow,
+} from './entered.js';
 import { raw, select } from './statement.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
@@ -58,29 +79,29 @@ export class SqliteDialect implements Dialect {
   enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
     const { event, delivery, handler } = this.tables;
     return directly(manager, (statement) => {
-      const groupOf = statement(`SELECT event_group FROM ${event} WHERE event_key = ?`);
+      const ownerRow = statement(`SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`);
       const insert = statement(
         `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
       );
       const open = statement(`INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`);
       const fresh = new Set<string>();
-      const otherGroup = new Map<string, string>();
+      const others = new Map<string, Owner>();
       for (const entry of entries) {
         const { key, group } = entry;
-        let known = likelyNew ? undefined : groupOf.get<{ event_group: string }>(key);
+        let known = likelyNew ? undefined : ownerRow.get<OwnerRow>(key);
         const inserted = known ? undefined : insert.run(...eventRow(entry, now));
         if (inserted?.changes === 1) {
           fresh.add(key);
           openEach(open, inserted.lastInsertRowid, group, opened, now);
           continue;
         }
-        known ??= groupOf.get(key);
-        if (known && known.event_group !== group) otherGroup.set(key, known.event_group);
+        known ??= ownerRow.get(key);
+        if (known && isOther(ownerOf(known), entry)) others.set(key, ownerOf(known));
       }
-      if (fresh.size === 0) return { fresh, otherGroup, revision: 0 };
+      if (fresh.size === 0) return { fresh, others, revision: 0 };
       // It tells for whom deliveries are opened.
       const sum = statement(`SELECT SUM(revision) AS revision FROM ${handler}`).get<{ revision: number | null }>();
-      return { fresh, otherGroup, revision: sum?.revision ?? 0 };
+      return { fresh, others, revision: sum?.revision ?? 0 };
     });
   }
 

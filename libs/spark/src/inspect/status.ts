@@ -1,4 +1,6 @@
 import type { EntityManager } from 'typeorm';
+import { DISCARDED_HELD } from '../delivery/held-deliveries.js';
+import { BASELINE } from '../dialect/opening.js';
 import type { Orphans } from '../delivery/delivery-desk.js';
 import { select, withRunner } from '../dialect/statement.js';
 import type { SparkCounts } from './counters.js';
@@ -31,6 +33,7 @@ export interface HandlerStatus {
   readonly running: number;
   /** Waiting for `release` or `discard`. */
   readonly held: number;
+  /** Given up after they failed, or by hand; without those of a baseline, and those that were held. */
   readonly discarded: number;
 }
 
@@ -113,17 +116,18 @@ async function handlers(manager: EntityManager, { tables }: Spark, now: number):
   const byName = new Map<string, Record<keyof typeof none, number>>();
   // A statement each, with the state as it is written in the index: SQLite compares the texts.
   for (const state of ['available', 'running', 'held', 'discarded'] as const) {
-    const rows = await select<{ handler: string; n: string; later: string }>(
+    const rows = await select<{ handler: string; n: string; later: string; history: string }>(
       manager,
-      `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later
+      `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later,
+         SUM(CASE WHEN last_error IN (:...reasons) THEN 1 ELSE 0 END) AS history
        FROM ${tables.delivery} WHERE state = '${state}' GROUP BY handler`,
-      { now },
+      { now, reasons: [BASELINE, DISCARDED_HELD] },
     );
-    for (const { handler, n, later } of rows) {
+    for (const { handler, n, later, history } of rows) {
       const counts = byName.get(handler) ?? { ...none };
       const waiting = state === 'available' ? Number(later) : 0;
       counts.waiting += waiting;
-      counts[state] = Number(n) - waiting;
+      counts[state] = Number(n) - waiting - (state === 'discarded' ? Number(history) : 0);
       byName.set(handler, counts);
     }
   }

@@ -1,5 +1,5 @@
-import type { EntityManager } from 'typeorm';
-import type { Dialect, Entry, Opened } from '../dialect/dialect.js';
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Dialect, Entry, Opened, Owner } from '../dialect/dialect.js';
 import { openByKey } from '../dialect/entered.js';
 import type { Opening } from '../dialect/opening.js';
 import { chunks, execute } from '../dialect/statement.js';
@@ -33,6 +33,8 @@ export class Ledger {
     private readonly tables: TableNames,
     private readonly handlers: RegisteredHandlers,
     private readonly counters: Counters,
+    /** The root of the table that an entity of events is of. */
+    private readonly rootNamed: (entity: string) => EntityMetadata | undefined,
   ) {}
 
   /** Enters events in the manager's transaction and returns those that are new. Their groups say how deliveries are opened. */
@@ -47,7 +49,7 @@ export class Ledger {
       // Another transaction may read the registry meanwhile.
       const { revision: matched } = this.handlers;
       const opened = this.openedFor(part, openingOf);
-      const { fresh, otherGroup, revision } = await this.dialect.enter(manager, {
+      const { fresh, others, revision } = await this.dialect.enter(manager, {
         entries: part,
         opened,
         now,
@@ -56,12 +58,12 @@ export class Ledger {
       if (fresh.size > 0 && revision !== matched) {
         // Another process has registered handlers since this one read the registry.
         await this.handlers.reload(manager);
-        const others = besides(opened, this.openedFor(part, openingOf));
-        await openByKey(manager, this.tables, others, [...fresh], now);
+        const more = besides(opened, this.openedFor(part, openingOf));
+        await openByKey(manager, this.tables, more, [...fresh], now);
       }
-      for (const { event, key, group } of part) {
-        if (fresh.has(key)) events.push(event);
-        else this.warnOfOtherGroup(key, group, otherGroup.get(key));
+      for (const entry of part) {
+        if (fresh.has(entry.key)) events.push(entry.event);
+        else this.tellOfOwner(entry, others.get(entry.key));
       }
     }
     return events;
@@ -97,7 +99,7 @@ export class Ledger {
     for (const entry of entries) {
       const twin = byKey.get(entry.key);
       if (!twin) byKey.set(entry.key, entry);
-      else if (twin.group !== entry.group) this.warnOfOtherGroup(entry.key, entry.group, twin.group);
+      else this.tellOfOwner(entry, twin);
     }
     return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
@@ -117,15 +119,37 @@ export class Ledger {
     return [...all.values()];
   }
 
-  private warnOfOtherGroup(key: string, group: string, known: string | undefined): void {
-    if (known === undefined) return;
-    this.counters.tell(
+  /** Tells of an event that is lost, as its key is another's. */
+  private tellOfOwner(entry: LedgerEntry, owner: Owner | undefined): void {
+    if (!owner) return;
+    const { key, group, source } = entry;
+    if (owner.group !== group)
+      return this.counters.tell(
+        'collidingKeys',
+        group,
+        () =>
+          `The event ${shown(key)} of the group ${shown(group)} is not entered: its key is known as one of the group ` +
+          `${shown(owner.group)}. Keys are unique across all groups; give it another one.`,
+      );
+    if (!this.isOtherEntity(owner, entry)) return;
+    const of = ({ entity, entityId }: Owner) => `${entity} ${shown(entityId)}`;
+    // Some yield one key from many entities on purpose.
+    this.counters.tellOnce(
       'collidingKeys',
-      group,
+      `${source} ${group}`,
       () =>
-        `The event ${shown(key)} of the group ${shown(group)} is not entered: its key is known as one of the group ` +
-        `${shown(known)}. Keys are unique across all groups; give it another one.`,
+        `The event ${shown(key)} of ${of(entry)} (${shown(source)}) is not entered: ${of(owner)} has entered that key. Keys are unique ` +
+        `across all entities: give the events of each entity a group of their own. Where they share it on purpose, all is ` +
+        `well. This line appears once for a source and group; SparkService.status() counts them all.`,
     );
+  }
+
+  // Emitted events, and some of a batch, name no entity. A class that was renamed is known by no name.
+  private isOtherEntity(owner: Owner, entry: Owner): boolean {
+    if (owner.entityId === null || entry.entityId === null) return false;
+    const [theirs, ours] = [owner, entry].map(({ entity }) => this.rootNamed(entity!));
+    if (!theirs || !ours) return false;
+    return theirs !== ours || owner.entityId !== entry.entityId;
   }
 }
 
