@@ -47,7 +47,7 @@ export class SparkLifecycle
     this.logger.log(
       `Started on the ${spark.dataSourceName} DataSource (event sources: ${sources}, handlers: ${handlers}).`,
     );
-    if (!spark.clock.isManual) this.begin();
+    if (!spark.clock.isManual) spark.context.runNow(() => this.begin());
   }
 
   /** From now on things run by themselves. */

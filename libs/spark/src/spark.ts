@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { Looks } from './agenda/looks.js';
+import { BootContext } from './boot-context.js';
 import { type SparkClock, SystemClock } from './clock.js';
 import { Completions } from './delivery/completions.js';
 import { Contexts } from './delivery/contexts.js';
@@ -19,6 +20,7 @@ import { checkTables, migrateAll } from './dialect/schema/schema.js';
 import { Transactions } from './dialect/transactions.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { ContextCodec } from './event/context-codec.js';
+import { chainDepth, inChainOf } from './event/chain.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { HandlerRegistry } from './handler/handler.registry.js';
 import { RegisteredHandlers } from './handler/registered-handlers.js';
@@ -52,6 +54,7 @@ const TOGETHER = 5;
 export class Spark {
   private readonly logger = new Logger('Spark');
   readonly dataSourceName: string;
+  readonly context = new BootContext();
   readonly sources = new SourceRegistry();
   readonly handlers = new HandlerRegistry();
   readonly counters = new Counters();
@@ -130,7 +133,7 @@ export class Spark {
       clock,
       announce,
     );
-    this.sweep = new Sweep(this.sources, sweepLease, activation, sweeper, clock);
+    this.sweep = new Sweep(this.context, this.sources, sweepLease, activation, sweeper, clock);
 
     const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
     const contexts = new Contexts(this.codec, entities, this.sources);
@@ -162,9 +165,9 @@ export class Spark {
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
 
     const pauses = pausesOf(dataSource, pollInterval);
-    this.agendaTicker = new Ticker('agenda', pauses, () => this.agenda.runDue());
-    this.workerTicker = new Ticker('worker', pauses, () => this.worker.fill(TOGETHER));
-    this.housekeeping = new Ticker('housekeeping', HOUSEKEEPING, () => this.keepHouse());
+    this.agendaTicker = new Ticker('agenda', this.context, pauses, () => this.agenda.runDue());
+    this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
+    this.housekeeping = new Ticker('housekeeping', this.context, HOUSEKEEPING, () => this.keepHouse());
     this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
   }
 
@@ -193,7 +196,11 @@ export class Spark {
   }
 
   /** Works off what is due now, by looks and by deliveries. */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
+    return this.context.run(() => this.drainAll());
+  }
+
+  private async drainAll(): Promise<void> {
     // What a poll or a pulse does meanwhile may lead to more, too.
     const done = () => this.agenda.taken + this.worker.begun;
     for (let before = -1; before !== done();) {
@@ -227,8 +234,13 @@ export class Spark {
 
   /** Tells of what was recorded, after its commit, and wakes who works on. */
   announce({ events, looks }: Recorded): void {
-    for (const event of events) this.events.next(event);
+    if (events.length > 0 && this.events.observed) this.tell(events, chainDepth());
     this.wake({ looks, deliveries: events.length > 0 });
+  }
+
+  /** What a subscriber changes is one event further down the chain. */
+  private tell(events: readonly SparkEvent[], depth: number): void {
+    this.context.runNow(() => inChainOf(depth, () => events.forEach((event) => this.events.next(event))));
   }
 
   /** There is work to do: for this process, and for others. */

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { apart } from '../boot-context.js';
 
 /** How long a chain of events that lead to one another may grow. */
 export const DEEPEST = 16;
@@ -10,10 +11,5 @@ export const chainDepth = (): number => chain.getStore() ?? 0;
 
 /** Runs a handler of an event; what it changes is one event further down the chain. */
 export function inChainOf<T>(depth: number, work: () => T): T {
-  return chain.run(depth + 1, work);
-}
-
-/** Runs work that no handler has asked for, whoever woke it. */
-export function outOfChain<T>(work: () => T): T {
-  return chain.run(0, work);
+  return apart(() => chain.run(depth + 1, work));
 }

@@ -79,7 +79,9 @@ export class Recorder {
     now: number,
     past: ReadonlyMap<string, Past> = new Map(),
   ): Promise<Derivation> {
-    const depthOf = (ref: SubjectRef | undefined) => (ref && past.get(ref.id)?.depth) ?? chainDepth();
+    // Of which entity a batch's event is may be unknown. It counts as the first of its chain rather than as too deep.
+    const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
+    const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
     const derivation = new Derivation(now, depthOf);
     for (const source of sources) {
       try {

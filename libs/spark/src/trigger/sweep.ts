@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
+import type { BootContext } from '../boot-context.js';
 import type { SparkClock } from '../clock.js';
 import { linesOf, shown } from '../error/text-of.js';
 import type { Activation } from '../ledger/activation.js';
@@ -53,6 +54,7 @@ export class Sweep {
   readonly progress$ = this.stream.asObservable();
 
   constructor(
+    private readonly context: BootContext,
     private readonly sources: SourceRegistry,
     private readonly lease: SweepLease,
     private readonly activation: Activation,
@@ -62,9 +64,7 @@ export class Sweep {
 
   /** Sweeps the sources that are chosen, one after the other. Sweeps of one process queue up. */
   run(chosen: (source: Source) => boolean = () => true, request: SweepRequest = {}): Promise<SweepReport> {
-    const run = this.turn.then(() => this.sweep(this.sources.all().filter(chosen), request));
-    this.turn = run.catch(() => undefined);
-    return run;
+    return this.inTurn(() => this.sweep(this.sources.all().filter(chosen), request));
   }
 
   /** A tick of the schedule, planned for an instant: sweeps what no process has swept for it. One that still waits is replaced. */
@@ -72,13 +72,20 @@ export class Sweep {
     const isWaiting = this.slot !== undefined;
     this.slot = slot;
     if (isWaiting) return;
-    const run = this.turn.then(() => {
-      const request = { slot: this.slot! };
-      this.slot = undefined;
-      return this.sweep(this.sources.all(), request);
-    });
+    await this.inTurn(() => this.sweepSlot());
+  }
+
+  private inTurn(work: () => Promise<SweepReport>): Promise<SweepReport> {
+    const { turn } = this;
+    const run = this.context.run(() => turn.then(work));
     this.turn = run.catch(() => undefined);
-    await run;
+    return run;
+  }
+
+  private sweepSlot(): Promise<SweepReport> {
+    const request = { slot: this.slot! };
+    this.slot = undefined;
+    return this.sweep(this.sources.all(), request);
   }
 
   /** Ends a sweep under way at its next page; resolves when it has ended. The next one goes on there. */

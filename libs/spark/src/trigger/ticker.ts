@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import type { BootContext } from '../boot-context.js';
 import type { Pauses } from '../wake/wake-up.js';
 import { linesOf } from '../error/text-of.js';
 
@@ -16,6 +17,7 @@ export class Ticker {
 
   constructor(
     private readonly name: string,
+    private readonly context: BootContext,
     private readonly pauses: Pauses,
     /** Returns how much there was to do. */
     private readonly work: () => Promise<number>,
@@ -32,7 +34,7 @@ export class Ticker {
   pulse(): void {
     if (!this.started) return;
     this.pulsed = true;
-    this.running ??= this.run();
+    this.running ??= this.context.run(() => this.run());
   }
 
   /** No further run begins; resolves when the present one has ended. */
@@ -44,7 +46,7 @@ export class Ticker {
 
   private async run(): Promise<void> {
     clearTimeout(this.timer);
-    // Whoever pulses is in the context of a transaction that is ending.
+    // Whoever pulses is at the end of a transaction, which need not wait for this.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.pulsed && this.started) {
       this.pulsed = false;
