@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { build, defaultServerConditions } from 'vite';
+import { broken } from './guards/break.mjs';
 
 export async function bundle(file) {
   // Below the project, so that packages are found.
@@ -8,6 +9,7 @@ export async function bundle(file) {
   const name = `${basename(file, '.ts')}.mjs`;
   await build({
     configFile: false,
+    plugins: broken(),
     logLevel: 'error',
     oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
     ssr: { noExternal: ['nestjs-spark'], resolve: { conditions: ['nestjs-spark/source', ...defaultServerConditions] } },
