@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { Injectable } from '@nestjs/common';
 import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { Client } from 'pg';
@@ -34,6 +35,10 @@ class Handlers {
   handle({ key }: SparkEvent) {
     this.handled.set(key, Date.now());
   }
+}
+
+interface Inside {
+  spark: { wakeUp: { channel: string; client: Client | undefined; stopping: AbortController } };
 }
 
 // No poll comes within a test; on MariaDB it is what quickens.
@@ -89,8 +94,7 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       const ours = `SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database()`;
       return Number((await app.dataSource.query(ours))[0].n);
     };
-    const channelOf = (app: TestApp) =>
-      (app.spark as unknown as { spark: { wakeUp: { channel: string } } }).spark.wakeUp.channel;
+    const channelOf = (app: TestApp) => (app.spark as unknown as Inside).spark.wakeUp.channel;
 
     it('again after its connection was cut', async () => {
       const [handling, recording] = [await handler(), await recorder()];
@@ -103,6 +107,44 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       const { id } = await recording.dataSource.manager.save(Note, { text: 'c' });
       expect(await handled(handling, `now_${id}`)).toBe(true);
       expect(recording.logs.join('\n')).toContain('Other processes are not heard for now, only by polling');
+    });
+
+    it('and whatever else is sent on its channel, it goes on', async () => {
+      const [handling, recording] = [await handler(), await recorder()];
+      await settled();
+      const channel = channelOf(handling);
+      const sent = ['nonsense', 'null', '5', '"text"', '[]', '[null]', '', '{', '{"from":null}', '{"from":{}}'];
+      const hostile = [...sent, '{"looks":{},"deliveries":[]}', '{"__proto__":null}', 'x'.repeat(7_999)];
+      for (const payload of hostile) await handling.dataSource.query('SELECT pg_notify($1, $2)', [channel, payload]);
+      await handling.dataSource.query(`NOTIFY ${channel}`);
+      const { id } = await recording.dataSource.manager.save(Note, { text: 'hostile' });
+      expect(await handled(handling, `now_${id}`)).toBe(true);
+    });
+
+    it('and its connection may fail more than once, or late', async () => {
+      const [handling, recording] = [await handler(), await recorder()];
+      await settled();
+      const client = (handling.spark as unknown as Inside).spark.wakeUp.client!;
+      for (let i = 0; i < 3; i++) client.emit('error', new Error('on purpose'));
+      await delay(500);
+      client.emit('error', new Error('on purpose, late'));
+      const { id } = await recording.dataSource.manager.save(Note, { text: 'late' });
+      expect(await handled(handling, `now_${id}`)).toBe(true);
+    });
+
+    it('and leaves nothing behind for each connection that it lost', async () => {
+      const handling = await handler();
+      const { wakeUp } = (handling.spark as unknown as Inside).spark;
+      const clients = new Set<Client>();
+      for (let i = 0; i < 1_000 && clients.size < 4; i++) {
+        if (wakeUp.client && !clients.has(wakeUp.client)) {
+          clients.add(wakeUp.client);
+          wakeUp.client.emit('error', new Error('on purpose'));
+        }
+        await delay(10);
+      }
+      expect(clients.size).toBe(4);
+      expect(getEventListeners(wakeUp.stopping.signal, 'abort').length).toBeLessThanOrEqual(2);
     });
 
     it('with few notifications for many saves', async () => {

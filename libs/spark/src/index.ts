@@ -1,6 +1,7 @@
 export { SPARK_CLOCK, type SparkClock } from './clock.js';
 export type { Backoff } from './delivery/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
+export { BootLockError } from './error/boot-lock.error.js';
 export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
 export { DuplicateModuleError } from './error/duplicate-module.error.js';
 export { DuplicateSourceError } from './error/duplicate-source.error.js';
@@ -21,6 +22,7 @@ export { OlderTablesError } from './error/older-tables.error.js';
 export { RequestScopedError } from './error/request-scoped.error.js';
 export { SourceLimitError } from './error/source-limit.error.js';
 export { SparkError } from './error/spark.error.js';
+export { SqliteCutOffError } from './error/sqlite-cut-off.error.js';
 export { SqliteLockTimeoutError } from './error/sqlite-lock-timeout.error.js';
 export { SqlitePlainBeginError } from './error/sqlite-plain-begin.error.js';
 export { StaticMethodError } from './error/static-method.error.js';

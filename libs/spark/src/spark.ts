@@ -190,7 +190,9 @@ export class Spark {
   async register(): Promise<void> {
     await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) =>
-      this.dialect.exclusively(manager, () => this.registered.register(manager, this.handlers.all(), this.clock.now())),
+      this.dialect.exclusively(manager, (alone) =>
+        this.registered.register(alone, this.handlers.all(), this.clock.now()),
+      ),
     );
     this.rules.build();
   }

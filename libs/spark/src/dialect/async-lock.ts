@@ -3,11 +3,8 @@ export class AsyncLock {
   private readonly waiting: (() => void)[] = [];
   private held = false;
 
-  /**
-   * Waits for its turn: not at all if nobody has it. After `timeout` milliseconds, if given, it rejects with the error that is
-   * made then.
-   */
-  acquire(timeout?: number, error?: () => Error): Promise<void> | undefined {
+  /** Waits for its turn: not at all if nobody has it. After `timeout` milliseconds it rejects with the error that is made then. */
+  acquire(timeout: number, error: () => Error): Promise<void> | undefined {
     if (!this.held) {
       this.held = true;
       return undefined;
@@ -19,9 +16,9 @@ export class AsyncLock {
       };
       const giveUp = () => {
         this.waiting.splice(this.waiting.indexOf(enter), 1);
-        reject(error?.());
+        reject(error());
       };
-      const timer = timeout === undefined ? undefined : setTimeout(giveUp, timeout);
+      const timer = setTimeout(giveUp, timeout);
       this.waiting.push(enter);
     });
   }

@@ -121,8 +121,11 @@ export interface Dialect {
   insertOrIgnore(rows: string): string;
   /** SQL for a list of rows to compare row values with: `(a, b) IN …`. */
   rowList(rows: string): string;
-  /** Runs work that no other process does at the same time. The manager has a query runner of its own. */
-  exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs work, with the manager that it is given, that no other process does at the same time on these tables. The manager has a
+   * query runner of its own. Throws BootLockError.
+   */
+  exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T>;
   /** Those keys that are not known under their group. */
   unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */

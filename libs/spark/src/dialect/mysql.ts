@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
+import { BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
 import type {
   ClaimedRow,
@@ -17,7 +18,6 @@ import { type Stretch, unseen } from './stretches.js';
 import { affected, chunks, execute, raw, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
-const LOCK = 'nestjs-spark';
 // Keeps a statement below the smallest usual max_allowed_packet.
 const ROWS = 500;
 
@@ -47,12 +47,17 @@ export class MysqlDialect implements Dialect {
     return rows;
   }
 
-  async exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
-    await execute(manager, `SELECT GET_LOCK('${LOCK}', 60)`);
+  async exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    // Such a lock is the whole server's, and its name has at most 64 characters.
+    const name = `CONCAT('nestjs-spark-', SHA1(CONCAT_WS('.', DATABASE(), :event)))`;
+    const { event } = this.tables.plain;
+    const get = `SELECT GET_LOCK(${name}, ${BOOT_LOCK_TIMEOUT / 1_000}) AS got`;
+    const [row] = await select<{ got: string | number | null }>(manager, get, { event });
+    if (Number(row!.got) !== 1) throw new BootLockError(BOOT_LOCK_TIMEOUT);
     try {
-      return await work();
+      return await work(manager);
     } finally {
-      await execute(manager, `SELECT RELEASE_LOCK('${LOCK}')`);
+      await execute(manager, `SELECT RELEASE_LOCK(${name})`, { event });
     }
   }
 

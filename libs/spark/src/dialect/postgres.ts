@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
 import { completedBy } from './claimed.js';
 import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry } from './dialect.js';
 import { enteredFrom, type EnteredRow, groupsJson, keysByGroup, othersOf, ownersOf } from './entered.js';
@@ -10,6 +11,7 @@ import type { TableNames } from './table-names.js';
 // Up to so many groups a statement is planned once for each number of them.
 const FEW = 16;
 const ADVISORY_LOCK = 0x5350_4152;
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** PostgreSQL. */
 export class PostgresDialect implements Dialect {
@@ -49,13 +51,15 @@ export class PostgresDialect implements Dialect {
     return rows;
   }
 
-  async exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
-    await execute(manager, `SELECT pg_advisory_lock(${ADVISORY_LOCK})`);
-    try {
-      return await work();
-    } finally {
-      await execute(manager, `SELECT pg_advisory_unlock(${ADVISORY_LOCK})`);
-    }
+  // A pooler in transaction mode gives each transaction another session: only a lock of a transaction is sure to be given back.
+  exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return manager.transaction(async (inner) => {
+      await execute(inner, `SET LOCAL lock_timeout = ${BOOT_LOCK_TIMEOUT}`);
+      await execute(inner, `SELECT pg_advisory_xact_lock(${ADVISORY_LOCK})`).catch((error: { code?: string }) => {
+        throw error.code === LOCK_NOT_AVAILABLE ? new BootLockError(BOOT_LOCK_TIMEOUT) : error;
+      });
+      return work(inner);
+    });
   }
 
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {

@@ -23,6 +23,15 @@ export interface SqliteConnection extends Connection {
   pragma(sql: string, options?: object): unknown;
 }
 
+/** A turn that is about to end. */
+interface Ending {
+  readonly turn: Turn;
+  /** Waits until nothing is within it. */
+  readonly wait: (turn: Turn) => Promise<void>;
+  /** Whether its queue is held, so that nothing comes into it. */
+  isHeld: boolean;
+}
+
 /** A query runner of one user, where TypeORM's is everyone's: it waits for its turn at the connection. */
 export function serialQueryRunner(
   Stock: new (driver: unknown) => SqliteRunner,
@@ -35,8 +44,16 @@ export function serialQueryRunner(
     private migration: Turn | undefined;
     /** On what SQLite rolled the transaction back by itself: a full disk, say, or `INSERT OR ROLLBACK`. */
     private undone: unknown;
+    private ending: Ending | undefined;
+
+    constructor(given: unknown) {
+      super(given);
+      const broadcast = this.broadcaster.broadcast.bind(this.broadcaster);
+      this.broadcaster.broadcast = (event, ...args) => this.hooked(event, () => broadcast(event, ...args));
+    }
 
     override startTransaction(isolation?: Parameters<QueryRunner['startTransaction']>[0]): Promise<void> {
+      turns.refuseCutOff();
       const outer = turns.active();
       const parent = this.turn && (outer?.runner === this ? outer : outermost(this.turn));
       return this.begin(turns.next(this, parent), () => super.startTransaction(isolation));
@@ -44,16 +61,16 @@ export function serialQueryRunner(
 
     override commitTransaction(): Promise<void> {
       return this.end(
-        (turn) => turns.wait(turn),
+        async (turn) => turns.wait(turn),
         () => super.commitTransaction(),
       );
     }
 
     override async rollbackTransaction(): Promise<void> {
       try {
-        // Without a limit: who gives up here leaves the connection taken for good.
         await this.end(
-          (turn) => turn.queue.acquire(),
+          // Who gives up here leaves the connection taken for good.
+          (turn) => Promise.resolve(turns.wait(turn)).catch(() => this.cutOff(turn)),
           () => this.rollBack(() => super.rollbackTransaction()),
         );
       } finally {
@@ -62,6 +79,7 @@ export function serialQueryRunner(
     }
 
     override query(query: string, parameters?: any[], structured?: boolean): Promise<any> {
+      turns.refuseCutOff();
       const run = () => super.query(query, parameters, structured as true);
       if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();
       if (this.transactionDepth > 0) return this.inside(query === 'COMMIT' ? () => patiently(run, turns.timeout) : run);
@@ -71,6 +89,7 @@ export function serialQueryRunner(
 
     /** Runs statements of the transaction that somebody sends to the connection itself. */
     besides<T>(work: () => T): T {
+      turns.refuseCutOff();
       if (this.undone) throw this.undone;
       try {
         return work();
@@ -151,24 +170,58 @@ export function serialQueryRunner(
           await this.endFailedMigration();
         }
         throw error;
+      } finally {
+        turn.depth = this.transactionDepth;
       }
     }
 
     /** Ends the turn that the caller is in; called from elsewhere, the innermost one. */
-    private async end(wait: (turn: Turn) => Promise<void> | undefined, work: () => Promise<void>): Promise<void> {
+    private async end(wait: Ending['wait'], work: () => Promise<void>): Promise<void> {
       const own = turns.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
       const turn = own?.runner === this ? own : this.turn;
       if (!turn) throw new TransactionNotStartedError();
       // Savepoints that nobody waited for end first.
       await wait(turn);
+      const ending = { turn, wait, isHeld: true };
       const depth = this.transactionDepth;
       try {
         if (turn.state !== 'active') throw new TransactionNotStartedError();
+        this.ending = ending;
         await work();
       } finally {
+        if (this.ending === ending) this.ending = undefined;
         if (this.transactionDepth < depth) this.leave(turn);
-        turn.queue.release();
+        if (ending.isHeld) turn.queue.release();
       }
+    }
+
+    /** Hooks of subscribers may begin transactions: before the end within the one that ends, after it on their own. */
+    private async hooked(event: string, broadcast: () => Promise<void>): Promise<void> {
+      const { ending } = this;
+      if (ending && /^AfterTransaction(Commit|Rollback)$/.test(event)) {
+        this.ending = undefined;
+        this.leave(ending.turn);
+        ending.isHeld = false;
+        ending.turn.queue.release();
+      }
+      if (!ending || !/^BeforeTransaction(Commit|Rollback)$/.test(event)) return broadcast();
+      ending.isHeld = false;
+      ending.turn.queue.release();
+      try {
+        await broadcast();
+      } finally {
+        await ending.wait(ending.turn);
+        ending.isHeld = true;
+        this.ending = ending;
+      }
+      if (ending.turn.state !== 'active') throw new TransactionNotStartedError();
+    }
+
+    /** Ends what is within a turn and does not end by itself. */
+    private cutOff(turn: Turn): void {
+      turns.takeOver(turn);
+      this.turn = turn;
+      this.transactionDepth = turn.depth;
     }
 
     private async rollBack(work: () => Promise<void>): Promise<void> {
@@ -189,6 +242,7 @@ export function serialQueryRunner(
     }
 
     private leave(turn: Turn): void {
+      if (turn.state === 'ended') return;
       turns.leave(turn);
       this.turn = turn.parent!.runner === this ? turn.parent : undefined;
       if (this.transactionDepth === 0) this.undone = undefined;

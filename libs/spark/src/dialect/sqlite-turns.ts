@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { QueryRunner } from 'typeorm';
+import { SqliteCutOffError } from '../error/sqlite-cut-off.error.js';
 import { SqliteLockTimeoutError } from '../error/sqlite-lock-timeout.error.js';
 import { AsyncLock } from './async-lock.js';
 
@@ -12,6 +13,10 @@ export class Turn {
   state: 'call' | 'starting' | 'active' | 'ended' = 'starting';
   /** One at a time is within it: siblings queue. */
   readonly queue = new AsyncLock();
+  /** Whether its outer transaction was rolled back without waiting for it any longer. */
+  isCutOff = false;
+  /** How deep in transactions it is: 1 is a transaction, 2 a savepoint in it. */
+  depth = 0;
   /** The one that is within it. */
   inner: Turn | undefined;
   private readonly begun: Error | undefined;
@@ -39,11 +44,13 @@ export class Turn {
   }
 }
 
+// One for the whole process: on Node 20 each further storage makes every await of the process slower, for good.
+const contexts = new AsyncLocalStorage<ReadonlyMap<SqliteTurns, Turn>>();
+
 /** Who has the connection, who waits for it, and which of their turns an async context is in. */
 export class SqliteTurns {
   /** What everything is within. */
   connection = connected();
-  private readonly contexts = new AsyncLocalStorage<Turn | undefined>();
 
   constructor(readonly timeout: number) {}
 
@@ -54,7 +61,7 @@ export class SqliteTurns {
 
   /** The innermost turn of the async context that is as asked. */
   find(as: (turn: Turn) => boolean): Turn | undefined {
-    let turn = this.contexts.getStore();
+    let turn = this.current();
     while (turn && !as(turn)) turn = turn.outer;
     return turn;
   }
@@ -64,16 +71,27 @@ export class SqliteTurns {
    * called it to begin, are in this context afterwards.
    */
   next(runner: QueryRunner, parent = this.connection): Turn {
-    const turn = new Turn(runner, parent, this.active(), this.contexts.getStore()?.state === 'call');
-    this.contexts.enterWith(turn);
+    const turn = new Turn(runner, parent, this.active(), this.current()?.state === 'call');
+    contexts.enterWith(this.with(turn));
     return turn;
   }
 
   /** Calls `manager.transaction()`: its callback is in its context, its caller is not. */
   call<T>(transaction: () => T): T {
-    const call = new Turn(undefined, undefined, this.contexts.getStore());
+    const call = new Turn(undefined, undefined, this.current());
     call.state = 'call';
-    return this.contexts.run(call, transaction);
+    return contexts.run(this.with(call), transaction);
+  }
+
+  /** The innermost turn of the async context. */
+  private current(): Turn | undefined {
+    return contexts.getStore()?.get(this);
+  }
+
+  /** The async context's turns at all connections, with this one at the own. */
+  private with(turn: Turn): ReadonlyMap<SqliteTurns, Turn> {
+    const others = [...(contexts.getStore() ?? [])].filter(([turns]) => turns.find(({ state }) => state !== 'ended'));
+    return new Map(others).set(this, turn);
   }
 
   /** Waits for its turn, and has it: never at once, as siblings may begin in the same breath. */
@@ -95,6 +113,20 @@ export class SqliteTurns {
   /** Waits until nothing is within the turn, and keeps it so until its queue is released. */
   wait(turn: Turn): Promise<void> | undefined {
     return turn.queue.acquire(this.timeout, () => new SqliteLockTimeoutError(this.timeout, turn.inner?.origin));
+  }
+
+  /** Takes a turn over from what is within it and does not end: that counts as ended, and what goes on in it is refused. */
+  takeOver(turn: Turn): void {
+    for (let { inner } = turn; inner; inner = inner.inner) {
+      inner.state = 'ended';
+      inner.isCutOff = true;
+    }
+    turn.inner = undefined;
+  }
+
+  /** Throws where the async context is in a turn that was cut off. */
+  refuseCutOff(): void {
+    if (this.find(({ state }) => state !== 'call')?.isCutOff) throw new SqliteCutOffError(this.timeout);
   }
 
   leave(turn: Turn): void {

@@ -54,7 +54,7 @@ export class SqliteDialect implements Dialect {
     return `VALUES ${rows}`;
   }
 
-  exclusively<T>(manager: EntityManager, work: () => Promise<T>): Promise<T> {
+  exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager.transaction(work);
   }
 

@@ -104,7 +104,10 @@ export class Notifications implements WakeUp {
       client.on('error', (error) => reject(error!));
       client.on('end', () => reject(new Error('the connection was closed')));
     });
-    const stopped = new Promise<false>((resolve) => signal.addEventListener('abort', () => resolve(false)));
+    const ending = new AbortController();
+    const stopped = new Promise<false>((resolve) =>
+      signal.addEventListener('abort', () => resolve(false), { signal: ending.signal }),
+    );
     lost.catch(() => undefined);
     try {
       if ((await Promise.race([client.connect(), stopped])) === false) return false;
@@ -117,6 +120,7 @@ export class Notifications implements WakeUp {
       this.heard({ looks: true, deliveries: true });
       return await Promise.race([lost, stopped]);
     } finally {
+      ending.abort();
       this.client = undefined;
       await client.end().catch(() => undefined);
     }
@@ -139,8 +143,17 @@ export class Notifications implements WakeUp {
   }
 
   private receive(payload: string | undefined): void {
-    const { from, ...work } = JSON.parse(payload || '{}') as Partial<Work> & { from?: string };
+    const { from, looks, deliveries } = readNotification(payload);
     if (from === this.id) return this.passedTest();
-    this.heard({ looks: work.looks ?? true, deliveries: work.deliveries ?? true });
+    this.heard({ looks: looks !== false, deliveries: deliveries !== false });
+  }
+}
+
+// Any role that may connect to the database can notify: what cannot be read says only that there may be something to do.
+function readNotification(payload: string | undefined): { from?: unknown; looks?: unknown; deliveries?: unknown } {
+  try {
+    return Object(JSON.parse(payload ?? '')) as object;
+  } catch {
+    return {};
   }
 }

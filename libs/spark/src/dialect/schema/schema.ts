@@ -81,9 +81,7 @@ async function checkSchema(runner: QueryRunner, { schema }: TableNames): Promise
 
 /** Runs work that no other process does at the same time: all of it or nothing, where the database can take tables back. */
 function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRunner) => Promise<void>): Promise<void> {
-  const runner = manager.queryRunner!;
-  const isPostgres = runner.dataSource.options.type === 'postgres';
-  return dialect.exclusively(manager, () => (isPostgres ? manager.transaction(() => work(runner)) : work(runner)));
+  return dialect.exclusively(manager, ({ queryRunner }) => work(queryRunner!));
 }
 
 async function raise(place: Place, step: SchemaVersion): Promise<void> {
