@@ -52,7 +52,7 @@ export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from 
 export type { SparkCounts } from './inspect/counters.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
-export type { DeliveryReport } from './pipeline/worker.js';
+export type { DeliveryReport } from './pipeline/settler.js';
 export {
   EventSource,
   type EventSourceOptions,
@@ -88,6 +88,7 @@ export { NotTransactionalError } from './error/not-transactional.error.js';
 export { PoolTooSmallError } from './error/pool-too-small.error.js';
 export { RetryLater } from './error/retry-later.error.js';
 export { RevokedManagerError } from './error/revoked-manager.error.js';
+export { UnreadableContextError } from './error/unreadable-context.error.js';
 export { UnusableResultError } from './error/unusable-result.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';

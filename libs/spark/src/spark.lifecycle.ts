@@ -77,12 +77,12 @@ export class SparkLifecycle
 
   /** What runs may end, as long as the DataSource is still there. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, lease, settings, wakeUp } = this.spark;
+    const { worker, settler, lease, settings, wakeUp } = this.spark;
     const left = await worker.stop(settings.shutdownTimeout);
     await lease.stop();
     if (left > 0) wakeUp.tell({ looks: false, deliveries: true });
     await wakeUp.stop();
-    const { fenced } = worker;
+    const { fenced } = settler;
     if (left > 0)
       this.logger.warn(
         `${left} handlers were still at work after ${settings.shutdownTimeout} ms; their deliveries are given back.`,

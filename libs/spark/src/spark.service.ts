@@ -13,7 +13,7 @@ import type { SparkEvent } from './event/spark-event.js';
 import { DISCARDED_HELD } from './delivery/held-deliveries.js';
 import type { LedgerEntry } from './ledger/ledger.js';
 import { Derivation, emitted, nameOf } from './pipeline/derivation.js';
-import type { DeliveryReport } from './pipeline/worker.js';
+import type { DeliveryReport } from './pipeline/settler.js';
 import type { Spark } from './spark.js';
 import { explain, type Explanation } from './inspect/explain.js';
 import { plan } from './inspect/plan.js';
@@ -53,7 +53,7 @@ export class SparkService {
     private readonly hasStarted: () => boolean,
   ) {
     this.events$ = spark.events.asObservable();
-    this.deliveries$ = spark.worker.reports$;
+    this.deliveries$ = spark.settler.reports$;
     this.sweeps$ = spark.sweep.progress$;
   }
 

@@ -10,6 +10,7 @@ import { Deliveries } from './delivery/deliveries.js';
 import { DeliveryDesk } from './delivery/delivery-desk.js';
 import { HeldDeliveries } from './delivery/held-deliveries.js';
 import { HandlerSlots } from './delivery/handler-slots.js';
+import { SureReads } from './delivery/sure-reads.js';
 import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { poolSize } from './dialect/pool-size.js';
@@ -29,6 +30,7 @@ import { Activation } from './ledger/activation.js';
 import { Ledger } from './ledger/ledger.js';
 import { Retention } from './ledger/retention.js';
 import { type Recorded, Recorder } from './pipeline/recorder.js';
+import { Settler } from './pipeline/settler.js';
 import { StillWanted } from './pipeline/still-wanted.js';
 import { Worker } from './pipeline/worker.js';
 import { SourceRegistry } from './source/source.registry.js';
@@ -75,6 +77,7 @@ export class Spark {
   readonly sweep: Sweep;
   readonly lease: WorkerLease;
   readonly completions: Completions;
+  readonly settler: Settler;
   readonly worker: Worker;
   readonly desk: DeliveryDesk;
   readonly retention: Retention;
@@ -136,7 +139,8 @@ export class Spark {
     this.sweep = new Sweep(this.context, this.sources, sweepLease, activation, sweeper, clock);
 
     const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
-    const contexts = new Contexts(this.codec, entities, this.sources);
+    const reads = new SureReads(dataSource, this.dialect);
+    const contexts = new Contexts(this.codec, entities, this.sources, reads);
     const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
     this.lease = new WorkerLease(
       dataSource,
@@ -148,6 +152,8 @@ export class Spark {
       (count) => this.rescued(count),
     );
     this.completions = new Completions(this.transactions, this.lease, deliveries, clock);
+    const others = () => this.wakeUp.tell({ looks: false, deliveries: true });
+    this.settler = new Settler(this.transactions, this.lease, deliveries, clock, this.counters, others);
     this.worker = new Worker(
       dataSource,
       this.transactions,
@@ -157,7 +163,8 @@ export class Spark {
       contexts,
       this.handlers,
       slots,
-      new StillWanted(dataSource, this.sources, clock),
+      new StillWanted(reads, this.sources, clock),
+      this.settler,
       clock,
       maxAttempts,
     );

@@ -1,12 +1,13 @@
-import type { EntityManager, FindOptionsRelations, ObjectLiteral } from 'typeorm';
+import { UnreadableContextError } from '../error/unreadable-context.error.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { EntityRef } from '../event/entity-lookup.js';
-import { cloneOf } from '../event/snapshot.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import type { DataSourceEntities } from '../subject/entity-lookup.js';
-import { readEntities } from '../subject/subjects.js';
 import { rootOf } from '../subject/subject-ref.js';
 import type { Delivery } from './deliveries.js';
+import { EntityReads, type Need } from './entity-reads.js';
+import type { SureReads } from './sure-reads.js';
+import { NotKnownHere } from './undecided.js';
 
 /** A context as a handler gets it, and the references in it whose rows are gone. */
 export interface ReadContext {
@@ -16,77 +17,78 @@ export interface ReadContext {
 
 const NOTHING: ReadContext = { context: undefined, missing: [] };
 
-interface Need extends EntityRef {
-  readonly relations?: FindOptionsRelations<ObjectLiteral>;
-  readonly withDeleted?: boolean;
-}
-
-/** The context of a delivery that was read with it. */
+/**
+ * The context of a delivery that was read with it. Throws NotKnownHere where this process lacks a class or source that it needs,
+ * UnreadableContextError, ContextError.
+ */
 export type ContextOf = (delivery: Delivery) => ReadContext;
 
-/** Gives contexts back: entities in them are read again, all of one kind at once, with the relations of the event's source. */
+/** Gives contexts back: entities in them are read again, with the relations of the event's source. One that cannot be read harms no other. */
 export class Contexts {
   constructor(
     private readonly codec: ContextCodec,
     private readonly entities: DataSourceEntities,
     private readonly sources: SourceRegistry,
+    private readonly reads: SureReads,
   ) {}
 
-  async read(manager: EntityManager, deliveries: readonly Delivery[]): Promise<ContextOf> {
-    const needs = new Map<string, Map<string, Need>>();
+  /** Throws DatabaseAway. */
+  async read(deliveries: readonly Delivery[]): Promise<ContextOf> {
+    const reads = new EntityReads(this.reads, this.entities);
+    const needs = new Map<Delivery, () => readonly Need[]>();
     for (const delivery of deliveries) {
-      for (const need of this.needsOf(delivery)) {
-        const kind = kindOf(need);
-        if (!needs.has(kind)) needs.set(kind, new Map());
-        needs.get(kind)!.set(need.id, need);
-      }
+      const found = this.needsOf(delivery);
+      needs.set(delivery, found);
+      for (const need of quietly(found)) reads.want(need);
     }
-    const found = new Map<string, Map<string, ObjectLiteral>>();
-    for (const [kind, refs] of needs) found.set(kind, await this.readKind(manager, [...refs.values()]));
-    return (delivery) => this.decode(delivery, (need) => found.get(kindOf(need))?.get(need.id) ?? null);
+    await reads.run();
+    return (delivery) => this.decode(delivery, needs.get(delivery)!(), reads);
   }
 
-  private decode(delivery: Delivery, find: (need: Need) => object | null): ReadContext {
-    if (delivery.event.context === null) return NOTHING;
+  private decode({ event }: Delivery, needs: readonly Need[], reads: EntityReads): ReadContext {
+    if (event.context === null) return NOTHING;
     const missing: EntityRef[] = [];
-    const own = new Map<object, object>();
-    const context = this.codec.decode(delivery.event.context, (ref) => {
-      const entity = find(this.needOf(delivery, ref));
-      if (!entity) missing.push(ref);
-      // One handler's changes to an entity are not another one's.
-      if (entity && !own.has(entity)) own.set(entity, cloneOf(entity));
-      return entity && own.get(entity)!;
-    });
-    return { context, missing };
+    const own = new Map<string, object | null>();
+    for (const need of needs) {
+      const read = reads.take(need);
+      if ('error' in read) throw new UnreadableContextError(need.entity, need.id, read.error);
+      if (!read.entity) missing.push(need);
+      own.set(placeOf(need), read.entity);
+    }
+    return { context: this.codec.decode(event.context, (ref) => own.get(placeOf(ref))!), missing };
   }
 
-  private needsOf(delivery: Delivery): readonly Need[] {
-    if (delivery.event.context === null) return [];
+  /** What a delivery needs, or what is thrown where that cannot be said. */
+  private needsOf({ event }: Delivery): () => readonly Need[] {
+    if (event.context === null) return () => [];
     try {
-      return this.codec.references(delivery.event.context).map((ref) => this.needOf(delivery, ref));
-    } catch {
-      // A context that cannot be read fails by itself when it is decoded, not its neighbours.
-      return [];
+      const { references, classes } = this.codec.contents(event.context);
+      const unknown = classes.find((name) => !this.entities.isKnown(name));
+      if (unknown !== undefined) throw new NotKnownHere('entity', unknown);
+      const needs = references.map((ref) => this.needOf(event, ref));
+      return () => needs;
+    } catch (error) {
+      return () => {
+        throw error;
+      };
     }
   }
 
-  private needOf({ event }: Delivery, ref: EntityRef): Need {
-    const source = event.source === null ? undefined : this.sources.named(event.source);
-    const metadata = this.entities.named(ref.entity);
-    if (!source || !metadata || rootOf(source.metadata) !== rootOf(metadata)) return ref;
+  private needOf({ source: name }: Delivery['event'], ref: EntityRef): Need {
+    const source = name === null ? undefined : this.sources.named(name);
+    // Its relations are what the handler relies on.
+    if (name !== null && !source) throw new NotKnownHere('source', name);
+    if (!source || rootOf(source.metadata) !== rootOf(this.entities.named(ref.entity)!)) return ref;
     return { ...ref, relations: source.options.relations, withDeleted: source.options.withDeleted };
-  }
-
-  private async readKind(manager: EntityManager, needs: readonly Need[]): Promise<Map<string, ObjectLiteral>> {
-    const { entity, relations, withDeleted } = needs[0]!;
-    const metadata = this.entities.named(entity);
-    if (!metadata) return new Map();
-    return readEntities(
-      manager,
-      { metadata, relations, withDeleted },
-      needs.map(({ id }) => id),
-    );
   }
 }
 
-const kindOf = ({ entity, relations, withDeleted }: Need): string => JSON.stringify([entity, relations, withDeleted]);
+const placeOf = ({ entity, id }: EntityRef): string => `${entity} ${id}`;
+
+function quietly(needs: () => readonly Need[]): readonly Need[] {
+  try {
+    return needs();
+  } catch {
+    return [];
+  }
+}

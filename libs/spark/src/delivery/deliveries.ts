@@ -39,13 +39,14 @@ export class Deliveries {
   ) {}
 
   /** Whether a claim is worth its transaction. On SQLite that keeps everybody else from writing, so it is looked first. */
-  async isWaiting(manager: EntityManager, { handlers, now, suspect }: ClaimRequest): Promise<boolean> {
+  async isWaiting(manager: EntityManager, { handlers, now, suspect, passed }: ClaimRequest): Promise<boolean> {
     if (this.dialect.skipsLocked) return true;
+    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
     const rows = await select(
       manager,
       `SELECT 1 FROM ${this.tables.delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect
-       AND handler IN (:...handlers) LIMIT 1`,
-      { handlers, now, suspect: Number(suspect) },
+       AND handler IN (:...handlers) ${others} LIMIT 1`,
+      { handlers, now, suspect: Number(suspect), passed },
     );
     return rows.length > 0;
   }
@@ -104,9 +105,10 @@ export class Deliveries {
     return this.end(manager, delivery, changes, { now, error });
   }
 
-  /** Gives back what was claimed and not finished; the attempt does not count. */
-  async giveBack(manager: EntityManager, delivery: Delivery): Promise<boolean> {
-    return this.end(manager, delivery, GIVEN_BACK, {});
+  /** Gives back what was claimed and not finished, to be claimed again at once or from `due` on; the attempt does not count. */
+  async giveBack(manager: EntityManager, delivery: Delivery, due?: number): Promise<boolean> {
+    if (due === undefined) return this.end(manager, delivery, GIVEN_BACK, {});
+    return this.end(manager, delivery, `${GIVEN_BACK}, due_at = :due`, { due: Math.ceil(due) });
   }
 
   /** Gives back what a worker has claimed besides these: a claim that failed here may have arrived there. */

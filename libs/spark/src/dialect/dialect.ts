@@ -67,6 +67,8 @@ export interface ClaimRequest {
   readonly now: number;
   /** Whether to claim deliveries whose process died, instead of all others. */
   readonly suspect: boolean;
+  /** The ids of deliveries that are not claimed. */
+  readonly passed: readonly string[];
 }
 
 /** A claimed delivery with its event, as their rows say. */

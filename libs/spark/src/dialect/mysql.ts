@@ -145,14 +145,16 @@ export class MysqlDialect implements Dialect {
     await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${rowsOfAll}`, given);
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
+    const { worker, handlers, limit, now, suspect, passed } = request;
     const { delivery } = this.tables;
+    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
     const rows = await select<WithoutEvent>(
       manager,
       `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
        WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
-       ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
-      { handlers, limit, now, suspect: Number(suspect) },
+       ${others} ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
+      { handlers, limit, now, suspect: Number(suspect), passed },
     );
     if (rows.length === 0) return [];
     await execute(

@@ -28,6 +28,7 @@ export class PostgresDialect implements Dialect {
   private readonly entering: PostgresEntering;
   private readonly names = {
     claim: replanned('spark-claim'),
+    claimOthers: replanned('spark-claim-others'),
     complete: replanned('spark-complete'),
     remove: replanned('spark-remove'),
   };
@@ -89,16 +90,19 @@ export class PostgresDialect implements Dialect {
     return { ...entered, others: othersOf(known, await ownersOf(manager, this.tables, keys)) };
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
+    const { worker, handlers, limit, now, suspect, passed } = request;
     const { delivery, event } = this.tables;
+    const [name, others] =
+      passed.length > 0 ? [this.names.claimOthers, 'AND id <> ALL($6::bigint[])'] : [this.names.claim, ''];
     // They are found once more by where they lie, which costs least; the lock keeps them there. The commit of a claim is not
     // waited for until it is on disk: one that a crash of the server undoes is as good as never made. That of a suspect is.
     return this.query<ClaimedRow>(
       manager,
-      this.names.claim(),
+      name(),
       `WITH due AS MATERIALIZED (
          SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
-         ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
+         ${others} ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
        claimed AS (
          UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
@@ -106,7 +110,7 @@ export class PostgresDialect implements Dialect {
        SELECT c.id, c.handler, c.attempt, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
        FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY c.priority, c.due_at, c.id`,
-      [now, Number(suspect), handlers, limit, worker],
+      [now, Number(suspect), handlers, limit, worker, ...(passed.length > 0 ? [passed] : [])],
     );
   }
 

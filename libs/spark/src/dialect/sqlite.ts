@@ -105,15 +105,17 @@ export class SqliteDialect implements Dialect {
     });
   }
 
-  async claim(manager: EntityManager, { worker, handlers, limit, now, suspect }: ClaimRequest): Promise<ClaimedRow[]> {
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
+    const { worker, handlers, limit, now, suspect, passed } = request;
     const { delivery } = this.tables;
+    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
     const rows = await select<WithoutEvent & Rank>(
       manager,
       `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
        WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
-         ORDER BY priority, due_at, id LIMIT :limit)
+         ${others} ORDER BY priority, due_at, id LIMIT :limit)
        RETURNING id, event_id, handler, attempt, priority, due_at`,
-      { worker, handlers, limit, now, suspect: Number(suspect) },
+      { worker, handlers, limit, now, suspect: Number(suspect), passed },
     );
     return withEvents(manager, this.tables, rows.sort(byRank));
   }

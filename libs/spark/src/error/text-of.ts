@@ -111,7 +111,7 @@ function share(texts: readonly string[], longest: number, separator: string): st
     .join(separator);
 }
 
-const storable = (text: string): string => text.replaceAll('\0', '\\0').toWellFormed();
+const storable = (text: string): string => text.replaceAll('\0', '\\0').slice(0, LONGEST.row).toWellFormed();
 
 // Control characters (a new line, the ESC of a terminal), line and paragraph separators, marks that turn the direction of text.
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;

@@ -40,10 +40,23 @@ export class ContextCodec {
    * @throws ContextError when the text is not a stored context
    */
   references(text: string | null): EntityRef[] {
+    return this.contents(text).references;
+  }
+
+  /**
+   * The references in a stored context, each once, and the names of all entity classes that it needs.
+   *
+   * @throws ContextError when the text is not a stored context
+   */
+  contents(text: string | null): { references: EntityRef[]; classes: string[] } {
     const found = new Map<string, EntityRef>();
-    const collect = (ref: EntityRef) => void found.set(JSON.stringify([ref.entity, ref.id]), ref);
-    this.read(text, { reference: collect, values: () => undefined });
-    return [...found.values()];
+    const classes = new Set<string>();
+    const reference = (ref: EntityRef) => {
+      found.set(JSON.stringify([ref.entity, ref.id]), ref);
+      classes.add(ref.entity);
+    };
+    this.read(text, { reference, values: (entity) => void classes.add(entity) });
+    return { references: [...found.values()], classes: [...classes] };
   }
 
   /**

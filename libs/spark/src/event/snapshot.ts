@@ -12,12 +12,7 @@ const snapshots = new WeakSet<object>();
  * yield sparkEvent('price_changed', product.id, { product, was: snapshot(product) }, { occurrence: product.version });
  */
 export function snapshot<T extends object>(entity: T): T {
-  return copyOf(entity, new Map(), markSnapshot) as T;
-}
-
-/** Copies an entity and all it holds; unlike a snapshot, the copy is an entity like the one that it was made of. */
-export function cloneOf<T extends object>(entity: T): T {
-  return copyOf(entity, new Map(), (copy) => copy) as T;
+  return copyOf(entity, new Map()) as T;
 }
 
 /** Whether a value is a copy made by {@link snapshot}, or one of the values that such a copy holds. */
@@ -40,14 +35,14 @@ export function copyOfLeaf(value: object): object | undefined {
   return types.isTypedArray(value) ? value.slice() : undefined;
 }
 
-function copyOf(value: unknown, copies: Map<object, object>, mark: (copy: object) => object): unknown {
+function copyOf(value: unknown, copies: Map<object, object>): unknown {
   if (typeof value !== 'object' || value === null || isOpaque(value)) return value;
   const known = copies.get(value) ?? copyOfLeaf(value);
   if (known) return known;
   // Remembered before it is filled: a circle stays a circle, for the context's check to refuse.
-  const copy = mark(emptyLike(value));
+  const copy = markSnapshot(emptyLike(value));
   copies.set(value, copy);
-  fill(copy, value, (part) => copyOf(part, copies, mark));
+  fill(copy, value, (part) => copyOf(part, copies));
   return copy;
 }
 

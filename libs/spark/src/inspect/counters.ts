@@ -9,13 +9,15 @@ export interface SparkCounts {
   readonly refusedEvents: number;
   /** Events whose key is another entity's or another group's event: they were not entered. */
   readonly collidingKeys: number;
+  /** Deliveries given back to other processes, as this one lacks an entity class or a source that they need. Each counts once a minute. */
+  readonly leftToOthers: number;
 }
 
 /** The name of a count. */
 export type CountName = Exclude<keyof SparkCounts, 'since'>;
 
 // A counter is declared here, and in SparkCounts.
-const ZERO: Record<CountName, number> = { refusedEvents: 0, collidingKeys: 0 };
+const ZERO: Record<CountName, number> = { refusedEvents: 0, collidingKeys: 0, leftToOthers: 0 };
 const MINUTE = 60_000;
 // Sources and handlers are few; what would have more lines than these of its own shares one.
 const MOST_LINES = 1_000;

@@ -5,6 +5,7 @@ import { backoffDelay } from '../delivery/backoff.js';
 import type { ContextOf } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import { revocable } from '../delivery/revocable.js';
+import { NotKnownHere, Undecided } from '../delivery/undecided.js';
 import { DiscardDelivery } from '../error/discard-delivery.error.js';
 import { HandlerTimeoutError } from '../error/handler-timeout.error.js';
 import { LostLeaseError } from '../error/lost-lease.error.js';
@@ -19,17 +20,21 @@ import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { runToEnd } from '../handler/run-to-end.js';
 import { duration } from '../spark.settings.js';
-import { linesOf, shown, textOf } from '../error/text-of.js';
+import { linesOf, lineOf, shown, textOf } from '../error/text-of.js';
 import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
 
-/** How an attempt ended. `error` is what the row keeps of what was `thrown`. `noted` tells that the delivery's row says so already; `stopped` that the process made it end. */
+/**
+ * How an attempt ended. `error` is what the row keeps of what was `thrown`. `noted` tells that the delivery's row says so already; `stopped` that the process made it end; `undecided`
+ * that it cannot be begun here, as `lacking` is not known here or the database is away.
+ */
 export type Outcome =
   | { readonly state: 'completed'; readonly noted: boolean }
   | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown }
   | { readonly state: 'skipped'; readonly error: string }
   | { readonly state: 'stopped'; readonly error: string }
+  | { readonly state: 'undecided'; readonly error: string; readonly lacking: NotKnownHere | undefined }
   | {
       readonly state: 'available';
       readonly error: string;
@@ -156,11 +161,12 @@ export class Attempt {
   private failed(thrown: unknown): Outcome {
     const error = textOf(thrown);
     const now = this.clock.now();
-    if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
-    if (thrown instanceof DiscardDelivery) return { state: 'discarded', error, thrown };
-    if (thrown instanceof RetryLater) {
+    if (is(thrown, Undecided))
+      return { state: 'undecided', error: thrown.message, lacking: is(thrown, NotKnownHere) ? thrown : undefined };
+    if (is(thrown, WorkerStoppedError)) return { state: 'stopped', error };
+    if (is(thrown, DiscardDelivery)) return { state: 'discarded', error, thrown };
+    if (is(thrown, RetryLater))
       return { state: 'available', error, thrown, due: now + thrown.milliseconds, charged: false };
-    }
     const { attempt } = this.delivery;
     if (attempt >= this.maxAttempts) return { state: 'discarded', error, thrown };
     return { state: 'available', error, thrown, due: now + this.pause(attempt), charged: true };
@@ -178,12 +184,21 @@ export class Attempt {
   }
 }
 
+// What was thrown may be a Proxy that throws when it is looked at.
+function is<T>(thrown: unknown, type: abstract new (...args: any[]) => T): thrown is T {
+  try {
+    return thrown instanceof type;
+  } catch {
+    return false;
+  }
+}
+
 // How the attempt ended is known by then.
 function quietly(end: () => void): void {
   try {
     end();
   } catch (error) {
-    logger.debug(`What a handler returned could not be ended: ${textOf(error)}`);
+    logger.debug(`What a handler returned could not be ended: ${lineOf(error)}`);
   }
 }
 

@@ -1,7 +1,7 @@
-import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import type { Delivery } from '../delivery/deliveries.js';
-import { withRunner } from '../dialect/statement.js';
+import type { SureReads } from '../delivery/sure-reads.js';
+import { NotKnownHere } from '../delivery/undecided.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
@@ -10,19 +10,20 @@ import { readSubjects } from '../subject/subjects.js';
 /** Whether an event is still wanted, just before a handler is called with it. */
 export class StillWanted {
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly reads: SureReads,
     private readonly sources: SourceRegistry,
     private readonly clock: SparkClock,
   ) {}
 
-  /** Why it is not wanted any more; undefined when it is. What a source throws is thrown. */
+  /** Why it is not wanted any more; undefined when it is. What a source throws is thrown. Throws NotKnownHere, DatabaseAway. */
   async reasonAgainst({ event }: Delivery, revalidate: boolean): Promise<string | undefined> {
     const now = this.clock.now();
     if (event.until !== null && now >= event.until)
       return `it was of use until ${new Date(event.until).toISOString()} only`;
-    const source = revalidate && event.source !== null ? this.sources.named(event.source) : undefined;
     // Which entity an event of a batch is about is not known where it has a key of its own.
-    if (!source || event.entityId === null) return undefined;
+    if (!revalidate || event.source === null || event.entityId === null) return undefined;
+    const source = this.sources.named(event.source);
+    if (!source) throw new NotKnownHere('source', event.source);
     // Before a transactional handler's transaction, not in it: a skip has nothing to roll back there.
     const events = await this.eventsOf(source, event.entityId, now);
     const isYielded = events.some((yielded) => yielded.key === event.key && isTrue(yielded, now));
@@ -30,7 +31,7 @@ export class StillWanted {
   }
 
   private async eventsOf(source: Source, id: string, now: number): Promise<readonly SparkEvent[]> {
-    const [subject] = await withRunner(this.dataSource.manager, ({ manager }) => readSubjects(manager, source, [id]));
+    const [subject] = await this.reads.run((manager) => readSubjects(manager, source, [id]));
     if (!subject) return [];
     const { entity } = subject;
     return eventsOf(source, source.options.batch ? [entity] : entity, { now: new Date(now) });

@@ -1,7 +1,6 @@
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import { Subject as Stream } from 'rxjs';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import type { Completions } from '../delivery/completions.js';
 import type { ContextOf, Contexts } from '../delivery/contexts.js';
@@ -9,31 +8,13 @@ import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import type { HandlerSlots } from '../delivery/handler-slots.js';
 import type { ClaimRequest } from '../dialect/dialect.js';
 import type { WorkerLease } from '../delivery/worker-lease.js';
-import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { HandlerRegistry } from '../handler/handler.registry.js';
-import { lineOf, linesOf, shown } from '../error/text-of.js';
-import { Attempt, type Outcome } from './attempt.js';
+import { lineOf } from '../error/text-of.js';
+import { Attempt } from './attempt.js';
+import type { Settler } from './settler.js';
 import type { StillWanted } from './still-wanted.js';
-
-/** How an attempt to deliver ended. */
-export interface DeliveryReport {
-  /** As in `HandlerScope.deliveryId`. */
-  readonly deliveryId: string;
-  /** The event's key. */
-  readonly key: string;
-  readonly group: string;
-  readonly handler: string;
-  /** `available` means that it failed and will be tried again. */
-  readonly state: 'completed' | 'available' | 'discarded' | 'skipped';
-  /** Which try it was: 1 is the first. */
-  readonly attempt: number;
-  /** How long the attempt took, in milliseconds. */
-  readonly durationMs: number;
-  /** Why it failed, or was discarded or skipped. */
-  readonly error?: string;
-}
 
 // How long what was told to stop has to roll back and be given back, in milliseconds. Then others rescue it.
 const GRACE = 2_000;
@@ -50,7 +31,6 @@ interface Claim {
 /** Works after the commit: claim → handle → complete, or fail and wait. */
 export class Worker {
   private readonly logger = new Logger('Spark');
-  private readonly stream = new Stream<DeliveryReport>();
   private readonly running = new Set<Attempt>();
   private readonly waiting: (() => void)[] = [];
   private claiming: Promise<unknown> = Promise.resolve();
@@ -60,9 +40,6 @@ export class Worker {
   private unsure = false;
   /** How many deliveries this process has begun to handle. */
   begun = 0;
-  /** How many attempts ended too late: another process had taken the delivery over. */
-  fenced = 0;
-  readonly reports$ = this.stream.asObservable();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -74,6 +51,7 @@ export class Worker {
     private readonly handlers: HandlerRegistry,
     private readonly slots: HandlerSlots,
     private readonly wanted: StillWanted,
+    private readonly settler: Settler,
     private readonly clock: SparkClock,
     private readonly maxAttempts: number,
   ) {}
@@ -161,11 +139,13 @@ export class Worker {
     return { claimed, isMore };
   }
 
-  private async claimSurely(request: ClaimRequest): Promise<Delivery[]> {
+  private async claimSurely(request: Omit<ClaimRequest, 'passed'>): Promise<Delivery[]> {
     if (this.unsure) await this.giveBackOthers(request.worker);
-    if (!(await this.deliveries.isWaiting(this.dataSource.manager, request))) return [];
+    // As late as can be: others are given back meanwhile.
+    const now = () => ({ ...request, passed: this.settler.passed.ids });
+    if (!(await this.deliveries.isWaiting(this.dataSource.manager, now()))) return [];
     this.unsure = true;
-    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, request));
+    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, now()));
     this.unsure = false;
     return claimed;
   }
@@ -196,11 +176,12 @@ export class Worker {
   }
 
   private read(claimed: readonly Delivery[]): Promise<ContextOf> {
-    return withRunner(this.dataSource.manager, ({ manager }) => this.contexts.read(manager, claimed)).catch(
-      (error: unknown) => () => {
+    return this.contexts.read(claimed).catch((error: unknown) => {
+      this.logger.warn(`${claimed.length} deliveries wait, as their contexts cannot be read now: ${lineOf(error)}`);
+      return () => {
         throw error;
-      },
-    );
+      };
+    });
   }
 
   private async deliver(attempt: Attempt, contexts: ContextOf, suspect: boolean): Promise<void> {
@@ -211,67 +192,13 @@ export class Worker {
     const durationMs = Math.round(performance.now() - started);
     this.slots.leave(delivery.handler);
     const settled = (isOurs?: boolean) => {
-      if (outcome && isOurs !== undefined) this.tell(delivery, outcome, durationMs, isOurs);
+      if (outcome && isOurs !== undefined) this.settler.tell(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // What ends well is written down many at once.
     if (outcome?.state === 'completed' && !outcome.noted) this.completions.add({ delivery, durationMs }, settled);
-    else settled(outcome && (await this.settle(delivery, outcome)));
-  }
-
-  /** Writes down how the attempt ended. Returns whether the delivery was still ours, as far as that can be told. */
-  private async settle(delivery: Delivery, outcome: Outcome): Promise<boolean | undefined> {
-    // Noted in the handler's transaction.
-    if (outcome.state === 'completed') return true;
-    // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
-    if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
-    try {
-      return await this.lease.insist(delivery.worker, () =>
-        this.transactions.run((manager) => this.end(manager, delivery, outcome)),
-      );
-    } catch (error) {
-      this.logger.error(
-        `Delivery ${delivery.id} of ${shown(delivery.event.key)} could not be settled: ${linesOf(error)}`,
-      );
-      return undefined;
-    }
-  }
-
-  private end(
-    manager: EntityManager,
-    delivery: Delivery,
-    outcome: Exclude<Outcome, { state: 'completed' }>,
-  ): Promise<boolean> {
-    const now = this.clock.now();
-    const { state, error } = outcome;
-    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error);
-    if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
-    if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
-    return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
-  }
-
-  private tell(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
-    const { id, handler, attempt, event } = delivery;
-    const { key, group } = event;
-    const what = `${shown(key)} for ${shown(handler)}`;
-    if (!isOurs) {
-      this.fenced++;
-      this.logger.warn(`${what} was taken over by another process meanwhile.`);
-      return;
-    }
-    const state = outcome.state === 'stopped' ? 'available' : outcome.state;
-    const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
-    if (outcome.state === 'completed') return this.stream.next(report);
-    if (state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`);
-    // Whoever stopped it says so, once for all.
-    else if (outcome.state !== 'stopped') {
-      const why = 'thrown' in outcome ? outcome.thrown : outcome.error;
-      // Why it is tried again is said in one line: there will be others.
-      const words = state === 'discarded' ? `is discarded: ${linesOf(why)}` : `will be tried again: ${lineOf(why)}`;
-      this.logger.warn(`${what}, attempt ${attempt}, ${words}`);
-    }
-    this.stream.next({ ...report, error: outcome.error });
+    else settled(outcome && (await this.settler.settle(delivery, outcome)));
   }
 }

@@ -20,6 +20,11 @@ export class DataSourceEntities implements EntityLookup {
     return this.byName.get(name);
   }
 
+  /** Whether there is an entity class, or the class of an embedded part, of that name. */
+  isKnown(name: string): boolean {
+    return this.byName.has(name) || [...this.embedded.values()].includes(name);
+  }
+
   nameOf(value: object): string | undefined {
     return this.byClass.get(value.constructor)?.name ?? this.embedded.get(value.constructor);
   }
