@@ -20,7 +20,7 @@ export interface SparkClock {
  * @example
  * Test.createTestingModule({ imports: [AppModule] }).overrideProvider(SPARK_CLOCK).useValue({ now: () => instant })
  */
-export const SPARK_CLOCK = Symbol('SPARK_CLOCK');
+export const SPARK_CLOCK = Symbol.for('nestjs-spark.clock');
 
 /** Throws InvalidOptionsError when it does not give what the database keeps. */
 export function checkClock(clock: SparkClock): void {

@@ -47,6 +47,16 @@ export class SparkLifecycle
     this.logger.log(
       `Started on the ${spark.dataSourceName} DataSource (event sources: ${sources}, handlers: ${handlers}).`,
     );
+    if (sources + handlers === 0)
+      this.logger.warn(
+        `No event source and no handler was found for the ${spark.dataSourceName} DataSource, so nothing will ever happen. ` +
+          `Are the classes with @EventSource and @GroupHandler listed as providers of a module that is imported?`,
+      );
+    else if (sources === 0 && spark.settings.sweep)
+      this.logger.warn(
+        `Sweeps of the ${spark.dataSourceName} DataSource are scheduled, but no event source was found for them. ` +
+          `Are the classes with @EventSource listed as providers of a module that is imported?`,
+      );
     if (!spark.clock.isManual) spark.context.runNow(() => this.begin());
   }
 

@@ -1,4 +1,4 @@
-import { sharedByCopies, SparkError } from './spark.error.js';
+import { knownToAllCopies, SparkError } from './spark.error.js';
 
 /**
  * Thrown by a handler: this delivery will never succeed. It is discarded at once, with the reason.
@@ -8,4 +8,4 @@ import { sharedByCopies, SparkError } from './spark.error.js';
  */
 export class DiscardDelivery extends SparkError {}
 
-sharedByCopies(DiscardDelivery, 'DiscardDelivery');
+knownToAllCopies(DiscardDelivery, 'DiscardDelivery');

@@ -1,6 +1,6 @@
 import type { Duration } from '../spark.options.js';
 import { age } from '../spark.settings.js';
-import { sharedByCopies, SparkError } from './spark.error.js';
+import { knownToAllCopies, SparkError } from './spark.error.js';
 
 /**
  * Thrown by a handler: not now, but after a while. The attempt does not count.
@@ -27,4 +27,4 @@ export class RetryLater extends SparkError {
   }
 }
 
-sharedByCopies(RetryLater as unknown as typeof SparkError, 'RetryLater');
+knownToAllCopies(RetryLater as unknown as typeof SparkError, 'RetryLater');

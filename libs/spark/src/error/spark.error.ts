@@ -17,7 +17,7 @@ const brands = new WeakMap<object, symbol>();
  * Lets `instanceof` know the errors of a class that another copy of this package has made: a tree of packages may hold two,
  * and a handler throws what it has imported.
  */
-export function sharedByCopies(type: typeof SparkError, name: string): void {
+export function knownToAllCopies(type: typeof SparkError, name: string): void {
   const brand = Symbol.for(`nestjs-spark.error.${name}`);
   Object.defineProperty(type.prototype, brand, { value: true });
   brands.set(type, brand);
@@ -37,4 +37,4 @@ Object.defineProperty(SparkError, Symbol.hasInstance, {
   },
 });
 
-sharedByCopies(SparkError, 'SparkError');
+knownToAllCopies(SparkError, 'SparkError');

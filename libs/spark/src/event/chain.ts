@@ -1,10 +1,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { sharedByCopies } from '../shared-by-copies.js';
 import { apart } from '../boot-context.js';
 
 /** How long a chain of events that lead to one another may grow. */
 export const DEEPEST = 16;
 
-const chain = new AsyncLocalStorage<number>();
+const chain = sharedByCopies('chain', () => new AsyncLocalStorage<number>());
 
 /** How many events led to what is being done: 0 outside of any handler. */
 export const chainDepth = (): number => chain.getStore() ?? 0;

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
+import { sharedByCopies } from '../shared-by-copies.js';
 
-const snapshots = new WeakSet<object>();
+const snapshots = sharedByCopies('snapshots', () => new WeakSet<object>());
 
 /**
  * Copies an entity, and all it holds, by value. In an event's context the copy is stored as it is now, where an entity

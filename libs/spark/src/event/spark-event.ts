@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { sharedByCopies } from '../shared-by-copies.js';
 
 /** Something that became true of the application's data. It exists once for each key, whoever finds it and how often. */
 export interface SparkEvent<C = unknown> {
@@ -35,7 +36,7 @@ export interface Flaw {
   readonly value: unknown;
 }
 
-const flaws = new WeakMap<object, Flaw>();
+const flaws = sharedByCopies('flaws', () => new WeakMap<object, Flaw>());
 
 /**
  * Describes an event; yield it from a source or give it to `SparkService.emit`. It never throws, so that one bad event does

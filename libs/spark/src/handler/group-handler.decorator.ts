@@ -73,7 +73,7 @@ export interface HandlerMark {
   options: GroupHandlerOptions;
 }
 
-export const GROUP_HANDLER = Symbol('spark:group-handler');
+export const GROUP_HANDLER = Symbol.for('nestjs-spark.group-handler');
 
 interface HandlerDecorator {
   <M extends (event: any, scope: HandlerScope) => unknown>(

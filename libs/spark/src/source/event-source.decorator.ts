@@ -59,7 +59,7 @@ export interface SourceMark {
   options: EventSourceOptions<ObjectLiteral>;
 }
 
-export const EVENT_SOURCE = Symbol('spark:event-source');
+export const EVENT_SOURCE = Symbol.for('nestjs-spark.event-source');
 
 interface SourceDecorator<S> {
   <M extends (subject: S, scope: SourceScope) => SourceOutput>(

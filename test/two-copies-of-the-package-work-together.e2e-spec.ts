@@ -1,0 +1,125 @@
+import { resolve } from 'node:path';
+import { Injectable } from '@nestjs/common';
+import {
+  DiscardDelivery,
+  EventSource,
+  GroupHandler,
+  RetryLater,
+  SPARK_CLOCK,
+  type SparkEvent,
+  SparkError,
+} from 'nestjs-spark';
+import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Bundle, bundle } from '../tools/bundle.mjs';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+
+@Entity()
+class Order {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() state: string;
+}
+
+/** What a library brings that was installed with a copy of the package of its own. */
+type Copy = typeof import('nestjs-spark');
+
+/** The sources and handlers of that library. */
+function providersOf(copy: Copy) {
+  @Injectable()
+  class Orders {
+    @copy.EventSource(Order, { name: 'orders' })
+    *events(order: Order) {
+      yield copy.sparkEvent('done', order.id);
+      yield copy.sparkEvent('hopeless', order.id);
+      yield copy.sparkEvent('later', order.id);
+      yield copy.sparkEvent('was', order.id, { was: copy.snapshot(order) });
+      yield copy.sparkEvent('nobody', null as never);
+    }
+  }
+
+  @Injectable()
+  class Handlers {
+    readonly handled: unknown[] = [];
+
+    @copy.GroupHandler(/^done$/, { name: 'done' }) done({ key }: SparkEvent) {
+      this.handled.push(key);
+    }
+    @copy.GroupHandler(/^hopeless$/, { name: 'hopeless' }) hopeless() {
+      throw new copy.DiscardDelivery('never');
+    }
+    @copy.GroupHandler(/^later$/, { name: 'later' }) later() {
+      throw new copy.RetryLater('1h', 'not now');
+    }
+    @copy.GroupHandler(/^was$/, { name: 'was' }) was({ context }: SparkEvent<{ was: Order }>) {
+      this.handled.push(context.was);
+    }
+  }
+  return { providers: [Orders, Handlers], Handlers };
+}
+
+describe('two copies of the package work together', () => {
+  let program: Bundle;
+  let copy: Copy;
+  let db: TestDatabase;
+  let app: TestApp | undefined;
+
+  beforeAll(async () => {
+    program = await bundle(resolve(import.meta.dirname, '../libs/spark/src/index.ts'));
+    copy = (await import(program.path)) as Copy;
+    db = await databases[0]!.create();
+  });
+  afterEach(() => app?.close());
+  afterAll(async () => {
+    program.remove();
+    await db.drop();
+  });
+
+  it('what one decorates, yields and throws, the other finds, takes and knows', async () => {
+    expect(copy.EventSource).not.toBe(EventSource);
+    const { providers, Handlers } = providersOf(copy);
+    app = await startApp({ database: db, entities: [Order], providers });
+    expect(app.logs.join('\n')).toContain('event sources: 1, handlers: 4');
+    const order = await app.dataSource.manager.save(Order, { state: 'new' });
+    await app.spark.drain();
+
+    const rows = await app.dataSource.query(`SELECT handler, state, attempt, last_error FROM spark_delivery`);
+    const byHandler = new Map((rows as { handler: string }[]).map((row) => [row.handler, row]));
+    expect(byHandler.get('done')).toMatchObject({ state: 'completed' });
+    expect(byHandler.get('hopeless')).toMatchObject({ state: 'discarded', attempt: 1 });
+    expect(byHandler.get('later')).toMatchObject({ state: 'available', attempt: 0 });
+    // A snapshot stays one: were it a reference, it would follow its row.
+    const { handled } = app.app.get(Handlers) as { handled: unknown[] };
+    expect(handled).toEqual([`done_${order.id}`, expect.objectContaining({ state: 'new' })]);
+    const [{ context }] = await app.dataSource.query(`SELECT context FROM spark_event WHERE event_group = 'was'`);
+    expect(context).toContain('"state":"new"');
+    // Why an event is refused is known, too.
+    expect(app.logs.join('\n')).toMatch(/its id is null/);
+  });
+
+  it('and errors of one are errors of the other, of the same kind', () => {
+    const hopeless = new copy.DiscardDelivery('never');
+    expect(hopeless).toBeInstanceOf(SparkError);
+    expect(hopeless).toBeInstanceOf(DiscardDelivery);
+    expect(hopeless).not.toBeInstanceOf(RetryLater);
+    expect(new copy.RetryLater('1s')).toBeInstanceOf(RetryLater);
+    expect(new Error('other')).not.toBeInstanceOf(SparkError);
+    class Gone extends copy.DiscardDelivery {}
+    class Other extends DiscardDelivery {}
+    expect(new Gone('gone')).toBeInstanceOf(DiscardDelivery);
+    expect(new Gone('gone')).not.toBeInstanceOf(Other);
+    expect(copy.SPARK_CLOCK).toBe(SPARK_CLOCK);
+  });
+
+  it('an application in which nothing was found says so', async () => {
+    app = await startApp({ database: db, entities: [Order] });
+    expect(app.logs.join('\n')).toMatch(/warn No event source and no handler was found/);
+    await app.close();
+    @Injectable()
+    class Handlers {
+      @GroupHandler(/^x/, { name: 'x' }) x() {}
+    }
+    app = await startApp({ database: db, entities: [Order], providers: [Handlers] });
+    expect(app.logs.join('\n')).not.toMatch(/was found/);
+  });
+});
