@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { EventSource, GroupHandler, RetryLater, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -25,12 +25,13 @@ const START = Date.parse('2026-06-01T12:00:00Z');
 @Injectable()
 class Tasks {
   fails = false;
+  context: object = {};
 
   @EventSource(Task, { name: 'tasks' })
   *events({ id, open, due }: Task) {
     if (this.fails) throw new Error('out of order');
     yield sparkEvent('created', id);
-    if (open) yield sparkEvent('due', id, {}, { at: due === null ? null : new Date(Number(due)) });
+    if (open) yield sparkEvent('due', id, this.context, { at: due === null ? null : new Date(Number(due)) });
     yield sparkEvent('news', id, {}, { until: new Date(START - DAY) });
     if (!open) yield sparkEvent('', id);
   }
@@ -61,9 +62,14 @@ class Unreadable {
 class Handlers {
   fails = false;
 
+  later = false;
+  writes: (key: string) => unknown = () => undefined;
+
   @GroupHandler(/^created/, { name: 'mails', backoff: () => '1h', maxAttempts: 2 })
-  mail(_event: SparkEvent) {
-    if (this.fails) throw new Error('no connection');
+  async mail({ key }: SparkEvent) {
+    await this.writes(key);
+    if (this.later) throw new RetryLater('2h', 'closed for lunch');
+    if (this.fails) throw new Error('no connection', { cause: new Error('refused') });
   }
 }
 
@@ -203,7 +209,15 @@ describe.each(databases)('explain says why, on $name', (database) => {
     expect(await words(1)).toContain(
       'created_1 → mails: failed 1 attempt, tried again at 2026-06-01T13:00:00.000Z: Error: no connection',
     );
-    await kit.advance('1h');
+    kit.clock.set(START + 3_600_000);
+    expect(await words(1)).toContain(
+      'created_1 → mails: waits for a worker; 1 process works. Before that it failed 1 attempt: Error: no connection; Caused by: Error: refused',
+    );
+    await app.dataSource.query(
+      `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES ('b', 99999999999999, 'h', 1, 1)`,
+    );
+    expect(await words(1)).toContain('waits for a worker; 2 processes work. Before that');
+    await kit.drain();
     expect(await words(1)).toMatch(/created_1 → mails: discarded \S+, after 2 attempts: Error: no connection/);
     await app.spark.discard('created');
     await insertUnseen(`${bool(true)}, NULL`);
@@ -216,6 +230,45 @@ describe.each(databases)('explain says why, on $name', (database) => {
     expect(await words(1)).toContain('created_1 → old: waits, but no process has had this handler since 1970-01-01');
     await app.dataSource.query(`DELETE FROM spark_delivery`);
     expect(await words(1)).toContain('It has no deliveries: no handler matched its group, or they were pruned.');
+  });
+
+  it('of what was put off by its handler', async () => {
+    await app.dataSource.manager.save(Task, { open: true, due: null });
+    app.app.get(Handlers).later = true;
+    await kit.drain();
+    expect(await words(1)).toContain(
+      'created_1 → mails: waits, tried again at 2026-06-01T14:00:00.000Z: RetryLater: closed for lunch',
+    );
+    kit.clock.set(START + 7_200_000);
+    expect(await words(1)).toContain('Before that it was put off: RetryLater: closed for lunch');
+  });
+
+  it('of an event that does not happen again, as its key is spent', async () => {
+    const id = await save();
+    await kit.advance('1d');
+    expect(await words(id)).not.toContain('spent');
+    await app.dataSource.manager.update(Task, id, { due: String(START + 3 * DAY) });
+    await kit.drain();
+    expect(await words(id)).toContain(
+      `due_1 was entered, found by tasks, 2026-06-02T12:00:00.000Z. However, its date is 2026-06-04T12:00:00.000Z now, and was ` +
+        `2026-06-02T12:00:00.000Z then: nothing comes of it then, as the key due_1 is spent, and an event exists once for each key.`,
+    );
+    expect(await words(id)).toContain('occurrence: eachValue(at)');
+  });
+
+  it('of an event that is refused for its context, and of one that too many led to', async () => {
+    app.app.get(Tasks).context = { call: () => 1 };
+    const id = await save();
+    expect(await words(id)).toMatch(/due_1: it cannot be entered: context\.call is a function, which cannot be stored/);
+    app.app.get(Tasks).context = {};
+    app.app.get(Handlers).writes = (key) => app.dataSource.manager.save(Seat, { row: 'C', number: key.length });
+    await app.spark.emit(sparkEvent('created', 'x'));
+    await app.dataSource.query(`UPDATE spark_event SET depth = 16 WHERE event_key = 'created_x'`);
+    await kit.drain();
+    const seat = (await app.spark.explain(Seat, ['C', 9])).words.join('\n');
+    expect(seat).toMatch(
+      /seat_C,9: it was refused at \S+: seats yielded seat_C,9, which 16 events in a row have led to/,
+    );
   });
 
   it('of what is not true any more, and of an entity that is gone', async () => {

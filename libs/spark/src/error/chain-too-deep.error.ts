@@ -4,7 +4,7 @@ import { shown } from './text-of.js';
 /** An event that too many events led to, each by what its handler wrote. It is logged and not entered. */
 export class ChainTooDeepError extends SparkError {
   constructor(
-    key: string,
+    readonly key: string,
     readonly source: string,
     deepest: number,
   ) {

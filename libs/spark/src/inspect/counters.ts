@@ -21,6 +21,14 @@ const ZERO: Record<CountName, number> = { refusedEvents: 0, collidingKeys: 0, le
 const MINUTE = 60_000;
 // Sources and handlers are few; what would have more lines than these of its own shares one.
 const MOST_LINES = 1_000;
+// The latest ones are kept.
+const MOST_REFUSALS = 1_000;
+
+/** When an event was refused, and why. */
+export interface Refusal {
+  readonly at: Date;
+  readonly reason: string;
+}
 
 interface Line {
   /** When it was told, by a clock that only goes forward. */
@@ -40,6 +48,7 @@ export class Counters {
   private readonly since = new Date();
   private readonly counts = { ...ZERO };
   private readonly lines = new Map<string, Line>();
+  private readonly refusals = new Map<string, Refusal>();
 
   /** The counts so far. */
   all(): SparkCounts {
@@ -78,6 +87,20 @@ export class Counters {
     if (line.told !== -Infinity) return;
     line.told = Infinity;
     this.logger[level](message());
+  }
+
+  /** Counts an event that was refused, tells of it, and keeps the reason. */
+  refuse(source: string, key: string | undefined, reason: string): void {
+    this.tell('refusedEvents', source, () => reason);
+    if (key === undefined) return;
+    this.refusals.delete(key);
+    this.refusals.set(key, { at: new Date(), reason });
+    if (this.refusals.size > MOST_REFUSALS) this.refusals.delete(this.refusals.keys().next().value!);
+  }
+
+  /** When and why this process has refused an event, if that is not long ago. */
+  refusalOf(key: string): Refusal | undefined {
+    return this.refusals.get(key);
   }
 
   /** Tells of what was left out of the log and nothing has come after. */

@@ -58,6 +58,8 @@ export interface ExplainedEvent {
   readonly source: string | undefined;
   /** Its entity and id, where that is another one than what is explained: then its key is taken. */
   readonly of: string | undefined;
+  /** The `at` that it was entered with. */
+  readonly at: Date | undefined;
   readonly recorded: Date;
   readonly deliveries: readonly ExplainedDelivery[];
 }
@@ -133,6 +135,7 @@ interface EventRow {
   id: string;
   event_key: string;
   event_group: string;
+  at: string | null;
   source: string | null;
   entity: string | null;
   entity_id: string | null;
@@ -154,7 +157,7 @@ const MOST_EVENTS = 1_000;
 
 /** What the ledger knows of the entity, and of what its sources yield: an event of a batch may name no entity. */
 async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string, keys: string[]) {
-  const columns = 'id, event_key, event_group, source, entity, entity_id, recorded_at';
+  const columns = 'id, event_key, event_group, at, source, entity, entity_id, recorded_at';
   const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
   const rows = await select<EventRow>(
     manager,
@@ -178,6 +181,7 @@ async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityM
     group: row.event_group,
     source: row.source ?? undefined,
     of: row.entity_id === null || found.has(row.event_key) ? undefined : `${row.entity} ${row.entity_id}`,
+    at: row.at === null ? undefined : new Date(Number(row.at)),
     recorded: new Date(Number(row.recorded_at)),
     deliveries: deliveries.get(String(row.id)) ?? [],
   }));

@@ -5,6 +5,9 @@ import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, Y
 
 type Facts = Omit<Explanation, 'words'>;
 
+// How much a sentence tells of an error, in characters.
+const LONGEST = 500;
+
 /** What the sentences about deliveries need to know besides. */
 interface Workers {
   readonly now: number;
@@ -17,12 +20,12 @@ interface Workers {
 /** Says in sentences why something did or did not happen. */
 export async function wordsOf(manager: EntityManager, spark: Spark, facts: Facts, now: number): Promise<string[]> {
   const workers = await workersOf(manager, spark, now);
-  const yielded = new Set(facts.sources.flatMap(({ events }) => events.map(({ key }) => key)));
+  const yielded = new Map(facts.sources.flatMap(({ events }) => events.map((event) => [event.key, event])));
   return [
     ...present(facts),
-    ...facts.sources.flatMap((source) => sourceWords(source, facts, now)),
+    ...facts.sources.flatMap((source) => sourceWords(spark, source, facts, now)),
     ...facts.events.flatMap((event) => [
-      entered(event, yielded.has(event.key), facts),
+      entered(event, yielded.get(event.key), facts, now),
       ...event.deliveries.map((delivery) => `${event.key} → ${delivered(delivery, workers)}`),
     ]),
   ];
@@ -36,19 +39,31 @@ function present({ entity, id, exists, sources }: Facts): string[] {
     .map(({ source }) => `${source} is not about ${entity} ${id}: its where, query or withDeleted leaves it out.`);
 }
 
-function sourceWords({ source, live, events, error, isAbout }: ExplainedSource, facts: Facts, now: number): string[] {
+function sourceWords(
+  { counters }: Spark,
+  { source, live, events, error, isAbout }: ExplainedSource,
+  facts: Facts,
+  now: number,
+): string[] {
   if (error !== undefined) {
     const again = facts.looks.find(({ attempt }) => attempt > 0);
     const otherwise = live
       ? 'It is looked at again when it is saved, and by each sweep.'
       : 'Each sweep looks at it again.';
     const then = again ? `It is looked at again ${when(again.due, now)}.` : otherwise;
-    return [`${source} throws (${error.split('\n')[0]}). ${then}`];
+    return [`${source} throws (${saidBy(error)}). ${then}`];
   }
   if (!isAbout) return [];
   if (events.length === 0) return [`${source} yields nothing for it now.`];
   const known = new Set(facts.events.map(({ key }) => key));
-  return events.flatMap((event) => (known.has(event.key) ? [] : [`${event.key}: ${absent(event, live, facts, now)}`]));
+  return events.flatMap((event) => {
+    if (known.has(event.key)) return [];
+    const refusal = event.verdict === 'true' ? counters.refusalOf(event.key) : undefined;
+    const why = refusal
+      ? `it was refused at ${refusal.at.toISOString()}: ${refusal.reason}`
+      : absent(event, live, facts, now);
+    return [`${event.key}: ${why}`];
+  });
 }
 
 /** Why an event that its source yields is not in the ledger. */
@@ -67,22 +82,40 @@ function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { looks }:
   return `it becomes true ${when(at!, now)}. ${then}`;
 }
 
-function entered({ key, source, of, recorded, deliveries }: ExplainedEvent, isYielded: boolean, facts: Facts): string {
+function entered(event: ExplainedEvent, yielded: YieldedEvent | undefined, facts: Facts, now: number): string {
+  const { key, source, of, recorded, deliveries } = event;
   if (of !== undefined)
     return (
       `${key} was entered by ${of}, found by ${source}, ${recorded.toISOString()}. So ${facts.entity} ${facts.id} never ` +
       `enters it: keys are unique. Give the events of each entity a group of their own.`
     );
   const by = source === undefined ? 'emitted' : `entered, found by ${source},`;
-  const since = source === undefined || isYielded ? '' : ' Its source does not yield it any more.';
+  const since = source === undefined || yielded ? '' : ' Its source does not yield it any more.';
   const nobody =
     deliveries.length === 0 ? ' It has no deliveries: no handler matched its group, or they were pruned.' : '';
-  return `${key} was ${by} ${recorded.toISOString()}.${since}${nobody}`;
+  return `${key} was ${by} ${recorded.toISOString()}.${since}${yielded ? spent(event, yielded, now) : ''}${nobody}`;
+}
+
+/** Why nothing comes of another date of an event that has been. */
+function spent({ at: then }: ExplainedEvent, { at, key }: YieldedEvent, now: number): string {
+  if (at === undefined || at.getTime() === then?.getTime()) return '';
+  const date = `its date is ${at.toISOString()} now${then ? `, and was ${then.toISOString()} then` : ''}`;
+  const never = at.getTime() > now ? 'nothing comes of it then' : 'nothing comes of that';
+  return (
+    ` However, ${date}: ${never}, as the key ${key} is spent, and an event exists once for each key. To have one for each ` +
+    `date, give it an occurrence: sparkEvent(…, { at, occurrence: eachValue(at) }).`
+  );
+}
+
+/** What an error and its causes say, without where they were thrown. */
+function saidBy(error: string): string {
+  const lines = error.split('\n').filter((line) => !/^\s+at /.test(line));
+  return lines.join('; ').slice(0, LONGEST);
 }
 
 function delivered(delivery: ExplainedDelivery, { now, count, orphans }: Workers): string {
   const { handler, state, attempt, due, finished, durationMs, error } = delivery;
-  const cause = error === undefined ? '' : `: ${error.split('\n')[0]}`;
+  const cause = error === undefined ? '' : `: ${saidBy(error)}`;
   const tries = attempt === 1 ? '1 attempt' : `${attempt} attempts`;
   if (state === 'completed')
     return `${handler}: completed ${finished?.toISOString()}, after ${tries}, in ${durationMs ?? 0} ms.`;
@@ -93,8 +126,11 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans }: Workers
     return `${handler}: held, as its group's first sweep found more than activation.limit; release or discard the group.`;
   const orphaned = orphans.get(handler);
   if (orphaned) return `${handler}: waits, but no process has had this handler since ${orphaned.toISOString()}.`;
-  if (due.getTime() > now) return `${handler}: failed ${tries}, tried again ${when(due, now)}${cause}`;
-  return `${handler}: waits for a worker; ${count === 0 ? 'no process is working.' : `${count} processes work.`}`;
+  const failed = attempt === 0 ? 'waits' : `failed ${tries}`;
+  if (due.getTime() > now) return `${handler}: ${failed}, tried again ${when(due, now)}${cause}`;
+  const workers = count === 0 ? 'no process is working' : count === 1 ? '1 process works' : `${count} processes work`;
+  const before = error === undefined ? '.' : `. Before that it ${attempt === 0 ? 'was put off' : failed}${cause}`;
+  return `${handler}: waits for a worker; ${workers}${before}`;
 }
 
 async function workersOf(manager: EntityManager, spark: Spark, now: number): Promise<Workers> {

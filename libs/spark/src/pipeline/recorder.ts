@@ -120,8 +120,8 @@ export class Recorder {
     const events = await this.ledger.enter(manager, entries, now, how);
     if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now);
     for (const error of derivation.refused) {
-      const source = error instanceof ChainTooDeepError ? error.source : (error.origin.source ?? '');
-      this.counters.tell('refusedEvents', source, () => error.message);
+      const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
+      this.counters.refuse(source, key, error.message);
     }
     return { events, looks: derivation.looks.length > 0 };
   }
