@@ -22,7 +22,7 @@ export interface WorkerOptions {
   concurrency?: number;
   /** How often the worker and the agenda look for work that no pulse announced. Default: 2 seconds. */
   pollInterval?: Duration;
-  /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 10. */
+  /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 80, which takes about two days. */
   maxAttempts?: number;
   /** How long a process that does not renew its lease keeps what it has claimed. Default: 30 seconds. */
   leaseTtl?: Duration;

@@ -66,7 +66,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
       enabled: options.worker !== false,
       concurrency: count('worker.concurrency', worker.concurrency ?? 10),
       pollInterval: duration('worker.pollInterval', worker.pollInterval ?? '2s'),
-      maxAttempts: count('worker.maxAttempts', worker.maxAttempts ?? 10),
+      maxAttempts: count('worker.maxAttempts', worker.maxAttempts ?? 80),
       lease: leaseTimes(worker),
     },
     history: flag('history', options.history ?? true),

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager } from 'typeorm';
+import { backoffDelay } from './backoff.js';
 import type { Dialect } from '../dialect/dialect.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
@@ -10,6 +11,8 @@ import type { Transactions } from '../dialect/transactions.js';
 import { lineOf } from '../error/text-of.js';
 
 const LONGEST_PAUSE = 1_000;
+// Rows that one statement frees: a database takes so many parameters.
+const RESCUED = 1_000;
 
 /** How a lease runs, in milliseconds. */
 export interface LeaseTimes {
@@ -59,17 +62,33 @@ export class WorkerLease {
     this.plan();
   }
 
-  /** Writes down what became of deliveries, again and again while the database is away: until then they count as running. */
-  async insist<T>(worker: string, write: () => Promise<T>): Promise<T> {
+  /**
+   * Writes down what became of deliveries, again and again while the database is away: until then they count as running. Where the
+   * database answers and refuses, that cannot be written as it is: `write` is told how often, and after the time of a lease it is thrown.
+   */
+  async insist<T>(worker: string, write: (refused: number) => Promise<T>): Promise<T> {
+    let refused = 0;
+    let since = Infinity;
     for (let pause = 50; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       try {
-        return await write();
+        return await write(refused);
       } catch (error) {
         if (this.stopped || this.id !== worker) throw error;
         this.logger.warn(`What became of deliveries cannot be written down yet: ${lineOf(error)}`);
+        const isRefusal = await this.answers();
+        since = isRefusal ? Math.min(since, performance.now()) : Infinity;
+        if (performance.now() - since > this.times.ttl) throw error;
+        if (isRefusal) refused++;
         await delay(pause);
       }
     }
+  }
+
+  private answers(): Promise<boolean> {
+    return select(this.dataSource.manager, 'SELECT 1').then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Gives the lease back. What is still claimed under it is free for others at once. */
@@ -158,28 +177,39 @@ export class WorkerLease {
 
   /**
    * Frees what dead processes had claimed. Each such delivery is a suspect: it may be what killed its process. Its attempt
-   * is only counted when it is claimed again, alone.
+   * is only counted when it is claimed again, alone. One whose process died while it was alone waits, longer each time.
    */
   private async rescue(): Promise<void> {
-    const { worker, delivery } = this.tables;
+    const { worker } = this.tables;
     const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
     const expired = `SELECT id FROM ${worker} WHERE lease_until < ${this.dialect.clock} ${lock}`;
-    const left = `SELECT d.id FROM ${delivery} d WHERE d.state = 'running'
-      AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = d.claimed_by) ${lock}`;
-    const free = `UPDATE ${delivery} SET state = 'available', attempt = attempt - (1 - suspect), suspect = 1, claimed_by = NULL
-      WHERE id IN (:...ids)`;
-    const rescued = await this.transactions.run(async (manager) => {
-      const dead = await idsOf(manager, expired);
+    await this.transactions.run(async (manager) => {
+      const dead = (await select<{ id: string }>(manager, expired)).map(({ id }) => id);
       if (dead.length > 0) await execute(manager, `DELETE FROM ${worker} WHERE id IN (:...ids)`, { ids: dead });
-      const ids = await idsOf(manager, left);
-      if (ids.length > 0) await execute(manager, free, { ids });
-      return ids.length;
     });
+    let rescued = 0;
+    for (let last = RESCUED; last === RESCUED; rescued += last)
+      last = await this.transactions.run((manager) => this.free(manager, lock));
     if (rescued > 0) this.onRescued(rescued);
   }
-}
 
-// What is locked belongs to somebody who is at work on it, or stalled; it is freed at a later turn.
-async function idsOf(manager: EntityManager, sql: string): Promise<string[]> {
-  return (await select<{ id: string }>(manager, sql)).map(({ id }) => id);
+  /** Frees some of them. Returns how many. What is locked belongs to somebody who is at work on it, or stalled; it is freed later. */
+  private async free(manager: EntityManager, lock: string): Promise<number> {
+    const { worker, delivery } = this.tables;
+    const left = await select<{ id: string; suspect: number; attempt: number }>(
+      manager,
+      `SELECT d.id, d.suspect, d.attempt FROM ${delivery} d WHERE d.state = 'running'
+       AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = d.claimed_by) LIMIT ${RESCUED} ${lock}`,
+    );
+    const freed = `UPDATE ${delivery} SET state = 'available', claimed_by = NULL`;
+    const beside = left.filter(({ suspect }) => Number(suspect) === 0).map(({ id }) => id);
+    if (beside.length > 0)
+      await execute(manager, `${freed}, attempt = attempt - 1, suspect = 1 WHERE id IN (:...ids)`, { ids: beside });
+    for (const { id, suspect, attempt } of left)
+      if (Number(suspect) === 1) {
+        const pause = backoffDelay(Number(attempt));
+        await execute(manager, `${freed}, due_at = started_at + :pause WHERE id = :id`, { id, pause });
+      }
+    return left.length;
+  }
 }

@@ -38,7 +38,7 @@ export interface SparkHandler<C = any> {
 export interface GroupHandlerOptions {
   /** The name that deliveries are kept by. Set it, and a renamed class or method keeps its deliveries. Default: `Class.method`. */
   name?: string;
-  /** How often a delivery is tried before it is discarded. Default: the module's `worker.maxAttempts`, 10. */
+  /** How often a delivery is tried before it is discarded. Default: the module's `worker.maxAttempts`, 80. */
   maxAttempts?: number;
   /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */
   backoff?: Backoff;

@@ -59,8 +59,8 @@ export class Settler {
     // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
     if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
     try {
-      return await this.lease.insist(delivery.worker, () =>
-        this.transactions.run((manager) => this.end(manager, delivery, outcome)),
+      return await this.lease.insist(delivery.worker, (refused) =>
+        this.transactions.run((manager) => this.end(manager, delivery, writable(outcome, refused))),
       );
     } catch (error) {
       this.logger.error(
@@ -124,6 +124,13 @@ export class Settler {
     });
     this.onLeft();
   }
+}
+
+// What the database refuses may be the text of the error: it has a character that the column cannot hold.
+function writable<O extends { readonly error: string }>(outcome: O, refused: number): O {
+  if (refused === 0) return outcome;
+  const plain = outcome.error.replace(/[^\n\x20-\x7e]/gu, '?');
+  return { ...outcome, error: refused === 1 ? plain : 'the database refuses the text of its error; the log has it' };
 }
 
 const REMEDY = 'name it among the `aliases` of the one that took its place';

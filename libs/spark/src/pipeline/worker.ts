@@ -199,6 +199,11 @@ export class Worker {
     };
     // What ends well is written down many at once.
     if (outcome?.state === 'completed' && !outcome.noted) this.completions.add({ delivery, durationMs }, settled);
-    else settled(outcome && (await this.settler.settle(delivery, outcome)));
+    else {
+      const isOurs = outcome && (await this.settler.settle(delivery, outcome));
+      // What could not be written down is still running as far as its row says: the next claim gives it back.
+      if (outcome && isOurs === undefined) this.unsure = true;
+      settled(isOurs);
+    }
   }
 }
