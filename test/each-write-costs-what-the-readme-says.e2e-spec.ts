@@ -16,18 +16,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
-/** Its row is certainly what was saved. */
 @Entity()
 class Plain {
   @PrimaryGeneratedColumn() id: number;
   @Column() title: string;
-}
-
-/** Its row has to be read: a decimal is not what was saved. */
-@Entity()
-class Priced {
-  @PrimaryGeneratedColumn() id: number;
-  @Column({ type: 'decimal', precision: 10, scale: 2 }) price: string;
 }
 
 @Entity()
@@ -54,11 +46,6 @@ class Events {
   @EventSource(Plain)
   *plain({ id }: Plain) {
     for (const group of ['plain_a', 'plain_b', 'plain_c']) yield sparkEvent(group, id);
-  }
-
-  @EventSource(Priced)
-  *priced({ id }: Priced) {
-    yield sparkEvent('priced', id);
   }
 
   @EventSource(Parent, { relations: { children: true } })
@@ -89,12 +76,11 @@ const ADDED = {
   'save of what no source is about': { SQLite: 0, PostgreSQL: 0, MariaDB: 0 },
   'save that changes nothing': { SQLite: 0, PostgreSQL: 0, MariaDB: 0 },
   // Three events with one delivery each; on SQLite each of these is a statement.
-  'save, new events, row as saved': { SQLite: 1 + 6, PostgreSQL: 1, MariaDB: 3 },
-  'save, new event, row read back': { SQLite: 1 + 2 + 1, PostgreSQL: 2, MariaDB: 4 },
-  'save, nothing new': { SQLite: 3, PostgreSQL: 1, MariaDB: 1 },
-  'save of 100, new events': { SQLite: 1 + 600, PostgreSQL: 1, MariaDB: 3 },
+  'save, new events': { SQLite: 1 + 1 + 6, PostgreSQL: 2, MariaDB: 4 },
+  'save, nothing new': { SQLite: 1 + 3, PostgreSQL: 2, MariaDB: 2 },
+  'save of 100, new events': { SQLite: 1 + 100 + 600, PostgreSQL: 2, MariaDB: 4 },
   'save with a deferred source': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
-  'save of a related entity': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
+  'save of a related entity': { SQLite: 2, PostgreSQL: 2, MariaDB: 2 },
   'update by criteria': { SQLite: 3, PostgreSQL: 2, MariaDB: 3 },
   'update by criteria in a transaction': { SQLite: 1, PostgreSQL: 0, MariaDB: 1 },
 };
@@ -108,7 +94,7 @@ describe.each(databases)('each write costs what the README says, on $name', (dat
 
   beforeAll(async () => {
     db = await database.create();
-    const entities = [Plain, Priced, Parent, Child, Stranger];
+    const entities = [Plain, Parent, Child, Stranger];
     // Under it nothing runs by itself.
     const clock = new TestClock();
     app = await startApp({ database: db, entities, providers: [Events], clock, dataSource: { logger } });
@@ -140,8 +126,7 @@ describe.each(databases)('each write costs what the README says, on $name', (dat
       const { id } = await ds.manager.save(Plain, { title: 'same' });
       return added((on) => on.manager.save(Plain, { id, title: 'same' }));
     },
-    'save, new events, row as saved': () => added((on) => on.manager.save(Plain, { title: 'x' })),
-    'save, new event, row read back': () => added((on) => on.manager.save(Priced, { price: '1.50' })),
+    'save, new events': () => added((on) => on.manager.save(Plain, { title: 'x' })),
     'save, nothing new': async () => {
       const { id } = await ds.manager.save(Plain, { title: 'x' });
       return added((on) => on.manager.save(Plain, { id, title: on === ds ? 'y' : 'z' }));

@@ -24,7 +24,6 @@ class Account {
   @OneToMany(() => Child, (child) => child.account) children: Relation<Child>[];
 }
 
-/** Its columns are what they were saved as, so that it is not read back. */
 @Entity()
 class Child {
   @PrimaryGeneratedColumn() id: number;

@@ -7,6 +7,8 @@ import type { DatabaseName } from '../database.js';
  * as Spark: what a wider row and its indexes cost is the database's share of the work.
  */
 export interface Floor {
+  /** Reads orders that the transaction has written: `isNew` where it has inserted them. */
+  rows(manager: EntityManager, ids: readonly number[], isNew: boolean): Promise<OrderRow[]>;
   /** Enters the three events of entities, and opens their deliveries, in the manager's transaction. */
   enter(manager: EntityManager, ids: readonly number[]): Promise<void>;
   /** Asks which of the three events of entities are known. */
@@ -14,6 +16,12 @@ export interface Floor {
   /** Reads the keys of each group from a first to a last one along the index, at most twice as many as are given. */
   along(manager: EntityManager, keys: readonly string[][]): Promise<string[][]>;
   clear(): Promise<void>;
+}
+
+export interface OrderRow {
+  readonly id: number;
+  readonly title: string;
+  readonly amount: number;
 }
 
 const GROUPS = ['order_created', 'order_paid', 'order_shipped'];
@@ -79,6 +87,11 @@ const rawOf = (manager: EntityManager): Promise<any> => (manager.queryRunner as 
 type Statements = Omit<Floor, 'clear'>;
 
 const postgres: Statements = {
+  async rows(manager, ids) {
+    const client = await rawOf(manager);
+    const text = 'SELECT id, title, amount FROM orders WHERE id = ANY($1)';
+    return (await client.query({ name: 'floor-rows', text, values: [ids] })).rows;
+  },
   async enter(manager, ids) {
     const client = await rawOf(manager);
     await client.query({
@@ -112,6 +125,12 @@ function queryOn(client: any) {
 }
 
 const mariadb: Statements = {
+  async rows(manager, ids, isNew) {
+    const query = queryOn(await rawOf(manager));
+    // Without the lock it would be the row as it was when the transaction began.
+    const lock = isNew ? '' : 'LOCK IN SHARE MODE';
+    return (await query(`SELECT id, title, amount FROM orders WHERE id IN (?) ${lock}`, [ids])) as OrderRow[];
+  },
   async enter(manager, ids) {
     const query = queryOn(await rawOf(manager));
     const now = Date.now();
@@ -148,6 +167,10 @@ function prepared(connection: any, sql: string): any {
 }
 
 const sqlite: Statements = {
+  async rows(manager, ids) {
+    const row = prepared(await rawOf(manager), 'SELECT id, title, amount FROM orders WHERE id = ?');
+    return ids.map((id) => row.get(id));
+  },
   async enter(manager, ids) {
     const connection = await rawOf(manager);
     const now = Date.now();

@@ -38,6 +38,7 @@ import type { SparkSettings } from './spark.settings.js';
 import { rootOf } from './subject/subject-ref.js';
 import { DataSourceEntities } from './subject/entity-lookup.js';
 import { Agenda } from './trigger/agenda.js';
+import { WrittenRows } from './subject/written-rows.js';
 import { CriteriaWrites } from './trigger/criteria-writes.js';
 import { EntitySubscriber } from './trigger/entity.subscriber.js';
 import { LiveRules } from './trigger/live-rules.js';
@@ -107,7 +108,8 @@ export class Spark {
       return metadata && rootOf(metadata);
     });
     const looks = new Looks(this.dialect, this.tables);
-    this.recorder = new Recorder(this.sources, this.ledger, looks, this.codec, clock, this.counters);
+    const rows = new WrittenRows(this.dialect);
+    this.recorder = new Recorder(this.sources, this.ledger, looks, rows, this.codec, clock, this.counters);
 
     this.rules = new LiveRules(dataSource, this.sources);
     this.subscriber = new EntitySubscriber(this.rules, this.recorder, announce);

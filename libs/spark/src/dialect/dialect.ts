@@ -26,6 +26,14 @@ export interface Entry {
 /** Whose event a known key is. */
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
 
+/** A statement that reads rows of the application's by a key of one column. */
+export interface RowsByKey {
+  /** The column in SQL. */
+  readonly column: string;
+  /** The statement with a condition in it. */
+  readonly sql: (condition: string) => string;
+}
+
 /** Whom a delivery is opened for. */
 export interface Recipient {
   readonly name: string;
@@ -105,6 +113,8 @@ export interface Dialect {
    * that knows of it, those pages are most of what a tick costs.
    */
   readonly agendaByTime: boolean;
+  /** Whether a transaction that has not locked a row anew may read it as it was when the transaction began. */
+  readonly readsMayBeStale: boolean;
   /** Whether rows that another transaction holds can be passed over; without it, nobody else writes meanwhile. */
   readonly skipsLocked: boolean;
   /** Whether an UPDATE can tell the rows that it changed, and a statement can insert by them. */
@@ -128,6 +138,13 @@ export interface Dialect {
    * query runner of its own. Throws BootLockError.
    */
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T>;
+  /** Rows of the application's as the transaction will commit them. `isNew` says that it has inserted all of them. */
+  rowsByKey(
+    manager: EntityManager,
+    rows: RowsByKey,
+    keys: readonly (string | number | bigint)[],
+    isNew: boolean,
+  ): Promise<object[]>;
   /** Those keys that are not known under their group. */
   unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */

@@ -12,6 +12,7 @@ import type {
   Entry,
   Opened,
   Owner,
+  RowsByKey,
 } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, othersOf, ownersOf } from './entered.js';
 import { type Stretch, unseen } from './stretches.js';
@@ -20,11 +21,15 @@ import type { TableNames } from './table-names.js';
 
 // Keeps a statement below the smallest usual max_allowed_packet.
 const ROWS = 500;
+const PRIMARY = ' USE INDEX (`PRIMARY`)';
+const LOCKED = 'LOCK IN SHARE MODE';
+const NO_SUCH_INDEX = 1176;
 
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
   readonly longestKey = 512;
   readonly agendaByTime = false;
+  readonly readsMayBeStale = true;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
@@ -58,6 +63,27 @@ export class MysqlDialect implements Dialect {
       return await work(manager);
     } finally {
       await execute(manager, `SELECT RELEASE_LOCK(${name})`, { event });
+    }
+  }
+
+  /**
+   * A row that an UPDATE left as it was is read as it was when the transaction began, unless the read locks it. Without the
+   * index a statement for several rows may lock all of a small table; a table that has no such index is read row by row.
+   */
+  async rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[], isNew: boolean) {
+    const text = sql(`${column} IN (?)`);
+    const read = (statement: string, some: readonly unknown[]) => raw<object>(manager, statement, [some]);
+    const plain = text.replace(PRIMARY, '');
+    if (isNew) return read(plain, keys);
+    const one = (key: unknown) => read(`${plain} ${LOCKED}`, [key]);
+    if (keys.length === 1) return one(keys[0]);
+    try {
+      return await read(`${text.replace(PRIMARY, PRIMARY.replace('USE', 'FORCE'))} ${LOCKED}`, keys);
+    } catch (error) {
+      if ((error as { errno?: number }).errno !== NO_SUCH_INDEX) throw error;
+      const rows: object[] = [];
+      for (const key of keys) rows.push(...(await one(key)));
+      return rows;
     }
   }
 

@@ -1,11 +1,20 @@
 import type { EntityManager } from 'typeorm';
 import { BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
 import { completedBy } from './claimed.js';
-import type { ClaimedRow, ClaimRequest, Completion, Dialect, Entered, EnterRequest, Entry } from './dialect.js';
+import type {
+  ClaimedRow,
+  ClaimRequest,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  Entry,
+  RowsByKey,
+} from './dialect.js';
 import { enteredFrom, type EnteredRow, groupsJson, keysByGroup, othersOf, ownersOf } from './entered.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
-import { execute, prepared } from './statement.js';
+import { execute, prepared, raw } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 // Up to so many groups a statement is planned once for each number of them.
@@ -17,6 +26,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 export class PostgresDialect implements Dialect {
   readonly longestKey = Infinity;
   readonly agendaByTime = false;
+  readonly readsMayBeStale = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
@@ -61,6 +71,11 @@ export class PostgresDialect implements Dialect {
       });
       return work(inner);
     });
+  }
+
+  // Without a name: a prepared statement fails for good once a column of its table changes its type.
+  rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
+    return raw(manager, sql(`${column} = ANY($1)`), [keys]);
   }
 
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {

@@ -10,6 +10,7 @@ import type {
   Entry,
   Opened,
   Owner,
+  RowsByKey,
 } from './dialect.js';
 import {
   DELIVERY_COLUMNS,
@@ -32,6 +33,7 @@ import type { TableNames } from './table-names.js';
 export class SqliteDialect implements Dialect {
   readonly longestKey = Infinity;
   readonly agendaByTime = true;
+  readonly readsMayBeStale = false;
   readonly skipsLocked = false;
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';
@@ -56,6 +58,13 @@ export class SqliteDialect implements Dialect {
 
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager.transaction(work);
+  }
+
+  rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
+    return directly(manager, (statement) => {
+      const row = statement(sql(`${column} = ?`));
+      return keys.flatMap((key) => row.get<object>(key) ?? []);
+    });
   }
 
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {

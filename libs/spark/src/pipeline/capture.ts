@@ -1,4 +1,3 @@
-import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { LedgerEntry } from '../ledger/ledger.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 import type { TouchRule } from '../subject/touches.js';
@@ -6,9 +5,8 @@ import type { TouchRule } from '../subject/touches.js';
 /** An entity that a transaction has written. */
 export interface CapturedSubject {
   readonly ref: SubjectRef;
-  readonly isNew?: boolean;
-  /** What its row says for certain, as long as nothing is written after it. */
-  readonly copy?: { metadata: EntityMetadata; entity: ObjectLiteral; writes: number };
+  /** Whether the transaction has inserted it. */
+  readonly isNew: boolean;
 }
 
 /** What a transaction, or a savepoint in it, has changed so far. */
@@ -22,8 +20,9 @@ export class Capture {
   /** Whether looks were added to the agenda already. */
   looksAdded = false;
 
-  subject(subject: CapturedSubject): void {
-    this.subjects.set(textOf(subject.ref), subject);
+  subject({ ref, isNew }: CapturedSubject): void {
+    const key = textOf(ref);
+    this.subjects.set(key, { ref, isNew: isNew || (this.subjects.get(key)?.isNew ?? false) });
   }
 
   look(ref: SubjectRef): void {
@@ -47,7 +46,7 @@ export class Capture {
 
   /** Takes over what a released savepoint has changed. */
   merge(inner: Capture): void {
-    for (const [key, subject] of inner.subjects) this.subjects.set(key, subject);
+    for (const subject of inner.subjects.values()) this.subject(subject);
     for (const [key, look] of inner.looks) this.looks.set(key, look);
     for (const [rule, ids] of inner.touched) for (const id of ids) this.touch(rule, id);
     this.entries.push(...inner.entries);

@@ -14,6 +14,7 @@ import type { SourceRegistry } from '../source/source.registry.js';
 import { rootOf, type SubjectRef } from '../subject/subject-ref.js';
 import { readSubjects, type Subject } from '../subject/subjects.js';
 import { touchedKeys } from '../subject/touches.js';
+import type { WrittenRows } from '../subject/written-rows.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
 import { linesOf, shown } from '../error/text-of.js';
@@ -44,13 +45,14 @@ export class Recorder {
     private readonly sources: SourceRegistry,
     private readonly ledger: Ledger,
     private readonly looks: Looks,
+    private readonly rows: WrittenRows,
     private readonly codec: ContextCodec,
     private readonly clock: SparkClock,
     private readonly counters: Counters,
   ) {}
 
   /** Records what a transaction of the application has changed, just before it commits. */
-  async record(manager: EntityManager, capture: Capture, writes: number): Promise<Recorded> {
+  async record(manager: EntityManager, capture: Capture): Promise<Recorded> {
     const now = this.clock.now();
     const derivation = new Derivation(now);
     const again = [...capture.looks.values()];
@@ -58,7 +60,7 @@ export class Recorder {
       const sources = this.sources.liveOf(root);
       const own = capture.subjects.size > MOST_IN_TRANSACTION ? [] : sources.filter(({ ownRow }) => ownRow);
       if (own.length < sources.length) again.push(...subjects.map(({ ref }) => ref));
-      await this.deriveNow(manager, derivation, own, subjects, writes);
+      await this.deriveNow(manager, derivation, own, subjects);
     }
     for (const [rule, ids] of capture.touched) {
       const keys = await touchedKeys(manager, rule, [...ids]);
@@ -147,17 +149,14 @@ export class Recorder {
     derivation: Derivation,
     sources: readonly Source[],
     captured: readonly CapturedSubject[],
-    writes: number,
   ): Promise<void> {
+    const ids = captured.map(({ ref }) => ref.id);
+    const isNew = captured.every((subject) => subject.isNew);
     const plain = new Map<EntityMetadata, Subject[]>();
     for (const source of sources) {
       const isPlain = !source.options.where && !source.options.withDeleted;
-      let subjects = isPlain ? plain.get(source.metadata) : undefined;
-      if (!subjects) {
-        const { rows, others } = copiesOf(source, captured, writes);
-        subjects = others.length > 0 ? [...rows, ...(await readSubjects(manager, source, others))] : rows;
-        if (isPlain) plain.set(source.metadata, subjects);
-      }
+      const subjects = (isPlain && plain.get(source.metadata)) || (await this.rows.read(manager, source, ids, isNew));
+      if (isPlain) plain.set(source.metadata, subjects);
       derivation.runNow(source, subjects);
     }
   }
@@ -179,18 +178,6 @@ function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, Captur
     else groups.set(subject.ref.root, [subject]);
   }
   return groups;
-}
-
-/** The entities whose rows are known for certain, and the ids of the others. */
-function copiesOf(source: Source, captured: readonly CapturedSubject[], writes: number) {
-  const rows: Subject[] = [];
-  const others: string[] = [];
-  for (const { ref, copy } of captured) {
-    const isRow = copy?.writes === writes && copy.metadata === source.metadata && !source.options.where;
-    if (isRow) rows.push({ ref, entity: copy.entity });
-    else others.push(ref.id);
-  }
-  return { rows, others };
 }
 
 /** Runs reads that may fail: on PostgreSQL a statement that fails spoils its transaction, and a savepoint keeps it to itself. */

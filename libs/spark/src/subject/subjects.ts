@@ -27,12 +27,24 @@ interface Reading {
   readonly withDeleted?: boolean;
 }
 
-const ALIAS = 'subject';
+export const ALIAS = 'subject';
 
-/** Reads the entities of a source by their keys. Those that are gone, or that the source is not about, are left out. */
-export async function readSubjects(manager: EntityManager, source: Source, ids: readonly string[]): Promise<Subject[]> {
+/**
+ * Reads the entities of a source by their keys. Those that are gone, or that the source is not about, are left out. With `lock`
+ * they are locked, one at a time: a statement for more of them could lock every row that it passes.
+ */
+export async function readSubjects(
+  manager: EntityManager,
+  source: Source,
+  ids: readonly string[],
+  lock = false,
+): Promise<Subject[]> {
   const { metadata } = source;
-  return subjectsOf(manager, metadata, await readByKey(manager, () => narrowed(manager, source, true), metadata, ids));
+  const build = () => {
+    const qb = narrowed(manager, source, true);
+    return lock ? qb.setLock('pessimistic_read') : qb;
+  };
+  return subjectsOf(manager, metadata, await readByKey(manager, build, metadata, ids, lock ? 1 : KEYS));
 }
 
 /** Reads entities by their keys whether or not a source is about them, by key. */
@@ -141,26 +153,39 @@ async function readByKey(
   build: () => SelectQueryBuilder<ObjectLiteral>,
   metadata: EntityMetadata,
   ids: readonly string[],
+  atOnce = KEYS,
 ): Promise<ObjectLiteral[]> {
   const entities: ObjectLiteral[] = [];
-  for (let start = 0; start < ids.length; start += KEYS) {
+  for (const part of chunks(ids, atOnce)) {
     const qb = build();
-    restrict(qb, keysIn(qb, ALIAS, metadata, ids.slice(start, start + KEYS)));
+    restrict(qb, keysIn(qb, ALIAS, metadata, part));
     entities.push(...(await qb.getMany()));
   }
   return entities;
 }
 
-function narrowed(manager: EntityManager, { metadata, options }: Pick<Source, 'metadata' | 'options'>, whole: boolean) {
+/** The query of a source's entities: `whole`, or of their keys alone. */
+export function narrowed(
+  manager: EntityManager,
+  { metadata, options }: Pick<Source, 'metadata' | 'options'>,
+  whole: boolean,
+): SelectQueryBuilder<ObjectLiteral> {
   const { relations, where, withDeleted } = options;
   const qb = query(manager, { metadata, relations: whole ? relations : undefined, where, withDeleted }, whole);
-  return options.query ? options.query(qb) : qb;
+  return options.query ? options.query(qb).cache(false) : qb;
 }
 
 function query(manager: EntityManager, { metadata, relations, where, withDeleted }: Reading, whole = true) {
   const qb = manager.createQueryBuilder<ObjectLiteral>(metadata.target, ALIAS, manager.queryRunner);
-  // All at once: a second call would join the relations of the first one again.
-  qb.setFindOptions({ relations, where, withDeleted, loadEagerRelations: whole });
+  // All at once: a second call would join the relations of the first one again. What the cache holds is no row.
+  qb.setFindOptions({
+    relations,
+    where,
+    withDeleted,
+    loadEagerRelations: whole,
+    relationLoadStrategy: 'join',
+    cache: false,
+  });
   // Only what the row says: hooks of the application must not run inside a transaction of somebody else.
   qb.callListeners(false);
   if (whole) {
@@ -170,11 +195,16 @@ function query(manager: EntityManager, { metadata, relations, where, withDeleted
 }
 
 // What a source's own `where` and `query` say may hold an OR; this condition stands beside it in brackets of its own.
-function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): void {
+export function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): void {
   qb.expressionMap.extraAppendedAndWhereCondition = condition;
 }
 
-function subjectsOf(manager: EntityManager, metadata: EntityMetadata, entities: readonly ObjectLiteral[]): Subject[] {
+/** Entities with the keys that their rows say. */
+export function subjectsOf(
+  manager: EntityManager,
+  metadata: EntityMetadata,
+  entities: readonly ObjectLiteral[],
+): Subject[] {
   const root = rootOf(metadata);
   return entities.map((entity) => ({ ref: { root, id: entityKey(manager, metadata, entity) }, entity }));
 }

@@ -51,14 +51,20 @@ export function touchQuery(
 ) {
   const { dataSource, queryRunner } = manager;
   if (direct) {
-    const qb = manager.createQueryBuilder<ObjectLiteral>(changed.target, 'changed', queryRunner).withDeleted();
+    const qb = manager
+      .createQueryBuilder<ObjectLiteral>(changed.target, 'changed', queryRunner)
+      .withDeleted()
+      .cache(false);
     const keys = moved ?? columnsSql(dataSource, direct, 'changed');
     return qb
       .select(keySql(dataSource, keys), 'spark_key')
       .distinct()
       .andWhere(keys.map((key) => `${key} IS NOT NULL`).join(' AND '));
   }
-  const qb = manager.createQueryBuilder<ObjectLiteral>(source.metadata.target, 'root', queryRunner).withDeleted();
+  const qb = manager
+    .createQueryBuilder<ObjectLiteral>(source.metadata.target, 'root', queryRunner)
+    .withDeleted()
+    .cache(false);
   const aliases = ['root', ...path.slice(1).map((_, i) => `step${i}`), 'changed'];
   path.forEach(({ propertyPath }, i) => qb.innerJoin(`${aliases[i]!}.${propertyPath}`, aliases[i + 1]!));
   return qb

@@ -1,6 +1,5 @@
 import { Logger } from '@nestjs/common';
 import type {
-  AfterQueryEvent,
   BeforeQueryEvent,
   EntityManager,
   EntityMetadata,
@@ -19,11 +18,8 @@ import type {
 import { Capture } from '../pipeline/capture.js';
 import type { Recorded, Recorder } from '../pipeline/recorder.js';
 import type { LiveRules } from './live-rules.js';
-import { isFilledIn } from '../subject/row-copy.js';
 import { Frames, type TransactionFrames } from './transaction-frames.js';
 import { linesOf } from '../error/text-of.js';
-
-const WRITES = /^\s*(INSERT|UPDATE|DELETE|REPLACE|MERGE|WITH|CALL|DO|SELECT\s+\w+\()/i;
 
 /** Sees what the application saves, in which transaction, and records it just before the outermost COMMIT. */
 export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral> {
@@ -51,21 +47,21 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
     // Without an id it is a builder's insert, which tells them itself.
     if (event.entityId === undefined) return undefined;
-    return this.noteEntity(event, event.entityId, event.entity, true);
+    return this.noteEntity(event, event.entityId, true);
   }
 
   afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity) return undefined;
     const id = event.metadata.getEntityIdMap(event.databaseEntity);
-    return id && this.noteEntity(event, id, event.entity && !isFilledIn(event) ? event.entity : undefined);
+    return id && this.noteEntity(event, id);
   }
 
   afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
-    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId, undefined);
+    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId);
   }
 
   afterRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> | undefined {
-    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId, undefined);
+    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId);
   }
 
   beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
@@ -83,22 +79,12 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
 
   // After every hook of others that may still save. A late one would be missed in beforeTransactionCommit.
   beforeQuery({ query, queryRunner, manager }: BeforeQueryEvent): Promise<unknown> | undefined {
+    if (query !== 'COMMIT') return undefined;
     const transaction = this.frames.of(queryRunner);
-    if (!transaction) return undefined;
-    if (query !== 'COMMIT') {
-      if (WRITES.test(query)) transaction.writes++;
-      return undefined;
-    }
-    if (!transaction.outermost || transaction.top.isEmpty) return undefined;
+    if (!transaction?.outermost || transaction.top.isEmpty) return undefined;
     // A COMMIT that the database was too busy for is sent again.
     transaction.recording ??= this.record(transaction, manager);
     return transaction.recording;
-  }
-
-  // A statement that failed may have ended the transaction on the server (MariaDB's dead-lock): only rows count now.
-  afterQuery({ success, queryRunner }: AfterQueryEvent): void {
-    const transaction = success ? undefined : this.frames.of(queryRunner);
-    if (transaction) transaction.writes++;
   }
 
   afterTransactionCommit({ queryRunner }: TransactionCommitEvent): void {
@@ -122,19 +108,16 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   }
 
   private async record(transaction: TransactionFrames, manager: EntityManager): Promise<void> {
-    transaction.recorded = await this.recorder.record(manager, transaction.top, transaction.writes);
+    transaction.recorded = await this.recorder.record(manager, transaction.top);
   }
 
   private noteEntity(
     { metadata, queryRunner }: { metadata: EntityMetadata; queryRunner: QueryRunner },
     entityId: unknown,
-    entity: ObjectLiteral | undefined,
     isNew = false,
   ): Promise<void> | undefined {
     if (!this.rules.concerns(metadata)) return undefined;
-    const writes = this.frames.of(queryRunner)?.writes;
-    const saved = { entity, writes, isNew };
-    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, saved));
+    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, isNew));
   }
 
   private noteOld(
@@ -172,7 +155,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     this.outside.delete(runner);
     try {
       await runner.startTransaction();
-      const recorded = await this.recorder.record(runner.manager, capture, Number.NaN);
+      const recorded = await this.recorder.record(runner.manager, capture);
       await runner.commitTransaction();
       this.announce(recorded);
     } catch (error) {

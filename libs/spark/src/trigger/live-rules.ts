@@ -1,18 +1,9 @@
 import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, UpdateEvent } from 'typeorm';
 import type { Capture } from '../pipeline/capture.js';
 import type { SourceRegistry } from '../source/source.registry.js';
-import { rowCopy } from '../subject/row-copy.js';
 import { keyOf, rootOf, writeKey } from '../subject/subject-ref.js';
 import { touchedByRules } from '../subject/touched-by.js';
 import { heldKey, touchedKeys, touchRules, type TouchRule } from '../subject/touches.js';
-
-/** An entity as it was saved. */
-export interface Saved {
-  /** Undefined where only reading the row tells. */
-  readonly entity: ObjectLiteral | undefined;
-  readonly writes: number | undefined;
-  readonly isNew: boolean;
-}
 
 /** Which writes concern whom: the entities that live sources derive from, and those that they read with them. */
 export class LiveRules {
@@ -50,25 +41,17 @@ export class LiveRules {
     return this.rules.get(rootOf(metadata)) ?? [];
   }
 
-  /** An entity was saved; `writes` tells whether anything is written after it. */
-  saved(capture: Capture, metadata: EntityMetadata, entityId: unknown, { entity, writes, isNew }: Saved): void {
-    const root = rootOf(metadata);
+  /** An entity was saved, or the row of a junction table: what it belongs to is part of its key. */
+  saved(capture: Capture, metadata: EntityMetadata, entityId: unknown, isNew: boolean): void {
     const id = this.keyText(metadata, entityId);
     if (id === undefined) return;
-    if (this.roots.has(root)) {
-      const copied = entity && writes !== undefined ? rowCopy(metadata, entity) : undefined;
-      const copy = copied && { metadata, entity: copied, writes: writes! };
-      capture.subject({ ref: { root, id }, isNew, copy });
-    }
-    const holder = metadata.isJunction ? (entityId as ObjectLiteral) : entity;
-    for (const rule of this.touches(metadata))
-      this.touchHeld(capture, rule, heldKey(this.dataSource, rule, holder), id);
+    this.written(capture, metadata, id, isNew, metadata.isJunction ? (entityId as ObjectLiteral) : undefined);
   }
 
-  /** A row was written whose state only reading it tells. */
-  written(capture: Capture, metadata: EntityMetadata, id: string): void {
-    if (this.derives(metadata)) capture.subject({ ref: { root: rootOf(metadata), id } });
-    for (const rule of this.touches(metadata)) capture.touch(rule, id);
+  /** A row was written. What it says is read at the end: what the application holds in memory may be out of date. */
+  written(capture: Capture, metadata: EntityMetadata, id: string, isNew = false, held?: ObjectLiteral): void {
+    if (this.derives(metadata)) capture.subject({ ref: { root: rootOf(metadata), id }, isNew });
+    for (const rule of this.touches(metadata)) this.touchHeld(capture, rule, heldKey(this.dataSource, rule, held), id);
   }
 
   /** Whether an update moves the entity from what it belongs to. */

@@ -5,8 +5,6 @@ import type { Recorded } from '../pipeline/recorder.js';
 /** What Spark knows of a transaction under way: one frame for it, and one for each savepoint in it. */
 export class TransactionFrames {
   readonly frames = [new Capture()];
-  /** How many statements have written. A copy of a row counts only if none came after it. */
-  writes = 0;
   /** The recording at the end, awaited before a rollback that overtakes it. */
   recording: Promise<void> | undefined;
   /** What came of it. */
