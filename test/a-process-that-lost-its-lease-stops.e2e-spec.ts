@@ -73,3 +73,44 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
     expect(lines).toEqual(['warn 1 handlers are told to stop: this process was too slow to renew its lease.']);
   });
 });
+
+// SQLite has no locks of rows: there nothing makes a renewal wait that does not make everybody wait.
+describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
+  'a renewal that is answered late, on $name',
+  (database) => {
+    it('counts from when it was sent: its handlers are told to stop before others may take over', async () => {
+      calls.length = stopped.length = 0;
+      const db = await database.create();
+      const other = await startApp({ database: db, entities: [], spark: { worker: false } });
+      const worker = { pollInterval: '20ms', leaseTtl: 6_000, leaseRenewal: 500 };
+      const app = await startApp({ database: db, entities: [], providers: [Handlers], spark: { worker } });
+      const lock = 'SELECT id FROM spark_worker FOR UPDATE';
+      const locked = [other.dataSource.createQueryRunner(), other.dataSource.createQueryRunner()] as const;
+      try {
+        await app.spark.emit(sparkEvent('thing', 1));
+        while (calls.length === 0) await delay(10);
+        for (const runner of locked) await runner.startTransaction();
+        await locked[0].query(lock);
+        const since = Date.now();
+        // The renewal waits for the first transaction; those that come after it wait for the second one.
+        await delay(1_500);
+        const second = locked[1].query(lock);
+        await delay(2_500);
+        await locked[0].rollbackTransaction();
+        await second;
+        while (stopped.length === 0) await delay(10);
+        // It was sent half a second after the lock at the latest, and holds for five sixths of six seconds.
+        expect(stopped[0]!.at - since).toBeLessThan(7_500);
+        expect(stopped[0]!.reason.name).toBe('WorkerStoppedError');
+      } finally {
+        for (const runner of locked) {
+          if (runner.isTransactionActive) await runner.rollbackTransaction();
+          await runner.release();
+        }
+        await app.close();
+        await other.close();
+        await db.drop();
+      }
+    });
+  },
+);

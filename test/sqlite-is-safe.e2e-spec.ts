@@ -14,6 +14,7 @@ import {
 } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { serializeSqlite } from '../libs/spark/src/dialect/sqlite-serializer.js';
+import { directly } from '../libs/spark/src/dialect/sqlite-statements.js';
 import { startApp } from './support/app.js';
 import { program } from './support/processes.js';
 import { Row } from './support/row.entity.js';
@@ -333,6 +334,16 @@ describe('SQLite is safe', () => {
       };
       await Promise.all([begins(), commits(), beside()]);
       expect(await committed()).toEqual([1, 2, 3, 4]);
+    });
+
+    it('is no statement that is sent to the connection itself when SQLite undid it', async () => {
+      await add(1);
+      const undone = dataSource.transaction(async (manager) => {
+        await expect(manager.query(`INSERT OR ROLLBACK INTO row VALUES (1, 'again')`)).rejects.toThrow('UNIQUE');
+        await directly(manager, (statement) => statement(`INSERT INTO row VALUES (2, 'ghost')`).run());
+      });
+      await expect(undone).rejects.toThrow('UNIQUE');
+      expect(await committed()).toEqual([1]);
     });
 
     it('is nothing that follows when SQLite itself undid it', async () => {

@@ -10,9 +10,14 @@ export function replaceOnce(source, { file, from, to }) {
   return source.replace(from, () => to);
 }
 
-/** Throws unless the text of a guard stands in its file exactly once. */
-export function checkGuard(guard) {
-  replaceOnce(readFileSync(resolve(ROOT, guard.file), 'utf8'), guard);
+/** What is wrong with a guard whose text does not stand in its file exactly once; undefined where it does. */
+export function flawOf(guard) {
+  try {
+    replaceOnce(readFileSync(resolve(ROOT, guard.file), 'utf8'), guard);
+    return undefined;
+  } catch (error) {
+    return `${guard.name}: ${error.message}`;
+  }
 }
 
 /**

@@ -126,7 +126,48 @@ export const guards = [
     { databases: SERVERS },
   ),
 
+  guard(
+    'a lease counts from before its renewal was sent',
+    'delivery/worker-lease.ts',
+    'this.until = started + (this.times.ttl * 5) / 6;',
+    'this.until = Math.max(started, performance.now()) + (this.times.ttl * 5) / 6;',
+    ['a-process-that-lost-its-lease-stops', 'counts from when it was sent'],
+    { databases: SERVERS },
+  ),
+
   // The ledger
+  guard(
+    'what collides is run again: a serialization failure (PostgreSQL)',
+    'dialect/postgres.ts',
+    "['40001', '40P01']",
+    "['40P01']",
+    ['what-collides-is-run-again'],
+    { databases: ['PostgreSQL'], sample: true },
+  ),
+  guard(
+    'what collides is run again: a dead-lock (PostgreSQL)',
+    'dialect/postgres.ts',
+    "['40001', '40P01']",
+    "['40001']",
+    ['what-collides-is-run-again'],
+    { databases: ['PostgreSQL'] },
+  ),
+  guard(
+    'what collides is run again: a lock that was waited for too long (MariaDB)',
+    'dialect/mysql.ts',
+    '[1213, 1205]',
+    '[1213]',
+    ['what-collides-is-run-again'],
+    { databases: ['MariaDB'], sample: true },
+  ),
+  guard(
+    'what collides is run again: a dead-lock (MariaDB)',
+    'dialect/mysql.ts',
+    '[1213, 1205]',
+    '[1205]',
+    ['what-collides-is-run-again'],
+    { databases: ['MariaDB'] },
+  ),
   guard(
     'keys are entered in one order',
     'ledger/ledger.ts',
@@ -249,7 +290,54 @@ export const guards = [
     { sample: true },
   ),
 
+  guard(
+    'no statement goes round what SQLite itself undid',
+    'dialect/sqlite-query-runner.ts',
+    '      turns.refuseCutOff();\n      if (this.undone) throw this.undone;\n      try {',
+    '      turns.refuseCutOff();\n      try {',
+    ['sqlite-is-safe', 'sent to the connection itself'],
+    { sample: true },
+  ),
+
   // What is told
+  guard(
+    'what another copy of the package decorates is found',
+    'handler/group-handler.decorator.ts',
+    "Symbol.for('nestjs-spark.group-handler')",
+    "Symbol('nestjs-spark.group-handler')",
+    ['two-copies-of-the-package-work-together'],
+    { sample: true },
+  ),
+  guard(
+    'a snapshot that another copy of the package made is one',
+    'event/snapshot.ts',
+    "sharedByCopies('snapshots', () => new WeakSet<object>())",
+    'new WeakSet<object>()',
+    ['two-copies-of-the-package-work-together'],
+  ),
+  guard(
+    'an error that another copy of the package made is known',
+    'error/spark.error.ts',
+    'return brand !== undefined && brand in value;',
+    'return brand === undefined && value === undefined;',
+    ['two-copies-of-the-package-work-together'],
+  ),
+  guard(
+    'instanceof never throws, whatever a handler threw',
+    'error/spark.error.ts',
+    '    } catch {\n      return false;\n    }',
+    '    } catch (error) {\n      throw error;\n    }',
+    ['what-goes-wrong-is-told', 'a Proxy that throws'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'what PostgreSQL refuses is not asked of it',
+    'inspect/explain.ts',
+    "!found.has(key) && key.isWellFormed() && !key.includes('\\0')",
+    '!found.has(key)',
+    ['bad-input-loses-nothing', '(a group with NUL|a key with NUL): the other'],
+    { databases: ['PostgreSQL'] },
+  ),
   guard(
     'what is thrown is bounded',
     'error/text-of.ts',

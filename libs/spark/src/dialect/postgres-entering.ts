@@ -76,7 +76,7 @@ export class PostgresEntering {
       WHERE owner <> ARRAY[event_group, entity, entity_id]`;
     return `${likelyNew ? 'WITH' : looked} fresh AS (
         INSERT INTO ${event} (${EVENT_COLUMNS}) SELECT ${ENTRY_COLUMNS}, $1::bigint
-        FROM ${likelyNew ? given : 'given WHERE owner IS NULL'} ${sorted('event_key COLLATE "C"')}
+        FROM ${likelyNew ? given : 'given WHERE owner IS NULL'}
         ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings === undefined ? '' : opened}
       SELECT event_key, NULL::text AS event_group, NULL::text AS entity, NULL::text AS entity_id, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}
       UNION ALL SELECT NULL::text, NULL::text, NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
