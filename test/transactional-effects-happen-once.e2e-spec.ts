@@ -132,7 +132,7 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     expect(await stateOf('plain')).toMatchObject({ state: 'completed', attempt: 1 });
     expect((await stateOf('plain')).duration_ms).toBeGreaterThanOrEqual(0);
     expect(await effects('plain_1')).toBe(1);
-    expect(await app.dataSource.query(`SELECT depth FROM spark_event WHERE event_key = 'derived_plain_1'`)).toEqual([
+    expect(await app.dataSource.query(`SELECT depth FROM spark_event WHERE event_group = 'derived'`)).toEqual([
       { depth: 1 },
     ]);
   });

@@ -112,4 +112,18 @@ describe.each(databases)('what is forgotten is news again, on $name', (database)
     for (const id of ['a', ['a'], ['a', undefined], { row: 'a' }, null])
       await expect(app.spark.forget(Seat, id)).rejects.toThrow(/needs every part of the id of Seat/);
   });
+
+  it('an id that is none is refused, and nobody else is forgotten for it', async () => {
+    const { manager } = app.dataSource;
+    const initially = await left();
+    const tasks = await manager.save([1, 2, 3, 4].map((title) => manager.create(Task, { title: String(title) })));
+    const [a, b, c, d] = tasks.map((task) => task.id) as [number, number, number, number];
+    await app.spark.drain();
+    const before = await left();
+    for (const id of [`${a}e1`, `${b}.9`, ` ${c}`, `0x${d}`, '', a + 0.9, Number.NaN, Infinity, 2 ** 53])
+      await expect(app.spark.forget(Task, id)).rejects.toThrow(/cannot be an id of Task/);
+    expect(await left()).toEqual(before);
+    for (const id of [String(a), BigInt(b), c, { id: String(d) }]) await app.spark.forget(Task, id);
+    expect(await left()).toEqual(initially);
+  });
 });

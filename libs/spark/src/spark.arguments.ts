@@ -8,7 +8,7 @@ import { UnknownEntityError } from './error/unknown-entity.error.js';
 import type { Source } from './source/source.js';
 import type { Spark } from './spark.js';
 import { known } from './spark.settings.js';
-import { isKey, keyOf, writeKey } from './subject/subject-ref.js';
+import { isKeyPart, writeKey } from './subject/subject-ref.js';
 
 /** Checks a filter: what is misspelled or undefined would mean all deliveries. */
 export function checkFilter(method: string, filter: DeliveryFilter): void {
@@ -36,15 +36,16 @@ export function sourcesGiven(spark: Spark, method: string, entity: EntityTarget<
 
 /** The key of the id that a method was given. Throws TypeError when it is none, or lacks a part. */
 export function keyGiven({ dataSource }: Spark, method: string, metadata: EntityMetadata, id: unknown): string {
-  const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
-  const parts: unknown[] = Array.isArray(id) ? id : [id];
   const columns = metadata.primaryColumns;
-  const key = isMap
-    ? keyOf(dataSource, metadata, id)
-    : parts.length === columns.length && parts.every((part) => part !== undefined && part !== null)
-      ? writeKey(columns.map((column, i) => dataSource.driver.preparePersistentValue(parts[i], column) as unknown))
-      : undefined;
-  if (key === undefined) throw new TypeError(`${method} needs every part of the id of ${metadata.name}.`);
-  if (isKey(dataSource, metadata, key)) return key;
-  throw new TypeError(`${method} was given ${inspect(id)}, which cannot be an id of ${metadata.name}.`);
+  const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
+  const given: unknown[] = Array.isArray(id) ? id : [id];
+  const parts = isMap ? columns.map((column) => column.getEntityValue(id) as unknown) : given;
+  if (parts.length !== columns.length || parts.some((part) => part === undefined || part === null))
+    throw new TypeError(`${method} needs every part of the id of ${metadata.name}.`);
+  if (!columns.every((column, i) => isKeyPart(dataSource, column, parts[i])))
+    throw new TypeError(`${method} was given ${inspect(id)}, which cannot be an id of ${metadata.name}.`);
+  // Not every driver of TypeORM takes a bigint for a number.
+  const plain = parts.map((part) => (typeof part === 'bigint' ? String(part) : part));
+  const values = columns.map((column, i) => dataSource.driver.preparePersistentValue(plain[i], column) as unknown);
+  return writeKey(dataSource, metadata, values);
 }

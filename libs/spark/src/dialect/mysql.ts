@@ -36,7 +36,8 @@ export class MysqlDialect implements Dialect {
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = false;
-  readonly clock = 'CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)';
+  // Of local times there are two in the hour when summer time ends.
+  readonly clock = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000`;
 
   constructor(private readonly tables: TableNames) {}
 

@@ -8,7 +8,8 @@ const raise = (): never => {
 };
 const GROUP = 'Give sparkEvent a group of 1 to 100 characters.';
 const KEY = 'Give sparkEvent an id, or a key of its own, that makes a key of 1 to 255 characters.';
-const ID = 'Give sparkEvent text, a finite number, a bigint or a list of these; is the entity saved already?';
+const ID =
+  'Give sparkEvent text, a finite number up to 2^53 − 1, a bigint or a list of these; is the entity saved already?';
 const OCCURRENCE = 'Give sparkEvent text or a finite number, or leave it out.';
 const AT = 'Give sparkEvent a valid Date, null for "never", or leave it out for "now".';
 const YIELD = 'Yield what sparkEvent() returns.';

@@ -9,7 +9,7 @@ const LONGEST = { group: 100, key: 255 };
 const ADVICE = {
   group: `Give sparkEvent a group of 1 to ${LONGEST.group} characters.`,
   key: `Give sparkEvent an id, or a key of its own, that makes a key of 1 to ${LONGEST.key} characters.`,
-  id: 'Give sparkEvent text, a finite number, a bigint or a list of these; is the entity saved already?',
+  id: 'Give sparkEvent text, a finite number up to 2^53 − 1, a bigint or a list of these; is the entity saved already?',
   occurrence: 'Give sparkEvent text or a finite number, or leave it out.',
   at: 'Give sparkEvent a valid Date, null for "never", or leave it out for "now".',
   until: 'Give sparkEvent a valid Date after its at, or leave it out.',

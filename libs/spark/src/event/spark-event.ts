@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { sharedByCopies } from '../shared-by-copies.js';
+import { eventKey } from './event-key.js';
 
 /** Something that became true of the application's data. It exists once for each key, whoever finds it and how often. */
 export interface SparkEvent<C = unknown> {
@@ -26,7 +27,7 @@ export interface SparkEventOptions {
   readonly at?: Date | null;
   /** When it is too late for it: from then on it is neither entered nor handled. `null` and `undefined`: it never is. */
   readonly until?: Date | null;
-  /** Tells the repetitions of an event apart, such as the year of a birthday: it ends the key, after an `@`. */
+  /** Tells the repetitions of an event apart, such as the year of a birthday: it ends the key, after an `@`. A backslash stands before each `_` in it. */
   readonly occurrence?: string | number;
 }
 
@@ -43,9 +44,10 @@ const flaws = sharedByCopies('flaws', () => new WeakMap<object, Flaw>());
  * not end a source: what is wrong with its input is said by an InvalidEventError when the event is entered.
  *
  * @param group the kind of event, 1 to 100 characters
- * @param id the id of what it is about: text, a finite number, a bigint, or a list of these
+ * @param id the id of what it is about: text, a finite number up to 2^53 − 1, a bigint, or a list of these
  * @param context what handlers are given; entities in it are stored as references
- * @returns the event, with the key `group_id`, or `group_id@occurrence`; the parts of a composite id are joined by commas
+ * @returns the event, with the key `group_id`, or `group_id@occurrence`; the parts of a composite id are joined by commas.
+ *   A backslash stands before each `_`, `@`, `,` and `\\` that an id holds, so that no two ids make one key
  *
  * @example
  * yield sparkEvent('challenge_ended', challenge.id, { challenge }, { at: challenge.endDate });
@@ -64,7 +66,7 @@ export function sparkEvent<C = undefined>(
     if (options?.until !== undefined && options.until !== null) event.until = copyOf(options.until);
     const flaw = flawOf(id, options?.occurrence);
     if (flaw) flaws.set(event, flaw);
-    else event.key = options?.key ?? keyOf(group, id, options?.occurrence);
+    else event.key = options?.key ?? eventKey(group, id, options?.occurrence);
   } catch (error) {
     flaws.set(event, { part: 'options', value: error });
   }
@@ -78,7 +80,9 @@ export function flawIn(event: object): Flaw | undefined {
 
 /** Whether a value can be an id, or a part of a composite one. */
 export function isIdPart(value: unknown): value is string | number | bigint {
-  return typeof value === 'string' || typeof value === 'bigint' || Number.isFinite(value);
+  if (typeof value === 'string' || typeof value === 'bigint') return true;
+  // Beyond that, two ids may be one number.
+  return Number.isFinite(value) && Math.abs(value as number) <= Number.MAX_SAFE_INTEGER;
 }
 
 function flawOf(id: unknown, occurrence: unknown): Flaw | undefined {
@@ -86,11 +90,6 @@ function flawOf(id: unknown, occurrence: unknown): Flaw | undefined {
   if (!isId) return { part: 'id', value: id };
   if (occurrence !== undefined && !isIdPart(occurrence)) return { part: 'occurrence', value: occurrence };
   return undefined;
-}
-
-function keyOf(group: string, id: EventId, occurrence: string | number | undefined): string {
-  const subject = Array.isArray(id) ? id.join(',') : String(id);
-  return `${group}_${subject}${occurrence === undefined ? '' : `@${occurrence}`}`;
 }
 
 // A source may move one Date on from event to event.

@@ -2,6 +2,7 @@ import type { Look } from '../agenda/looks.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import { chainDepth, DEEPEST } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
+import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
@@ -9,7 +10,7 @@ import { messageOf } from '../error/wording.js';
 import type { LedgerEntry } from '../ledger/ledger.js';
 import type { SourceScope } from '../source/event-source.decorator.js';
 import { eventsNow, eventsOf, type Source } from '../source/source.js';
-import { idText, type SubjectRef } from '../subject/subject-ref.js';
+import { idsOf, isExact, type SubjectRef } from '../subject/subject-ref.js';
 import type { Subject } from '../subject/subjects.js';
 
 /** A source that threw, and the subject that it threw at. */
@@ -100,7 +101,7 @@ export class Derivation {
     const entities = subjects.map(({ entity }) => entity);
     const refs = subjects.map(({ ref }) => ref);
     try {
-      const byId = new Map(subjects.map((subject) => [idText(subject.ref), subject]));
+      const byId = byIdText(subjects);
       for (const event of await eventsOf(source, entities, scope)) this.take(source, [event], subjectIn(byId, event));
     } catch (error) {
       this.fail(source, refs, error);
@@ -132,8 +133,9 @@ export class Derivation {
   private take(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
     const depth = this.depthOf(subject?.ref);
     const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name, depth };
+    const isKnown = !subject || subject.ref.id.length < UNSAFE_LENGTH || isExact(subject.ref.root, subject.entity);
     for (const event of events) {
-      const { verdict, reason } = judge(event, this.now);
+      const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
       if (verdict === 'refused') this.refuse(reason!, source, event, subject);
       else if (verdict === 'later') this.lookAgain(source, event, event.at!.getTime(), subject);
       else if (verdict === 'true') this.enter(event, origin);
@@ -160,21 +162,29 @@ export class Derivation {
   }
 }
 
+const UNSAFE_LENGTH = String(Number.MAX_SAFE_INTEGER).length;
+const INEXACT = {
+  verdict: 'refused',
+  reason:
+    `the id of its entity is a number beyond ${Number.MAX_SAFE_INTEGER}, which JavaScript does not hold exactly. ` +
+    'Use smaller ids, or text.',
+} as const;
 const UNKNOWN_SUBJECT =
   'its at lies in the future, and whom to look at then is unknown, as its id is not that of any entity of the batch. ' +
   'Give sparkEvent the id of the entity, and no key of its own.';
 
-/** The entity of a batch that an event is about: its key begins with the group and the id, if nobody gave it another one. */
+function byIdText(subjects: readonly Subject[]): Map<string, Subject> {
+  const ids = subjects.flatMap((subject) =>
+    idsOf(subject.ref, subject.entity).map((id) => [idText(id), subject] as const),
+  );
+  return new Map(ids);
+}
+
+/** The entity of a batch that an event is about: its key holds the id, if nobody gave it another one. */
 function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subject | undefined {
   const { group, key } = nameOf(event);
-  if (typeof key !== 'string' || !key.startsWith(`${group}_`)) return undefined;
-  const rest = key.slice(`${group}_`.length);
-  // An id may hold an @ itself.
-  for (let end = rest.length; end > 0; end = rest.lastIndexOf('@', end - 1)) {
-    const subject = byId.get(rest.slice(0, end));
-    if (subject) return subject;
-  }
-  return undefined;
+  const id = typeof group === 'string' && typeof key === 'string' ? idTextIn(group, key) : undefined;
+  return id === undefined ? undefined : byId.get(id);
 }
 
 /** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */

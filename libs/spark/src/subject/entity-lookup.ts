@@ -1,7 +1,7 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { EmbeddedMetadata } from 'typeorm/metadata/EmbeddedMetadata.js';
 import type { EntityLookup } from '../event/entity-lookup.js';
-import { keyOf } from './subject-ref.js';
+import { isExact, keyOf } from './subject-ref.js';
 
 /** The entities of a DataSource by their classes and names, for contexts that refer to them. */
 export class DataSourceEntities implements EntityLookup {
@@ -31,6 +31,8 @@ export class DataSourceEntities implements EntityLookup {
 
   idOf(value: object): string | undefined {
     const metadata = this.byClass.get(value.constructor);
+    if (metadata && !isExact(metadata, value))
+      throw new Error(`its id is a number beyond ${Number.MAX_SAFE_INTEGER}, which JavaScript does not hold exactly`);
     return metadata && keyOf(this.dataSource, metadata, value);
   }
 

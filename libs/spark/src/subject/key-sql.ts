@@ -12,14 +12,16 @@ export function columnsSql(dataSource: DataSource, columns: readonly ColumnMetad
   return columns.map(({ databaseName }) => prefix + escape(databaseName));
 }
 
-/** SQL for a key as the text that `writeKey` makes of it. */
+/** SQL for a key as the text that `writeKey` makes of it; `sameKey` evens out how databases write control characters. */
 export function keySql(dataSource: DataSource, columns: readonly string[]): string {
   const { type } = dataSource.options;
   const isMysql = type === 'mysql' || type === 'mariadb';
   const text = columns.map((column) => `CAST(${column} AS ${isMysql ? 'CHAR' : 'text'})`);
   if (text.length === 1) return text[0]!;
-  if (type === 'postgres') return `CAST(json_build_array(${text.join(', ')}) AS text)`;
-  return `${isMysql ? 'JSON_ARRAY' : 'json_array'}(${text.join(', ')})`;
+  // As plain text: drivers read what the database calls JSON, and each database writes lists in its own way.
+  if (isMysql) return `CONCAT('[', ${text.map((part) => `JSON_QUOTE(${part})`).join(`, ',', `)}, ']')`;
+  const quote = (part: string) => (type === 'postgres' ? `CAST(to_json(${part}) AS text)` : `json_quote(${part})`);
+  return `('[' || ${text.map(quote).join(` || ',' || `)} || ']')`;
 }
 
 /**

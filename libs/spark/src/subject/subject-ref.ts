@@ -20,8 +20,16 @@ export function rootOf(metadata: EntityMetadata): EntityMetadata {
   return metadata.tableType === 'entity-child' ? metadata.parentEntityMetadata : metadata;
 }
 
+const PADDED = /^(char|character|nchar|native character)$/;
+const UUID = 'uuid';
+
 /** Throws UnsupportedKeyError unless the primary key can be kept as text of `longest` characters and found again by it. */
 export function checkKey(dataSource: DataSource, { name, primaryColumns }: EntityMetadata, longest: number): void {
+  if (primaryColumns.length === 0)
+    throw new UnsupportedKeyError(
+      name,
+      'is missing. Give a view a primary column: @ViewColumn() and @PrimaryColumn().',
+    );
   let length = 0;
   for (const column of primaryColumns) {
     const type = typeOf(dataSource, column);
@@ -43,25 +51,37 @@ export function keyOf(dataSource: DataSource, metadata: EntityMetadata, entity: 
       ? undefined
       : (dataSource.driver.preparePersistentValue(value, column) as unknown);
   });
-  return values.includes(undefined) ? undefined : writeKey(values);
+  return values.includes(undefined) ? undefined : writeKey(dataSource, metadata, values);
 }
 
-/** The key of a row, its values in the order of the primary columns, as text. */
-export function writeKey(values: readonly unknown[]): string {
-  const texts = values.map(String);
+/** The key of a row as text, of its values in the order of the primary columns: the same that `keySql` writes. */
+export function writeKey(dataSource: DataSource, metadata: EntityMetadata, values: readonly unknown[]): string {
+  const texts = metadata.primaryColumns.map((column, i) => keyPart(dataSource, column, values[i]));
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }
 
-/** The id of a row as keys of events show it: the parts of a composite one joined by commas. */
-export function idText({ root, id }: SubjectRef): string {
-  return partsOf(root, id).join(',');
+/** A key that SQL wrote, as {@link writeKey} writes it: databases differ in how they write JSON. */
+export function sameKey(metadata: EntityMetadata, key: string): string {
+  return metadata.primaryColumns.length === 1 ? key : JSON.stringify(partsOf(metadata, key));
 }
 
-/** Whether text is the key of a row that could be: whole numbers have to be such. */
-export function isKey(dataSource: DataSource, metadata: EntityMetadata, key: string): boolean {
-  const columns = metadata.primaryColumns;
-  const isWhole = (i: number) => WHOLE.test(typeOf(dataSource, columns[i]!));
-  return partsOf(metadata, key).every((text, i) => !isWhole(i) || /^-?\d+$/.test(text));
+/** Whether JavaScript holds the ids of an entity exactly: SQLite gives whole numbers beyond 2^53 rounded. */
+export function isExact({ primaryColumns }: EntityMetadata, entity: ObjectLiteral): boolean {
+  return primaryColumns.every((column) => {
+    const value: unknown = column.getEntityValue(entity);
+    return typeof value !== 'number' || Number.isSafeInteger(value) || !Number.isInteger(value);
+  });
+}
+
+/** The ids by which events may call a row: by its key, and as the entity holds it. */
+export function idsOf({ root, id }: SubjectRef, entity: ObjectLiteral): (readonly unknown[])[] {
+  return [partsOf(root, id), root.primaryColumns.map((column) => column.getEntityValue(entity) as unknown)];
+}
+
+/** Whether a value can be one of a primary column: whole numbers have to be such. */
+export function isKeyPart(dataSource: DataSource, column: ColumnMetadata, value: unknown): boolean {
+  if (!WHOLE.test(typeOf(dataSource, column)) || column.transformer || typeof value === 'boolean') return true;
+  return typeof value === 'number' ? Number.isSafeInteger(value) : /^-?\d+$/.test(String(value));
 }
 
 /** The values of a key, as parameters that the database compares with the columns by their own type. */
@@ -81,6 +101,15 @@ function whole(dataSource: DataSource, text: string): string | number | bigint {
   if (dataSource.options.type === 'postgres') return text;
   const value = Number(text);
   return Number.isSafeInteger(value) ? value : BigInt(text);
+}
+
+/** A value of a key's column as text. */
+export function keyPart(dataSource: DataSource, column: ColumnMetadata, value: unknown): string {
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  const type = typeOf(dataSource, column);
+  // What these compare as equal is one row.
+  if (PADDED.test(type) && dataSource.options.type !== 'better-sqlite3') return String(value).replace(/ +$/, '');
+  return type === UUID ? String(value).toLowerCase() : String(value);
 }
 
 function typeOf(dataSource: DataSource, column: ColumnMetadata): string {

@@ -10,8 +10,8 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { Source } from '../source/source.js';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { chunks } from '../dialect/statement.js';
-import { columnsSql, KEYS, keysIn } from './key-sql.js';
-import { readKey, rootOf, type SubjectRef, writeKey } from './subject-ref.js';
+import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
+import { keyOf, readKey, rootOf, sameKey, type SubjectRef } from './subject-ref.js';
 
 /** An entity that events are derived from, as its row says. */
 export interface Subject {
@@ -79,11 +79,9 @@ export async function readKeysBy(
       );
       return `(${names.map((name, c) => `${name} = :spark_u${r}_${c}`).join(' AND ')})`;
     });
-    const key = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
-    qb.select([]);
-    key.forEach((column, i) => qb.addSelect(column, `k${i}`));
-    const found = await qb.where(conditions.join(' OR ')).getRawMany<Record<string, unknown>>();
-    keys.push(...found.map((row) => writeKey(key.map((_, i) => row[`k${i}`]))));
+    const key = keySql(qb.dataSource, columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS));
+    const found = await qb.select(key, 'spark_key').where(conditions.join(' OR ')).getRawMany<{ spark_key: string }>();
+    keys.push(...found.map((row) => sameKey(metadata, row.spark_key)));
   }
   return keys;
 }
@@ -105,10 +103,10 @@ export async function pageOfKeys(
 ): Promise<string[]> {
   const qb = narrowed(manager, source, false);
   const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
-  qb.select([]);
-  columns.forEach((column, i) => qb.addSelect(column, `k${i}`).addGroupBy(column));
-  const rows = await bounded(qb, source.metadata, bounds).getRawMany<Record<string, unknown>>();
-  return rows.map((row) => writeKey(columns.map((_, i) => row[`k${i}`])));
+  qb.select(keySql(qb.dataSource, columns), 'spark_key');
+  for (const column of columns) qb.addGroupBy(column);
+  const rows = await bounded(qb, source.metadata, bounds).getRawMany<{ spark_key: string }>();
+  return rows.map((row) => sameKey(source.metadata, row.spark_key));
 }
 
 /** The entities of such a page, where one statement reads them: none where a source joins, or has a query of its own. */
@@ -209,13 +207,8 @@ export function subjectsOf(
   return entities.map((entity) => ({ ref: { root, id: entityKey(manager, metadata, entity) }, entity }));
 }
 
-function entityKey(manager: EntityManager, metadata: EntityMetadata, entity: ObjectLiteral): string {
-  const { driver } = manager.dataSource;
-  return writeKey(
-    metadata.primaryColumns.map(
-      (column) => driver.preparePersistentValue(column.getEntityValue(entity), column) as unknown,
-    ),
-  );
+function entityKey({ dataSource }: EntityManager, metadata: EntityMetadata, entity: ObjectLiteral): string {
+  return keyOf(dataSource, metadata, entity)!;
 }
 
 /** Throws InvalidOptionsError when the options of a source make no query. */

@@ -4,7 +4,7 @@ import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js';
 import type { Source } from '../source/source.js';
 import { chunks } from '../dialect/statement.js';
 import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
-import { rootOf, writeKey } from './subject-ref.js';
+import { rootOf, sameKey, writeKey } from './subject-ref.js';
 
 /**
  * That a change of one entity touches others: a source reads them together with it. The path of relations leads from
@@ -35,7 +35,7 @@ export async function touchedKeys(manager: EntityManager, rule: TouchRule, ids: 
   for (const part of chunks(ids, KEYS)) {
     const qb = touchQuery(manager, rule);
     const rows = await qb.andWhere(keysIn(qb, 'changed', rule.changed, part)).getRawMany<{ spark_key: string }>();
-    for (const row of rows) keys.add(row.spark_key);
+    for (const row of rows) keys.add(sameKey(keyHolder(rule), row.spark_key));
   }
   return rule.through ? touchedKeys(manager, rule.through, [...keys]) : [...keys];
 }
@@ -86,9 +86,14 @@ export function heldKey(
   if (values.includes(undefined)) return undefined;
   if (values.includes(null)) return null;
   return writeKey(
+    dataSource,
+    keyHolder(rule),
     values.map((value, i) => dataSource.driver.preparePersistentValue(value, rule.direct![i]!) as unknown),
   );
 }
+
+/** The entity whose key a rule leads to: the touched one, or the one that the next rule goes on from. */
+export const keyHolder = ({ source, through }: TouchRule): EntityMetadata => through?.changed ?? source.metadata;
 
 function walk(
   source: Source,

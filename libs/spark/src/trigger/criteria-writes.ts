@@ -12,7 +12,7 @@ import type { Looks } from '../agenda/looks.js';
 import type { SparkClock } from '../clock.js';
 import type { Dialect } from '../dialect/dialect.js';
 import { columnsSql, keySql } from '../subject/key-sql.js';
-import { rootOf } from '../subject/subject-ref.js';
+import { rootOf, sameKey } from '../subject/subject-ref.js';
 import { touchQuery, type TouchRule } from '../subject/touches.js';
 import type { Capture } from '../pipeline/capture.js';
 import type { EntitySubscriber } from './entity.subscriber.js';
@@ -145,7 +145,7 @@ export class CriteriaWrites {
 
   private async touchThrough(builder: Builder, rule: TouchRule, runner: QueryRunner, sql: string, parameters: object) {
     const rows = (await this.run(builder, runner, sql, parameters)) as { spark_key: string }[];
-    for (const { spark_key: key } of rows) this.subscriber.captureOf(runner)?.touch(rule, key);
+    for (const { spark_key: key } of rows) this.subscriber.captureOf(runner)?.touch(rule, sameKey(rule.changed, key));
   }
 
   private run(builder: Builder, runner: QueryRunner, sql: string, parameters: object): Promise<unknown> {

@@ -118,10 +118,12 @@ export class LiveRules {
     if (typeof entityId === 'object' && entityId !== null) {
       if (!metadata.isJunction) return keyOf(this.dataSource, metadata, entityId);
       return writeKey(
+        this.dataSource,
+        metadata,
         metadata.primaryColumns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown),
       );
     }
     const [column] = metadata.primaryColumns;
-    return writeKey([this.dataSource.driver.preparePersistentValue(entityId, column!)]);
+    return writeKey(this.dataSource, metadata, [this.dataSource.driver.preparePersistentValue(entityId, column!)]);
   }
 }

@@ -1,5 +1,6 @@
 import type { DataSource, ObjectLiteral } from 'typeorm';
 import { columnsSql } from '../subject/key-sql.js';
+import { keyPart } from '../subject/subject-ref.js';
 import type { TouchRule } from '../subject/touches.js';
 
 /** What an update by criteria sets in the columns by which rows say what they belong to. */
@@ -20,7 +21,11 @@ export function movedKeys(dataSource: DataSource, { direct }: TouchRule, set: Ob
   const sql = given.map((value, i) => {
     if (value === undefined) return columns[i]!;
     if (typeof value === 'function') return `(${String((value as () => unknown)())})`;
-    parameters[`spark_moved${i}`] = String(dataSource.driver.preparePersistentValue(value, direct![i]!));
+    parameters[`spark_moved${i}`] = keyPart(
+      dataSource,
+      direct![i]!,
+      dataSource.driver.preparePersistentValue(value, direct![i]!),
+    );
     return `CAST(:spark_moved${i} AS ${TEXT[dataSource.options.type] ?? 'text'})`;
   });
   const [only] = given;
