@@ -5,13 +5,13 @@ import { idText, idTextIn } from './event-key.js';
 import { type EventId, sparkEvent } from './spark-event.js';
 
 // Mostly made of what keys are put together with, so that texts nearly collide.
-const text = fc.string({ unit: fc.constantFrom('_', '@', ',', '\\', 'a', '1'), maxLength: 6 });
-const part = fc.oneof(text, fc.integer(), fc.bigInt());
-const id: fc.Arbitrary<EventId> = fc.oneof(part, fc.array(part, { minLength: 1, maxLength: 3 }));
+const anyText = fc.string({ unit: fc.constantFrom('_', '@', ',', '\\', 'a', '1'), maxLength: 6 });
+const part = fc.oneof(anyText, fc.integer(), fc.bigInt());
+const anyId: fc.Arbitrary<EventId> = fc.oneof(part, fc.array(part, { minLength: 1, maxLength: 3 }));
 const event = fc.record({
   group: fc.string({ unit: fc.constantFrom('_', '@', ',', '\\', 'a', '1'), minLength: 1, maxLength: 6 }),
-  id,
-  occurrence: fc.option(fc.oneof(text, fc.integer()), { nil: undefined }),
+  id: anyId,
+  occurrence: fc.option(fc.oneof(anyText, fc.integer()), { nil: undefined }),
 });
 type Named = { group: string; id: EventId; occurrence: string | number | undefined };
 
