@@ -304,7 +304,7 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
       break;
     }
     const reads = log.statements.length;
-    expect(reads).toBeLessThan(10);
+    expect(reads).toBeLessThan(15);
     expect(await plan()).toHaveLength(2_400);
     expect(log.statements.length).toBeGreaterThan(3 * reads);
     expect(log.statements.filter((sql) => /^\s*(INSERT|UPDATE|DELETE|COMMIT)/i.test(sql))).toEqual([]);

@@ -54,8 +54,8 @@ interface World {
   readonly dates: readonly number[];
   /** What a sweep has read, and not entered yet. */
   readonly read: readonly Fact[];
-  /** What looks under way have read of its own row; what is related to it they read next. */
-  readonly looks: readonly (readonly Fact[])[];
+  /** What looks under way have read: its own row first, then what is related to it. Then their sources take their time. */
+  readonly looks: readonly { readonly facts: readonly Fact[]; readonly isRead: boolean }[];
 }
 
 /** A world, and what is still to happen in it at this instant. */
@@ -73,9 +73,6 @@ const PROCESSES = 2;
 /** All ways in which the history of one challenge may have come so far. What is seen leaves those that fit. */
 export class Model {
   private worlds: World[] = [{ row: undefined, ledger: {}, changed: false, dates: [], read: [], looks: [] }];
-
-  /** `sharesLooks`: no row is locked, and two processes may take the same look. */
-  constructor(private readonly sharesLooks: boolean) {}
 
   /** Its row; that is the same in all worlds. */
   get row(): Challenge | undefined {
@@ -133,12 +130,10 @@ export class Model {
 
   /** What a drain may do next: deliver all, or where a process dies any of it, begin to look, end a look. */
   private drainedOnce(world: World, now: number, dies: boolean): World[] {
-    const ended = world.looks.map((_, i) => lookEnded(world, i, now));
+    const ended = world.looks.map(({ isRead }, i) => (isRead ? lookEnded(world, i, now) : lookRead(world, i)));
     const handed = dies ? Object.keys(world.ledger).map((key) => delivered(world, now, key)) : [delivered(world, now)];
     if (!isDue(world, now) || world.looks.length === PROCESSES) return [...handed, ...ended];
-    const begun = lookBegun(world, now);
-    const { changed, dates } = world;
-    return [...handed, ...ended, begun, ...(this.sharesLooks ? [{ ...begun, changed, dates }] : [])];
+    return [...handed, ...ended, lookBegun(world, now)];
   }
 }
 
@@ -197,11 +192,18 @@ const isDone = (world: World, now: number): boolean =>
 
 function lookBegun(world: World, now: number): World {
   const dates = world.dates.filter((date) => date > now);
-  return { ...world, changed: false, dates, looks: [...world.looks, world.row ? [...ownFacts(world.row)] : []] };
+  const look = { facts: world.row ? [...ownFacts(world.row)] : [], isRead: false };
+  return { ...world, changed: false, dates, looks: [...world.looks, look] };
+}
+
+function lookRead(world: World, index: number): World {
+  const read = world.row ? [...relatedFacts(world.row)] : [];
+  const looks = world.looks.map((look, i) => (i === index ? { facts: [...look.facts, ...read], isRead: true } : look));
+  return { ...world, looks };
 }
 
 function lookEnded(world: World, index: number, now: number): World {
-  const facts = [...world.looks[index]!, ...(world.row ? relatedFacts(world.row) : [])];
+  const { facts } = world.looks[index]!;
   return entered({ ...world, looks: world.looks.filter((_, i) => i !== index) }, facts, now);
 }
 

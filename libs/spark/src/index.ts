@@ -20,6 +20,7 @@ export { NotAMethodError } from './error/not-a-method.error.js';
 export { NotStartedError } from './error/not-started.error.js';
 export { OlderTablesError } from './error/older-tables.error.js';
 export { RequestScopedError } from './error/request-scoped.error.js';
+export { SourceTimeoutError } from './error/source-timeout.error.js';
 export { SourceLimitError } from './error/source-limit.error.js';
 export { SparkError } from './error/spark.error.js';
 export { SqliteCutOffError } from './error/sqlite-cut-off.error.js';

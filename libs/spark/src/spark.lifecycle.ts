@@ -77,7 +77,7 @@ export class SparkLifecycle
     spark.agenda.halt();
     spark.worker.halt();
     const tickers = [spark.agendaTicker, spark.workerTicker, spark.housekeeping];
-    const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.sweep.stop()]);
+    const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.agenda.ended(), spark.sweep.stop()]);
     const { shutdownTimeout } = spark.settings;
     if ((await Promise.race([ended, delay(shutdownTimeout, 'late', { ref: false })])) === 'late')
       this.logger.warn(

@@ -54,6 +54,15 @@ export interface RetentionOptions {
   keys?: Readonly<Record<string, Duration>>;
 }
 
+/** How event sources are run. */
+export interface SourcesOptions {
+  /**
+   * How long one call of a source may take, unless the source says otherwise. A source that takes longer has failed for that entity,
+   * or that batch; it is run again later. Default: 30 seconds.
+   */
+  timeout?: Duration;
+}
+
 /** How statements are sent to PostgreSQL. */
 export interface PostgresOptions {
   /**
@@ -77,6 +86,8 @@ export interface SparkDynamicOptions {
   live?: boolean;
   /** When to sweep; `false` only when asked by `SparkService.sweep()`. Default: false. */
   sweep?: SweepSchedule | false;
+  /** How event sources are run. Default: `{}`. */
+  sources?: SourcesOptions;
   /** What becomes of the deliveries of a group that was never swept before. Default: `{}`. */
   activation?: ActivationOptions;
   /** How this process handles deliveries; `false` only records them for other processes. Default: `{}`. */

@@ -244,8 +244,8 @@ export class SparkService {
    * Says what would happen if nobody changed anything, now or up to an instant: which events would be entered, which are
    * still to come, and which dates on the agenda nothing comes of any more. Nothing is entered and nobody is called.
    *
-   * Sources run as ever, a page of 500 entities at a time, each page in a transaction that is read only (but on SQLite)
-   * and rolled back. Up to an instant, each entity is looked at whenever something becomes true of it; handlers, which might
+   * Sources run as ever, a page of 500 entities at a time, read in transactions that are read only (but on SQLite) and rolled
+   * back. Up to an instant, each entity is looked at whenever something becomes true of it; handlers, which might
    * change it, are not run.
    *
    * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.

@@ -10,6 +10,7 @@ export interface SparkSettings {
   readonly tablePrefix: string;
   readonly schema: string | undefined;
   readonly live: boolean;
+  readonly sources: { readonly timeout: number };
   readonly activation: { readonly limit: number };
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
   readonly worker: {
@@ -35,6 +36,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 export const DYNAMIC_OPTIONS = [
   'live',
   'sweep',
+  'sources',
   'activation',
   'worker',
   'history',
@@ -48,9 +50,10 @@ export const DYNAMIC_OPTIONS = [
 /** Checks the options, each by name, and fills in what was left out. */
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
   flag('isGlobal', options.isGlobal ?? true);
-  const { worker: given = {}, activation = {}, retention = {}, postgres = {}, sqlite = {} } = options;
+  const { worker: given = {}, sources = {}, activation = {}, retention = {}, postgres = {}, sqlite = {} } = options;
   const worker: WorkerOptions = given === false ? {} : given;
   known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'leaseTtl', 'leaseRenewal']);
+  known('sources', sources, ['timeout']);
   known('activation', activation, ['limit']);
   known('retention', retention, ['completed', 'discarded', 'keys']);
   known('postgres', postgres, ['prepare']);
@@ -61,6 +64,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     schema: options.schema === undefined ? undefined : identifier('schema', options.schema, 63),
     live: flag('live', options.live ?? true),
     sweep: schedule(options.sweep),
+    sources: { timeout: duration('sources.timeout', sources.timeout ?? '30s') },
     activation: { limit: limit('activation.limit', activation.limit ?? 1_000) },
     worker: {
       enabled: options.worker !== false,

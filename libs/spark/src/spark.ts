@@ -116,13 +116,14 @@ export class Spark {
     this.criteria = new CriteriaWrites(this.dialect, this.rules, looks, this.subscriber, clock);
     this.agenda = new Agenda(
       dataSource,
-      this.dialect,
       this.transactions,
       looks,
       this.sources,
       this.recorder,
       clock,
+      lease.ttl,
       announce,
+      () => this.agendaTicker.pulse(),
     );
     this.held = new HeldDeliveries(this.transactions, this.tables, () => this.wake({ looks: false, deliveries: true }));
     const activation = new Activation(dataSource, this.dialect, this.tables, this.held, settings.activation.limit);
@@ -174,7 +175,7 @@ export class Spark {
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
 
     const pauses = pausesOf(dataSource, pollInterval);
-    this.agendaTicker = new Ticker('agenda', this.context, pauses, () => this.agenda.runDue());
+    this.agendaTicker = new Ticker('agenda', this.context, pauses, () => this.agenda.begin());
     this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
     this.housekeeping = new Ticker('housekeeping', this.context, HOUSEKEEPING, () => this.keepHouse());
     this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
@@ -216,7 +217,7 @@ export class Spark {
     const done = () => this.agenda.taken + this.worker.begun;
     for (let before = -1; before !== done();) {
       before = done();
-      await this.agenda.runDue();
+      await this.agenda.drain();
       await this.worker.drain();
     }
   }

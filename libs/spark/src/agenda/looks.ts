@@ -26,6 +26,19 @@ export interface DueLook {
   readonly depth: number;
 }
 
+/** What is asked of a claim of looks. */
+export interface LookClaim {
+  /** The names of the entities that this process can look at. At least one. */
+  readonly entities: readonly string[];
+  /** Up to when they are due, epoch ms. */
+  readonly now: number;
+  readonly limit: number;
+  /** A name that nobody else claims by. */
+  readonly by: string;
+  /** How long they are kept, in milliseconds. */
+  readonly ttl: number;
+}
+
 // A look this far ahead cannot be being taken while the transaction that would repeat it is still under way.
 const AHEAD = 60 * 60_000;
 // How far ahead the clock of a process that adds looks may be.
@@ -41,9 +54,13 @@ export class Looks {
     private readonly tables: TableNames,
   ) {}
 
-  /** Adds looks. The last thing before COMMIT, so that nothing is locked after them. */
-  async add(manager: EntityManager, looks: readonly Look[], now: number): Promise<void> {
-    for (const part of chunks(await this.absent(manager, looks, now), ROWS)) {
+  /**
+   * Adds looks. The last thing before COMMIT, so that nothing is locked after them.
+   *
+   * @param changesNothing whether they are of committed states only: then one that waits for the same instant will do
+   */
+  async add(manager: EntityManager, looks: readonly Look[], now: number, changesNothing = false): Promise<void> {
+    for (const part of chunks(await this.absent(manager, looks, now, changesNothing), ROWS)) {
       const rows = values(
         part.map(({ ref, due, attempt, depth }) => [ref.root.name, ref.id, Math.ceil(due), attempt, depth]),
       );
@@ -56,16 +73,39 @@ export class Looks {
     return `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
   }
 
-  /** Takes due looks at entities that this process knows; where the database can, others pass over them until this transaction ends. */
-  async take(manager: EntityManager, entities: readonly string[], now: number, limit: number): Promise<DueLook[]> {
-    if (entities.length === 0) return [];
+  /**
+   * Claims due looks at entities that this process knows, for a time by the database's clock: others pass over them until they are
+   * removed or given back, or that time is over.
+   */
+  async claim(manager: EntityManager, { entities, now, limit, by, ttl }: LookClaim): Promise<DueLook[]> {
     const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
-    return select(
+    const due = await select<DueLook>(
       manager,
       `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
+         AND (taken_until IS NULL OR taken_until < ${this.dialect.clock})
        ORDER BY ${this.dialect.agendaByTime ? BY_TIME : 'due_at, id'} LIMIT :limit ${lock}`,
       { entities, now, limit },
     );
+    if (due.length > 0) await this.keep(manager, due, undefined, by, ttl);
+    return due;
+  }
+
+  /** Keeps claimed looks for so many milliseconds more, as far as they are still claimed so. */
+  async extend(manager: EntityManager, looks: readonly DueLook[], by: string, ttl: number): Promise<void> {
+    await this.keep(manager, looks, by, by, ttl);
+  }
+
+  private async keep(
+    manager: EntityManager,
+    looks: readonly DueLook[],
+    from: string | undefined,
+    by: string,
+    ttl: number,
+  ) {
+    const { sql, parameters } = this.these(looks);
+    const still = from === undefined ? '' : ' AND taken_by = :from';
+    const update = `UPDATE ${this.tables.agenda} SET taken_by = :by, taken_until = ${this.dialect.clock} + :ttl`;
+    await execute(manager, `${update} WHERE ${sql}${still}`, { ...parameters, from, by, ttl });
   }
 
   /** Which of the entities have changed and wait to be looked at: now, or again after their source failed. */
@@ -83,26 +123,35 @@ export class Looks {
     return seen;
   }
 
-  async remove(manager: EntityManager, looks: readonly DueLook[]): Promise<void> {
-    const { agenda } = this.tables;
-    if (this.dialect.agendaByTime) {
-      const rows = values(looks.map((look) => [look.due_at, look.entity, look.entity_id, look.id]));
-      const these = `(${BY_TIME}) IN (${this.dialect.rowList(rows.sql)})`;
-      await execute(manager, `DELETE FROM ${agenda} WHERE ${these}`, rows.parameters);
-    } else {
-      await execute(manager, `DELETE FROM ${agenda} WHERE id IN (:...ids)`, { ids: looks.map(({ id }) => id) });
-    }
+  /** Removes claimed looks. Returns whether all of them were still claimed so. */
+  async remove(manager: EntityManager, looks: readonly DueLook[], by: string): Promise<boolean> {
+    const { sql, parameters } = this.these(looks);
+    const remove = `DELETE FROM ${this.tables.agenda} WHERE ${sql} AND taken_by = :by`;
+    return (await execute(manager, remove, { ...parameters, by })).affected === looks.length;
+  }
+
+  private these(looks: readonly DueLook[]): { sql: string; parameters: ObjectLiteral } {
+    if (!this.dialect.agendaByTime) return { sql: 'id IN (:...ids)', parameters: { ids: looks.map(({ id }) => id) } };
+    const rows = values(looks.map((look) => [look.due_at, look.entity, look.entity_id, look.id]));
+    return { ...rows, sql: `(${BY_TIME}) IN (${this.dialect.rowList(rows.sql)})` };
   }
 
   /** Leaves out what is on the agenda already: every save of an entity gives the same future instants again. */
-  private async absent(manager: EntityManager, looks: readonly Look[], now: number): Promise<Look[]> {
-    const unique = new Map(looks.map((look) => [textOf(look.ref.root.name, look.ref.id, look.due), look]));
-    const ahead = [...unique.values()].filter(({ due }) => due > now + AHEAD);
+  private async absent(
+    manager: EntityManager,
+    looks: readonly Look[],
+    now: number,
+    changesNothing: boolean,
+  ): Promise<Look[]> {
+    const unique = new Map(looks.map((look) => [textOf(look.ref.root.name, look.ref.id, Math.ceil(look.due)), look]));
+    // Whoever claims a look later reads what is committed; what this transaction changes, it may not see.
+    const horizon = changesNothing ? now : now + AHEAD;
+    const ahead = [...unique.values()].filter(({ due }) => due > horizon);
     for (const part of chunks(ahead, ROWS)) {
-      const { sql, parameters } = this.thoseLike(part, now);
+      const { sql, parameters } = this.thoseLike(part, horizon);
       const rows = await select<Pick<DueLook, 'entity' | 'entity_id' | 'due_at'>>(
         manager,
-        `SELECT entity, entity_id, due_at FROM ${this.tables.agenda} WHERE ${sql}`,
+        `SELECT entity, entity_id, due_at FROM ${this.tables.agenda} WHERE ${sql} AND taken_by IS NULL`,
         parameters,
       );
       for (const row of rows) unique.delete(textOf(row.entity, row.entity_id, Number(row.due_at)));
@@ -111,7 +160,7 @@ export class Looks {
   }
 
   /** Which rows are asked for, to know whether looks are on the agenda: as its index finds them. */
-  private thoseLike(looks: readonly Look[], now: number): { sql: string; parameters: ObjectLiteral } {
+  private thoseLike(looks: readonly Look[], horizon: number): { sql: string; parameters: ObjectLiteral } {
     if (this.dialect.agendaByTime) {
       const rows = values(looks.map(({ ref, due }) => [Math.ceil(due), ref.root.name, ref.id]));
       return { ...rows, sql: `(due_at, entity, entity_id) IN (${this.dialect.rowList(rows.sql)})` };
@@ -119,7 +168,7 @@ export class Looks {
     const names = [...new Set(looks.map(({ ref }) => ref.root.name))];
     const ids = [...new Set(looks.map(({ ref }) => ref.id))];
     const sql = 'entity IN (:...names) AND entity_id IN (:...ids) AND due_at > :horizon';
-    return { sql, parameters: { names, ids, horizon: now + AHEAD } };
+    return { sql, parameters: { names, ids, horizon } };
   }
 }
 

@@ -25,6 +25,7 @@ const SOURCE_OPTIONS = [
   'withDeleted',
   'query',
   'batch',
+  'timeout',
   'live',
   'dataSource',
   'name',
@@ -85,6 +86,7 @@ export class Explorer {
       options,
       call,
       live: options.live ?? settings.live,
+      timeout: options.timeout === undefined ? settings.sources.timeout : duration(option('timeout'), options.timeout),
       ownRow: !reads && !isAsync,
     };
     checkReading(dataSource.manager, source);

@@ -7,6 +7,8 @@ export interface SparkCounts {
   readonly since: Date;
   /** Events that could not be entered: the log says why, and `explain` for each entity. */
   readonly refusedEvents: number;
+  /** How often sources have failed for entities, or could not read them: these are looked at again. */
+  readonly failedEntities: number;
   /** Events whose key is another entity's or another group's event: they were not entered. */
   readonly collidingKeys: number;
   /** Deliveries given back to other processes, as this one lacks an entity class or a source that they need. Each counts once a minute. */
@@ -17,7 +19,7 @@ export interface SparkCounts {
 export type CountName = Exclude<keyof SparkCounts, 'since'>;
 
 // A counter is declared here, and in SparkCounts.
-const ZERO: Record<CountName, number> = { refusedEvents: 0, collidingKeys: 0, leftToOthers: 0 };
+const ZERO: Record<CountName, number> = { refusedEvents: 0, failedEntities: 0, collidingKeys: 0, leftToOthers: 0 };
 const MINUTE = 60_000;
 // Sources and handlers are few; what would have more lines than these of its own shares one.
 const MOST_LINES = 1_000;

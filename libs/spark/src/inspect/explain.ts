@@ -4,7 +4,6 @@ import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf, type Verdict } from '../pipeline/derivation.js';
-import { inSavepoint } from '../pipeline/recorder.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { rootOf } from '../subject/subject-ref.js';
@@ -80,13 +79,13 @@ export interface Explanation {
 }
 
 /** Explains one entity by its key. */
-export function explain(spark: Spark, metadata: EntityMetadata, id: string): Promise<Explanation> {
+export async function explain(spark: Spark, metadata: EntityMetadata, id: string): Promise<Explanation> {
+  const now = spark.clock.now();
+  const sources: ExplainedSource[] = [];
+  for (const source of spark.sources.of(metadata)) sources.push(await ask(spark, source, id, now));
   return spark.transactions.look(async (manager) => {
-    const now = spark.clock.now();
     const root = rootOf(metadata);
     const exists = (await readEntities(manager, { metadata, withDeleted: true }, [id])).size > 0;
-    const sources: ExplainedSource[] = [];
-    for (const source of spark.sources.of(metadata)) sources.push(await ask(manager, spark, source, id, now));
     const keys = sources.flatMap(({ events }) => events.map(({ key }) => key));
     const events = await ledgerOf(manager, spark, root, id, keys);
     const looks = await looksAt(manager, spark, root, id);
@@ -95,16 +94,11 @@ export function explain(spark: Spark, metadata: EntityMetadata, id: string): Pro
   });
 }
 
-async function ask(
-  manager: EntityManager,
-  spark: Spark,
-  source: Source,
-  id: string,
-  now: number,
-): Promise<ExplainedSource> {
+// While a source runs, nothing is locked, and no connection is held.
+async function ask(spark: Spark, source: Source, id: string, now: number): Promise<ExplainedSource> {
   const { name, live } = source;
   try {
-    const [subject] = await inSavepoint(manager, (inner) => readSubjects(inner, source, [id]));
+    const [subject] = await spark.transactions.look((manager) => readSubjects(manager, source, [id]));
     if (!subject) return { source: name, live, isAbout: false, events: [], error: undefined };
     const given = source.options.batch ? [subject.entity] : subject.entity;
     const events = (await eventsOf(source, given, { now: new Date(now) })).map((event) => {

@@ -1,7 +1,6 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../dialect/statement.js';
 import { Derivation } from '../pipeline/derivation.js';
-import { inSavepoint } from '../pipeline/recorder.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { rootOf } from '../subject/subject-ref.js';
@@ -22,18 +21,16 @@ export async function* cancellations(spark: Spark, request: PlanRequest): AsyncG
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
   for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
-    const page = await spark.transactions.look(async (manager) => {
-      const rows = await looks(manager, spark, roots, request, after);
-      return { rows, empty: await emptyOnes(manager, spark, roots, rows) };
-    });
+    const last = after;
+    const rows = await spark.transactions.look((manager) => looks(manager, spark, roots, request, last));
     const seen = new Set<string>();
-    for (const { entity, entity_id: id, due_at: due } of page.empty) {
+    for (const { entity, entity_id: id, due_at: due } of await emptyOnes(spark, roots, rows)) {
       const text = JSON.stringify([entity, id, String(due)]);
       if (!seen.has(text)) yield { outcome: 'cancel', entity, id, at: new Date(Number(due)) };
       seen.add(text);
     }
-    after = page.rows.at(-1) ?? after;
-    isEnd = page.rows.length < PAGE;
+    after = rows.at(-1) ?? after;
+    isEnd = rows.length < PAGE;
   }
 }
 
@@ -54,7 +51,7 @@ function looks(
   );
 }
 
-async function emptyOnes(manager: EntityManager, spark: Spark, roots: readonly EntityMetadata[], rows: LookRow[]) {
+async function emptyOnes(spark: Spark, roots: readonly EntityMetadata[], rows: LookRow[]) {
   const empty: LookRow[] = [];
   for (const root of roots) {
     const own = rows.filter(({ entity }) => entity === root.name);
@@ -62,7 +59,7 @@ async function emptyOnes(manager: EntityManager, spark: Spark, roots: readonly E
     if (ids.length === 0) continue;
     const standing = new Set<LookRow>();
     for (const source of spark.sources.liveOf(root)) {
-      const subjects = await byId(manager, source, ids);
+      const subjects = await byId(spark, source, ids);
       for (const row of own) {
         const subject = subjects?.get(row.entity_id);
         // Of a source that cannot be read nobody knows.
@@ -74,8 +71,8 @@ async function emptyOnes(manager: EntityManager, spark: Spark, roots: readonly E
   return empty;
 }
 
-async function byId(manager: EntityManager, source: Source, ids: readonly string[]) {
-  const subjects = await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)).catch(() => undefined);
+async function byId({ transactions }: Spark, source: Source, ids: readonly string[]) {
+  const subjects = await transactions.look((manager) => readSubjects(manager, source, ids)).catch(() => undefined);
   return subjects && new Map(subjects.map((subject) => [subject.ref.id, subject]));
 }
 

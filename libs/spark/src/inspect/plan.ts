@@ -3,7 +3,6 @@ import { chunks, select } from '../dialect/statement.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { textOf } from '../error/text-of.js';
 import { Derivation } from '../pipeline/derivation.js';
-import { inSavepoint } from '../pipeline/recorder.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
@@ -21,13 +20,11 @@ export async function* plan(spark: Spark, request: PlanRequest): AsyncGenerator<
   for (const metadata of request.entities) {
     const told = new Set<Source>();
     for (let after: string | undefined, isEnd = false; !isEnd;) {
-      const page = await spark.transactions.look(async (manager) => {
-        const keys = await keysOf(manager, metadata, after, request.id);
-        return { keys, planned: await new PagePlan(manager, spark, metadata, request, told).of(keys) };
-      });
-      yield* page.planned;
-      after = page.keys.at(-1);
-      isEnd = page.keys.length < PAGE;
+      const last = after;
+      const keys = await spark.transactions.look((manager) => keysOf(manager, metadata, last, request.id));
+      yield* await new PagePlan(spark, metadata, request, told).of(keys);
+      after = keys.at(-1);
+      isEnd = keys.length < PAGE;
     }
   }
   yield* cancellations(spark, request);
@@ -45,7 +42,6 @@ class PagePlan {
   private readonly problems = new Map<string, PlannedProblem>();
 
   constructor(
-    private readonly manager: EntityManager,
     private readonly spark: Spark,
     private readonly metadata: EntityMetadata,
     private readonly request: PlanRequest,
@@ -75,7 +71,7 @@ class PagePlan {
 
   private async read(source: Source, keys: readonly string[]): Promise<Subject[]> {
     try {
-      return await inSavepoint(this.manager, (inner) => readSubjects(inner, source, keys));
+      return await this.spark.transactions.look((manager) => readSubjects(manager, source, keys));
     } catch (error) {
       this.problem('fail', source, undefined, `its entities cannot be read: ${textOf(error)}`);
       return [];
@@ -126,7 +122,7 @@ class PagePlan {
   private async unknown(events: readonly PlannedEvent[]): Promise<PlannedEvent[]> {
     const byKey = new Map<string, PlannedEvent>();
     for (const event of events) if (!byKey.has(event.key)) byKey.set(event.key, event);
-    const known = await knownKeys(this.manager, this.spark, [...byKey.keys()]);
+    const known = await this.spark.transactions.look((manager) => knownKeys(manager, this.spark, [...byKey.keys()]));
     return [...byKey.values()].filter(({ key }) => !known.has(key)).sort((a, b) => Number(a.at) - Number(b.at));
   }
 

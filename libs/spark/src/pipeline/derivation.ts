@@ -1,4 +1,5 @@
 import type { Look } from '../agenda/looks.js';
+import { apart } from '../boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import { chainDepth, DEEPEST } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
@@ -8,10 +9,10 @@ import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
 import type { LedgerEntry } from '../ledger/ledger.js';
-import type { SourceScope } from '../source/event-source.decorator.js';
-import { eventsNow, eventsOf, type Source } from '../source/source.js';
+import { eventsNow, type Source } from '../source/source.js';
 import { idsOf, isExact, type SubjectRef } from '../subject/subject-ref.js';
 import type { Subject } from '../subject/subjects.js';
+import { runSource, type SourceCalls } from './run-source.js';
 
 /** A source that threw, and the subject that it threw at. */
 export interface Failure {
@@ -62,6 +63,8 @@ export class Derivation {
   readonly looks: Look[] = [];
   readonly failures: Failure[] = [];
   readonly refused: (InvalidEventError | ChainTooDeepError)[] = [];
+  /** Sources that were not run to the end, as nothing came of any call. */
+  readonly givenUp = new Map<Source, unknown>();
   private entries: LedgerEntry[] | undefined;
 
   constructor(
@@ -85,27 +88,21 @@ export class Derivation {
   /** Runs any source, on each subject or on all at once as it asks. */
   async run(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
-    if (source.options.batch) return this.runBatch(source, subjects, scope);
-    for (const subject of subjects) {
-      try {
-        const events = eventsOf(source, subject.entity, scope);
-        this.take(source, events instanceof Promise ? await events : events, subject);
-      } catch (error) {
-        this.fail(source, [subject.ref], error);
-      }
-    }
-  }
-
-  private async runBatch(source: Source, subjects: readonly Subject[], scope: SourceScope): Promise<void> {
-    if (subjects.length === 0) return;
-    const entities = subjects.map(({ entity }) => entity);
-    const refs = subjects.map(({ ref }) => ref);
-    try {
-      const byId = byIdText(subjects);
-      for (const event of await eventsOf(source, entities, scope)) this.take(source, [event], subjectIn(byId, event));
-    } catch (error) {
-      this.fail(source, refs, error);
-    }
+    const byId = source.options.batch && byIdText(subjects);
+    const calls: SourceCalls = {
+      take: (events, [subject]) => {
+        if (byId) for (const event of events) this.take(source, [event], subjectIn(byId, event));
+        else this.take(source, events, subject);
+      },
+      fail: (failed, error) =>
+        this.fail(
+          source,
+          failed.map(({ ref }) => ref),
+          error,
+        ),
+    };
+    const error = await apart(() => runSource(source, subjects, scope, calls));
+    if (error !== undefined) this.givenUp.set(source, error);
   }
 
   /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */

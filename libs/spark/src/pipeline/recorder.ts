@@ -1,10 +1,10 @@
-import { Logger } from '@nestjs/common';
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Look, Looks } from '../agenda/looks.js';
 import type { SparkClock } from '../clock.js';
 import type { Counters } from '../inspect/counters.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { backoffDelay } from '../delivery/backoff.js';
+import { withRunner } from '../dialect/statement.js';
 import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -17,6 +17,7 @@ import { touchedKeys } from '../subject/touches.js';
 import type { WrittenRows } from '../subject/written-rows.js';
 import type { Capture, CapturedSubject } from './capture.js';
 import { Derivation, type Failure } from './derivation.js';
+import { inHalves } from './in-halves.js';
 import { linesOf, shown } from '../error/text-of.js';
 
 /** What led to a look: how often it has failed, and how many events came before it. */
@@ -31,6 +32,13 @@ export interface Recorded {
   readonly looks: boolean;
 }
 
+/** How what was derived is entered. */
+type Recording = Entering & {
+  readonly emitted?: readonly LedgerEntry[];
+  /** Whether it was derived from what is committed, in a transaction that changes no entity. */
+  readonly changesNothing?: boolean;
+};
+
 /** More entities than these in one transaction are looked at after it, to keep it short. */
 export const MOST_IN_TRANSACTION = 1_000;
 
@@ -39,8 +47,6 @@ export const MOST_IN_TRANSACTION = 1_000;
  * is to be looked at again goes on the agenda.
  */
 export class Recorder {
-  private readonly logger = new Logger('Spark');
-
   constructor(
     private readonly sources: SourceRegistry,
     private readonly ledger: Ledger,
@@ -73,7 +79,10 @@ export class Recorder {
     return this.enter(manager, derivation, now, { emitted: capture.entries, likelyNew: capture.isNew });
   }
 
-  /** Runs sources on the committed state of entities, by their keys. A source that cannot be read fails alone. */
+  /**
+   * Runs sources on entities by their keys. They derive from a state that was committed when it was read; while they run no
+   * connection is held, unless the manager's own. A source that cannot be read fails alone.
+   */
   async derive(
     manager: EntityManager,
     sources: readonly Source[],
@@ -85,18 +94,30 @@ export class Recorder {
     const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
     const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
     const derivation = new Derivation(now, depthOf);
-    for (const source of sources) {
-      try {
-        await derivation.run(source, await inSavepoint(manager, (inner) => readSubjects(inner, source, ids)));
-      } catch (error) {
-        derivation.fail(
-          source,
-          ids.map((id) => ({ root: rootOf(source.metadata), id })),
-          error,
-        );
-      }
-    }
+    for (const source of sources) await derivation.run(source, await this.read(manager, derivation, source, ids));
     return derivation;
+  }
+
+  /** Reads what a source is about, and holds no connection afterwards. Rows that cannot be read fail alone. */
+  private async read(
+    manager: EntityManager,
+    derivation: Derivation,
+    source: Source,
+    ids: readonly string[],
+  ): Promise<Subject[]> {
+    const subjects: Subject[] = [];
+    const root = rootOf(source.metadata);
+    const readPart = (part: readonly string[]) =>
+      withRunner(manager, async ({ manager: own }) => {
+        subjects.push(...(await inSavepoint(own, (inner) => readSubjects(inner, source, part))));
+      });
+    const fail = (part: readonly string[], error: unknown) => {
+      const refs = part.map((id) => ({ root, id }));
+      derivation.fail(source, refs, error);
+    };
+    const error = await inHalves(ids, readPart, fail);
+    if (error !== undefined) derivation.givenUp.set(source, error);
+    return subjects;
   }
 
   /** Runs a source on entities that were read already. */
@@ -116,11 +137,11 @@ export class Recorder {
     manager: EntityManager,
     derivation: Derivation,
     now: number,
-    { emitted = [], ...how }: Entering & { emitted?: readonly LedgerEntry[] } = { likelyNew: false },
+    { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
   ): Promise<Recorded> {
     const entries = [...emitted, ...derivation.written(this.codec)];
     const events = await this.ledger.enter(manager, entries, now, how);
-    if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now);
+    if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now, changesNothing);
     for (const error of derivation.refused) {
       const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
       this.counters.refuse(source, key, error.message);
@@ -128,17 +149,15 @@ export class Recorder {
     return { events, looks: derivation.looks.length > 0 };
   }
 
-  /** Looks for subjects that sources threw at, later and later; and a log line for each source. */
+  /** Looks for subjects that sources threw at, later and later; and a log line for each source and minute. */
   retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Look[] {
-    const told = new Set<Source>();
     return failures.map(({ source, ref, error }) => {
       if (error instanceof NotSynchronous) {
         source.ownRow = false;
         return { ref, due: now, attempt: 0, depth: past.get(ref.id)?.depth ?? chainDepth() };
       }
       const attempt = (past.get(ref.id)?.attempt ?? 0) + 1;
-      if (!told.has(source)) this.tell(source, ref, error, attempt);
-      told.add(source);
+      this.tell(source, ref, error, attempt);
       return { ref, due: now + backoffDelay(attempt), attempt, depth: past.get(ref.id)?.depth ?? chainDepth() };
     });
   }
@@ -162,11 +181,10 @@ export class Recorder {
   }
 
   private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
-    const reason = linesOf(error);
-    this.logger.error(
+    const message = () =>
       `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
-        `touched by it. ${reason}`,
-    );
+      `touched by it. ${linesOf(error)}`;
+    this.counters.tell('failedEntities', source.name, message);
   }
 }
 

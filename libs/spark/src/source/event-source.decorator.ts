@@ -1,6 +1,7 @@
 import type { EntityTarget, FindOptionsRelations, FindOptionsWhere, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import { mark } from '../discovery/marks.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { Duration } from '../spark.options.js';
 import type { Touch } from './touch.js';
 
 /** What a source is told besides the entity. */
@@ -46,6 +47,11 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
   query?: (qb: SelectQueryBuilder<E>) => SelectQueryBuilder<E>;
   /** Whether the source is given an array of up to 500 entities at once, so that it can count by one query. Default: false. */
   batch?: boolean;
+  /**
+   * How long one call of the source may take: for one entity, or for one batch. Then it has failed for these, and is run again
+   * for them later; what it gives after that is ignored. Default: the module's `sources.timeout`, 30 seconds.
+   */
+  timeout?: Duration;
   /** Whether saves are captured as they happen; `false` leaves the source to the sweep. Default: the module's `live`. */
   live?: boolean;
   /** The name of the DataSource, where more than one with a SparkModule knows the entity. */

@@ -1,5 +1,6 @@
 import type { EntityMetadata, ObjectLiteral } from 'typeorm';
 import { SourceLimitError } from '../error/source-limit.error.js';
+import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import { got } from '../error/wording.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { EventSourceOptions, SourceOutput, SourceScope } from './event-source.decorator.js';
@@ -15,6 +16,8 @@ export interface Source {
   readonly metadata: EntityMetadata;
   readonly options: EventSourceOptions<ObjectLiteral>;
   readonly live: boolean;
+  /** How long one call may take, in milliseconds. */
+  readonly timeout: number;
   /** Whether it reads nothing but the entity's own row and does not wait, so that it can run inside the transaction. */
   ownRow: boolean;
   readonly call: (subject: unknown, scope: SourceScope) => SourceOutput;
@@ -32,7 +35,7 @@ export function eventsNow(source: Source, subject: unknown, scope: SourceScope):
   throw new NotSynchronous();
 }
 
-/** The events of any source; of one that does not wait, at once. */
+/** The events of any source; of one that does not wait, at once. Rejects with SourceTimeoutError when they do not come in time. */
 export function eventsOf(
   source: Source,
   subject: unknown,
@@ -40,15 +43,38 @@ export function eventsOf(
 ): readonly SparkEvent[] | Promise<readonly SparkEvent[]> {
   const limit = EVENTS_PER_ENTITY * (Array.isArray(subject) ? subject.length : 1);
   const output = source.call(subject, scope);
-  return isIterable(output) ? listed(source, output, limit) : awaited(source, output, limit);
+  return isIterable(output) ? listed(source, output, limit) : inTime(source, output, limit);
 }
 
-async function awaited(source: Source, output: SourceOutput, limit: number): Promise<SparkEvent[]> {
+async function inTime(source: Source, output: SourceOutput, limit: number): Promise<SparkEvent[]> {
+  const call = { isLate: false };
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      call.isLate = true;
+      reject(new SourceTimeoutError(source.name, source.timeout));
+    }, source.timeout);
+  });
+  try {
+    return await Promise.race([awaited(source, output, limit, call), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function awaited(
+  source: Source,
+  output: SourceOutput,
+  limit: number,
+  call: { readonly isLate: boolean },
+): Promise<SparkEvent[]> {
   const given = await output;
-  if (isIterable(given)) return listed(source, given, limit);
+  if (isIterable(given)) return call.isLate ? [] : listed(source, given, limit);
   if (!isAsyncIterable(given)) throw noEvents(given);
   const events: SparkEvent[] = [];
   for await (const event of given) {
+    // Nobody waits for the rest.
+    if (call.isLate) break;
     if (events.push(event) > limit) throw new SourceLimitError(source.name, limit);
   }
   return events;

@@ -1,4 +1,3 @@
-import type { EntityManager } from 'typeorm';
 import { withRunner } from '../dialect/statement.js';
 import { SparkError } from '../error/spark.error.js';
 import { textOf } from '../error/text-of.js';
@@ -40,30 +39,35 @@ const DRIVERS = /[\\/]node_modules[\\/](typeorm|pg|pg-pool|mariadb|mysql2|better
 
 /** Runs all sources on entities of the database, and says what is wrong with them. */
 export async function lintSources(spark: Spark, now: number, limit: number): Promise<SourceProblem[]> {
-  return withRunner(spark.dataSource.manager, async ({ manager }) => {
-    const problems: SourceProblem[] = [];
-    const owners: Owners = new Map();
-    for (const source of spark.sources.all()) {
-      const found = await lintSource(manager, source, now, limit, owners).catch((error: unknown) => [
-        unreadable(source, error),
-      ]);
-      problems.push(...found);
-    }
-    return problems;
-  });
+  const problems: SourceProblem[] = [];
+  const owners: Owners = new Map();
+  for (const source of spark.sources.all()) {
+    const found = await lintSource(spark, source, now, limit, owners).catch((error: unknown) => [
+      unreadable(source, error),
+    ]);
+    problems.push(...found);
+  }
+  return problems;
 }
 
 /** The entity that was first seen to have a key. */
 type Owners = Map<string, string>;
 
-async function lintSource(manager: EntityManager, source: Source, now: number, limit: number, owners: Owners) {
+function copiesOf(spark: Spark, source: Source, limit: number): Promise<Subject[][][]> {
+  return withRunner(spark.dataSource.manager, async ({ manager }) => {
+    const keys = await pageOfKeys(manager, source, { after: undefined, limit });
+    const copies: Subject[][][] = [];
+    while (copies.length < RUNS) {
+      const all = await readSubjects(manager, source, keys);
+      copies.push(source.options.batch ? [all] : all.map((one) => [one]));
+    }
+    return copies;
+  });
+}
+
+async function lintSource(spark: Spark, source: Source, now: number, limit: number, owners: Owners) {
   const { batch } = source.options;
-  const keys = await pageOfKeys(manager, source, { after: undefined, limit });
-  const copies: Subject[][][] = [];
-  while (copies.length < RUNS) {
-    const all = await readSubjects(manager, source, keys);
-    copies.push(batch ? [all] : all.map((one) => [one]));
-  }
+  const copies = await copiesOf(spark, source, limit);
   const problems: SourceProblem[] = [];
   for (const [i, [first]] of copies[0]!.entries()) {
     if (!first) continue;

@@ -1,48 +1,68 @@
+import { randomUUID } from 'node:crypto';
+import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
-import type { DueLook, Look, Looks } from '../agenda/looks.js';
+import type { DueLook, Looks } from '../agenda/looks.js';
 import type { SparkClock } from '../clock.js';
-import type { Dialect } from '../dialect/dialect.js';
-import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
-import type { Derivation } from '../pipeline/derivation.js';
+import { linesOf } from '../error/text-of.js';
 import type { Past, Recorded, Recorder } from '../pipeline/recorder.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 
 const LOOKS = 500;
+// How long looks that could not be worked off are left alone, in milliseconds.
+const PAUSE = 2_000;
 
-interface Taken {
+/** Looks at entities of one table that this process has claimed at an instant. */
+interface Claim {
+  readonly root: EntityMetadata;
+  readonly by: string;
   readonly due: readonly DueLook[];
-  readonly derivations: readonly Derivation[];
-  readonly retries: readonly Look[];
+  readonly now: number;
 }
 
-/** Takes due looks: reads the entities as they are committed, derives, enters, and removes the looks, in one transaction. */
+/**
+ * Works off due looks: claims them, reads the entities, derives, and then, in one short transaction, enters what was found and
+ * removes the looks. Nothing is locked while sources run. Each table is worked off by itself, so that a source that waits, or a
+ * table that somebody has locked, holds up no other.
+ *
+ * An event derives from a state that was committed when it was read. Who changes the entity meanwhile adds a look of its own.
+ */
 export class Agenda {
-  private turn: Promise<unknown> = Promise.resolve();
+  private readonly logger = new Logger('Spark');
+  private readonly working = new Map<EntityMetadata, Promise<void>>();
+  private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
   /** How many looks this process has taken. */
   taken = 0;
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly dialect: Dialect,
     private readonly transactions: Transactions,
     private readonly looks: Looks,
     private readonly sources: SourceRegistry,
     private readonly recorder: Recorder,
     private readonly clock: SparkClock,
+    /** How long a process that does not extend its claim keeps it, in milliseconds. */
+    private readonly ttl: number,
     private readonly announce: (recorded: Recorded) => void,
+    /** A table that this process was at has been worked off: more of it may be due. */
+    private readonly onEnded: () => void,
   ) {}
 
-  /** Looks until nothing is due, and returns how many looks there were. Calls queue up. */
-  runDue(): Promise<number> {
-    const run = this.turn.then(async () => {
-      let total = 0;
-      for (let taken = LOOKS; taken === LOOKS && !this.halted; total += taken) taken = await this.tick();
-      return total;
-    });
-    this.turn = run.catch(() => undefined);
-    return run;
+  /** Begins to work off what is due of tables that it is not at already. Returns how many looks it has taken. */
+  begin(): Promise<number> {
+    const begun = this.claiming.then(() => this.claimAll());
+    this.claiming = begun.catch(() => undefined);
+    return begun;
+  }
+
+  /** Works off what is due until nothing is left. */
+  async drain(): Promise<void> {
+    for (;;) {
+      const taken = await this.begin();
+      if (taken === 0 && this.working.size === 0) return;
+      if (this.working.size > 0) await Promise.race(this.working.values());
+    }
   }
 
   /** No further looks are taken. */
@@ -50,55 +70,113 @@ export class Agenda {
     this.halted = true;
   }
 
-  private async tick(): Promise<number> {
+  /** Resolves when nothing is being worked off. */
+  async ended(): Promise<void> {
+    await Promise.allSettled(this.working.values());
+  }
+
+  private async claimAll(): Promise<number> {
+    const idle = this.sources.liveRoots().filter((root) => !this.working.has(root));
+    if (this.halted || idle.length === 0) return 0;
     const now = this.clock.now();
-    const { taken, recorded } = this.dialect.skipsLocked
-      ? await this.transactions.run(async (manager) => this.settle(manager, await this.take(manager, now), now))
-      : await this.tickUnlocked(now);
-    this.taken += taken;
-    if (taken > 0) this.announce(recorded);
-    return taken;
-  }
-
-  // Sources may wait, and SQLite has one writer: they run before the transaction. A change that comes between has a look
-  // of its own, and a second process that took the same looks enters nothing twice.
-  private async tickUnlocked(now: number) {
-    const taken = await withRunner(this.dataSource.manager, ({ manager }) => this.take(manager, now));
-    if (taken.due.length === 0) return { taken: 0, recorded: { events: [], looks: false } };
-    return this.transactions.run((manager) => this.settle(manager, taken, now));
-  }
-
-  private async take(manager: EntityManager, now: number): Promise<Taken> {
-    const roots = new Map(this.sources.liveRoots().map((root) => [root.name, root]));
-    const due = await this.looks.take(manager, [...roots.keys()], now, LOOKS);
-    const derivations: Derivation[] = [];
-    const retries: Look[] = [];
-    for (const [name, past] of byEntity(due)) {
-      const root = roots.get(name) as EntityMetadata;
-      const derivation = await this.recorder.derive(manager, this.sources.liveOf(root), [...past.keys()], now, past);
-      derivations.push(derivation);
-      retries.push(...this.recorder.retries(derivation.failures, now, past));
+    const request = { entities: idle.map(({ name }) => name), now, limit: LOOKS, ttl: this.ttl };
+    // Each try has a name of its own: one that failed here may have arrived there.
+    const { by, due } = await this.transactions.run(async (manager) => {
+      const token = randomUUID();
+      return { by: token, due: await this.looks.claim(manager, { ...request, by: token }) };
+    });
+    this.taken += due.length;
+    for (const root of idle) {
+      const own = due.filter(({ entity }) => entity === root.name);
+      if (own.length > 0) this.start({ root, by, due: own, now });
     }
-    return { due, derivations, retries };
+    return due.length;
   }
 
-  private async settle(manager: EntityManager, { due, derivations, retries }: Taken, now: number) {
-    const events: Recorded['events'] = [];
-    for (const derivation of derivations) events.push(...(await this.recorder.enter(manager, derivation, now)).events);
-    if (due.length > 0) await this.looks.remove(manager, due);
-    await this.looks.add(manager, retries, now);
-    return { taken: due.length, recorded: { events, looks: false } };
+  private start(claim: Claim): void {
+    const { root } = claim;
+    const work = this.work(claim).finally(() => {
+      this.working.delete(root);
+      this.onEnded();
+    });
+    this.working.set(root, work);
+    work.catch((error: unknown) =>
+      this.logger.error(`Looks at ${root.name} could not be worked off and are taken again. ${linesOf(error)}`),
+    );
+  }
+
+  private async work(claim: Claim): Promise<void> {
+    try {
+      const recorded = await this.workOff(claim);
+      if (recorded) this.announce(recorded);
+    } catch (error) {
+      await this.giveBack(claim, PAUSE);
+      throw error;
+    }
+  }
+
+  private async workOff(claim: Claim): Promise<Recorded | undefined> {
+    const { root, due, now } = claim;
+    const past = pastOf(due);
+    const sources = this.sources.liveOf(root);
+    const derivation = await this.during(claim, () =>
+      this.recorder.derive(this.dataSource.manager, sources, [...past.keys()], now, past),
+    );
+    const retries = this.recorder.retries(derivation.failures, now, past);
+    const recorded = await this.transactions
+      .run(async (manager) => {
+        if (!(await this.looks.remove(manager, due, claim.by))) throw new LostClaim();
+        const { events } = await this.recorder.enter(manager, derivation, now, {
+          likelyNew: false,
+          changesNothing: true,
+        });
+        await this.looks.add(manager, retries, now, true);
+        return { events, looks: false };
+      })
+      .catch((error: unknown) => {
+        if (error instanceof LostClaim) return undefined;
+        throw error;
+      });
+    // Somebody has forgotten an entity, or taken the looks over: what is still ours is derived anew.
+    if (!recorded) await this.giveBack(claim, 0);
+    return recorded;
+  }
+
+  /** Keeps the claim during work that may take longer than it lasts. */
+  private async during<T>({ due, by }: Claim, work: () => Promise<T>): Promise<T> {
+    let extending: Promise<void> | undefined;
+    const extend = () => {
+      // What goes wrong here, the removal sees.
+      extending = this.looks.extend(this.dataSource.manager, due, by, this.ttl).catch(() => undefined);
+    };
+    const timer = setInterval(extend, this.ttl / 3);
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+      await extending;
+    }
+  }
+
+  // Where the database is away, the claim ends by itself.
+  private async giveBack({ due, by }: Claim, pause: number): Promise<void> {
+    const give = (manager: EntityManager) => this.looks.extend(manager, due, by, pause - 1);
+    await this.transactions.run(give).catch(() => undefined);
   }
 }
 
+/** Some looks are not this process's any more: what was derived for them is not entered. */
+class LostClaim extends Error {}
+
 /** The entities that are looked at, each once, and what led to it. */
-function byEntity(due: readonly DueLook[]): Map<string, Map<string, Past>> {
-  const entities = new Map<string, Map<string, Past>>();
-  for (const { entity, entity_id: id, attempt, depth } of due) {
-    const past = entities.get(entity) ?? new Map<string, Past>();
-    const other = past.get(id) ?? { attempt: 0, depth: 0 };
-    past.set(id, { attempt: Math.max(other.attempt, Number(attempt)), depth: Math.max(other.depth, Number(depth)) });
-    entities.set(entity, past);
+function pastOf(due: readonly DueLook[]): Map<string, Past> {
+  const entities = new Map<string, Past>();
+  for (const { entity_id: id, attempt, depth } of due) {
+    const other = entities.get(id) ?? { attempt: 0, depth: 0 };
+    entities.set(id, {
+      attempt: Math.max(other.attempt, Number(attempt)),
+      depth: Math.max(other.depth, Number(depth)),
+    });
   }
   return entities;
 }

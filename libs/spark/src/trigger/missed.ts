@@ -2,7 +2,6 @@ import { Logger } from '@nestjs/common';
 import { shown } from '../error/text-of.js';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import type { Looks } from '../agenda/looks.js';
-import { withRunner } from '../dialect/statement.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Derivation } from '../pipeline/derivation.js';
 import type { Recorder } from '../pipeline/recorder.js';
@@ -52,9 +51,7 @@ export class Missed {
   /** How many of the suspects were true at an instant already. */
   async count(source: Source, { keys, ids }: Suspects, then: number): Promise<number> {
     if (ids.length === 0) return 0;
-    const { found } = await withRunner(this.dataSource.manager, ({ manager }) =>
-      this.recorder.derive(manager, [source], ids, then),
-    );
+    const { found } = await this.recorder.derive(this.dataSource.manager, [source], ids, then);
     const missed = new Set(found.map(({ key }) => key).filter((key) => keys.has(key))).size;
     if (missed > 0) this.tell(source);
     return missed;

@@ -1,8 +1,8 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import type { HeldDeliveries } from '../delivery/held-deliveries.js';
+import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import { BASELINE, type Opening } from '../dialect/opening.js';
-import { withRunner } from '../dialect/statement.js';
 import type { Transactions } from '../dialect/transactions.js';
 import type { Activation } from '../ledger/activation.js';
 import type { Derivation } from '../pipeline/derivation.js';
@@ -78,6 +78,8 @@ export class SourceSweeper {
     const { leased, groups } = sweep;
     const { failures, refused } = derivation;
     if (failures.length > 0) this.recorder.retries(failures, now);
+    // Its other pages would take as long, and nobody else could sweep it meanwhile.
+    for (const error of derivation.givenUp.values()) if (error instanceof SourceTimeoutError) throw error;
     const met = [...yielded].filter((group) => !groups.has(group));
     const { recorded, suspects } =
       met.length === 0 && isNothing(derivation)
@@ -126,7 +128,7 @@ export class SourceSweeper {
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
     if (subjects) return this.recorder.deriveFrom(source, subjects, now);
-    return withRunner(this.dataSource.manager, ({ manager }) => this.recorder.derive(manager, [source], keys, now));
+    return this.recorder.derive(this.dataSource.manager, [source], keys, now);
   }
 
   private async withoutKnown(page: DerivedPage): Promise<DerivedPage> {
@@ -147,6 +149,7 @@ export class SourceSweeper {
     const recorded = await this.recorder.enter(manager, derivation, now, {
       openingOf: (group) => openingOf(sweep, group),
       likelyNew: sweep.isAllNew,
+      changesNothing: true,
     });
     const fresh = recorded.events.filter(({ group }) => isExpected(sweep, group));
     const suspects =
