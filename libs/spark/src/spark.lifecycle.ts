@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CronJob, validateCronExpression } from 'cron';
+import { poolSize } from './dialect/pool-size.js';
 import { Explorer } from './discovery/explorer.js';
 import type { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
@@ -16,12 +17,21 @@ import { MissingSchedulerError } from './error/missing-scheduler.error.js';
 import { Spark } from './spark.js';
 import { linesOf } from './error/text-of.js';
 
+/** How long a process that ends waits for each answer of the database, in milliseconds. */
+const LAST_LIMIT = 1_000;
+/** How many connections Spark and the application want beside those of handlers. */
+const SPARE = 5;
+/** By then the application has called `enableShutdownHooks()`, in milliseconds. */
+const BOOTED = 1_000;
+
 /** Starts and stops the parts of one SparkModule with the application. */
 export class SparkLifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
 {
   private readonly logger = new Logger('Spark');
   private unscheduleSweep = (): void => {};
+  /** When a shutdown waits no longer, by `performance.now()`. */
+  private endsAt = 0;
   started = false;
 
   constructor(
@@ -57,7 +67,21 @@ export class SparkLifecycle
         `Sweeps of the ${spark.dataSourceName} DataSource are scheduled, but no event source was found for them. ` +
           `Are the classes with @EventSource listed as providers of a module that is imported?`,
       );
-    if (!spark.clock.isManual) spark.context.runNow(() => this.begin());
+    if (spark.clock.isManual) return;
+    spark.context.runNow(() => this.begin());
+    if (!spark.settings.worker.enabled || handlers === 0) return;
+    this.warnOfSmallPool();
+    warnIfNothingListens(spark.settings.worker.lease.ttl);
+  }
+
+  private warnOfSmallPool(): void {
+    const { concurrency } = this.spark.settings.worker;
+    const pool = poolSize(this.spark.dataSource);
+    if (concurrency < pool) return;
+    this.logger.warn(
+      `worker.concurrency is ${concurrency}, and the DataSource has ${pool} connections: handlers that use the database can hold all of ` +
+        `them, and everything else waits. Set the DataSource's poolSize to ${concurrency + SPARE} or more, or lower worker.concurrency.`,
+    );
   }
 
   /** From now on things run by themselves. */
@@ -79,6 +103,8 @@ export class SparkLifecycle
     const tickers = [spark.agendaTicker, spark.workerTicker, spark.housekeeping];
     const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.agenda.ended(), spark.sweep.stop()]);
     const { shutdownTimeout } = spark.settings;
+    this.endsAt = performance.now() + shutdownTimeout;
+    spark.deadline.shorten(shutdownTimeout);
     if ((await Promise.race([ended, delay(shutdownTimeout, 'late', { ref: false })])) === 'late')
       this.logger.warn(
         `A look or a sweep was still at work after ${shutdownTimeout} ms; it is left. Does a source wait?`,
@@ -87,11 +113,12 @@ export class SparkLifecycle
 
   /** What runs may end, as long as the DataSource is still there. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, settler, lease, settings, wakeUp } = this.spark;
-    const left = await worker.stop(settings.shutdownTimeout);
+    const { worker, settler, lease, settings, wakeUp, deadline } = this.spark;
+    const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
+    deadline.shorten(LAST_LIMIT);
     await lease.stop();
     if (left > 0) wakeUp.tell({ looks: false, deliveries: true });
-    await wakeUp.stop();
+    await Promise.all([wakeUp.stop(), deadline.dropIfSilent()]);
     const { fenced } = settler;
     if (left > 0)
       this.logger.warn(
@@ -141,6 +168,21 @@ export class SparkLifecycle
       throw new MissingSchedulerError();
     }
   }
+}
+
+let isWarned = false;
+
+/** Says once in a process that it dies at once when it is told to stop. Tests are not told: nobody tells them to stop. */
+function warnIfNothingListens(ttl: number): void {
+  const check = () => {
+    if (isWarned || process.listenerCount('SIGTERM') > 0) return;
+    isWarned = true;
+    new Logger('Spark').warn(
+      `Nothing listens for SIGTERM. When this process is told to stop, it ends at once, and what its handlers were doing is only taken ` +
+        `over after worker.leaseTtl, ${ttl} ms. Call app.enableShutdownHooks() where the application is created.`,
+    );
+  };
+  if (process.env.NODE_ENV !== 'test') setTimeout(check, BOOTED).unref();
 }
 
 const floored = (now: number, interval: number): number => Math.trunc(Math.floor(now / interval) * interval);

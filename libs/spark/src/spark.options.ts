@@ -100,6 +100,11 @@ export interface SparkDynamicOptions {
   handlerExpiry?: Duration;
   /** How long a shutdown waits for running handlers; then they are told to stop, and their deliveries given back. Default: 10 seconds. */
   shutdownTimeout?: Duration;
+  /**
+   * How long Spark waits for an answer of PostgreSQL, MariaDB or MySQL to a statement of its own; then it drops the connection. Statements
+   * of sources, handlers and the rest of the application have no such limit. Default: 30 seconds.
+   */
+  statementTimeout?: Duration;
   /** Only for PostgreSQL. */
   postgres?: PostgresOptions;
   /** Only for better-sqlite3. */

@@ -24,6 +24,7 @@ export interface SparkSettings {
   readonly retention: RetentionTimes;
   readonly handlerExpiry: number;
   readonly shutdownTimeout: number;
+  readonly statementTimeout: number;
   readonly postgres: { prepare: boolean };
   readonly sqlite: { serialize: boolean; lockTimeout: number };
 }
@@ -43,6 +44,7 @@ export const DYNAMIC_OPTIONS = [
   'retention',
   'handlerExpiry',
   'shutdownTimeout',
+  'statementTimeout',
   'postgres',
   'sqlite',
 ];
@@ -81,6 +83,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     },
     handlerExpiry: age('handlerExpiry', options.handlerExpiry ?? '7d'),
     shutdownTimeout: duration('shutdownTimeout', options.shutdownTimeout ?? '10s'),
+    statementTimeout: duration('statementTimeout', options.statementTimeout ?? '30s'),
     postgres: { prepare: flag('postgres.prepare', postgres.prepare ?? true) },
     sqlite: {
       serialize: flag('sqlite.serialize', sqlite.serialize ?? true),

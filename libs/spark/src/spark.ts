@@ -13,7 +13,9 @@ import { HandlerSlots } from './delivery/handler-slots.js';
 import { SureReads } from './delivery/sure-reads.js';
 import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
+import { OwnConnection } from './dialect/own-connection.js';
 import { poolSize } from './dialect/pool-size.js';
+import { StatementDeadline, withoutDeadline } from './dialect/statement-deadline.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
 import { select, withRunner } from './dialect/statement.js';
 import { type TableNames, tableNames } from './dialect/table-names.js';
@@ -65,6 +67,7 @@ export class Spark {
 
   readonly tables: TableNames;
   readonly dialect: Dialect;
+  readonly deadline: StatementDeadline;
   readonly transactions: Transactions;
   readonly registered: RegisteredHandlers;
   readonly codec: ContextCodec;
@@ -98,6 +101,7 @@ export class Spark {
 
     this.tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
     this.dialect = dialectOf(dataSource, this.tables, settings.postgres.prepare);
+    this.deadline = new StatementDeadline(dataSource, settings.statementTimeout);
     this.transactions = new Transactions(dataSource, this.dialect);
 
     const entities = new DataSourceEntities(dataSource);
@@ -145,9 +149,10 @@ export class Spark {
     const reads = new SureReads(dataSource, this.dialect);
     const contexts = new Contexts(this.codec, entities, this.sources, reads);
     const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
+    const patience = Math.min(settings.statementTimeout, lease.ttl / 3);
     this.lease = new WorkerLease(
-      dataSource,
       this.transactions,
+      new OwnConnection(dataSource, this.dialect, patience, settings.statementTimeout),
       this.dialect,
       this.tables,
       lease,
@@ -178,7 +183,7 @@ export class Spark {
     this.agendaTicker = new Ticker('agenda', this.context, pauses, () => this.agenda.begin());
     this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
     this.housekeeping = new Ticker('housekeeping', this.context, HOUSEKEEPING, () => this.keepHouse());
-    this.wakeUp = wakeUpOf(dataSource, this.tables, (work) => this.pulse(work));
+    this.wakeUp = wakeUpOf(dataSource, this.tables, settings.statementTimeout, (work) => this.pulse(work));
   }
 
   /** Makes the DataSource ready: transactions kept apart, tables there and whole, writes seen. Throws what checkTables throws, and InvalidOptionsError. */
@@ -188,10 +193,13 @@ export class Spark {
       throw new InvalidOptionsError('schema', settings.schema, 'left out on SQLite, which has no schemas');
     if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize)
       serializeSqlite(dataSource, settings.sqlite);
-    await withRunner(dataSource.manager, async (runner) => {
-      if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
-      await checkTables(runner, tables, settings);
-    });
+    await withRunner(dataSource.manager, (runner) =>
+      // How long the tables take depends on what is in them.
+      withoutDeadline(runner, async () => {
+        if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
+        await checkTables(runner, tables, settings);
+      }),
+    );
     dataSource.subscribers.push(this.subscriber);
     this.criteria.attach(dataSource);
   }
@@ -199,9 +207,12 @@ export class Spark {
   /** Registers the handlers that were found, and begins to see the writes that sources are about. */
   async register(): Promise<void> {
     await this.compareClocks();
-    await withRunner(this.dataSource.manager, ({ manager }) =>
-      this.dialect.exclusively(manager, (alone) =>
-        this.registered.register(alone, this.handlers.all(), this.clock.now()),
+    await withRunner(this.dataSource.manager, (runner) =>
+      // The lock has a time-out of its own.
+      withoutDeadline(runner, () =>
+        this.dialect.exclusively(runner.manager, (alone) =>
+          this.registered.register(alone, this.handlers.all(), this.clock.now()),
+        ),
       ),
     );
     this.rules.build();

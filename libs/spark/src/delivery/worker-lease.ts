@@ -2,17 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { backoffDelay } from './backoff.js';
 import type { Dialect } from '../dialect/dialect.js';
+import type { OwnConnection } from '../dialect/own-connection.js';
 import { execute, select } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { Transactions } from '../dialect/transactions.js';
+import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
 
 const LONGEST_PAUSE = 1_000;
 // Rows that one statement frees: a database takes so many parameters.
 const RESCUED = 1_000;
+// How much sooner than usual a renewal that failed is tried again.
+const AT_ONCE = 10;
+/** How long a process that ends waits for an answer, in milliseconds. */
+const LAST_LIMIT = 1_000;
 
 /** How a lease runs, in milliseconds. */
 export interface LeaseTimes {
@@ -32,11 +38,14 @@ export class WorkerLease {
   private expiry: NodeJS.Timeout | undefined;
   private until = 0;
   private stopped = true;
+  private isTold = false;
+  private rescuing: Promise<void> | undefined;
   id = '';
 
   constructor(
-    private readonly dataSource: DataSource,
     private readonly transactions: Transactions,
+    /** What keeps the lease alive, whatever the application's connections are used for. */
+    private readonly connection: OwnConnection,
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly times: LeaseTimes,
@@ -74,8 +83,9 @@ export class WorkerLease {
         return await write(refused);
       } catch (error) {
         if (this.stopped || this.id !== worker) throw error;
-        this.logger.warn(`What became of deliveries cannot be written down yet: ${lineOf(error)}`);
-        const isRefusal = await this.answers();
+        if (!(error instanceof NoAnswerError))
+          this.logger.warn(`What became of deliveries cannot be written down yet: ${lineOf(error)}`);
+        const isRefusal = !(error instanceof NoAnswerError) && (await this.answers());
         since = isRefusal ? Math.min(since, performance.now()) : Infinity;
         if (performance.now() - since > this.times.ttl) throw error;
         if (isRefusal) refused++;
@@ -85,7 +95,7 @@ export class WorkerLease {
   }
 
   private answers(): Promise<boolean> {
-    return select(this.dataSource.manager, 'SELECT 1').then(
+    return select(this.transactions.manager, 'SELECT 1').then(
       () => true,
       () => false,
     );
@@ -93,30 +103,55 @@ export class WorkerLease {
 
   /** Gives the lease back. What is still claimed under it is free for others at once. */
   async stop(): Promise<void> {
-    if (this.stopped) return;
+    if (this.stopped) return this.connection.close();
     this.stopped = true;
     clearTimeout(this.timer);
     clearTimeout(this.expiry);
+    this.connection.shorten(LAST_LIMIT);
     try {
       await this.remove();
+      await this.rescuing;
       await this.rescue();
     } catch (error) {
       this.logger.warn(`The lease of this process could not be given back, and expires by itself: ${lineOf(error)}`);
     }
+    await this.connection.close();
   }
 
-  private plan(): void {
-    this.timer = setTimeout(() => void this.turn(), this.times.renew * (0.9 + Math.random() / 5));
+  private plan(pause = this.times.renew): void {
+    this.timer = setTimeout(() => void this.turn(), pause * (0.9 + Math.random() / 5));
   }
 
   private async turn(): Promise<void> {
+    const isRenewed = await this.keep();
+    if (this.stopped) return;
+    // There is time for one more try, and no time to lose.
+    this.plan(isRenewed ? this.times.renew : this.times.renew / AT_ONCE);
+    // It waits for the application's connections, and renewals do not wait for it.
+    if (isRenewed) this.rescuing ??= this.tryToRescue().finally(() => (this.rescuing = undefined));
+  }
+
+  private async keep(): Promise<boolean> {
     try {
       if (!(await this.renew())) await this.replace();
+      if (this.isTold) this.logger.log('The lease of this process is renewed again.');
+      this.isTold = false;
+      return true;
+    } catch (error) {
+      const words = 'This is said once, and once more when it is over.';
+      if (!this.isTold) this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`);
+      this.isTold = true;
+      return false;
+    }
+  }
+
+  private async tryToRescue(): Promise<void> {
+    try {
       await this.rescue();
     } catch (error) {
-      this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}`);
+      if (!(error instanceof NoAnswerError))
+        this.logger.warn(`Deliveries of processes that are gone could not be freed yet: ${lineOf(error)}`);
     }
-    if (!this.stopped) this.plan();
   }
 
   private async take(): Promise<void> {
@@ -125,7 +160,8 @@ export class WorkerLease {
     const started = performance.now();
     const { ttl } = this.times;
     const row = { id: this.id, ttl, host: hostname(), pid: process.pid };
-    await this.transactions.run((manager) =>
+    const transactions = await this.connection.transactions();
+    await transactions.run((manager) =>
       execute(
         manager,
         `INSERT INTO ${this.tables.worker} (id, lease_until, host, pid, started_at)
@@ -138,10 +174,11 @@ export class WorkerLease {
 
   /** Whether the lease was still there. */
   private async renew(): Promise<boolean> {
+    const { manager } = await this.connection.transactions();
     const started = performance.now();
     // A statement by itself: a process that is stalled in the middle of a transaction would hold its row against rescuers.
     const renewal = `UPDATE ${this.tables.worker} SET lease_until = ${this.dialect.clock} + :ttl WHERE id = :id`;
-    const { affected } = await execute(this.dataSource.manager, renewal, { id: this.id, ttl: this.times.ttl });
+    const { affected } = await execute(manager, renewal, { id: this.id, ttl: this.times.ttl });
     // An expired lease that nobody has noticed is as good as lost: its handlers were told to stop.
     if (affected !== 1 || performance.now() >= this.until) return false;
     this.extend(started);
@@ -162,7 +199,8 @@ export class WorkerLease {
   }
 
   private async remove(): Promise<void> {
-    await this.transactions.run((manager) =>
+    const transactions = await this.connection.transactions();
+    await transactions.run((manager) =>
       execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
     );
   }

@@ -7,6 +7,7 @@ import {
   type QueryRunner,
 } from 'typeorm';
 import { LostStatementError } from '../error/lost-statement.error.js';
+import { answerOf, guarded } from './statement-deadline.js';
 
 /** What runs SQL: a manager of a transaction, one of a whole DataSource, or a query runner. */
 export type Connection = EntityManager | QueryRunner;
@@ -40,19 +41,21 @@ export async function prepared<R>(
   given: unknown[],
 ): Promise<R[]> {
   if (statement === undefined) return raw(on, text, given);
-  return withRunner(on, async (runner) => {
-    // TypeORM has no way to name a statement, so it is asked of the driver's own client.
-    const client = (await runner.connect()) as PostgresClient;
-    const { logger } = runner.dataSource;
-    logger.logQuery(text, given, runner);
-    try {
-      return (await client.query({ name: statement, text, values: given })).rows as R[];
-    } catch (error) {
-      logger.logQueryError(error as Error, text, given, runner);
-      if (LOST.includes((error as { code?: string }).code ?? '')) throw new LostStatementError(error as Error);
-      throw new QueryFailedError(text, given, error as Error);
-    }
-  });
+  return withRunner(on, (runner) => answerOf(runner, () => run<R>(runner, statement, text, given)));
+}
+
+async function run<R>(runner: QueryRunner, statement: string, text: string, given: unknown[]): Promise<R[]> {
+  // TypeORM has no way to name a statement, so it is asked of the driver's own client.
+  const client = (await runner.connect()) as PostgresClient;
+  const { logger } = runner.dataSource;
+  logger.logQuery(text, given, runner);
+  try {
+    return (await client.query({ name: statement, text, values: given })).rows as R[];
+  } catch (error) {
+    logger.logQueryError(error as Error, text, given, runner);
+    if (LOST.includes((error as { code?: string }).code ?? '')) throw new LostStatementError(error as Error);
+    throw new QueryFailedError(text, given, error as Error);
+  }
 }
 
 // invalid_sql_statement_name, duplicate_prepared_statement
@@ -62,15 +65,16 @@ interface PostgresClient {
   query(statement: { name: string; text: string; values: unknown[] }): Promise<{ rows: unknown[] }>;
 }
 
-/** Hands over the query runner of a transaction's manager, or one of the master, released afterwards. */
+/** Hands over the query runner of a transaction's manager, or one of the master that is Spark's own, released afterwards. */
 export function withRunner<T>(on: Connection, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
   if ('transactionDepth' in on) return work(on as QueryRunner);
   const { queryRunner, dataSource } = on as EntityManager;
   return queryRunner ? work(queryRunner) : withNewRunner(dataSource, work);
 }
 
-async function withNewRunner<T>(dataSource: DataSource, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
-  const runner = dataSource.createQueryRunner('master');
+/** Hands over a query runner of the master that is Spark's own, released afterwards. */
+export async function withNewRunner<T>(dataSource: DataSource, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
+  const runner = guarded(dataSource.createQueryRunner('master'));
   try {
     return await work(runner);
   } finally {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from './dialect.js';
 import { lineOf } from '../error/text-of.js';
-import { execute, withRunner } from './statement.js';
+import { execute, withNewRunner, withRunner } from './statement.js';
 
 const TRIES = 10;
 
@@ -24,8 +24,15 @@ export class Transactions {
   run<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     const { isolation } = this.dialect;
     return this.insist(() =>
-      isolation ? this.dataSource.transaction(isolation, work) : this.dataSource.transaction(work),
+      withNewRunner(this.dataSource, ({ manager }) =>
+        isolation ? manager.transaction(isolation, work) : manager.transaction(work),
+      ),
     );
+  }
+
+  /** Runs a transaction of the application's once, as its DataSource does. The statements that begin and end it are Spark's own. */
+  runOnce<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return withNewRunner(this.dataSource, ({ manager }) => manager.transaction(work));
   }
 
   /** Runs a claim or a completion: without a transaction round it where it is one statement. */

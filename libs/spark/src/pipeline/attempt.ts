@@ -1,11 +1,13 @@
 import { Logger } from '@nestjs/common';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import { backoffDelay } from '../delivery/backoff.js';
 import type { ContextOf } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import { revocable } from '../delivery/revocable.js';
 import { NotKnownHere, Undecided } from '../delivery/undecided.js';
+import { withoutDeadline } from '../dialect/statement-deadline.js';
+import type { Transactions } from '../dialect/transactions.js';
 import { DiscardDelivery } from '../error/discard-delivery.error.js';
 import { HandlerTimeoutError } from '../error/handler-timeout.error.js';
 import { LostLeaseError } from '../error/lost-lease.error.js';
@@ -53,7 +55,7 @@ export class Attempt {
   private readonly ends: (() => void)[] = [];
 
   constructor(
-    private readonly dataSource: DataSource,
+    private readonly transactions: Transactions,
     private readonly deliveries: Deliveries,
     private readonly wanted: StillWanted,
     private readonly clock: SparkClock,
@@ -104,7 +106,7 @@ export class Attempt {
   }
 
   private async handleInTransaction(event: SparkEvent): Promise<void> {
-    const revoke = await this.dataSource.transaction((manager) => this.callIn(manager, event));
+    const revoke = await this.transactions.runOnce((manager) => this.callIn(manager, event));
     revoke();
   }
 
@@ -116,7 +118,7 @@ export class Attempt {
     if (ours.size !== 1) throw new LostLeaseError(event.key, this.handler.name);
     const revoke = revocable(manager, () => new RevokedManagerError(this.handler.name));
     try {
-      await this.call(event, manager);
+      await withoutDeadline(manager.queryRunner, () => this.call(event, manager));
     } catch (error) {
       revoke();
       throw error;

@@ -172,7 +172,7 @@ export class Worker {
   private attemptAt(delivery: Delivery): Attempt {
     const handler = this.handlers.named(delivery.handler)!;
     const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-    return new Attempt(this.dataSource, this.deliveries, this.wanted, this.clock, handler, delivery, maxAttempts);
+    return new Attempt(this.transactions, this.deliveries, this.wanted, this.clock, handler, delivery, maxAttempts);
   }
 
   private read(claimed: readonly Delivery[]): Promise<ContextOf> {

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { BootContext } from '../boot-context.js';
 import type { Pauses } from '../wake/wake-up.js';
+import { NoAnswerError } from '../error/no-answer.error.js';
 import { linesOf } from '../error/text-of.js';
 
 /**
@@ -59,6 +60,8 @@ export class Ticker {
 
   private turn(): Promise<number> {
     return this.work().catch((error: unknown) => {
+      // Said already, once for all that waits.
+      if (error instanceof NoAnswerError) return 0;
       this.logger.error(`The ${this.name} failed and goes on at its next turn. ${linesOf(error)}`);
       return 0;
     });

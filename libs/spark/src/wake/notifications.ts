@@ -4,6 +4,7 @@ import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
+import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
 import type { WakeUp, Work } from './wake-up.js';
 
@@ -12,6 +13,7 @@ interface Client {
   connect(): Promise<unknown>;
   query(sql: string | { name: string; text: string; values: unknown[] }): Promise<unknown>;
   end(): Promise<void>;
+  readonly connection?: { readonly stream: { destroy(): void } };
   on(event: 'notification', listener: (message: { payload?: string }) => void): unknown;
   on(event: 'error' | 'end', listener: (error?: Error) => void): unknown;
 }
@@ -25,6 +27,8 @@ const NOTIFY = { name: 'spark-notify', text: 'SELECT pg_notify($1, $2)' };
 const TOGETHER = 10;
 const TEST = 2_000;
 const LONGEST_PAUSE = 30_000;
+/** How long a connection is given to end, in milliseconds. */
+const LAST_LIMIT = 1_000;
 
 /**
  * PostgreSQL: NOTIFY and LISTEN on a connection of its own, never in a user's transaction, whose commit would have to wait
@@ -39,11 +43,14 @@ export class Notifications implements WakeUp {
   private listening: Promise<void> = Promise.resolve();
   private unsent: Work | undefined;
   private resting = false;
+  private isDeaf = false;
   private passedTest = () => undefined as void;
 
   constructor(
     private readonly dataSource: DataSource,
     { plain }: TableNames,
+    /** How long an answer is waited for, in milliseconds. */
+    private readonly limit: number,
     private readonly heard: (work: Work) => void,
   ) {
     // Its name is shorter than those of tables can be.
@@ -88,8 +95,8 @@ export class Notifications implements WakeUp {
       try {
         if (!(await this.listenOnce(() => (pause = 100)))) return;
       } catch (error) {
-        // Said once for each time that it is lost.
-        if (pause <= 200) this.logger.warn(`Other processes are not heard for now, only by polling: ${lineOf(error)}`);
+        if (!this.isDeaf) this.logger.warn(`Other processes are not heard for now, only by polling: ${lineOf(error)}`);
+        this.isDeaf = true;
       }
       await delay(pause, undefined, { signal }).catch(() => undefined);
     }
@@ -99,7 +106,7 @@ export class Notifications implements WakeUp {
   private async listenOnce(connected: () => void): Promise<boolean> {
     const { signal } = this.stopping;
     const { master } = this.dataSource.driver as unknown as { master: Pool };
-    const client = new master.Client(master.options);
+    const client = new master.Client({ ...master.options, keepAlive: true });
     const lost = new Promise<never>((_, reject) => {
       client.on('error', (error) => reject(error!));
       client.on('end', () => reject(new Error('the connection was closed')));
@@ -110,19 +117,46 @@ export class Notifications implements WakeUp {
     );
     lost.catch(() => undefined);
     try {
-      if ((await Promise.race([client.connect(), stopped])) === false) return false;
+      if ((await Promise.race([this.inTime(client.connect()), lost, stopped])) === false) return false;
       client.on('notification', ({ payload }) => this.receive(payload));
-      await client.query(`LISTEN ${this.channel}`);
+      if ((await Promise.race([this.inTime(client.query(`LISTEN ${this.channel}`)), lost, stopped])) === false)
+        return false;
       if (!(await Promise.race([this.test(), lost, stopped]))) return false;
       this.client = client;
       connected();
+      if (this.isDeaf) this.logger.log('Other processes are heard again.');
+      this.isDeaf = false;
       // What was told meanwhile was not heard.
       this.heard({ looks: true, deliveries: true });
-      return await Promise.race([lost, stopped]);
+      return await Promise.race([lost, stopped, this.probe(client, ending.signal)]);
     } finally {
       ending.abort();
       this.client = undefined;
-      await client.end().catch(() => undefined);
+      this.resting = false;
+      const ended = client.end().catch(() => undefined);
+      await Promise.race([ended, delay(LAST_LIMIT, undefined, { ref: false })]);
+      client.connection?.stream.destroy();
+    }
+  }
+
+  /** Asks again and again whether the connection answers: one that is silent tells nothing, not even that it is lost. */
+  private async probe(client: Client, signal: AbortSignal): Promise<never> {
+    for (;;) {
+      await delay(this.limit / 3, undefined, { signal, ref: false });
+      await this.inTime(client.query('SELECT 1'));
+    }
+  }
+
+  private async inTime<T>(answer: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => setImmediate(() => reject(new NoAnswerError(this.limit))), this.limit);
+      timer.unref();
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

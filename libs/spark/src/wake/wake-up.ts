@@ -25,10 +25,15 @@ export interface Pauses {
 
 const silence: WakeUp = { start: () => undefined, tell: () => undefined, stop: async () => undefined };
 
-/** How processes on a database hear of each other. `heard` is called with what another one has committed. */
-export function wakeUpOf(dataSource: DataSource, tables: TableNames, heard: (work: Work) => void): WakeUp {
+/** How processes on a database hear of each other. `heard` is called with what another one has committed; answers are waited for up to `limit` milliseconds. */
+export function wakeUpOf(
+  dataSource: DataSource,
+  tables: TableNames,
+  limit: number,
+  heard: (work: Work) => void,
+): WakeUp {
   const { options } = dataSource;
-  if (options.type === 'postgres') return new Notifications(dataSource, tables, heard);
+  if (options.type === 'postgres') return new Notifications(dataSource, tables, limit, heard);
   if (options.type === 'better-sqlite3' && isFile(options.database)) return new DataVersion(dataSource, heard);
   return silence;
 }

@@ -1,0 +1,179 @@
+import { Logger } from '@nestjs/common';
+import type { DataSource, QueryRunner } from 'typeorm';
+import { NoAnswerError, NoConnectionError } from '../error/no-answer.error.js';
+import { connecting, dropAll, dropConnection, dropIdle } from './driver-connections.js';
+
+const deadlines = new WeakMap<DataSource, StatementDeadline>();
+const guards = new WeakMap<QueryRunner, Guard>();
+
+/** A statement that waits for its answer. */
+interface Waiting {
+  readonly miss: () => void;
+  timer: NodeJS.Timeout;
+}
+
+/**
+ * Lets no statement that Spark itself sends on a DataSource wait for longer than a limit. A connection that misses it is
+ * dropped. SQLite needs none: its driver answers at once.
+ */
+export class StatementDeadline {
+  private readonly logger = new Logger('Spark');
+  private readonly waiting = new Set<Waiting>();
+  private told: 'silent' | 'busy' | undefined;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private limit: number,
+    /** Whether misses are logged: once, and once more when they are over. */
+    private readonly isTold = true,
+  ) {
+    if (dataSource.options.type !== 'better-sqlite3') deadlines.set(dataSource, this);
+  }
+
+  /** Whether the last statement that Spark sent got no answer. */
+  get isSilent(): boolean {
+    return this.told === 'silent';
+  }
+
+  /** From now on, and for what waits already, the limit is no longer than so many milliseconds. */
+  shorten(limit: number): void {
+    this.limit = Math.min(this.limit, limit);
+    for (const waiting of this.waiting) {
+      clearTimeout(waiting.timer);
+      waiting.timer = setTimeout(waiting.miss, this.limit);
+    }
+  }
+
+  /** Ends all connections where the database does not answer: what waits for them to end would wait for ever. */
+  async dropIfSilent(): Promise<void> {
+    if (deadlines.get(this.dataSource) !== this || !this.dataSource.isInitialized) return;
+    const runner = guarded(this.dataSource.createQueryRunner('master'));
+    try {
+      if (!this.isSilent) await runner.query('SELECT 1');
+    } catch {
+      // Said already, or not for this to say.
+    } finally {
+      await runner.release();
+    }
+    if (this.isSilent) dropAll(this.dataSource, new NoAnswerError(this.limit));
+  }
+
+  /** The answer of work; `missed` is called, and its error thrown, when there is none in time. */
+  within<T>(work: () => Promise<T>, missed: (waited: number) => NoAnswerError, limit = this.limit): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const started = performance.now();
+      const end = () => {
+        clearTimeout(waiting.timer);
+        this.waiting.delete(waiting);
+      };
+      const giveUp = () => {
+        if (!this.waiting.has(waiting)) return;
+        end();
+        const error = missed(Math.round(performance.now() - started));
+        this.tell(error);
+        reject(error);
+      };
+      // An answer that came while this process was busy or stopped is there, but not read yet.
+      const miss = () => void setImmediate(giveUp);
+      const waiting: Waiting = { miss, timer: setTimeout(miss, limit) };
+      this.waiting.add(waiting);
+      const answered = (answer: T) => {
+        if (this.waiting.has(waiting)) this.tellOver();
+        return resolve(answer);
+      };
+      work().then(answered, reject).finally(end);
+    });
+  }
+
+  private tell(error: NoAnswerError): void {
+    const state = error instanceof NoConnectionError && error.isBusy ? 'busy' : 'silent';
+    // Only an answer ends silence.
+    if (this.told === state || this.told === 'silent') return;
+    this.told = state;
+    if (this.isTold) this.logger.warn(`${error.message} This is said once, and once more when it is over.`);
+  }
+
+  private tellOver(): void {
+    if (this.told === undefined) return;
+    if (this.isTold)
+      this.logger.log(
+        this.told === 'silent' ? 'The database answers Spark again.' : 'Spark gets connections to the database again.',
+      );
+    this.told = undefined;
+  }
+}
+
+/** A query runner whose statements are Spark's own: none of them waits for longer than the deadline of its DataSource. */
+export function guarded(runner: QueryRunner): QueryRunner {
+  const deadline = deadlines.get(runner.dataSource);
+  if (deadline && !guards.has(runner)) guards.set(runner, new Guard(runner, deadline));
+  return runner;
+}
+
+/** Waits for an answer on a runner, up to the deadline where it is guarded. */
+export function answerOf<T>(runner: QueryRunner, work: () => Promise<T>): Promise<T> {
+  const guard = guards.get(runner);
+  return guard ? guard.answer(work) : work();
+}
+
+/** Runs work whose statements on the runner are no business of Spark's, or may take as long as they do: they have no deadline. */
+export async function withoutDeadline<T>(runner: QueryRunner | undefined, work: () => Promise<T>): Promise<T> {
+  const guard = runner && guards.get(runner);
+  if (!guard) return work();
+  guard.isOff = true;
+  try {
+    return await work();
+  } finally {
+    guard.isOff = false;
+  }
+}
+
+/** Stands before the statements of one query runner. */
+class Guard {
+  isOff = false;
+  private missed: NoAnswerError | undefined;
+
+  constructor(
+    private readonly runner: QueryRunner,
+    private readonly deadline: StatementDeadline,
+  ) {
+    const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<any>;
+    const release = runner.release.bind(runner);
+    runner.query = (...given: unknown[]) => this.answer(() => query(...given));
+    // One whose connection is still being made is released once it is there.
+    runner.release = () => (this.missed instanceof NoConnectionError ? this.releaseLater(release) : release());
+  }
+
+  async answer<T>(work: () => Promise<T>): Promise<T> {
+    if (this.isOff) return work();
+    if (this.missed) throw this.missed;
+    let begun: ReturnType<typeof connecting> = [];
+    const run = async () => {
+      const answer = work();
+      if (!this.isConnected) begun = connecting(this.runner.dataSource);
+      return answer;
+    };
+    return this.deadline.within(run, (waited) => (this.missed = this.miss(waited, begun)));
+  }
+
+  private get isConnected(): boolean {
+    return (this.runner as { databaseConnection?: unknown }).databaseConnection !== undefined;
+  }
+
+  private miss(waited: number, begun: ReturnType<typeof connecting>): NoAnswerError {
+    const { runner } = this;
+    if (!this.isConnected) {
+      const error = new NoConnectionError(waited, begun.length === 0);
+      for (const drop of begun) drop(error);
+      return error;
+    }
+    const error = new NoAnswerError(waited);
+    dropConnection(runner, error);
+    dropIdle(runner.dataSource, error);
+    return error;
+  }
+
+  private async releaseLater(release: () => Promise<void>): Promise<void> {
+    this.runner.connect().then(release, () => undefined);
+  }
+}

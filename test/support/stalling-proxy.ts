@@ -1,0 +1,76 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+/** Stands before a database server. It can stop forwarding without closing anything, as a network that is gone does. */
+export class StallingProxy {
+  private readonly sockets = new Set<Socket>();
+  private readonly stalled = new Set<Socket>();
+  private isStalled = false;
+
+  private constructor(
+    private readonly server: Server,
+    private readonly target: URL,
+  ) {
+    server.on('connection', (client: Socket) => this.forward(client));
+  }
+
+  /** Starts one, and returns it with the URL that leads through it. */
+  static async start(url: string, usualPort: number): Promise<{ proxy: StallingProxy; url: string }> {
+    const target = new URL(url);
+    if (target.port === '') target.port = String(usualPort);
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const through = new URL(url);
+    through.host = `127.0.0.1:${(server.address() as { port: number }).port}`;
+    return { proxy: new StallingProxy(server, target), url: through.href };
+  }
+
+  /** How many connections were made so far. */
+  made = 0;
+
+  /** Forwards nothing from now on, neither on those connections that there are nor, unless told so, on new ones. */
+  stall({ newOnes = true } = {}): void {
+    this.isStalled = newOnes;
+    for (const socket of this.sockets) {
+      socket.pause();
+      this.stalled.add(socket);
+    }
+  }
+
+  /** Forwards on new connections again. Those that were stalled stay silent for ever, as after a change of the route. */
+  resume(): void {
+    this.isStalled = false;
+  }
+
+  /** Ends all of it. */
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    const closed = once(this.server, 'close');
+    this.server.close();
+    await closed;
+  }
+
+  private forward(client: Socket): void {
+    this.made++;
+    this.watch(client);
+    if (this.isStalled) {
+      client.pause();
+      this.stalled.add(client);
+      return;
+    }
+    const server = connect(Number(this.target.port), this.target.hostname);
+    this.watch(server);
+    client.on('data', (data) => void server.write(data));
+    server.on('data', (data) => void client.write(data));
+    const end = (other: Socket) => () => void (this.stalled.has(client) || other.end());
+    client.on('end', end(server)).on('close', end(server));
+    server.on('end', end(client)).on('close', end(client));
+  }
+
+  private watch(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.sockets.delete(socket));
+  }
+}
