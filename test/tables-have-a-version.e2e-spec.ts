@@ -31,6 +31,7 @@ const context = JSON.stringify({
   json: { item: { entity: 'Item', id: '1' } },
   meta: { values: { item: [['custom', 'entity']] }, v: 1 },
 });
+const TABLES = ['agenda', 'delivery', 'event', 'group', 'handler', 'sweep', 'version', 'worker'];
 const HANDLER = 'name, pattern, priority, revision, first_seen_at, last_seen_at';
 
 describe.each(databases)('tables have a version, on $name', (database) => {
@@ -93,6 +94,34 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
     expect(await version()).toEqual([{ version: 2 }]);
     await app.close();
+  });
+
+  it('synchronize makes at once what the migrations make one after the other', async () => {
+    const tables = async () => {
+      const runner = dataSource.createQueryRunner();
+      const found = await runner.getTables(TABLES.map((table) => `spark_${table}`));
+      await runner.release();
+      const bare = (name: string) => name.split('.').at(-1)!;
+      found.sort((a, b) => (bare(a.name) < bare(b.name) ? -1 : 1));
+      return found.map(({ name, columns, indices }) => ({
+        name: bare(name),
+        columns: columns
+          .map(({ name: column, type, length, charset, collation, isNullable, isPrimary, default: value }) =>
+            [column, type, length, charset, collation, isNullable, isPrimary, value].join(),
+          )
+          .sort(),
+        indices: indices
+          .map(({ name: index, columnNames, isUnique }) => [index, columnNames.toSorted(), isUnique].join())
+          .sort(),
+      }));
+    };
+    await dataSource.runMigrations();
+    const migrated = await tables();
+    while ((await dataSource.query('SELECT * FROM migrations')).length > 0) await dataSource.undoLastMigration();
+    expect(await tables()).toEqual([]);
+    expect(migrated).toHaveLength(TABLES.length);
+    expect(await refusal({ synchronize: true })).toBe('started');
+    expect(await tables()).toEqual(migrated);
   });
 
   it('goes on wherever a migration was interrupted', async () => {

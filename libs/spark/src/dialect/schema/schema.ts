@@ -9,7 +9,7 @@ import type { Dialect } from '../dialect.js';
 import { execute, select } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 import { columnTypes } from './column-types.js';
-import { lacking } from './completion.js';
+import { complete, lacking } from './completion.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v1 } from './v1.js';
 import { v2 } from './v2.js';
@@ -46,6 +46,7 @@ export async function migrateAll(manager: EntityManager, dialect: Dialect, names
     const version = await versionOf(place);
     if (version > CURRENT.version) throw await newer(place, version);
     if (version === CURRENT.version && (await isWhole(place))) return;
+    if (version === 0) return makeCurrent(place);
     // Of the version that is there, too, an interrupted start may have left a part.
     for (const step of VERSIONS) if (step.version >= version) await raise(place, step);
   });
@@ -82,6 +83,12 @@ async function checkSchema(runner: QueryRunner, { schema }: TableNames): Promise
 /** Runs work that no other process does at the same time: all of it or nothing, where the database can take tables back. */
 function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRunner) => Promise<void>): Promise<void> {
   return dialect.exclusively(manager, ({ queryRunner }) => work(queryRunner!));
+}
+
+// Each version by itself would make all tables anew in steps.
+async function makeCurrent(place: Place): Promise<void> {
+  await complete(place, await CURRENT.tables(place));
+  await note(place, CURRENT.version);
 }
 
 async function raise(place: Place, step: SchemaVersion): Promise<void> {

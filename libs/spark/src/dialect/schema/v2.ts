@@ -18,8 +18,8 @@ export const v2: SchemaVersion = {
     const { type } = place.runner.dataSource.options;
     if (type === 'better-sqlite3') await versionHandlersOfSqlite(place);
     await complete(place, await tables(place));
-    if (type === 'postgres') await alterPostgres(place, 192);
-    else if (type !== 'better-sqlite3') await alterMysql(place, 192);
+    if (type === 'postgres') await alterPostgres(place);
+    else if (type !== 'better-sqlite3') await alterMysql(place);
   },
 
   async down(place) {
@@ -34,13 +34,19 @@ export const v2: SchemaVersion = {
   },
 };
 
+const ENTITY = '192';
 const ADDED = { agenda: ['taken_by', 'taken_until'], handler: ['version', 'aliases'] };
 
 async function tables(place: Place): Promise<TableOptions[]> {
   const { exact, longText } = await columnTypes(place.runner);
   const { plain } = place.names;
-  const isMysql = ['mysql', 'mariadb'].includes(place.runner.dataSource.options.type);
-  const charset = isMysql ? { charset: 'utf8mb4' } : {};
+  const { type } = place.runner.dataSource.options;
+  const changed = (column: TableColumnOptions) => ({
+    ...column,
+    // SQLite knows no lengths.
+    ...(column.name === 'entity' && type !== 'better-sqlite3' ? { length: ENTITY } : {}),
+    ...(column.type === 'longtext' ? { charset: 'utf8mb4' } : {}),
+  });
   const added: Record<string, TableColumnOptions[]> = {
     [plain.agenda]: [
       { name: 'taken_by', ...exact(64), isNullable: true },
@@ -48,28 +54,28 @@ async function tables(place: Place): Promise<TableOptions[]> {
     ],
     [plain.handler]: [
       { name: 'version', ...exact(16), isPrimary: true, default: `''` },
-      { name: 'aliases', ...longText, ...charset, isNullable: true },
+      { name: 'aliases', ...longText, isNullable: true },
     ],
   };
   const indices: Record<string, TableIndexOptions[]> = {};
   return (await v1.tables(place)).map((table) => ({
     ...table,
-    columns: [...table.columns!, ...(added[table.name] ?? [])],
+    columns: [...table.columns!, ...(added[table.name] ?? [])].map(changed),
     indices: [...(table.indices ?? []), ...(indices[table.name] ?? [])],
   }));
 }
 
-async function alterPostgres(place: Place, length: number): Promise<void> {
+async function alterPostgres(place: Place): Promise<void> {
   const { runner, names } = place;
   for (const table of [names.event, names.agenda])
-    await runner.query(`ALTER TABLE ${table} ALTER COLUMN entity TYPE varchar(${length}) COLLATE "C"`);
+    await runner.query(`ALTER TABLE ${table} ALTER COLUMN entity TYPE varchar(${ENTITY}) COLLATE "C"`);
   await keyHandlersBy(place, ['name', 'version']);
 }
 
 // Each of these statements commits by itself.
-async function alterMysql(place: Place, length: number): Promise<void> {
+async function alterMysql(place: Place): Promise<void> {
   const { runner, names } = place;
-  const entity = `entity varchar(${length}) CHARACTER SET utf8mb4 COLLATE ${await exactCollation(runner)}`;
+  const entity = `entity varchar(${ENTITY}) CHARACTER SET utf8mb4 COLLATE ${await exactCollation(runner)}`;
   await runner.query(`ALTER TABLE ${names.event} MODIFY ${entity} NULL`);
   await runner.query(`ALTER TABLE ${names.agenda} MODIFY ${entity} NOT NULL`);
   await keyHandlersBy(place, ['name', 'version']);
