@@ -2,9 +2,10 @@ import { Injectable, type Type } from '@nestjs/common';
 import { GroupHandler, type HandlerScope, sparkEvent, type SparkEvent, type SparkModuleOptions } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { type Program, program } from './support/processes.js';
 
 @Entity()
 class Effect {
@@ -107,5 +108,29 @@ describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
     expect(calls).toEqual(['begun']);
     expect(rows).toEqual(expect.arrayContaining([untouched, expect.objectContaining({ state: 'completed' })]));
     expect(warnings).toEqual([]);
+  });
+});
+
+describe('a process that nobody can stop gently', () => {
+  let unstoppable: Program;
+
+  beforeAll(async () => {
+    unstoppable = await program('unstoppable.program.ts');
+  });
+  afterAll(() => unstoppable.remove());
+
+  const toldOf = async (input: { listens: boolean; worker: boolean }) => {
+    const logs: string[] = await unstoppable.start(input).result;
+    return logs.filter((line) => /^warn Nothing listens for SIGTERM.*enableShutdownHooks\(\)/.test(line)).length;
+  };
+
+  it('is told so once', async () => {
+    expect(await toldOf({ listens: false, worker: true })).toBe(1);
+  });
+
+  it('and nobody else is', async () => {
+    expect(
+      await Promise.all([toldOf({ listens: true, worker: true }), toldOf({ listens: false, worker: false })]),
+    ).toEqual([0, 0]);
   });
 });

@@ -2,6 +2,7 @@ export { SPARK_CLOCK, type SparkClock } from './clock.js';
 export type { Backoff } from './delivery/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
 export { BootLockError } from './error/boot-lock.error.js';
+export { DrainWithinError } from './error/drain-within.error.js';
 export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
 export { DuplicateModuleError } from './error/duplicate-module.error.js';
 export { DuplicateSourceError } from './error/duplicate-source.error.js';

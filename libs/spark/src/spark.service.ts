@@ -10,6 +10,8 @@ import { UnknownHandlerError } from './error/unknown-handler.error.js';
 import { messageOf } from './error/wording.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
+import { DrainWithinError } from './error/drain-within.error.js';
+import { waitingCall } from './event/waited-for.js';
 import { DISCARDED_HELD } from './delivery/held-deliveries.js';
 import type { LedgerEntry } from './ledger/ledger.js';
 import { Derivation, emitted, nameOf } from './pipeline/derivation.js';
@@ -127,6 +129,8 @@ export class SparkService {
    * Works until no look is due and no delivery is available any more, whether or not this process has a worker. For
    * tests and scripts. Deliveries that wait for their next attempt, and what another process is at, are not waited for.
    *
+   * @throws DrainWithinError when a source or a handler calls it, and would wait for itself.
+   *
    * @example
    * await challenges.save(challenge);
    * await spark.drain();
@@ -134,6 +138,8 @@ export class SparkService {
    */
   async drain(): Promise<void> {
     this.checkStarted();
+    const within = waitingCall(this.spark.dataSource);
+    if (within !== undefined) throw new DrainWithinError(within);
     await this.spark.drain();
   }
 

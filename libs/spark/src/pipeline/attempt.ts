@@ -18,6 +18,7 @@ import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import { inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { waitedFor } from '../event/waited-for.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { runToEnd } from '../handler/run-to-end.js';
@@ -134,7 +135,11 @@ export class Attempt {
     const run = { handler: handler.name, onEnd: (end: () => void) => void this.ends.push(end) };
     const scope = new Scope(handler, delivery, () => this.signal, manager);
     try {
-      await this.inTime(() => runToEnd(handler.call(event, scope), run));
+      await this.inTime(() =>
+        waitedFor(`the handler ${handler.name}`, this.transactions.manager.dataSource, () =>
+          runToEnd(handler.call(event, scope), run),
+        ),
+      );
     } finally {
       for (const end of this.ends) quietly(end);
     }

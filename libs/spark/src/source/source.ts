@@ -3,6 +3,7 @@ import { SourceLimitError } from '../error/source-limit.error.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import { got } from '../error/wording.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { waitedFor } from '../event/waited-for.js';
 import type { EventSourceOptions, SourceOutput, SourceScope } from './event-source.decorator.js';
 
 /** How many events a source may give for one entity. */
@@ -42,8 +43,10 @@ export function eventsOf(
   scope: SourceScope,
 ): readonly SparkEvent[] | Promise<readonly SparkEvent[]> {
   const limit = EVENTS_PER_ENTITY * (Array.isArray(subject) ? subject.length : 1);
-  const output = source.call(subject, scope);
-  return isIterable(output) ? listed(source, output, limit) : inTime(source, output, limit);
+  return waitedFor(`the source ${source.name}`, source.metadata.dataSource, () => {
+    const output = source.call(subject, scope);
+    return isIterable(output) ? listed(source, output, limit) : inTime(source, output, limit);
+  });
 }
 
 async function inTime(source: Source, output: SourceOutput, limit: number): Promise<SparkEvent[]> {

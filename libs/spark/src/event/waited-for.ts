@@ -1,0 +1,32 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { DataSource } from 'typeorm';
+
+/** A source or a handler that Spark waits for. */
+interface Waited {
+  readonly what: string;
+  readonly dataSource: DataSource;
+  isOver: boolean;
+}
+
+const waited = new AsyncLocalStorage<Waited>();
+
+/** Runs code of the application that Spark waits for: it must not wait for Spark in turn. */
+export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T): T {
+  const call: Waited = { what, dataSource, isOver: false };
+  const end = () => void (call.isOver = true);
+  let isWaiting = false;
+  try {
+    const result = waited.run(call, work);
+    isWaiting = result instanceof Promise;
+    if (result instanceof Promise) void result.then(end, end);
+    return result;
+  } finally {
+    if (!isWaiting) end();
+  }
+}
+
+/** The source or handler, of the SparkModule of a DataSource, in whose call the present code runs. */
+export function waitingCall(dataSource: DataSource): string | undefined {
+  const call = waited.getStore();
+  return call && !call.isOver && call.dataSource === dataSource ? call.what : undefined;
+}

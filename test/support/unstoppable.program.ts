@@ -1,0 +1,33 @@
+import 'reflect-metadata';
+import { Injectable } from '@nestjs/common';
+import { GroupHandler } from 'nestjs-spark';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startApp } from './app.js';
+import { sqliteDriver } from './sqlite.js';
+
+@Injectable()
+class Handlers {
+  @GroupHandler(/./, { name: 'one' })
+  one() {}
+}
+
+/** A process that may listen for the signal to stop, and tells what it was told at boot. */
+async function main(): Promise<void> {
+  const { listens, worker } = JSON.parse(process.argv[2]!) as { listens: boolean; worker: boolean };
+  // As in production: tests are told nothing.
+  process.env.NODE_ENV = 'production';
+  const options = { type: 'better-sqlite3' as const, database: ':memory:', driver: sqliteDriver() };
+  const database = { options, drop: async () => undefined };
+  const spark = worker ? {} : { worker: false as const };
+  const app = await startApp({ database, entities: [], providers: [Handlers], spark });
+  if (listens) app.app.enableShutdownHooks();
+  const isTold = () => app.logs.some((line) => line.includes('SIGTERM'));
+  for (let i = 0; i < 60 && !isTold(); i++) await delay(50);
+  await app.close();
+  process.send!(app.logs, () => process.disconnect());
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});
