@@ -67,6 +67,56 @@ describe.each(databases)('what is done after a failure, on $name', (database) =>
     expect(handled).toEqual(['first thing_b_1', 'first thing_a_1']);
   });
 
+  it('retry: what waits for its next try is due now', async () => {
+    @Injectable()
+    class Patient {
+      @GroupHandler(/^thing/, { name: 'patient', backoff: () => '1h' })
+      handle({ key }: SparkEvent) {
+        if (broken) throw new Error('out of order');
+        handled.push(key);
+      }
+    }
+    await start([Patient]);
+    broken = true;
+    await app.spark.emit(sparkEvent('thing', 1));
+    await app.spark.drain();
+    broken = false;
+    expect(await app.spark.retry({ handler: 'patient' })).toBe(1);
+    await app.spark.drain();
+    expect(handled).toEqual(['thing_1']);
+    expect(await states()).toEqual(['patient completed 1']);
+  });
+
+  it('retry, replay: what is new does not wait behind what is done once more', async () => {
+    await start([First], { worker: { pollInterval: '1h', concurrency: 1 } });
+    broken = true;
+    await app.spark.emit(Array.from({ length: 20 }, (_, i) => sparkEvent('thing', i)));
+    await app.spark.drain();
+    await restart([], {});
+    broken = false;
+    expect(await app.spark.retry()).toBe(20);
+    await app.spark.emit(sparkEvent('thing', 'fresh'));
+    await restart([First], { worker: { pollInterval: '1h', concurrency: 1 } });
+    await app.spark.drain();
+    expect(handled).toHaveLength(21);
+    expect(handled[0]).toBe('first thing_fresh');
+  });
+
+  it('replay: where completed deliveries are not kept it refuses to guess what the handler has had', async () => {
+    await start([First], { history: false });
+    await app.spark.emit(sparkEvent('thing', 1));
+    await app.spark.drain();
+    await expect(app.spark.replay({ handler: 'first' })).rejects.toThrow(
+      'Pass `repeat: true` to deliver all events again',
+    );
+    expect(await app.spark.replay({ handler: 'first', repeat: true })).toBe(1);
+
+    await restart([First], { retention: { completed: '1d' } });
+    const replay = app.spark.replay({ handler: 'first', since: new Date(Date.now() - 2 * 86_400_000) });
+    await expect(replay).rejects.toThrow('are kept since');
+    expect(await app.spark.replay({ handler: 'first', since: new Date(Date.now() - 3_600_000) })).toBe(0);
+  });
+
   it('discard: what waits is given up, those that are meant', async () => {
     await start([First]);
     await restart([]);
@@ -115,7 +165,9 @@ describe.each(databases)('what is done after a failure, on $name', (database) =>
     await app.dataSource.query('UPDATE spark_handler SET last_seen_at = 1000');
     await restart([]);
     await app.spark.emit(sparkEvent('thing', 2));
-    expect(await app.spark.orphans()).toEqual([{ handler: 'first', deliveries: 1, since: expect.any(Date) }]);
+    expect(await app.spark.orphans()).toEqual([
+      { handler: 'first', deliveries: 1, since: expect.any(Date), lastSeen: new Date(1000) },
+    ]);
     expect(await states()).toEqual(['first available 0']);
     await restart([First]);
     await app.spark.drain();

@@ -92,5 +92,6 @@ export { RetryLater } from './error/retry-later.error.js';
 export { RevokedManagerError } from './error/revoked-manager.error.js';
 export { UnreadableContextError } from './error/unreadable-context.error.js';
 export { UnusableResultError } from './error/unusable-result.error.js';
+export { UnknownHistoryError } from './error/unknown-history.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';

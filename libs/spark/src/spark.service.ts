@@ -6,6 +6,7 @@ import { InvalidEventError } from './error/invalid-event.error.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
+import { UnknownHistoryError } from './error/unknown-history.error.js';
 import { UnknownHandlerError } from './error/unknown-handler.error.js';
 import { messageOf } from './error/wording.js';
 import { checkEvent, NEVER } from './event/event-check.js';
@@ -17,6 +18,7 @@ import type { LedgerEntry } from './ledger/ledger.js';
 import { Derivation, emitted, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/settler.js';
 import type { Spark } from './spark.js';
+import type { SparkSettings } from './spark.settings.js';
 import { explain, type Explanation } from './inspect/explain.js';
 import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
@@ -165,9 +167,10 @@ export class SparkService {
   }
 
   /**
-   * Makes discarded deliveries available again, with all their attempts; not those of a baseline, nor those that were held.
+   * Makes discarded deliveries available again, with all their attempts; not those of a baseline, nor those that were held. Those
+   * that wait for their next try are due at once. What is new meanwhile comes before all of these.
    *
-   * @param filter Which ones: by handler, group or key. Default: all that are discarded.
+   * @param filter Which ones: by handler, group or key. Default: all that are discarded or wait.
    * @returns How many.
    *
    * @example
@@ -309,34 +312,43 @@ export class SparkService {
    * @param replay.since Only events entered since. Default: all.
    * @param replay.repeat Whether deliveries that were completed or discarded are done once more. Default: false.
    * @returns How many deliveries were opened.
-   * @throws UnknownHandlerError when this process has no such handler.
+   * @throws UnknownHandlerError when this process has no such handler; UnknownHistoryError without `repeat` where finished deliveries
+   * are not kept, by `history` or `retention`, for as long as is asked for: it cannot be known what the handler has had.
    *
    * @example
    * await spark.replay({ handler: 'statistics', since: startOfYear(new Date()) });
    */
   async replay(replay: { handler: string; group?: string; since?: Date; repeat?: boolean }): Promise<number> {
-    const { desk, handlers } = this.spark;
+    const { clock, desk, handlers, registered, settings } = this.spark;
     const handler = handlers.named(replay.handler);
     if (!handler) {
       const known = handlers.all().map(({ name }) => name);
       throw new UnknownHandlerError(replay.handler, known);
     }
     const { name, pattern, options } = handler;
-    const whom = { name, priority: options.priority ?? 0, matches: (group: string) => pattern.test(group) };
+    const kept = keptSince(settings, clock.now());
+    if (!replay.repeat && kept !== -Infinity && !((replay.since?.getTime() ?? 0) >= kept))
+      throw new UnknownHistoryError(name, kept === Infinity ? undefined : new Date(kept));
+    const whom = {
+      name,
+      names: registered.namesOf(name),
+      priority: options.priority ?? 0,
+      matches: (group: string) => pattern.test(group),
+    };
     const what = { group: replay.group, since: replay.since?.getTime() ?? 0, repeat: replay.repeat ?? false };
     return this.atDesk((manager, now) => desk.replay(manager, whom, what, now));
   }
 
   /**
-   * Deliveries that wait for handlers which no process has had for `handlerExpiry`: renamed ones, or modules that are gone.
-   * They are kept; bring the handler back, or discard them.
+   * Deliveries that wait for handlers which no process has had for five minutes: renamed ones, or modules that are gone. They are
+   * kept: bring the handler back, name it among the `aliases` of the one that took its place, or discard them.
    *
    * @example
    * for (const { handler, deliveries } of await spark.orphans()) console.warn(`${deliveries} wait for ${handler}`);
    */
   async orphans(): Promise<Orphans[]> {
-    const { desk, settings } = this.spark;
-    return this.atDesk((manager, now) => desk.orphans(manager, now - settings.handlerExpiry));
+    const { desk, registered } = this.spark;
+    return this.atDesk(async (manager) => desk.orphans(manager, await registered.gone(manager)));
   }
 
   private async atDesk<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
@@ -374,4 +386,10 @@ export class SparkService {
   private checkStarted(): void {
     if (!this.hasStarted()) throw new NotStartedError();
   }
+}
+
+/** Since when all finished deliveries are kept: -Infinity for all there ever were, Infinity for none. */
+function keptSince({ history, retention }: SparkSettings, now: number): number {
+  if (!history) return Infinity;
+  return now - Math.min(retention.completed ?? Infinity, retention.discarded ?? Infinity);
 }

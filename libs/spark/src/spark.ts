@@ -35,7 +35,8 @@ import { type Recorded, Recorder } from './pipeline/recorder.js';
 import { Settler } from './pipeline/settler.js';
 import { StillWanted } from './pipeline/still-wanted.js';
 import { Worker } from './pipeline/worker.js';
-import { SourceRegistry } from './source/source.registry.js';
+import { adoptSweeps } from './source/former-names.js';
+import { sourceNames, SourceRegistry } from './source/source.registry.js';
 import type { SparkSettings } from './spark.settings.js';
 import { rootOf } from './subject/subject-ref.js';
 import { DataSourceEntities } from './subject/entity-lookup.js';
@@ -106,7 +107,7 @@ export class Spark {
 
     const entities = new DataSourceEntities(dataSource);
     this.codec = new ContextCodec(entities);
-    this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry);
+    this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry, this.counters);
     this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (name) => {
       const metadata = entities.named(name);
       return metadata && rootOf(metadata);
@@ -129,7 +130,15 @@ export class Spark {
       announce,
       () => this.agendaTicker.pulse(),
     );
-    this.held = new HeldDeliveries(this.transactions, this.tables, () => this.wake({ looks: false, deliveries: true }));
+    this.held = new HeldDeliveries(
+      this.transactions,
+      this.tables,
+      () => this.wake({ looks: false, deliveries: true }),
+      (name) => {
+        const source = this.sources.named(name);
+        return source ? sourceNames(source) : [name];
+      },
+    );
     const activation = new Activation(dataSource, this.dialect, this.tables, this.held, settings.activation.limit);
     const sweepLease = new SweepLease(dataSource, this.transactions, this.dialect, this.tables, lease.ttl);
     const sweeper = new SourceSweeper(
@@ -210,9 +219,10 @@ export class Spark {
     await withRunner(this.dataSource.manager, (runner) =>
       // The lock has a time-out of its own.
       withoutDeadline(runner, () =>
-        this.dialect.exclusively(runner.manager, (alone) =>
-          this.registered.register(alone, this.handlers.all(), this.clock.now()),
-        ),
+        this.dialect.exclusively(runner.manager, async (alone) => {
+          await this.registered.register(alone, this.handlers.all(), this.clock.now());
+          await adoptSweeps(alone, this.dialect, this.tables, this.sources.all());
+        }),
       ),
     );
     this.rules.build();

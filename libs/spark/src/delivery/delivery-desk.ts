@@ -20,22 +20,33 @@ export interface Orphans {
   readonly deliveries: number;
   /** When the longest waiting one was due. */
   readonly since: Date;
+  /** When a process last said that it has the handler, which processes do each minute; undefined for one that was never registered. */
+  readonly lastSeen: Date | undefined;
 }
 
 const OVER = ['completed', 'discarded', 'skipped'];
 const ROWS = 1_000;
+// What is news comes before what is done once more, however much that is.
+const BEHIND = 'priority = priority + 1';
 
 /** What people do with deliveries after something failed, or for a handler that is new. */
 export class DeliveryDesk {
   constructor(private readonly tables: TableNames) {}
 
-  /** Makes discarded deliveries available again, with all their attempts. History that nobody wanted stays history. */
+  /**
+   * Makes discarded deliveries available again, with all their attempts, and those due at once that wait for their next one. History
+   * that nobody wanted stays history.
+   */
   async retry(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
     const { sql, parameters } = this.chosen(filter);
-    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
+    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL, ${BEHIND}`;
     const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'discarded'
       AND COALESCE(last_error, '') NOT IN (:...history)${sql}`;
-    return (await execute(manager, update, { ...parameters, now, history: [BASELINE, DISCARDED_HELD] })).affected ?? 0;
+    const again = await execute(manager, update, { ...parameters, now, history: [BASELINE, DISCARDED_HELD] });
+    const waiting = `UPDATE ${this.tables.delivery} SET attempt = 0, due_at = :now, ${BEHIND}
+      WHERE state = 'available' AND due_at > :now${sql}`;
+    const sooner = await execute(manager, waiting, { ...parameters, now });
+    return (again.affected ?? 0) + (sooner.affected ?? 0);
   }
 
   /** Gives up deliveries that nobody is handling, held ones included. */
@@ -56,7 +67,7 @@ export class DeliveryDesk {
   /** Opens deliveries of past events for a handler, oldest first; those that it has had are repeated only where asked. */
   async replay(
     manager: EntityManager,
-    handler: { name: string; priority: number; matches: (group: string) => boolean },
+    handler: { name: string; names: readonly string[]; priority: number; matches: (group: string) => boolean },
     replay: { group?: string; since: number; repeat: boolean },
     now: number,
   ): Promise<number> {
@@ -71,9 +82,9 @@ export class DeliveryDesk {
       }>(
         manager,
         `SELECT e.id, e.event_group, d.id AS delivery_id, d.state FROM ${event} e
-         LEFT JOIN ${delivery} d ON d.event_id = e.id AND d.handler = :handler
+         LEFT JOIN ${delivery} d ON d.event_id = e.id AND d.handler IN (:...names)
          WHERE e.id > :after AND e.recorded_at >= :since ORDER BY e.id LIMIT ${ROWS}`,
-        { handler: handler.name, after, since: replay.since },
+        { names: handler.names, after, since: replay.since },
       );
       const chosen = events.filter(
         ({ event_group: group }) => handler.matches(group) && (replay.group === undefined || replay.group === group),
@@ -97,18 +108,24 @@ export class DeliveryDesk {
     }
   }
 
-  /** Deliveries of handlers that were not seen since an instant. */
-  async orphans(manager: EntityManager, seenSince: number): Promise<Orphans[]> {
+  /** Deliveries of handlers that no process has. */
+  async orphans(manager: EntityManager, gone: ReadonlyMap<string, Date>): Promise<Orphans[]> {
     const { delivery, handler } = this.tables;
     const rows = await select<{ handler: string; n: string; since: string }>(
       manager,
-      `SELECT d.handler, COUNT(*) AS n, MIN(d.due_at) AS since FROM ${delivery} d
-       WHERE d.state = 'available' AND NOT EXISTS (
-         SELECT 1 FROM ${handler} h WHERE h.name = d.handler AND h.last_seen_at >= :seenSince)
+      `SELECT d.handler, COUNT(*) AS n, MIN(d.due_at) AS since FROM ${delivery} d WHERE d.state = 'available'
        GROUP BY d.handler ORDER BY d.handler`,
-      { seenSince },
     );
-    return rows.map((row) => ({ handler: row.handler, deliveries: Number(row.n), since: new Date(Number(row.since)) }));
+    const known = await select<{ name: string }>(manager, `SELECT name FROM ${handler}`);
+    const names = new Set(known.map(({ name }) => name));
+    return rows
+      .filter((row) => gone.has(row.handler) || !names.has(row.handler))
+      .map((row) => ({
+        handler: row.handler,
+        deliveries: Number(row.n),
+        since: new Date(Number(row.since)),
+        lastSeen: gone.get(row.handler),
+      }));
   }
 
   private async open(
@@ -118,14 +135,14 @@ export class DeliveryDesk {
     now: number,
   ) {
     if (events.length === 0) return;
-    const rows = values(events.map((id) => [id, handler.name, 'available', 0, handler.priority, 0, now]));
+    const rows = values(events.map((id) => [id, handler.name, 'available', 0, handler.priority + 1, 0, now]));
     const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
     await execute(manager, `INSERT INTO ${this.tables.delivery} (${columns}) VALUES ${rows.sql}`, rows.parameters);
   }
 
   private async reopen(manager: EntityManager, ids: string[], now: number) {
     if (ids.length === 0) return;
-    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
+    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL, ${BEHIND}`;
     await execute(manager, `UPDATE ${this.tables.delivery} SET ${changes} WHERE id IN (:...ids)`, { ids, now });
   }
 

@@ -1,5 +1,5 @@
 import type { ClaimRequest } from '../dialect/dialect.js';
-import type { Handler } from '../handler/handler.registry.js';
+import { type Handler, namesOf } from '../handler/handler.registry.js';
 
 // A claim of more would keep the process from asking for the next while it is busy with the last.
 const MOST = 500;
@@ -35,10 +35,10 @@ export class HandlerSlots {
   *requests(suspects: boolean): Iterable<Pick<ClaimRequest, 'handlers' | 'limit' | 'suspect'>> {
     const all = this.handlers().filter((handler) => this.room(handler) > 0);
     if (all.length === 0) return;
-    if (suspects && this.suspects === 0) yield { handlers: all.map(({ name }) => name), limit: 1, suspect: true };
+    if (suspects && this.suspects === 0) yield { handlers: all.flatMap(namesOf), limit: 1, suspect: true };
     for (const together of this.inOrder(all)) {
       const limit = this.room(together[0]!);
-      if (limit > 0) yield { handlers: together.map(({ name }) => name), limit, suspect: false };
+      if (limit > 0) yield { handlers: together.flatMap(namesOf), limit, suspect: false };
     }
   }
 

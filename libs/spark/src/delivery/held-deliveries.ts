@@ -19,6 +19,8 @@ export class HeldDeliveries {
     private readonly transactions: Transactions,
     private readonly tables: TableNames,
     private readonly onReleased: () => void,
+    /** All names that a source has had. */
+    private readonly namesOf: (source: string) => readonly string[],
   ) {}
 
   /** How many there are, by group. */
@@ -26,14 +28,16 @@ export class HeldDeliveries {
     const rows = await select<{ event_group: string; n: string }>(
       manager,
       `SELECT e.event_group, COUNT(*) AS n ${this.chosen(filter)} GROUP BY e.event_group ORDER BY e.event_group`,
-      filter,
+      this.parametersOf(filter),
     );
     return new Map(rows.map(({ event_group: group, n }) => [group, Number(n)]));
   }
 
   /** Makes them available, in batches. Returns how many. */
   async release(filter: HeldFilter, now: number): Promise<number> {
-    const released = await this.inBatches(filter, `state = 'available', due_at = :now`, { now });
+    const released = await this.inBatches(filter, `state = 'available', due_at = :now, priority = priority + 1`, {
+      now,
+    });
     if (released > 0) this.onReleased();
     return released;
   }
@@ -55,16 +59,24 @@ export class HeldDeliveries {
   private batch(filter: HeldFilter, changes: string, values: object): Promise<{ found: number; changed: number }> {
     const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE id IN (:...ids) AND state = 'held'`;
     return this.transactions.run(async (manager) => {
-      const rows = await select<{ id: string }>(manager, `SELECT d.id ${this.chosen(filter)} LIMIT ${ROWS}`, filter);
+      const rows = await select<{ id: string }>(
+        manager,
+        `SELECT d.id ${this.chosen(filter)} LIMIT ${ROWS}`,
+        this.parametersOf(filter),
+      );
       const ids = rows.map(({ id }) => id);
       const { affected } = ids.length === 0 ? {} : await execute(manager, update, { ...values, ids });
       return { found: ids.length, changed: affected ?? 0 };
     });
   }
 
+  private parametersOf({ group, source }: HeldFilter): object {
+    return { group, sources: source === undefined ? [] : this.namesOf(source) };
+  }
+
   private chosen({ group, source }: HeldFilter): string {
     const ofGroup = group === undefined ? '' : ' AND e.event_group = :group';
-    const ofSource = source === undefined ? '' : ' AND e.source = :source';
+    const ofSource = source === undefined ? '' : ' AND e.source IN (:...sources)';
     const { delivery, event } = this.tables;
     return `FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id WHERE d.state = 'held'${ofGroup}${ofSource}`;
   }

@@ -29,10 +29,12 @@ const SOURCE_OPTIONS = [
   'live',
   'dataSource',
   'name',
+  'aliases',
 ];
 const SOURCE_FLAGS = ['withDeleted', 'batch', 'live'] as const;
 const HANDLER_OPTIONS = [
   'name',
+  'aliases',
   'maxAttempts',
   'backoff',
   'timeout',
@@ -78,6 +80,7 @@ export class Explorer {
     checkKey(dataSource, metadata, this.spark.dialect.longestKey);
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
+    checkAliases(option('aliases'), options.aliases, LONGEST_NAME.source);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
     const source = {
       name,
@@ -100,6 +103,7 @@ export class Explorer {
     known(option('options'), options, HANDLER_OPTIONS, option);
     const name = options.name ?? where;
     checkName(option('name'), name, LONGEST_NAME.handler);
+    checkAliases(option('aliases'), options.aliases, LONGEST_NAME.handler);
     if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
     this.checkLimits(name, options, option);
     if (options.revalidate !== undefined) flag(option('revalidate'), options.revalidate);
@@ -153,6 +157,12 @@ function checkTouches(option: string, touches: unknown): void {
   const isTouch = (touch: unknown) => typeof (Object(touch) as Partial<Touch>).key === 'function';
   if (Array.isArray(touches) && touches.every(isTouch)) return;
   throw new InvalidOptionsError(option, touches, 'a list of touch(Entity, (entity) => entity.column)');
+}
+
+function checkAliases(option: string, aliases: unknown, longest: number): void {
+  if (aliases === undefined) return;
+  if (!Array.isArray(aliases)) throw new InvalidOptionsError(option, aliases, 'a list of names');
+  for (const alias of aliases) checkName(option, alias, longest);
 }
 
 function checkName(option: string, name: unknown, longest: number): void {

@@ -38,6 +38,11 @@ export interface SparkHandler<C = any> {
 export interface GroupHandlerOptions {
   /** The name that deliveries are kept by. Set it, and a renamed class or method keeps its deliveries. Default: `Class.method`. */
   name?: string;
+  /**
+   * Names that the handler had before. What waits under them is this handler's, and an event that was delivered under one of them
+   * is not delivered again. Keep an old name until no process has it any more. Default: none.
+   */
+  aliases?: readonly string[];
   /** How often a delivery is tried before it is discarded. Default: the module's `worker.maxAttempts`, 80. */
   maxAttempts?: number;
   /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */

@@ -11,20 +11,26 @@ export interface Handler {
   readonly call: (event: SparkEvent, scope: HandlerScope) => unknown;
 }
 
+/** The name of a handler, and those that it had before. */
+export const namesOf = ({ name, options }: Handler): string[] => [name, ...(options.aliases ?? [])];
+
 /** The handlers that this process has for one DataSource. */
 export class HandlerRegistry {
   private readonly byName = new Map<string, Handler>();
 
   add(handler: Handler): void {
-    const twin = this.byName.get(handler.name);
-    if (twin) throw new DuplicateHandlerError(handler.name, twin.where, handler.where);
-    this.byName.set(handler.name, handler);
+    for (const name of namesOf(handler)) {
+      const twin = this.byName.get(name);
+      if (twin) throw new DuplicateHandlerError(name, twin.where, handler.where);
+      this.byName.set(name, handler);
+    }
   }
 
   all(): Handler[] {
-    return [...this.byName.values()];
+    return [...new Set(this.byName.values())];
   }
 
+  /** The handler that has, or had, this name. */
   named(name: string): Handler | undefined {
     return this.byName.get(name);
   }

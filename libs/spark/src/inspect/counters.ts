@@ -13,13 +13,24 @@ export interface SparkCounts {
   readonly collidingKeys: number;
   /** Deliveries given back to other processes, as this one lacks an entity class or a source that they need. Each counts once a minute. */
   readonly leftToOthers: number;
+  /** Patterns of handlers that this process cannot read, or that take too long for a group. */
+  readonly unusablePatterns: number;
+  /** Events without any delivery, as no registered handler matched their group. `replay` opens the deliveries of a handler that came later. */
+  readonly eventsWithoutHandler: number;
 }
 
 /** The name of a count. */
 export type CountName = Exclude<keyof SparkCounts, 'since'>;
 
 // A counter is declared here, and in SparkCounts.
-const ZERO: Record<CountName, number> = { refusedEvents: 0, failedEntities: 0, collidingKeys: 0, leftToOthers: 0 };
+const ZERO: Record<CountName, number> = {
+  refusedEvents: 0,
+  failedEntities: 0,
+  collidingKeys: 0,
+  leftToOthers: 0,
+  unusablePatterns: 0,
+  eventsWithoutHandler: 0,
+};
 const MINUTE = 60_000;
 // Sources and handlers are few; what would have more lines than these of its own shares one.
 const MOST_LINES = 1_000;

@@ -71,7 +71,7 @@ export function statusOf(spark: Spark): Promise<SparkStatus> {
       held: [...held].map(([group, deliveries]) => ({ group, deliveries })),
       handlers: await handlers(manager, spark, now),
       agenda: await agenda(manager, spark, now),
-      orphans: await spark.desk.orphans(manager, now - spark.settings.handlerExpiry),
+      orphans: await spark.desk.orphans(manager, await spark.registered.gone(manager)),
       workers: await workers(manager, spark),
       counts: spark.counters.all(),
     };

@@ -13,7 +13,7 @@ interface Workers {
   readonly now: number;
   /** How many processes handle deliveries. */
   readonly count: number;
-  /** When each handler was last seen, of those that nobody has had for `handlerExpiry`. */
+  /** When each handler was last seen, of those that no process has now. */
   readonly orphans: ReadonlyMap<string, Date>;
 }
 
@@ -134,20 +134,15 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans }: Workers
 }
 
 async function workersOf(manager: EntityManager, spark: Spark, now: number): Promise<Workers> {
-  const { dialect, tables, settings } = spark;
+  const { dialect, tables } = spark;
   const [row] = await select<{ n: string }>(
     manager,
     `SELECT COUNT(*) AS n FROM ${tables.worker} WHERE lease_until >= ${dialect.clock}`,
   );
-  const orphans = await select<{ name: string; last_seen_at: string }>(
-    manager,
-    `SELECT name, last_seen_at FROM ${tables.handler} WHERE last_seen_at <= :expired`,
-    { expired: now - settings.handlerExpiry },
-  );
   return {
     now,
     count: Number(row!.n),
-    orphans: new Map(orphans.map(({ name, last_seen_at: seen }) => [name, new Date(Number(seen))])),
+    orphans: await spark.registered.gone(manager),
   };
 }
 

@@ -58,12 +58,14 @@ export class Ledger {
       if (fresh.size > 0 && revision !== matched) {
         // Another process has registered handlers since this one read the registry.
         await this.handlers.reload(manager);
-        const more = besides(opened, this.openedFor(part, openingOf));
+        const more = this.besides(opened, this.openedFor(part, openingOf));
         await openByKey(manager, this.tables, more, [...fresh], now);
       }
       for (const entry of part) {
-        if (fresh.has(entry.key)) events.push(entry.event);
-        else this.tellOfOwner(entry, others.get(entry.key));
+        if (fresh.has(entry.key)) {
+          events.push(entry.event);
+          if (openingOf(entry.group) !== 'discarded') this.countUnhandled(entry);
+        } else this.tellOfOwner(entry, others.get(entry.key));
       }
     }
     return events;
@@ -144,6 +146,26 @@ export class Ledger {
     );
   }
 
+  private countUnhandled({ key, group }: LedgerEntry): void {
+    if (this.handlers.matching(group).length > 0) return;
+    this.counters.tellOnce(
+      'eventsWithoutHandler',
+      group,
+      () =>
+        `The event ${shown(key)} has no delivery: no handler that is registered matches its group ${shown(group)}. Where one is to come ` +
+        `later, SparkService.replay({ handler }) delivers the events that it missed.`,
+    );
+  }
+
+  /** What is to be opened besides what was. A handler has its deliveries under one of its names. */
+  private besides(opened: readonly Opened[], all: readonly Opened[]): Opened[] {
+    const known = (group: string, name: string) =>
+      opened.some((one) => one.groups.includes(group) && this.handlers.namesOf(name).includes(one.name));
+    return all
+      .map((one) => ({ ...one, groups: one.groups.filter((group) => !known(group, one.name)) }))
+      .filter(({ groups }) => groups.length > 0);
+  }
+
   // Emitted events, and some of a batch, name no entity. A class that was renamed is known by no name.
   private isOtherEntity(owner: Owner, entry: Owner): boolean {
     if (owner.entityId === null || entry.entityId === null) return false;
@@ -151,14 +173,6 @@ export class Ledger {
     if (!theirs || !ours) return false;
     return theirs !== ours || owner.entityId !== entry.entityId;
   }
-}
-
-/** What is to be opened besides what was. */
-function besides(opened: readonly Opened[], all: readonly Opened[]): Opened[] {
-  const known = new Set(opened.flatMap(({ name, groups }) => groups.map((group) => `${group} ${name}`)));
-  return all
-    .map((one) => ({ ...one, groups: one.groups.filter((group) => !known.has(`${group} ${one.name}`)) }))
-    .filter(({ groups }) => groups.length > 0);
 }
 
 /** Parts that fit into one statement each, also where their contexts are long. */

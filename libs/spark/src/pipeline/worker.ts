@@ -190,7 +190,7 @@ export class Worker {
     // Where reading took too long, it is somebody else's by now, or will be.
     const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : undefined;
     const durationMs = Math.round(performance.now() - started);
-    this.slots.leave(delivery.handler);
+    this.slots.leave(attempt.handler.name);
     const settled = (isOurs?: boolean) => {
       if (outcome && isOurs !== undefined) this.settler.tell(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);

@@ -58,6 +58,11 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
   dataSource?: string;
   /** The name that the ledger keeps with each event, and that logs show. Default: `Class.method`. */
   name?: string;
+  /**
+   * Names that the source had before. Events that the ledger keeps under them are this source's, and its sweeps go on from theirs.
+   * Default: none.
+   */
+  aliases?: readonly string[];
 }
 
 export interface SourceMark {

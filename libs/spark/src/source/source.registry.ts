@@ -3,23 +3,29 @@ import { DuplicateSourceError } from '../error/duplicate-source.error.js';
 import { rootOf } from '../subject/subject-ref.js';
 import type { Source } from './source.js';
 
+/** The name of a source, and those that it had before. */
+export const sourceNames = ({ name, options }: Source): string[] => [name, ...(options.aliases ?? [])];
+
 /** The event sources of one DataSource, by entity. */
 export class SourceRegistry {
   private readonly byName = new Map<string, Source>();
   private readonly byRoot = new Map<EntityMetadata, Source[]>();
 
   add(source: Source): void {
-    const twin = this.byName.get(source.name);
-    if (twin) throw new DuplicateSourceError(source.name, twin.where, source.where);
-    this.byName.set(source.name, source);
+    for (const name of sourceNames(source)) {
+      const twin = this.byName.get(name);
+      if (twin) throw new DuplicateSourceError(name, twin.where, source.where);
+      this.byName.set(name, source);
+    }
     const root = rootOf(source.metadata);
     this.byRoot.set(root, [...(this.byRoot.get(root) ?? []), source]);
   }
 
   all(): Source[] {
-    return [...this.byName.values()];
+    return [...new Set(this.byName.values())];
   }
 
+  /** The source that has, or had, this name. */
   named(name: string): Source | undefined {
     return this.byName.get(name);
   }

@@ -1,0 +1,27 @@
+import type { EntityManager } from 'typeorm';
+import type { Dialect } from '../dialect/dialect.js';
+import { execute, select } from '../dialect/statement.js';
+import type { TableNames } from '../dialect/table-names.js';
+import type { Source } from './source.js';
+
+/**
+ * Lets the sweeps of sources with a new name go on where those under the old ones were: what was swept and activated under these
+ * is no history again. It is copied, as processes of the version before may still be there.
+ */
+export async function adoptSweeps(
+  manager: EntityManager,
+  dialect: Dialect,
+  { sweep, group }: TableNames,
+  sources: readonly Source[],
+): Promise<void> {
+  for (const { name, options } of sources) {
+    const known = await select(manager, `SELECT source FROM ${sweep} WHERE source = :name`, { name });
+    for (const alias of known.length > 0 ? [] : (options.aliases ?? [])) {
+      const columns = 'slot, began_at, reached, baseline, swept_at, finished_at, found, missed';
+      const state = `INTO ${sweep} (source, ${columns}) SELECT :name, ${columns} FROM ${sweep} WHERE source = :alias`;
+      await execute(manager, dialect.insertOrIgnore(state), { name, alias });
+      const groups = `INTO ${group} (source, name, swept_at) SELECT :name, name, swept_at FROM ${group} WHERE source = :alias`;
+      await execute(manager, dialect.insertOrIgnore(groups), { name, alias });
+    }
+  }
+}
