@@ -110,7 +110,7 @@ export class SqliteDialect implements Dialect {
       if (fresh.size === 0) return { fresh, others, revision: 0 };
       // It tells for whom deliveries are opened.
       const sum = statement(`SELECT SUM(revision) AS revision FROM ${handler}`).get<{ revision: number | null }>();
-      return { fresh, others, revision: sum?.revision ?? 0 };
+      return { fresh, others, revision: Number(sum?.revision ?? 0) };
     });
   }
 

@@ -6,6 +6,7 @@ import {
   type QueryResult,
   type QueryRunner,
 } from 'typeorm';
+import { plainRows } from './plain-rows.js';
 import { LostStatementError } from '../error/lost-statement.error.js';
 import { answerOf, guarded } from './statement-deadline.js';
 
@@ -20,12 +21,12 @@ export async function execute(on: Connection, sql: string, parameters: ObjectLit
 
 /** The rows that SQL with named parameters gives. */
 export async function select<R>(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<R[]> {
-  return (await execute(on, sql, parameters)).records as R[];
+  return plainRows<R>((await execute(on, sql, parameters)).records as unknown[]);
 }
 
-/** The rows that SQL with positional parameters gives, in the driver's own form. */
+/** The rows that SQL with positional parameters gives. */
 export async function raw<R>(on: Connection, sql: string, given: unknown[]): Promise<R[]> {
-  return withRunner(on, async (runner) => (await runner.query(sql, given, true)).records as R[]);
+  return withRunner(on, async (runner) => plainRows<R>((await runner.query(sql, given, true)).records as unknown[]));
 }
 
 /** How many rows SQL with positional parameters has changed. */
@@ -50,7 +51,7 @@ async function run<R>(runner: QueryRunner, statement: string, text: string, give
   const { logger } = runner.dataSource;
   logger.logQuery(text, given, runner);
   try {
-    return (await client.query({ name: statement, text, values: given })).rows as R[];
+    return plainRows<R>((await client.query({ name: statement, text, values: given })).rows);
   } catch (error) {
     logger.logQueryError(error as Error, text, given, runner);
     if (LOST.includes((error as { code?: string }).code ?? '')) throw new LostStatementError(error as Error);

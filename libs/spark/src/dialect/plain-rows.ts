@@ -1,0 +1,31 @@
+// Keys of rows: text, as numbers may be too small for them.
+const IDS = new Set(['id', 'event_id']);
+const NUMBERS = new Set(
+  (
+    'attempt priority suspect due_at started_at finished_at duration_ms recorded_at at until_at depth revision ' +
+    'first_seen_at last_seen_at lease_until pid held_until taken_until slot began_at baseline swept_at found missed'
+  ).split(' '),
+);
+
+/**
+ * The one place that reads what drivers give for the columns of Spark's tables: ids as text, other numbers as numbers, whatever
+ * parsers an application has registered with its driver. A number of a name of its own, such as a count, is left to who asked
+ * for it.
+ */
+export function plainRows<R>(rows: readonly unknown[]): R[] {
+  for (const row of rows as Record<string, unknown>[])
+    for (const name in row) {
+      const value = row[name];
+      if (typeof value === 'string' ? NUMBERS.has(name) : typeof value !== 'number' || IDS.has(name))
+        row[name] = plain(name, value);
+    }
+  return rows as R[];
+}
+
+function plain(name: string, value: unknown): unknown {
+  if (value === null || value === undefined) return value;
+  if (NUMBERS.has(name)) return Number(value);
+  if (IDS.has(name) || Buffer.isBuffer(value)) return String(value);
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  return typeof value === 'object' ? String(value) : value;
+}
