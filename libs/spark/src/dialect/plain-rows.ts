@@ -23,9 +23,8 @@ export function plainRows<R>(rows: readonly unknown[]): R[] {
 }
 
 function plain(name: string, value: unknown): unknown {
-  if (value === null || value === undefined) return value;
+  if (value === null || value === undefined || typeof value === 'boolean') return value;
   if (NUMBERS.has(name)) return Number(value);
-  if (IDS.has(name) || Buffer.isBuffer(value)) return String(value);
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  return typeof value === 'object' ? String(value) : value;
+  if (typeof value === 'bigint' && !IDS.has(name) && Number.isSafeInteger(Number(value))) return Number(value);
+  return String(value as string | number | bigint | Buffer);
 }
