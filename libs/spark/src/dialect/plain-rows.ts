@@ -13,7 +13,7 @@ const NUMBERS = new Set(
  * for it.
  */
 export function plainRows<R>(rows: readonly unknown[]): R[] {
-  for (const row of rows as Record<string, unknown>[])
+  for (const row of rows as Record<string, Given>[])
     for (const name in row) {
       const value = row[name];
       if (typeof value === 'string' ? NUMBERS.has(name) : typeof value !== 'number' || IDS.has(name))
@@ -22,9 +22,11 @@ export function plainRows<R>(rows: readonly unknown[]): R[] {
   return rows as R[];
 }
 
-function plain(name: string, value: unknown): unknown {
+type Given = string | number | bigint | boolean | Buffer | null | undefined;
+
+function plain(name: string, value: Given): Given {
   if (value === null || value === undefined || typeof value === 'boolean') return value;
   if (NUMBERS.has(name)) return Number(value);
   if (typeof value === 'bigint' && !IDS.has(name) && Number.isSafeInteger(Number(value))) return Number(value);
-  return String(value as string | number | bigint | Buffer);
+  return String(value);
 }
