@@ -88,8 +88,8 @@ export const guards = [
   guard(
     'a rescued delivery is a suspect, and not charged',
     'delivery/worker-lease.ts',
-    'attempt = attempt - (1 - suspect), suspect = 1, claimed_by = NULL',
-    'suspect = 0, claimed_by = NULL',
+    '${freed}, attempt = attempt - 1, suspect = 1 WHERE id IN (:...ids)',
+    '${freed}, suspect = 0 WHERE id IN (:...ids)',
     ['deliveries-survive-their-process', 'the one that kills its process'],
     { databases: ALL },
   ),
