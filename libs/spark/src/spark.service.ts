@@ -19,6 +19,7 @@ import { Derivation, emitted, nameOf } from './pipeline/derivation.js';
 import type { DeliveryReport } from './pipeline/settler.js';
 import type { Spark } from './spark.js';
 import type { SparkSettings } from './spark.settings.js';
+import { isInTransaction } from './dialect/present-transaction.js';
 import { explain, type Explanation } from './inspect/explain.js';
 import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
@@ -95,6 +96,7 @@ export class SparkService {
       this.entry(event),
     );
     if (options) return this.enterWith(options.manager, entries);
+    this.tellOfTransaction();
     const { clock, recorder, transactions } = this.spark;
     const now = clock.now();
     const how = { emitted: entries, likelyNew: true };
@@ -357,6 +359,22 @@ export class SparkService {
     const result = await transactions.run((manager) => work(manager, clock.now()));
     this.spark.wake({ looks: false, deliveries: true });
     return result;
+  }
+
+  private tellOfTransaction(): void {
+    const { counters, dataSource, settings } = this.spark;
+    const isSerialized = dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize;
+    if (!isInTransaction(dataSource, isSerialized)) return;
+    const fate = isSerialized
+      ? 'On SQLite they are part of it all the same'
+      : 'They are entered even if it is rolled back';
+    counters.tellOnce(
+      'emitsBesideTransaction',
+      'emit',
+      () =>
+        `SparkService.emit was called within a transaction, without its manager. ${fate}, and who listens to events$ hears of ` +
+        `them before it has ended. Give it the manager, emit(events, { manager }), to have them if and only if it commits.`,
+    );
   }
 
   private enterWith(manager: EntityManager, entries: readonly LedgerEntry[]): void {

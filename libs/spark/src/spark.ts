@@ -38,6 +38,7 @@ import { Worker } from './pipeline/worker.js';
 import { adoptSweeps } from './source/former-names.js';
 import { sourceNames, SourceRegistry } from './source/source.registry.js';
 import type { SparkSettings } from './spark.settings.js';
+import { findHidden } from './subject/row-security.js';
 import { rootOf } from './subject/subject-ref.js';
 import { DataSourceEntities } from './subject/entity-lookup.js';
 import { Agenda } from './trigger/agenda.js';
@@ -226,6 +227,18 @@ export class Spark {
       ),
     );
     this.rules.build();
+    await this.tellOfHiddenRows();
+  }
+
+  private async tellOfHiddenRows(): Promise<void> {
+    const entities = this.dataSource.entityMetadatas.filter(({ tableType }) => tableType === 'regular');
+    const hidden = await findHidden(this.dataSource.manager, entities);
+    if (hidden.length === 0) return;
+    this.logger.warn(
+      `PostgreSQL hides rows of ${hidden.map(({ name }) => name).join(', ')} from Spark by row-level security. What it hides, looks and ` +
+        `sweeps miss, and no handler gets. Let Spark connect as a role with BYPASSRLS: a DataSource of its own, which reads ` +
+        `the same tables.`,
+    );
   }
 
   /** Works off what is due now, by looks and by deliveries. */

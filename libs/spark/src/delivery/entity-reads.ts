@@ -1,6 +1,7 @@
-import type { FindOptionsRelations, ObjectLiteral } from 'typeorm';
+import type { EntityMetadata, FindOptionsRelations, ObjectLiteral } from 'typeorm';
 import type { EntityRef } from '../event/entity-lookup.js';
 import type { DataSourceEntities } from '../subject/entity-lookup.js';
+import { refuseHidden } from '../subject/row-security.js';
 import { readEntities } from '../subject/subjects.js';
 import type { SureReads } from './sure-reads.js';
 import { DatabaseAway } from './undecided.js';
@@ -74,7 +75,17 @@ export class EntityReads {
     const entities = await this.reads.run((manager) =>
       readEntities(manager, { metadata, relations, withDeleted }, ids),
     );
-    return new Map(ids.map((id) => [id, { entity: entities.get(id) ?? null }]));
+    return new Map(ids.map((id) => [id, seen(metadata, id, entities.get(id))]));
+  }
+}
+
+function seen(metadata: EntityMetadata, id: string, entity: ObjectLiteral | undefined): Read {
+  if (entity) return { entity };
+  try {
+    refuseHidden(metadata, id);
+    return { entity: null };
+  } catch (error) {
+    return { error };
   }
 }
 

@@ -11,6 +11,8 @@ export interface SparkCounts {
   readonly failedEntities: number;
   /** Events whose key is another entity's or another group's event: they were not entered. */
   readonly collidingKeys: number;
+  /** Calls of `emit` within a transaction, as far as that can be known, without its manager. */
+  readonly emitsBesideTransaction: number;
   /** Deliveries given back to other processes, as this one lacks an entity class or a source that they need. Each counts once a minute. */
   readonly leftToOthers: number;
   /** Patterns of handlers that this process cannot read, or that take too long for a group. */
@@ -27,6 +29,7 @@ const ZERO: Record<CountName, number> = {
   refusedEvents: 0,
   failedEntities: 0,
   collidingKeys: 0,
+  emitsBesideTransaction: 0,
   leftToOthers: 0,
   unusablePatterns: 0,
   eventsWithoutHandler: 0,

@@ -5,6 +5,7 @@ import { NotKnownHere } from '../delivery/undecided.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
+import { refuseHidden } from '../subject/row-security.js';
 import { readSubjects } from '../subject/subjects.js';
 
 /** Whether an event is still wanted, just before a handler is called with it. */
@@ -32,7 +33,10 @@ export class StillWanted {
 
   private async eventsOf(source: Source, id: string, now: number): Promise<readonly SparkEvent[]> {
     const [subject] = await this.reads.run((manager) => readSubjects(manager, source, [id]));
-    if (!subject) return [];
+    if (!subject) {
+      refuseHidden(source.metadata, id);
+      return [];
+    }
     const { entity } = subject;
     return eventsOf(source, source.options.batch ? [entity] : entity, { now: new Date(now) });
   }
