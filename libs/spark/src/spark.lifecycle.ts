@@ -137,6 +137,8 @@ export class SparkLifecycle
       const tick = () => this.sweep(floored(Date.now(), sweep.interval));
       registry.addInterval(name, setInterval(tick, sweep.interval));
       this.unscheduleSweep = () => registry.doesExist('interval', name) && registry.deleteInterval(name);
+      // Otherwise an interval that is longer than processes live would never be over.
+      this.run(this.spark.sweep.catchUp(floored(Date.now(), sweep.interval)));
       return;
     }
     const job = new CronJob(sweep.cron, () => this.sweep(planned()), null, false, sweep.timeZone);
@@ -149,7 +151,11 @@ export class SparkLifecycle
 
   // A tick that rejects would end the process.
   private sweep(slot: number): void {
-    this.spark.sweep.tick(slot).catch((error: unknown) => {
+    this.run(this.spark.sweep.tick(slot));
+  }
+
+  private run(sweep: Promise<void>): void {
+    sweep.catch((error: unknown) => {
       const reason = linesOf(error);
       this.logger.error(`The sweep failed; the next one goes on. ${reason}`);
     });

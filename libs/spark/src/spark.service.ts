@@ -256,8 +256,9 @@ export class SparkService {
    * still to come, and which dates on the agenda nothing comes of any more. Nothing is entered and nobody is called.
    *
    * Sources run as ever, a page of 500 entities at a time, read in transactions that are read only (but on SQLite) and rolled
-   * back. Up to an instant, each entity is looked at whenever something becomes true of it; handlers, which might
-   * change it, are not run.
+   * back. Up to an instant, each entity is looked at whenever something becomes true of it, and when sweeps run by their
+   * schedule; handlers, which might change it, are not run. Where no sweep is scheduled and a source yields what only time makes
+   * true, without an `at`, that is told as `unreliable`.
    *
    * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.
    * @param options.id Only the entity of this id; the parts of a composite one in the order of its primary columns, or as an object.

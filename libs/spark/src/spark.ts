@@ -190,9 +190,18 @@ export class Spark {
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
 
     const pauses = pausesOf(dataSource, pollInterval);
-    this.agendaTicker = new Ticker('agenda', this.context, pauses, () => this.agenda.begin());
+    this.agendaTicker = new Ticker(
+      'agenda',
+      this.context,
+      pauses,
+      () => this.agenda.begin(),
+      (most) => this.agenda.untilDue(most),
+    );
     this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
     this.housekeeping = new Ticker('housekeeping', this.context, HOUSEKEEPING, () => this.keepHouse());
+    this.settler.reports$.subscribe(
+      (report) => report.state === 'available' && void this.wakeForRetry(report.deliveryId),
+    );
     this.wakeUp = wakeUpOf(dataSource, this.tables, settings.statementTimeout, (work) => this.pulse(work));
   }
 
@@ -271,6 +280,13 @@ export class Spark {
     await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.clock.now()));
     const { deliveries } = await this.retention.prune(this.clock.now());
     return deliveries;
+  }
+
+  /** A failed delivery that is tried again before the next poll is tried in time. */
+  private async wakeForRetry(id: string): Promise<void> {
+    const due = `SELECT due_at FROM ${this.tables.delivery} WHERE id = :id`;
+    const [row] = await select<{ due_at: string }>(this.dataSource.manager, due, { id }).catch(() => []);
+    if (row) this.workerTicker.pulseIn(Number(row.due_at) - this.clock.now());
   }
 
   private rescued(deliveries: number): void {

@@ -108,6 +108,13 @@ export class Looks {
     await execute(manager, `${update} WHERE ${sql}${still}`, { ...parameters, from, by, ttl });
   }
 
+  /** The next instant at which looks are due, up to another one. */
+  async nextDue(manager: EntityManager, now: number, upTo: number): Promise<number | undefined> {
+    const next = `SELECT MIN(due_at) AS due FROM ${this.tables.agenda} WHERE due_at > :now AND due_at <= :upTo`;
+    const [row] = await select<{ due: string | null }>(manager, next, { now, upTo });
+    return row?.due ? Number(row.due) : undefined;
+  }
+
   /** Which of the entities have changed and wait to be looked at: now, or again after their source failed. */
   async seen(manager: EntityManager, root: EntityMetadata, ids: readonly string[], now: number): Promise<Set<string>> {
     const seen = new Set<string>();

@@ -45,12 +45,13 @@ export function eachDay(date: Date, timeZone = 'UTC'): string {
  * yield sparkEvent('weekly_report', team.id, { team }, { occurrence: eachWeek(now, 'Europe/Berlin') });
  */
 export function eachWeek(date: Date, timeZone = 'UTC'): string {
-  const day = new Date(`${dayOf('eachWeek', date, timeZone)}T00:00:00Z`);
+  const { year: inYear, month, day: inMonth } = calendarDay('eachWeek', date, timeZone);
+  const day = utcDay(inYear, month - 1, inMonth);
   // A week belongs to the year that its Thursday is in.
   const thursday = new Date(day.getTime() + (4 - (day.getUTCDay() || 7)) * DAY);
   const year = thursday.getUTCFullYear();
-  const week = 1 + Math.floor((thursday.getTime() - Date.UTC(year, 0, 1)) / DAY / 7);
-  return `${year}-W${String(week).padStart(2, '0')}`;
+  const week = 1 + Math.floor((thursday.getTime() - utcDay(year, 0, 1).getTime()) / DAY / 7);
+  return `${yearText(year)}-W${String(week).padStart(2, '0')}`;
 }
 
 /**
@@ -65,21 +66,65 @@ export function eachWeek(date: Date, timeZone = 'UTC'): string {
  * yield sparkEvent('invoice_due', customer.id, { customer }, { occurrence: eachMonth(now, 'America/New_York') });
  */
 export function eachMonth(date: Date, timeZone = 'UTC'): string {
-  return dayOf('eachMonth', date, timeZone).slice(0, 7);
+  return dayOf('eachMonth', date, timeZone).slice(0, -3);
 }
 
 function dayOf(helper: string, date: Date, timeZone: string): string {
-  const parts = formatOf(helper, timeZone).formatToParts(valid(helper, date));
-  const part = (type: string) => parts.find((one) => one.type === type)!.value;
-  return `${part('year')}-${part('month')}-${part('day')}`;
+  const { year, month, day } = calendarDay(helper, date, timeZone);
+  return `${yearText(year)}-${twoDigits(month)}-${twoDigits(day)}`;
 }
 
+/** The day that it is in a time zone. The year 0 is the one before the year 1, as in ISO 8601. */
+function calendarDay(helper: string, date: Date, timeZone: string) {
+  const parts = formatOf(helper, timeZone).formatToParts(valid(helper, date));
+  const part = (type: string) => parts.find((one) => one.type === type)!.value;
+  const year = Number(part('year'));
+  return {
+    year: part('era').startsWith('B') ? 1 - year : year,
+    month: Number(part('month')),
+    day: Number(part('day')),
+  };
+}
+
+// Date.UTC takes the years up to 99 for those of the last century.
+function utcDay(year: number, month: number, day: number): Date {
+  const date = new Date(0);
+  date.setUTCFullYear(year, month, day);
+  return date;
+}
+
+const twoDigits = (value: number): string => String(value).padStart(2, '0');
+
+/** A year as ISO 8601 writes it: four digits, or a sign and six. */
+const yearText = (year: number): string =>
+  year >= 0 && year <= 9_999
+    ? String(year).padStart(4, '0')
+    : `${year < 0 ? '-' : '+'}${String(Math.abs(year)).padStart(6, '0')}`;
+
+/** Making one takes thirty times as long as using it. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+const MOST_FORMATS = 1_000;
+
 function formatOf(helper: string, timeZone: string): Intl.DateTimeFormat {
+  let format = formats.get(timeZone);
+  if (format) return format;
   try {
-    return new Intl.DateTimeFormat('en', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' });
+    format = new Intl.DateTimeFormat('en', {
+      timeZone,
+      calendar: 'gregory',
+      numberingSystem: 'latn',
+      era: 'short',
+      year: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+    });
   } catch {
     throw new InvalidOccurrenceError(helper, 'time zone', timeZone);
   }
+  // Nobody has so many; names that differ in their letters' case only would add up.
+  if (formats.size >= MOST_FORMATS) formats.clear();
+  formats.set(timeZone, format);
+  return format;
 }
 
 function valid(helper: string, date: Date): Date {

@@ -7,6 +7,7 @@ import type { Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
 import { readsClock } from './clock-reads.js';
+import { sweepSlots } from './sweep-slots.js';
 import { cancellations } from './plan-cancellations.js';
 import type { Planned, PlannedEvent, PlannedProblem, PlanRequest } from './planned.js';
 
@@ -17,12 +18,13 @@ const CHECKED = 20;
 
 /** Says what would happen up to an instant if nobody changed anything, page by page. Nothing is entered. */
 export async function* plan(spark: Spark, request: PlanRequest): AsyncGenerator<Planned> {
+  const slots = sweepSlots(spark.settings.sweep, request.now, request.end);
   for (const metadata of request.entities) {
     const told = new Set<Source>();
     for (let after: string | undefined, isEnd = false; !isEnd;) {
       const last = after;
       const keys = await spark.transactions.look((manager) => keysOf(manager, metadata, last, request.id));
-      yield* await new PagePlan(spark, metadata, request, told).of(keys);
+      yield* await new PagePlan(spark, metadata, request, slots, told).of(keys);
       after = keys.at(-1);
       isEnd = keys.length < PAGE;
     }
@@ -39,12 +41,16 @@ async function keysOf(manager: EntityManager, metadata: EntityMetadata, after: s
 class PagePlan {
   private readonly subjects = new Map<Source, Map<string, Subject>>();
   private readonly entered = new Map<string, PlannedEvent>();
+  /** The keys of events that say when they become true. */
+  private readonly dated = new Set<string>();
   private readonly problems = new Map<string, PlannedProblem>();
 
   constructor(
     private readonly spark: Spark,
     private readonly metadata: EntityMetadata,
     private readonly request: PlanRequest,
+    /** When sweeps run. */
+    private readonly slots: readonly number[],
     /** The sources of which it was told that they ask another clock. */
     private readonly told: Set<Source>,
   ) {}
@@ -64,9 +70,25 @@ class PagePlan {
       const instants = new Map<string, Set<number>>();
       for (const { id, due } of last.dates) instants.set(id, (instants.get(id) ?? new Set()).add(due));
       for (const [id, own] of instants) await this.pass(live, id, own);
+      // What only time makes true, without an instant of its own, sweeps find.
+      for (const slot of this.slots) await this.look(sources, keys, slot);
+      const before = new Set(this.entered.keys());
       last = await this.look(sources, keys, end);
+      if (this.slots.length === 0) this.tellOfTime(sources, before);
     }
     return [...this.problems.values(), ...(await this.unknown([...this.entered.values(), ...last.future]))];
+  }
+
+  /** Without a schedule of sweeps nobody knows when what has no `at` is found, nor how often. */
+  private tellOfTime(sources: readonly Source[], before: ReadonlySet<string>): void {
+    const late = [...this.entered.values()].filter(({ key }) => !before.has(key) && !this.dated.has(key));
+    for (const source of sources) {
+      if (!late.some((event) => event.source === source.name)) continue;
+      const reason =
+        'what it yields without an at depends on when it is asked, and no sweep is scheduled: the plan asks at its end only. ' +
+        'Give such events an at, or schedule a sweep.';
+      this.problem('unreliable', source, undefined, reason);
+    }
   }
 
   private async read(source: Source, keys: readonly string[]): Promise<Subject[]> {
@@ -103,8 +125,9 @@ class PagePlan {
         source,
         ids.flatMap((id) => known.get(id) ?? []),
       );
-      for (const { key, group, entityId } of derivation.written(this.spark.codec)) {
+      for (const { key, group, entityId, at: dated } of await derivation.written(this.spark.codec)) {
         const event = this.planned('enter', source, { key, group }, entityId ?? undefined, instant);
+        if (dated !== null) this.dated.add(key);
         const earlier = this.entered.get(key);
         if (!earlier || event.at < earlier.at) this.entered.set(key, event);
       }

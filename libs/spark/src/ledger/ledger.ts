@@ -2,6 +2,7 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect, Entry, Opened, Owner } from '../dialect/dialect.js';
 import { openByKey } from '../dialect/entered.js';
 import type { Opening } from '../dialect/opening.js';
+import { breathe } from '../breath.js';
 import { chunks, execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -24,6 +25,8 @@ export interface Entering {
 const ROWS = 1_000;
 // MariaDB takes 16 MB a statement by default, and a character may be three bytes.
 const CHARACTERS = 4_000_000;
+// On SQLite the process waits for each statement.
+const ROWS_AT_ONCE = 200;
 const LOOKED_UP = 5_000;
 
 /** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
@@ -45,7 +48,9 @@ export class Ledger {
     { openingOf = () => 'available', likelyNew }: Entering,
   ): Promise<SparkEvent[]> {
     const events: SparkEvent[] = [];
-    for (const part of parts(this.sorted(entries))) {
+    const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
+    for (const part of parts(this.sorted(entries), rows)) {
+      await breathe();
       // Another transaction may read the registry meanwhile.
       const { revision: matched } = this.handlers;
       const opened = this.openedFor(part, openingOf);
@@ -75,6 +80,7 @@ export class Ledger {
   async unknown<E extends Pick<Entry, 'key' | 'group'>>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
     const unknown: E[] = [];
     for (const part of chunks(events, LOOKED_UP)) {
+      await breathe();
       const keys = await this.dialect.unknown(manager, part);
       if (keys.size > 0) unknown.push(...part.filter(({ key }) => keys.has(key)));
     }
@@ -176,12 +182,12 @@ export class Ledger {
 }
 
 /** Parts that fit into one statement each, also where their contexts are long. */
-function* parts(entries: readonly LedgerEntry[]): Iterable<LedgerEntry[]> {
+function* parts(entries: readonly LedgerEntry[], rows: number): Iterable<LedgerEntry[]> {
   let part: LedgerEntry[] = [];
   let characters = 0;
   for (const entry of entries) {
     const { length } = entry.context ?? '';
-    if (part.length === ROWS || (part.length > 0 && characters + length > CHARACTERS)) {
+    if (part.length === rows || (part.length > 0 && characters + length > CHARACTERS)) {
       yield part;
       part = [];
       characters = 0;

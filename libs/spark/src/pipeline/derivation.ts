@@ -1,3 +1,4 @@
+import { breathe, isBreathless } from '../breath.js';
 import type { Look } from '../agenda/looks.js';
 import { apart } from '../boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
@@ -106,12 +107,16 @@ export class Derivation {
   }
 
   /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */
-  written(codec: ContextCodec): readonly LedgerEntry[] {
+  async written(codec: ContextCodec): Promise<readonly LedgerEntry[]> {
     if (this.entries) return this.entries;
-    this.entries = [];
+    const entries: LedgerEntry[] = [];
+    const sizes = new Map<string, number>();
     for (const found of this.found) {
+      if (isBreathless()) await breathe();
       try {
-        this.entries.push(entryOf(codec, found));
+        const entry = entryOf(codec, found);
+        checkSize(sizes, entry);
+        entries.push(entry);
       } catch (error) {
         const { group, key, origin } = found;
         const { source, entity, entityId } = origin;
@@ -119,7 +124,7 @@ export class Derivation {
         this.refused.push(new InvalidEventError(messageOf(error), { source: by, entity: of, id, group, key }));
       }
     }
-    return this.entries;
+    return (this.entries = entries);
   }
 
   /** Notes that a source could not be run on subjects, or that they could not be read. */
@@ -135,14 +140,18 @@ export class Derivation {
       const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
       if (verdict === 'refused') this.refuse(reason!, source, event, subject);
       else if (verdict === 'later') this.lookAgain(source, event, event.at!.getTime(), subject);
-      else if (verdict === 'true') this.enter(event, origin);
+      else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
     }
   }
 
-  private enter(event: SparkEvent, origin: Origin): void {
+  /** `again`: whom to look at again where the chain of events is too long. What waits for an instant begins a chain of its own. */
+  private enter(event: SparkEvent, origin: Origin, again: SubjectRef | undefined): void {
     const { key, group } = event;
-    if (origin.depth > DEEPEST) this.refused.push(new ChainTooDeepError(key, origin.source!, DEEPEST));
-    else this.found.push({ event, key, group, origin });
+    if (origin.depth <= DEEPEST) this.found.push({ event, key, group, origin });
+    else {
+      this.refused.push(new ChainTooDeepError(key, origin.source!, DEEPEST));
+      if (again) this.looks.push({ ref: again, due: this.now + CHAIN_PAUSE, attempt: 0, depth: 0 });
+    }
   }
 
   // A source that is not live is left to the sweep, the future included.
@@ -166,6 +175,9 @@ const INEXACT = {
     `the id of its entity is a number beyond ${Number.MAX_SAFE_INTEGER}, which JavaScript does not hold exactly. ` +
     'Use smaller ids, or text.',
 } as const;
+// How long a chain of events rests that has grown too long, in milliseconds.
+const CHAIN_PAUSE = 60_000;
+
 const UNKNOWN_SUBJECT =
   'its at lies in the future, and whom to look at then is unknown, as its id is not that of any entity of the batch. ' +
   'Give sparkEvent the id of the entity, and no key of its own.';
@@ -182,6 +194,21 @@ function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subje
   const { group, key } = nameOf(event);
   const id = typeof group === 'string' && typeof key === 'string' ? idTextIn(group, key) : undefined;
   return id === undefined ? undefined : byId.get(id);
+}
+
+// 16 MB of text: a transaction, and the memory of the process, must be able to hold it.
+const LARGEST = 16 * 1024 * 1024;
+
+/** Adds up what the contexts of one entity's events take. Throws when it is too much. */
+function checkSize(sizes: Map<string, number>, { entity, entityId, source, context }: LedgerEntry): void {
+  const name = JSON.stringify([source, entity, entityId]);
+  const size = (sizes.get(name) ?? 0) + (context?.length ?? 0);
+  if (size > LARGEST)
+    throw new Error(
+      `the contexts of the events of this entity take more than ${LARGEST / 1024 / 1024} million characters together. ` +
+        `Let the context name what handlers can read by themselves`,
+    );
+  sizes.set(name, size);
 }
 
 /** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */

@@ -139,7 +139,7 @@ export class Recorder {
     now: number,
     { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
   ): Promise<Recorded> {
-    const entries = [...emitted, ...derivation.written(this.codec)];
+    const entries = [...emitted, ...(await derivation.written(this.codec))];
     const events = await this.ledger.enter(manager, entries, now, how);
     if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now, changesNothing);
     for (const error of derivation.refused) {

@@ -71,8 +71,8 @@ export class SparkTestKit {
   }
 
   /**
-   * Lets time pass: goes from one instant at which something is due to the next, in order, and works it off there. What
-   * runs on a schedule, as sweeps do, is left out; call `kit.spark.sweep()`.
+   * Lets time pass: goes from one instant at which something is due to the next, in order, and works it off there. At the end
+   * `retention` removes what is over. What runs on a schedule, as sweeps do, is left out; call `kit.spark.sweep()`.
    *
    * @param by How long, in ms or as text such as `'3d'`.
    * @throws InvalidOptionsError when that is no duration above 0: time does not go backwards.
@@ -101,6 +101,7 @@ export class SparkTestKit {
     }
     this.clock.set(end);
     await this.drain();
+    await this.parts.retention.prune(end);
   }
 
   /**

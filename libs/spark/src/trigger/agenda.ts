@@ -65,6 +65,13 @@ export class Agenda {
     }
   }
 
+  /** How long it is until looks are due, in milliseconds, where it is less than so many. */
+  async untilDue(most: number): Promise<number | undefined> {
+    const now = this.clock.now();
+    const due = await this.looks.nextDue(this.dataSource.manager, now, Math.ceil(now + most));
+    return due === undefined ? undefined : due - now;
+  }
+
   /** No further looks are taken. */
   halt(): void {
     this.halted = true;

@@ -1,3 +1,5 @@
+import { breathe } from '../breath.js';
+
 /** Works on items before their results are asked for, on some at once, and gives the results in the order of the items. */
 export async function* ahead<T, R>(
   items: AsyncGenerator<T>,
@@ -17,6 +19,7 @@ export async function* ahead<T, R>(
       const ended = await begun.shift();
       if (!ended) return;
       begin();
+      await breathe();
       yield ended.result;
     }
   } finally {

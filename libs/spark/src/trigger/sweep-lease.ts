@@ -72,6 +72,14 @@ export class SweepLease {
     }
   }
 
+  /** Notes for sources that no sweep has met how far the schedule is: they are due at its next slot, in whatever process. */
+  async meet(sources: readonly string[], slot: number): Promise<void> {
+    const { sweep } = this.tables;
+    const row = `INTO ${sweep} (source, baseline, found, missed, slot) VALUES (:source, 0, 0, 0, :slot)`;
+    for (const source of sources)
+      await execute(this.dataSource.manager, this.dialect.insertOrIgnore(row), { source, slot });
+  }
+
   private tryToTake(source: string, request: SweepRequest, now: number) {
     return this.transactions.run(async (manager): Promise<LeasedSweep | 'elsewhere' | 'swept' | 'locked'> => {
       await this.ensureRow(manager, source);

@@ -67,6 +67,15 @@ export class Sweep {
     return this.inTurn(() => this.sweep(this.sources.all().filter(chosen), request));
   }
 
+  /** After a boot: sweeps what has been due since the last slot of the schedule began. The first sweep is at the next slot. */
+  async catchUp(slot: number): Promise<void> {
+    await this.lease.meet(
+      this.sources.all().map(({ name }) => name),
+      slot,
+    );
+    await this.tick(slot);
+  }
+
   /** A tick of the schedule, planned for an instant: sweeps what no process has swept for it. One that still waits is replaced. */
   async tick(slot: number): Promise<void> {
     const isWaiting = this.slot !== undefined;

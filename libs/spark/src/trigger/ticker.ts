@@ -22,6 +22,8 @@ export class Ticker {
     private readonly pauses: Pauses,
     /** Returns how much there was to do. */
     private readonly work: () => Promise<number>,
+    /** How long it is until something is due that nothing will tell of, in milliseconds, given how long the pause would be. */
+    private readonly nextDue: (pause: number) => Promise<number | undefined> = async () => undefined,
   ) {
     this.pause = pauses.shortest;
   }
@@ -36,6 +38,12 @@ export class Ticker {
     if (!this.started) return;
     this.pulsed = true;
     this.running ??= this.context.run(() => this.run());
+  }
+
+  /** There is work after so many milliseconds, if that is before the next run. */
+  pulseIn(delay: number): void {
+    if (!this.started || delay >= this.pauses.longest) return;
+    this.context.runNow(() => setTimeout(() => this.pulse(), Math.max(0, delay)).unref());
   }
 
   /** No further run begins; resolves when the present one has ended. */
@@ -53,9 +61,13 @@ export class Ticker {
       this.pulsed = false;
       this.pause = (await this.turn()) > 0 ? this.pauses.shortest : Math.min(this.pause * 2, this.pauses.longest);
     }
-    this.running = undefined;
     // Apart by up to a quarter, so that processes started together do not poll together.
-    if (this.started) this.timer = setTimeout(() => this.pulse(), this.pause * (0.75 + Math.random() / 4));
+    const pause = this.pause * (0.75 + Math.random() / 4);
+    const due = this.started ? await this.nextDue(pause).catch(() => undefined) : undefined;
+    this.running = undefined;
+    if (!this.started) return;
+    if (this.pulsed) this.pulse();
+    else this.timer = setTimeout(() => this.pulse(), Math.min(pause, due ?? pause));
   }
 
   private turn(): Promise<number> {
