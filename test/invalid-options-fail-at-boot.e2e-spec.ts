@@ -55,6 +55,7 @@ describe('invalid options fail at boot, each by its name', () => {
     ['worker.concurrency', { worker: { concurrency: '5' } }],
     ['worker.pollInterval', { worker: { pollInterval: '' } }],
     ['worker.maxAttempts', { worker: { maxAttempts: Infinity } }],
+    ['worker.handlerTimeout', { worker: { handlerTimeout: 0 } }],
     ['worker.threads', { worker: { threads: 2 } }],
     ['shutdownTimeout', { shutdownTimeout: '-1s' }],
     ['postgres', { postgres: true }],

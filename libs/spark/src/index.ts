@@ -55,6 +55,7 @@ export type { SparkCounts } from './inspect/counters.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
 export type { DeliveryReport } from './pipeline/settler.js';
+export type { RunningDelivery } from './pipeline/worker.js';
 export {
   EventSource,
   type EventSourceOptions,

@@ -24,6 +24,11 @@ export interface WorkerOptions {
   pollInterval?: Duration;
   /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 80, which takes about two days. */
   maxAttempts?: number;
+  /**
+   * How long a handler may take that has no `timeout` of its own: then its signal is aborted, its place is free, and the attempt has
+   * failed. Default: 1 hour.
+   */
+  handlerTimeout?: Duration;
   /** How long a process that does not renew its lease keeps what it has claimed. Default: 30 seconds. */
   leaseTtl?: Duration;
   /** How often the lease is renewed, and those of dead processes are ended. Default: a sixth of `leaseTtl`, 5 seconds. */

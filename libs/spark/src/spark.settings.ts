@@ -18,6 +18,7 @@ export interface SparkSettings {
     readonly concurrency: number;
     readonly pollInterval: number;
     readonly maxAttempts: number;
+    readonly handlerTimeout: number;
     readonly lease: LeaseTimes;
   };
   readonly history: boolean;
@@ -54,7 +55,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
   flag('isGlobal', options.isGlobal ?? true);
   const { worker: given = {}, sources = {}, activation = {}, retention = {}, postgres = {}, sqlite = {} } = options;
   const worker: WorkerOptions = given === false ? {} : given;
-  known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'leaseTtl', 'leaseRenewal']);
+  known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'handlerTimeout', 'leaseTtl', 'leaseRenewal']);
   known('sources', sources, ['timeout']);
   known('activation', activation, ['limit']);
   known('retention', retention, ['completed', 'discarded', 'keys']);
@@ -73,6 +74,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
       concurrency: count('worker.concurrency', worker.concurrency ?? 10),
       pollInterval: duration('worker.pollInterval', worker.pollInterval ?? '2s'),
       maxAttempts: count('worker.maxAttempts', worker.maxAttempts ?? 80),
+      handlerTimeout: duration('worker.handlerTimeout', worker.handlerTimeout ?? '1h'),
       lease: leaseTimes(worker),
     },
     history: flag('history', options.history ?? true),

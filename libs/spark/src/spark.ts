@@ -185,6 +185,7 @@ export class Spark {
       this.settler,
       clock,
       maxAttempts,
+      () => this.workerTicker.pulse(),
     );
     this.desk = new DeliveryDesk(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
@@ -276,6 +277,7 @@ export class Spark {
 
   private async keepHouse(): Promise<number> {
     this.counters.flush();
+    this.worker.tellOfLong(this.settings.worker.lease.ttl);
     await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.clock.now()));
     const { deliveries } = await this.retention.prune(this.clock.now());

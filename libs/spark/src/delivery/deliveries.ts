@@ -99,9 +99,16 @@ export class Deliveries {
     return this.end(manager, delivery, changes, { now, reason });
   }
 
-  /** Gives a delivery up, visibly. */
-  async discard(manager: EntityManager, delivery: Delivery, now: number, error: string): Promise<boolean> {
-    const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = :error`;
+  /** Gives a delivery up, visibly. `keepsError` leaves the error of its last attempt, where there was one. */
+  async discard(
+    manager: EntityManager,
+    delivery: Delivery,
+    now: number,
+    error: string,
+    keepsError = false,
+  ): Promise<boolean> {
+    const last = keepsError ? 'COALESCE(last_error, :error)' : ':error';
+    const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = ${last}`;
     return this.end(manager, delivery, changes, { now, error });
   }
 

@@ -21,12 +21,24 @@ const asked = (of: HandlerSlots, suspects = false) =>
 describe('the places in which a process handles', () => {
   it('are as many as it may, for all handlers together', () => {
     const some = slots(3, 10, handler('a'), handler('b'));
-    expect(asked(some)).toEqual(['a,b 3']);
+    expect(asked(some)).toEqual(['a,b 2']);
     some.take('a', false);
     some.take('b', false);
     expect(asked(some)).toEqual(['a,b 1']);
     some.take('a', false);
     expect(asked(some)).toEqual([]);
+  });
+
+  it('are never all one handler’s, where there are others', () => {
+    const some = slots(3, 10, handler('a'), handler('b', { concurrency: 3 }));
+    some.take('a', false);
+    some.take('a', false);
+    expect(asked(some)).toEqual(['b 1']);
+    some.leave('a');
+    some.leave('a');
+    some.take('b', false);
+    some.take('b', false);
+    expect(asked(some)).toEqual(['a 1']);
   });
 
   it('wait for what is still to be written down: no more than twice as many are under way', () => {
@@ -75,8 +87,8 @@ describe('the places in which a process handles', () => {
   it('go to the more urgent first; among equals those with limits and those without take turns', () => {
     const limited = { concurrency: 1 };
     const some = slots(10, 10, handler('a'), handler('b', limited), handler('c', { ...limited, priority: -1 }));
-    expect(asked(some)).toEqual(['c 1', 'b 1', 'a 10']);
-    expect(asked(some)).toEqual(['c 1', 'a 10', 'b 1']);
+    expect(asked(some)).toEqual(['c 1', 'b 1', 'a 9']);
+    expect(asked(some)).toEqual(['c 1', 'a 9', 'b 1']);
   });
 
   it('tell who waits when one is left', async () => {

@@ -37,7 +37,7 @@ export class HandlerSlots {
     if (all.length === 0) return;
     if (suspects && this.suspects === 0) yield { handlers: all.flatMap(namesOf), limit: 1, suspect: true };
     for (const together of this.inOrder(all)) {
-      const limit = this.room(together[0]!);
+      const limit = Math.min(...together.map((handler) => this.room(handler)));
       if (limit > 0) yield { handlers: together.flatMap(namesOf), limit, suspect: false };
     }
   }
@@ -80,7 +80,9 @@ export class HandlerSlots {
   }
 
   private room({ name, options }: Handler): number {
-    const own = (options.concurrency ?? this.concurrency) - (this.taken.get(name) ?? 0);
+    // The last place is never the same handler's: others, above all more urgent ones, must not wait for what hangs.
+    const most = this.concurrency > 1 && this.handlers().length > 1 ? this.concurrency - 1 : this.concurrency;
+    const own = Math.min(options.concurrency ?? most, most) - (this.taken.get(name) ?? 0);
     const connections = options.transactional ? this.connections - this.transactional() : this.concurrency;
     return Math.min(this.free, own, connections);
   }

@@ -110,7 +110,10 @@ export class Explorer {
     if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
-    if (this.isMeant(where, options.dataSource)) this.spark.handlers.add({ name, where, pattern, options, call });
+    if (!this.isMeant(where, options.dataSource)) return;
+    const { handlerTimeout } = this.spark.settings.worker;
+    const complete = { ...options, timeout: options.timeout ?? handlerTimeout };
+    this.spark.handlers.add({ name, where, pattern, options: complete, call });
   }
 
   private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {

@@ -47,7 +47,7 @@ export interface GroupHandlerOptions {
   maxAttempts?: number;
   /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */
   backoff?: Backoff;
-  /** How long it may take, in milliseconds or as text such as `'30s'`; its signal is aborted then, and the attempt has failed. Default: as long as it takes. */
+  /** How long it may take, in milliseconds or as text such as `'30s'`; its signal is aborted then, and the attempt has failed. Default: the module's `worker.handlerTimeout`, 1 hour. */
   timeout?: Duration;
   /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, 10. */
   concurrency?: number;

@@ -4,6 +4,7 @@ import { BASELINE } from '../dialect/opening.js';
 import type { Orphans } from '../delivery/delivery-desk.js';
 import { select, withRunner } from '../dialect/statement.js';
 import type { SparkCounts } from './counters.js';
+import type { RunningDelivery } from '../pipeline/worker.js';
 import type { Spark } from '../spark.js';
 
 /** What sweeps have done for a source. */
@@ -57,6 +58,8 @@ export interface SparkStatus {
   readonly orphans: Orphans[];
   /** Processes whose lease holds. */
   readonly workers: WorkerStatus[];
+  /** What handlers of this process are at work on, and since when. */
+  readonly running: readonly RunningDelivery[];
   /** What went wrong in this process since it booted, without an error for anybody to catch. */
   readonly counts: SparkCounts;
 }
@@ -73,6 +76,7 @@ export function statusOf(spark: Spark): Promise<SparkStatus> {
       agenda: await agenda(manager, spark, now),
       orphans: await spark.desk.orphans(manager, await spark.registered.gone(manager)),
       workers: await workers(manager, spark),
+      running: spark.worker.runs,
       counts: spark.counters.all(),
     };
   });

@@ -34,7 +34,7 @@ const logger = new Logger('Spark');
  */
 export type Outcome =
   | { readonly state: 'completed'; readonly noted: boolean }
-  | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown }
+  | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown; readonly keepsError?: true }
   | { readonly state: 'skipped'; readonly error: string }
   | { readonly state: 'stopped'; readonly error: string }
   | { readonly state: 'undecided'; readonly error: string; readonly lacking: NotKnownHere | undefined }
@@ -48,6 +48,7 @@ export type Outcome =
 
 /** Calls a handler with a delivery, in a transaction where it asks for one, until it ends, fails, or is told to stop. */
 export class Attempt {
+  readonly since = new Date();
   /** Made when somebody asks for its signal: most handlers do not. */
   private controller: AbortController | undefined;
   private stopped: Error | undefined;
@@ -63,6 +64,8 @@ export class Attempt {
     readonly handler: Handler,
     readonly delivery: Delivery,
     private readonly maxAttempts: number,
+    /** Whether the process that had it before died. */
+    private readonly isSuspect: boolean,
   ) {}
 
   /** Tells the handler to stop. The attempt ends at once, whatever the handler does. */
@@ -84,7 +87,10 @@ export class Attempt {
   async run(contextOf: ContextOf): Promise<Outcome> {
     const { attempt, event } = this.delivery;
     if (attempt > this.maxAttempts) {
-      return { state: 'discarded', error: `its process died at each of ${this.maxAttempts} attempts` };
+      if (this.isSuspect)
+        return { state: 'discarded', error: `its process died at each of ${this.maxAttempts} attempts` };
+      const error = `it has had ${attempt - 1} attempts, and maxAttempts is ${this.maxAttempts} now`;
+      return { state: 'discarded', error, keepsError: true };
     }
     try {
       const { revalidate = false } = this.handler.options;

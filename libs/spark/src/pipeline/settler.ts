@@ -77,7 +77,7 @@ export class Settler {
   ): Promise<boolean> {
     const now = this.clock.now();
     const { state, error } = outcome;
-    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error);
+    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, outcome.keepsError);
     if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
     if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
     if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);

@@ -11,7 +11,7 @@ import type { WorkerLease } from '../delivery/worker-lease.js';
 import type { Transactions } from '../dialect/transactions.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { HandlerRegistry } from '../handler/handler.registry.js';
-import { lineOf } from '../error/text-of.js';
+import { lineOf, shown } from '../error/text-of.js';
 import { Attempt } from './attempt.js';
 import type { Settler } from './settler.js';
 import type { StillWanted } from './still-wanted.js';
@@ -28,10 +28,21 @@ interface Claim {
   readonly isMore: boolean;
 }
 
+/** A delivery that a handler of this process is at work on. */
+export interface RunningDelivery {
+  readonly handler: string;
+  /** The event's key. */
+  readonly key: string;
+  readonly attempt: number;
+  /** When the attempt began. */
+  readonly since: Date;
+}
+
 /** Works after the commit: claim → handle → complete, or fail and wait. */
 export class Worker {
   private readonly logger = new Logger('Spark');
   private readonly running = new Set<Attempt>();
+  private readonly told = new WeakSet<Attempt>();
   private readonly waiting: (() => void)[] = [];
   private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
@@ -54,6 +65,7 @@ export class Worker {
     private readonly settler: Settler,
     private readonly clock: SparkClock,
     private readonly maxAttempts: number,
+    private readonly onSuspectEnded: () => void,
   ) {}
 
   /**
@@ -74,6 +86,26 @@ export class Worker {
   /** Handles until nothing is available and nothing is running. */
   async drain(): Promise<void> {
     while ((await this.fill()) > 0 || this.running.size > 0) await this.idle();
+  }
+
+  /** What is running in this process, with its start. */
+  get runs(): readonly RunningDelivery[] {
+    return [...this.running].map(({ handler, delivery: { attempt, event }, since }) => {
+      return { handler: handler.name, key: event.key, attempt, since };
+    });
+  }
+
+  /** Tells, once for each, of handlers that have been at work for longer than a time in ms. */
+  tellOfLong(time: number): void {
+    for (const attempt of this.running) {
+      if (Date.now() - attempt.since.getTime() <= time || this.told.has(attempt)) continue;
+      this.told.add(attempt);
+      const { handler, delivery, since } = attempt;
+      this.logger.warn(
+        `${shown(handler.name)} has been at work on ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
+          `a timeout, and let it watch scope.signal.`,
+      );
+    }
   }
 
   /** No further delivery is claimed. */
@@ -158,7 +190,7 @@ export class Worker {
 
   private async begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): Promise<void> {
     this.begun += claimed.length;
-    const attempts = claimed.map((delivery) => this.attemptAt(delivery));
+    const attempts = claimed.map((delivery) => this.attemptAt(delivery, suspect));
     for (const attempt of attempts) {
       this.slots.take(attempt.handler.name, suspect);
       this.running.add(attempt);
@@ -169,10 +201,11 @@ export class Worker {
     for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
   }
 
-  private attemptAt(delivery: Delivery): Attempt {
+  private attemptAt(delivery: Delivery, suspect: boolean): Attempt {
     const handler = this.handlers.named(delivery.handler)!;
     const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-    return new Attempt(this.transactions, this.deliveries, this.wanted, this.clock, handler, delivery, maxAttempts);
+    const { transactions, deliveries, wanted, clock } = this;
+    return new Attempt(transactions, deliveries, wanted, clock, handler, delivery, maxAttempts, suspect);
   }
 
   private read(claimed: readonly Delivery[]): Promise<ContextOf> {
@@ -195,6 +228,8 @@ export class Worker {
       if (outcome && isOurs !== undefined) this.settler.tell(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
+      // The next suspect may be claimed now, and nothing else would say so before the next poll.
+      if (suspect) this.onSuspectEnded();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // What ends well is written down many at once.
