@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
+  DuplicateEntityError,
   DuplicateHandlerError,
   EventSource,
   GroupHandler,
@@ -15,7 +16,7 @@ import {
   UnsupportedDatabaseError,
   UnsupportedKeyError,
 } from 'nestjs-spark';
-import { Column, DataSource, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, DataSource, Entity, PrimaryColumn, PrimaryGeneratedColumn, ViewColumn, ViewEntity } from 'typeorm';
 import { describe, expect, it } from 'vitest';
 import { startApp } from './support/app.js';
 import { inMemory, refusal } from './support/refusal.js';
@@ -44,6 +45,49 @@ describe('rarer misuse fails at boot', () => {
     const error = await refusal({ entities, providers: [Mails] });
     expect(error).toBeInstanceOf(DuplicateHandlerError);
     expect(error.message).toContain('"Mails.send"');
+  });
+
+  it('two entities of one name where one has a source; without a source they may stay, and no context stores them', async () => {
+    const Namesake = class {};
+    Object.defineProperty(Namesake, 'name', { value: 'Item' });
+    Entity('elsewhere')(Namesake);
+    PrimaryGeneratedColumn()(Namesake.prototype, 'id');
+    Reflect.defineMetadata('design:type', Number, Namesake.prototype, 'id');
+    @Injectable()
+    class Events {
+      @EventSource(Item) items() {
+        return [];
+      }
+    }
+    const error = await refusal({ entities: [...entities, Namesake], providers: [Events] });
+    expect(error).toBeInstanceOf(DuplicateEntityError);
+    expect(error.message).toMatch(
+      /^Events\.items is an event source of Item, and 2 entities are called so \(of the tables item, elsewhere\)/,
+    );
+    const app = await startApp({ database: inMemory(), entities: [...entities, Namesake] });
+    const item = await app.dataSource.manager.save(app.dataSource.manager.create(Item, { title: 'one' }));
+    await expect(app.spark.emit(sparkEvent('item', 1, { item }))).rejects.toThrow(
+      /more than one entity is called Item/,
+    );
+    await app.close();
+  });
+
+  it('a view without a primary column', async () => {
+    @ViewEntity({ expression: 'SELECT title FROM item' })
+    class Title {
+      @ViewColumn() title: string;
+    }
+    @Injectable()
+    class Events {
+      @EventSource(Title) titles() {
+        return [];
+      }
+    }
+    const error = await refusal({ entities: [...entities, Title], providers: [Events] });
+    expect(error).toBeInstanceOf(UnsupportedKeyError);
+    expect(error.message).toBe(
+      'Title cannot have an event source: its primary key is missing. Give a view a primary column: @ViewColumn() and @PrimaryColumn().',
+    );
   });
 
   it('an entity that only has the name of a known one', async () => {

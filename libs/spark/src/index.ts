@@ -3,6 +3,7 @@ export type { Backoff } from './delivery/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
 export { BootLockError } from './error/boot-lock.error.js';
 export { DrainWithinError } from './error/drain-within.error.js';
+export { DuplicateEntityError } from './error/duplicate-entity.error.js';
 export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
 export { DuplicateModuleError } from './error/duplicate-module.error.js';
 export { DuplicateSourceError } from './error/duplicate-source.error.js';

@@ -1,5 +1,6 @@
 import { checkBackoff } from '../delivery/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
+import { DuplicateEntityError } from '../error/duplicate-entity.error.js';
 import { DuplicateModuleError } from '../error/duplicate-module.error.js';
 import { poolSize } from '../dialect/pool-size.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
@@ -78,6 +79,13 @@ export class Explorer {
     for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
     checkKey(dataSource, metadata, this.spark.dialect.longestKey);
+    const namesakes = dataSource.entityMetadatas.filter(({ name }) => name === metadata.name);
+    if (namesakes.length > 1)
+      throw new DuplicateEntityError(
+        where,
+        metadata.name,
+        namesakes.map(({ tablePath }) => tablePath),
+      );
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.source);

@@ -8,10 +8,14 @@ export class DataSourceEntities implements EntityLookup {
   private readonly byClass: Map<unknown, EntityMetadata>;
   private readonly byName: Map<string, EntityMetadata>;
   private readonly embedded: Map<unknown, string>;
+  /** Names that more than one entity has: what is stored by them could be read as another one. */
+  private readonly ambiguous: ReadonlySet<string>;
 
   constructor(private readonly dataSource: DataSource) {
     const entities = dataSource.entityMetadatas.filter(({ isJunction }) => !isJunction);
     this.byClass = new Map(entities.map((metadata) => [metadata.target, metadata]));
+    const names = entities.map(({ name }) => name);
+    this.ambiguous = new Set(names.filter((name, i) => names.indexOf(name) !== i));
     this.byName = new Map(entities.map((metadata) => [metadata.name, metadata]));
     this.embedded = new Map(entities.flatMap(({ embeddeds }) => embeddeds.flatMap(partClasses)));
   }
@@ -26,7 +30,10 @@ export class DataSourceEntities implements EntityLookup {
   }
 
   nameOf(value: object): string | undefined {
-    return this.byClass.get(value.constructor)?.name ?? this.embedded.get(value.constructor);
+    const name = this.byClass.get(value.constructor)?.name;
+    if (name !== undefined && this.ambiguous.has(name))
+      throw new Error(`more than one entity is called ${name}; rename one of the classes`);
+    return name ?? this.embedded.get(value.constructor);
   }
 
   idOf(value: object): string | undefined {
