@@ -40,10 +40,10 @@ function withoutTransaction(points: FaultPoints): void {
       await handle(event);
       return;
     }
-    await this.dataSource.transaction((manager: EntityManager) => this.call(event, manager));
+    await this.transactions.runOnce((manager: EntityManager) => this.call(event, manager));
     points.pass('before-completion');
     const done = [{ delivery: this.delivery, durationMs: 0 }];
-    await this.dataSource.transaction((manager: EntityManager) =>
+    await this.transactions.runOnce((manager: EntityManager) =>
       this.deliveries.complete(manager, done, this.clock.now()),
     );
   });
