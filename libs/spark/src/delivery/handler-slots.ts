@@ -65,11 +65,13 @@ export class HandlerSlots {
     if (suspect) this.suspects++;
   }
 
-  /** Its handler has ended: the place is free. */
-  leave(handler: string): void {
+  /** Its handler has ended: the place is free. Returns whether more of that handler, or of those alike, could not be claimed until now. */
+  leave(handler: string): boolean {
+    const wasFull = this.handlers().some((one) => one.name === handler && this.ownRoom(one) <= 0);
     this.taken.set(handler, this.taken.get(handler)! - 1);
     this.running--;
     this.wake();
+    return wasFull;
   }
 
   /** How it ended is written down. */
@@ -79,12 +81,16 @@ export class HandlerSlots {
     this.wake();
   }
 
-  private room({ name, options }: Handler): number {
+  private room(handler: Handler): number {
+    return Math.min(this.free, this.ownRoom(handler));
+  }
+
+  private ownRoom({ name, options }: Handler): number {
     // The last place is never the same handler's: others, above all more urgent ones, must not wait for what hangs.
     const most = this.concurrency > 1 && this.handlers().length > 1 ? this.concurrency - 1 : this.concurrency;
     const own = Math.min(options.concurrency ?? most, most) - (this.taken.get(name) ?? 0);
     const connections = options.transactional ? this.connections - this.transactional() : this.concurrency;
-    return Math.min(this.free, own, connections);
+    return Math.min(own, connections);
   }
 
   private transactional(): number {

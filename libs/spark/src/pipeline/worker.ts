@@ -65,7 +65,8 @@ export class Worker {
     private readonly settler: Settler,
     private readonly clock: SparkClock,
     private readonly maxAttempts: number,
-    private readonly onSuspectEnded: () => void,
+    /** What could not be claimed before can be now. */
+    private readonly onFreed: () => void,
   ) {}
 
   /**
@@ -223,13 +224,13 @@ export class Worker {
     // Where reading took too long, it is somebody else's by now, or will be.
     const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : undefined;
     const durationMs = Math.round(performance.now() - started);
-    this.slots.leave(attempt.handler.name);
+    // Nothing else would say so before the next poll.
+    if (this.slots.leave(attempt.handler.name)) this.onFreed();
     const settled = (isOurs?: boolean) => {
       if (outcome && isOurs !== undefined) this.settler.tell(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
-      // The next suspect may be claimed now, and nothing else would say so before the next poll.
-      if (suspect) this.onSuspectEnded();
+      if (suspect) this.onFreed();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // What ends well is written down many at once.
