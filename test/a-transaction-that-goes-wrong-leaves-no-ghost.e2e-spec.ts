@@ -4,6 +4,7 @@ import { Column, Entity, type EntityManager, type EntitySubscriberInterface, Pri
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { sqliteDriver } from './support/sqlite.js';
 
 @Entity()
 class Thing {
@@ -153,6 +154,33 @@ describe.each(databases)('a transaction that goes wrong leaves no ghost, on $nam
       expect(await keysOf(lost)).toEqual(there ? events(lost, 'lost') : []);
       expect(there).toBe(false);
     });
+  });
+
+  it.runIf(name === 'SQLite')('a COMMIT that another process holds up is recorded once, and told of', async () => {
+    const Database = sqliteDriver() as new (file: string) => { exec(sql: string): void; close(): void };
+    await manager.query('PRAGMA journal_mode = DELETE');
+    const other = new Database((db.options as { database: string }).database);
+    const told: string[] = [];
+    const listening = app.spark.events$.subscribe(({ key }) => told.push(key));
+    let commits = 0;
+    subscribe({
+      beforeQuery: ({ query }) => {
+        // One who reads holds up the COMMIT of one who writes, in this mode.
+        if (query === 'COMMIT' && ++commits === 3) other.exec('COMMIT');
+      },
+    });
+    try {
+      other.exec('BEGIN; SELECT * FROM thing');
+      await make(manager);
+      expect(commits).toBeGreaterThanOrEqual(3);
+      expect(told).toContain(`now_${serial},made`);
+      expect(await keysOf(serial)).toEqual(events(serial));
+      expect(told.filter((key) => key === `now_${serial},made`)).toHaveLength(1);
+    } finally {
+      listening.unsubscribe();
+      other.close();
+      await manager.query('PRAGMA journal_mode = WAL');
+    }
   });
 
   it('a connection that is killed in the middle', async () => {

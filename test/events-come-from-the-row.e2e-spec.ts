@@ -9,7 +9,10 @@ import {
   Column,
   Entity,
   type EntityManager,
+  ManyToOne,
+  OneToMany,
   PrimaryGeneratedColumn,
+  type Relation,
 } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
@@ -67,6 +70,27 @@ class Order {
   @PrimaryGeneratedColumn() id: number;
   @Column() status: string;
   @Column() items: number;
+  @OneToMany(() => Line, (line) => line.order) lines: Relation<Line>[];
+}
+
+@Entity()
+class Line {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ type: 'int' }) orderId: number;
+  @ManyToOne(() => Order, (order) => order.lines) order: Relation<Order>;
+}
+
+@Injectable()
+class CachedEvents {
+  @EventSource(Order)
+  *order({ id, status, items }: Order) {
+    yield sparkEvent('order', [id, status, items]);
+  }
+
+  @EventSource(Order, { relations: { lines: true } })
+  async later({ id, status, lines }: Order) {
+    return [sparkEvent('later', [id, status, lines.length])];
+  }
 }
 
 @Injectable()
@@ -183,6 +207,44 @@ describe.each(databases)('events come from the row, on $name', (database) => {
     await db.drop();
   });
 
+  it('where the application has a cache for all its queries', async () => {
+    const db = await database.create();
+    const dataSource = { cache: { alwaysEnabled: true, duration: 600_000 } };
+    const spark = { worker: false } as const;
+    const app = await startApp({
+      database: db,
+      entities: [Order, Line],
+      providers: [CachedEvents],
+      spark,
+      dataSource,
+    });
+    const { manager } = app.dataSource;
+    const keys = async () => {
+      await app.spark.drain();
+      const rows: { event_key: string }[] = await app.dataSource.query('SELECT event_key FROM spark_event ORDER BY id');
+      return rows.map(({ event_key: key }) => key).sort();
+    };
+    const { id } = await manager.save(Order, { status: 'open', items: 1 });
+    await app.spark.drain();
+    const line = await manager.save(Line, { orderId: id });
+    await app.spark.drain();
+    await manager.save(Order, { id, status: 'paid', items: 1 });
+    const saved = [`later_${id},open,0`, `later_${id},open,1`, `later_${id},paid,1`];
+    const own = [`order_${id},open,1`, `order_${id},paid,1`];
+    expect(await keys()).toEqual([...saved, ...own]);
+    const table = app.dataSource.driver.escape('order');
+    await app.dataSource.query(`UPDATE ${table} SET status = 'raw'`);
+    await app.spark.sweep();
+    await app.dataSource.query(`UPDATE ${table} SET status = 'again'`);
+    await manager.delete(Line, { id: line.id });
+    await app.spark.sweep();
+    const swept = [`later_${id},again,0`, ...saved, `later_${id},raw,1`];
+    expect(await keys()).toEqual([...swept, `order_${id},again,1`, ...own, `order_${id},raw,1`]);
+    expect(JSON.stringify(await app.spark.explain(Order, id))).toContain('again');
+    await app.close();
+    await db.drop();
+  });
+
   describe('whatever the application holds in memory', () => {
     let db: TestDatabase;
     let app: TestApp;
@@ -191,7 +253,7 @@ describe.each(databases)('events come from the row, on $name', (database) => {
     beforeAll(async () => {
       db = await database.create();
       const spark = { worker: false } as const;
-      app = await startApp({ database: db, entities: [Guarded, Secret, Order], providers: [RowEvents], spark });
+      app = await startApp({ database: db, entities: [Guarded, Secret, Order, Line], providers: [RowEvents], spark });
       m = app.dataSource.manager;
     });
     afterAll(async () => {
@@ -254,6 +316,41 @@ describe.each(databases)('events come from the row, on $name', (database) => {
         });
         expect([statement, ...(await eventsOf('order'))]).toEqual([statement, `${id},paid,${items}`]);
       }
+    });
+
+    it.skipIf(database.name === 'SQLite')('while another request holds the next row of a small table', async () => {
+      await m.query(`DELETE FROM ${m.dataSource.driver.escape('order')}`);
+      const orders = await m.save(
+        Order,
+        [1, 2, 3, 4].map((items) => ({ status: 'held', items })),
+      );
+      await eventsOf('order');
+      const [next, ...some] = orders.toReversed();
+      const other = app.dataSource.createQueryRunner();
+      await other.startTransaction();
+      await other.manager.update(Order, { id: next!.id }, { status: 'elsewhere' });
+      const saving = m.save(
+        Order,
+        some.map(({ id }) => ({ id, status: 'free' })),
+      );
+      const waiting = Symbol('waiting');
+      const first = await Promise.race([saving, new Promise((done) => setTimeout(done, 10_000, waiting))]);
+      await other.rollbackTransaction();
+      await other.release();
+      await saving;
+      expect(first).not.toBe(waiting);
+      expect(await eventsOf('order')).toHaveLength(3);
+    });
+
+    it.runIf(database.name === 'PostgreSQL')('while a migration changes the type of a column', async () => {
+      const { id } = await m.save(Order, { status: 'open', items: 1 });
+      for (const length of [100, 200]) {
+        await m.query(`ALTER TABLE "order" ALTER COLUMN status TYPE varchar(${length})`);
+        // On every connection that has read such a row before.
+        await Promise.all([1, 2, 3, 4].map((n) => m.save(Order, { status: `wide ${length}`, items: n })));
+        await m.save(Order, { id, status: `wide ${length}` });
+      }
+      expect(await eventsOf('order')).toContain(`${id},wide 200,1`);
     });
 
     it('where another request has changed it since the transaction began, and the save finds nothing to change', async () => {

@@ -257,6 +257,56 @@ export const guards = [
     { databases: ALL },
   ),
 
+  // What is recorded
+  guard(
+    'a rollback waits for the recording',
+    'trigger/entity.subscriber.ts',
+    'await this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
+    'void this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
+    ['a-transaction-that-goes-wrong-leaves-no-ghost', 'throws at COMMIT'],
+    { databases: SERVERS, sample: true },
+  ),
+  guard(
+    'a COMMIT that is sent again records once',
+    'trigger/entity.subscriber.ts',
+    'transaction.recording ??= ',
+    'transaction.recording = ',
+    ['a-transaction-that-goes-wrong-leaves-no-ghost', 'COMMIT that another process holds up'],
+    { databases: ['SQLite'], sample: true },
+  ),
+  guard(
+    'a written row is read as it is, not as it was when the transaction began',
+    'dialect/mysql.ts',
+    "const LOCKED = 'LOCK IN SHARE MODE';",
+    "const LOCKED = '';",
+    ['events-come-from-the-row', 'another request has changed it'],
+    { databases: ['MariaDB'], sample: true },
+  ),
+  guard(
+    'reading written rows locks no other rows',
+    'dialect/mysql.ts',
+    "PRIMARY.replace('USE', 'FORCE')",
+    "''",
+    ['events-come-from-the-row', 'holds the next row of a small table'],
+    { databases: ['MariaDB'] },
+  ),
+  guard(
+    'rows are read past the cache of the application',
+    'subject/subjects.ts',
+    '    cache: false,\n',
+    '',
+    ['events-come-from-the-row', 'cache for all its queries'],
+    { databases: ALL },
+  ),
+  guard(
+    'what an entity belonged to is read under a lock',
+    'trigger/live-rules.ts',
+    'lock && this.dialect.skipsLocked',
+    'false',
+    ['rarer-writes-are-seen', 'another request has moved'],
+    { databases: ['MariaDB'] },
+  ),
+
   // SQLite
   guard(
     'a transaction begins before it reads (SQLite)',

@@ -37,15 +37,21 @@ export function sourcesGiven(spark: Spark, method: string, entity: EntityTarget<
 /** The key of the id that a method was given. Throws TypeError when it is none, or lacks a part. */
 export function keyGiven({ dataSource }: Spark, method: string, metadata: EntityMetadata, id: unknown): string {
   const columns = metadata.primaryColumns;
-  const isMap = typeof id === 'object' && id !== null && !Array.isArray(id);
+  const isMap = typeof id === 'object' && id !== null && !Array.isArray(id) && !isValueOf(metadata, id);
   const given: unknown[] = Array.isArray(id) ? id : [id];
   const parts = isMap ? columns.map((column) => column.getEntityValue(id) as unknown) : given;
   if (parts.length !== columns.length || parts.some((part) => part === undefined || part === null))
     throw new TypeError(`${method} needs every part of the id of ${metadata.name}.`);
-  if (!columns.every((column, i) => isKeyPart(dataSource, column, parts[i])))
-    throw new TypeError(`${method} was given ${inspect(id)}, which cannot be an id of ${metadata.name}.`);
   // Not every driver of TypeORM takes a bigint for a number.
   const plain = parts.map((part) => (typeof part === 'bigint' ? String(part) : part));
   const values = columns.map((column, i) => dataSource.driver.preparePersistentValue(plain[i], column) as unknown);
+  if (!columns.every((column, i) => isKeyPart(dataSource, column, column.transformer ? values[i] : parts[i])))
+    throw new TypeError(`${method} was given ${inspect(id)}, which cannot be an id of ${metadata.name}.`);
   return writeKey(dataSource, metadata, values);
+}
+
+/** Whether an object is the value of a single key, which a transformer makes of what the column holds. */
+function isValueOf({ primaryColumns, target }: EntityMetadata, id: object): boolean {
+  if (primaryColumns.length > 1 || !primaryColumns[0]!.transformer) return false;
+  return Object.getPrototypeOf(id) !== Object.prototype && !(typeof target === 'function' && id instanceof target);
 }

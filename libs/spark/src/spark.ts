@@ -117,7 +117,7 @@ export class Spark {
     const rows = new WrittenRows(this.dialect);
     this.recorder = new Recorder(this.sources, this.ledger, looks, rows, this.codec, clock, this.counters);
 
-    this.rules = new LiveRules(dataSource, this.sources);
+    this.rules = new LiveRules(dataSource, this.sources, this.dialect);
     this.subscriber = new EntitySubscriber(this.rules, this.recorder, announce);
     this.criteria = new CriteriaWrites(this.dialect, this.rules, looks, this.subscriber, clock);
     this.agenda = new Agenda(

@@ -119,6 +119,8 @@ export interface Dialect {
   readonly skipsLocked: boolean;
   /** Whether an UPDATE can tell the rows that it changed, and a statement can insert by them. */
   readonly returnsFromUpdate: boolean;
+  /** Whether an INSERT can tell the rows that it inserted. */
+  returnsFromInsert(dataSource: DataSource): boolean;
   /** What makes an INSERT … SELECT hold the rows that it read. */
   readonly forUpdate: string;
   /** The isolation of Spark's own transactions. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { EntityManager } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import { BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
 import type {
@@ -40,6 +40,10 @@ export class MysqlDialect implements Dialect {
   readonly clock = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000`;
 
   constructor(private readonly tables: TableNames) {}
+
+  returnsFromInsert({ driver }: DataSource): boolean {
+    return driver.isReturningSqlSupported('insert');
+  }
 
   isTransient(error: unknown): boolean {
     return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);

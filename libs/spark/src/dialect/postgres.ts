@@ -50,6 +50,10 @@ export class PostgresDialect implements Dialect {
     this.entering = new PostgresEntering(tables);
   }
 
+  returnsFromInsert(): boolean {
+    return true;
+  }
+
   isTransient(error: unknown): boolean {
     return ['40001', '40P01'].includes((error as { code?: string }).code ?? '');
   }

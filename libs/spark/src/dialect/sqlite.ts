@@ -44,6 +44,10 @@ export class SqliteDialect implements Dialect {
 
   constructor(private readonly tables: TableNames) {}
 
+  returnsFromInsert(): boolean {
+    return true;
+  }
+
   isTransient(error: unknown): boolean {
     return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');
   }

@@ -1,6 +1,6 @@
-import type { DataSource, EntityMetadata, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import type { DataSource, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
-import { readKey } from './subject-ref.js';
+import { type KeyColumns, readKey } from './subject-ref.js';
 
 /** How many keys a statement is given. */
 export const KEYS = 500;
@@ -31,7 +31,7 @@ export function keySql(dataSource: DataSource, columns: readonly string[]): stri
 export function keysIn(
   qb: SelectQueryBuilder<ObjectLiteral>,
   alias: string,
-  metadata: EntityMetadata,
+  metadata: KeyColumns,
   ids: readonly string[],
 ): string {
   const { dataSource } = qb;

@@ -15,6 +15,9 @@ const WHOLE = /^(int|integer|int2|int4|int8|tinyint|smallint|mediumint|bigint|un
 const TEXT =
   /^(varchar|character varying|char|character|nchar|nvarchar|varying character|native character|text|tinytext|citext|uuid)$/;
 
+/** The columns that a key is of. */
+export type KeyColumns = Pick<EntityMetadata, 'primaryColumns'>;
+
 /** The entity whose table a row is in: with single-table inheritance the topmost, else the entity itself. */
 export function rootOf(metadata: EntityMetadata): EntityMetadata {
   return metadata.tableType === 'entity-child' ? metadata.parentEntityMetadata : metadata;
@@ -55,13 +58,13 @@ export function keyOf(dataSource: DataSource, metadata: EntityMetadata, entity: 
 }
 
 /** The key of a row as text, of its values in the order of the primary columns: the same that `keySql` writes. */
-export function writeKey(dataSource: DataSource, metadata: EntityMetadata, values: readonly unknown[]): string {
+export function writeKey(dataSource: DataSource, metadata: KeyColumns, values: readonly unknown[]): string {
   const texts = metadata.primaryColumns.map((column, i) => keyPart(dataSource, column, values[i]));
   return texts.length === 1 ? texts[0]! : JSON.stringify(texts);
 }
 
 /** A key that SQL wrote, as {@link writeKey} writes it: databases differ in how they write JSON. */
-export function sameKey(metadata: EntityMetadata, key: string): string {
+export function sameKey(metadata: KeyColumns, key: string): string {
   return metadata.primaryColumns.length === 1 ? key : JSON.stringify(partsOf(metadata, key));
 }
 
@@ -85,7 +88,7 @@ export function isKeyPart(dataSource: DataSource, column: ColumnMetadata, value:
 }
 
 /** The values of a key, as parameters that the database compares with the columns by their own type. */
-export function readKey(dataSource: DataSource, metadata: EntityMetadata, id: string): (string | number | bigint)[] {
+export function readKey(dataSource: DataSource, metadata: KeyColumns, id: string): (string | number | bigint)[] {
   const columns = metadata.primaryColumns;
   return partsOf(metadata, id).map((text, i) =>
     WHOLE.test(typeOf(dataSource, columns[i]!)) ? whole(dataSource, text) : text,
@@ -93,7 +96,7 @@ export function readKey(dataSource: DataSource, metadata: EntityMetadata, id: st
 }
 
 /** What {@link writeKey} has written. */
-function partsOf({ primaryColumns }: EntityMetadata, key: string): string[] {
+function partsOf({ primaryColumns }: KeyColumns, key: string): string[] {
   return primaryColumns.length === 1 ? [key] : (JSON.parse(key) as string[]);
 }
 

@@ -4,7 +4,7 @@ import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js';
 import type { Source } from '../source/source.js';
 import { chunks } from '../dialect/statement.js';
 import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
-import { rootOf, sameKey, writeKey } from './subject-ref.js';
+import { type KeyColumns, rootOf, sameKey, writeKey } from './subject-ref.js';
 
 /**
  * That a change of one entity touches others: a source reads them together with it. The path of relations leads from
@@ -18,6 +18,8 @@ export interface TouchRule {
   readonly changed: EntityMetadata;
   /** Columns of the changed row that hold the key of the touched entity, where a single step leads to it. */
   readonly direct: readonly ColumnMetadata[] | undefined;
+  /** Columns of the changed row that the keys given to the rule are of, where a junction table refers to others than its primary key. */
+  readonly by?: ColumnMetadata[];
   /** The rule that goes on from the key that `direct` holds, where that is not yet the touched entity's. */
   readonly through?: TouchRule;
 }
@@ -25,16 +27,25 @@ export interface TouchRule {
 /** The rules that a source's relations make. */
 export function touchRules(source: Source): TouchRule[] {
   const rules: TouchRule[] = [];
-  walk(source, source.metadata, relationsOf(source), [], rules);
+  walk(source, source.metadata, source.options.relations ?? {}, [], rules);
   return rules;
 }
 
-/** The keys of the entities that changed rows touch, as the transaction sees them. */
-export async function touchedKeys(manager: EntityManager, rule: TouchRule, ids: readonly string[]): Promise<string[]> {
+/**
+ * The keys of the entities that changed rows touch, as the transaction sees them. With `lock` rows that hold the key themselves
+ * are locked: what they say then is what the transaction goes on from.
+ */
+export async function touchedKeys(
+  manager: EntityManager,
+  rule: TouchRule,
+  ids: readonly string[],
+  lock = false,
+): Promise<string[]> {
   const keys = new Set<string>();
   for (const part of chunks(ids, KEYS)) {
     const qb = touchQuery(manager, rule);
-    const rows = await qb.andWhere(keysIn(qb, 'changed', rule.changed, part)).getRawMany<{ spark_key: string }>();
+    if (lock && rule.direct) qb.distinct(false).setLock('pessimistic_write');
+    const rows = await qb.andWhere(keysIn(qb, 'changed', keyGiven(rule), part)).getRawMany<{ spark_key: string }>();
     for (const row of rows) keys.add(sameKey(keyHolder(rule), row.spark_key));
   }
   return rule.through ? touchedKeys(manager, rule.through, [...keys]) : [...keys];
@@ -92,25 +103,38 @@ export function heldKey(
   );
 }
 
-/** The entity whose key a rule leads to: the touched one, or the one that the next rule goes on from. */
-export const keyHolder = ({ source, through }: TouchRule): EntityMetadata => through?.changed ?? source.metadata;
+/** The columns of the key that a rule leads to: of the touched entity, or of what the next rule goes on from. */
+function keyHolder({ source, through }: TouchRule): KeyColumns {
+  return through ? keyGiven(through) : source.metadata;
+}
 
-function walk(
-  source: Source,
-  from: EntityMetadata,
-  relations: object,
-  path: RelationMetadata[],
-  rules: TouchRule[],
-): void {
-  for (const [name, deeper] of Object.entries(relations)) {
-    const relation = from.findRelationWithPropertyPath(name);
-    if (!relation || !deeper) continue;
+/** The columns of the keys that a rule is given. */
+const keyGiven = ({ by, changed }: TouchRule): KeyColumns => (by ? { primaryColumns: by } : changed);
+
+function walk(source: Source, from: EntityMetadata, given: object, path: RelationMetadata[], rules: TouchRule[]): void {
+  const relations = new Map(relationsIn(from, given));
+  // TypeORM joins what is eager at every step. Two that are eager to one another it would join for ever.
+  const visited = [source.metadata, ...path.map((relation) => relation.inverseEntityMetadata)];
+  for (const relation of from.eagerRelations)
+    if (!relations.has(relation) && !visited.includes(relation.inverseEntityMetadata)) relations.set(relation, {});
+  for (const [relation, deeper] of relations) {
     const steps = [...path, relation];
     const root = rootOf(source.metadata);
     const changed = relation.inverseEntityMetadata;
     rules.push({ root, source, path: steps, changed, direct: directColumns(source, steps) });
     if (relation.isManyToMany) rules.push(junctionRule(source, path, relation));
-    if (typeof deeper === 'object') walk(source, changed, deeper as object, steps, rules);
+    walk(source, changed, deeper, steps, rules);
+  }
+}
+
+/** The relations that find options name, also those within embedded classes, and what they name further on. */
+function* relationsIn(from: EntityMetadata, given: object, prefix = ''): Iterable<[RelationMetadata, object]> {
+  for (const [name, deeper] of Object.entries(given) as [string, unknown][]) {
+    const path = prefix + name;
+    const further = typeof deeper === 'object' && deeper !== null ? deeper : {};
+    const relation = deeper ? from.findRelationWithPropertyPath(path) : undefined;
+    if (relation) yield [relation, further];
+    else if (deeper) yield* relationsIn(from, further, `${path}.`);
   }
 }
 
@@ -119,8 +143,17 @@ function junctionRule(source: Source, path: RelationMetadata[], relation: Relati
   const changed = relation.junctionEntityMetadata!;
   const direct = relation.isOwning ? changed.ownerColumns : changed.inverseColumns;
   const root = rootOf(source.metadata);
-  const near = { root, source, path, changed: relation.entityMetadata, direct: directColumns(source, path) };
-  return { root, source, path, changed, direct, through: path.length === 0 ? undefined : near };
+  const near = relation.entityMetadata;
+  const by = direct.map(({ referencedColumn }) => referencedColumn!);
+  const isKey = sameColumns(by, near.primaryColumns);
+  if (isKey && path.length === 0) return { root, source, path, changed, direct };
+  const own = path.length === 0 ? [...near.primaryColumns] : directColumns(source, path);
+  const through = { root, source, path, changed: near, direct: own, by: isKey ? undefined : by };
+  return { root, source, path, changed, direct, through };
+}
+
+function sameColumns(some: readonly ColumnMetadata[], others: readonly ColumnMetadata[]): boolean {
+  return some.length === others.length && some.every((one, i) => one.databaseName === others[i]!.databaseName);
 }
 
 function directColumns(source: Source, path: RelationMetadata[]): ColumnMetadata[] | undefined {
@@ -131,9 +164,4 @@ function directColumns(source: Source, path: RelationMetadata[]): ColumnMetadata
     joins.find(({ referencedColumn }) => referencedColumn?.databaseName === key.databaseName),
   );
   return columns.every((column) => column !== undefined) ? columns : undefined;
-}
-
-function relationsOf(source: Source): object {
-  const eager = Object.fromEntries(source.metadata.eagerRelations.map(({ propertyPath }) => [propertyPath, true]));
-  return { ...eager, ...source.options.relations };
 }

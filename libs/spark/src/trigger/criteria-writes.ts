@@ -19,6 +19,7 @@ import type { EntitySubscriber } from './entity.subscriber.js';
 import { insertedKeys, overwrittenKeys } from './inserted-keys.js';
 import type { LiveRules } from './live-rules.js';
 import { movedKeys } from './moved-keys.js';
+import { returningKeys } from './returning-keys.js';
 import { returningLooks } from './returning-looks.js';
 
 /** What Spark needs of TypeORM's builders beyond their public side. */
@@ -31,7 +32,7 @@ interface Builder {
   getTableName(path: string): string;
   getMainTableName(): string;
   createWhereExpression(): string;
-  createReturningExpression(kind: 'update'): string;
+  createReturningExpression(kind: 'insert' | 'update'): string;
   replacePropertyNamesForTheWholeQuery(sql: string): string;
 }
 
@@ -72,6 +73,7 @@ export class CriteriaWrites {
   }
 
   private async insert(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
+    if (builder.expressionMap.insertFromSelect) return this.insertFromSelect(builder, metadata, runner, run);
     // The ids are needed to know what was inserted; { reload: false } leaves them out.
     builder.expressionMap.updateEntity = true;
     const capture = this.subscriber.captureOf(runner);
@@ -84,6 +86,22 @@ export class CriteriaWrites {
     return ids.result;
   }
 
+  /** Inserts what a SELECT gives. Only the statement itself can tell the keys; where it cannot, the next sweep finds them. */
+  private async insertFromSelect(
+    builder: Builder,
+    metadata: EntityMetadata,
+    runner: QueryRunner,
+    run: () => Promise<unknown>,
+  ) {
+    if (!this.dialect.returnsFromInsert(builder.dataSource)) return run();
+    const hasReturning = () => builder.createReturningExpression('insert') !== '';
+    const keys: string[] = [];
+    const inserted = (some: string[]) => void keys.push(...some);
+    const result = await withRunner(builder, returningKeys(runner, { metadata, hasReturning, inserted }), run);
+    await this.subscriber.wrote(runner, metadata, keys);
+    return result;
+  }
+
   /** Updates rows and looks at them: by one statement, or by one before it that holds the rows. */
   private async update(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
     const { dataSource, expressionMap } = builder;
@@ -91,21 +109,18 @@ export class CriteriaWrites {
     const key = keySql(dataSource, columnsSql(dataSource, metadata.primaryColumns));
     const now = this.clock.now();
     if (!this.dialect.returnsFromUpdate || expressionMap.commonTableExpressions.length > 0) {
-      const insert = this.looks.insertSelect(':spark_entity', key, now);
-      await this.run(builder, runner, `${insert}${matching(builder)} ${this.dialect.forUpdate}`, {
-        spark_entity: entity,
-      });
+      // The statement may change the key itself.
+      const isUpdate = expressionMap.queryType === 'update';
+      const set = isUpdate ? (expressionMap.valuesSet as ObjectLiteral) : {};
+      const moved = movedKeys(dataSource, metadata.primaryColumns, set);
+      const insert = this.looks.insertSelect(':spark_entity', moved ? keySql(dataSource, moved.sql) : key, now);
+      const parameters = { ...moved?.parameters, spark_entity: entity };
+      await this.run(builder, runner, `${insert}${matching(builder)} ${this.dialect.forUpdate}`, parameters);
       return run();
     }
     const insert = (parameter: string) => this.looks.insertSelect(parameter, 'spark_key', now);
     const hasReturning = () => builder.createReturningExpression('update') !== '';
-    const given = builder.queryRunner;
-    builder.queryRunner = returningLooks(runner, { key, entity, insert, hasReturning });
-    try {
-      return await run();
-    } finally {
-      builder.queryRunner = given;
-    }
+    return withRunner(builder, returningLooks(runner, { key, entity, insert, hasReturning }), run);
   }
 
   /** Looks at what the rows that the criteria match belong to, before they are changed. */
@@ -134,7 +149,7 @@ export class CriteriaWrites {
   private async lookAtMoved(builder: Builder, rule: TouchRule, runner: QueryRunner, capture: Capture, within: string) {
     const { dataSource, expressionMap } = builder;
     if (expressionMap.queryType !== 'update') return;
-    const moved = movedKeys(dataSource, rule, expressionMap.valuesSet as ObjectLiteral);
+    const moved = movedKeys(dataSource, rule.direct ?? [], expressionMap.valuesSet as ObjectLiteral, 'changed');
     if (!moved) return;
     if (moved.key !== undefined) return capture.look({ root: rule.root, id: moved.key });
     const query = touchQuery(runner.manager, rule, moved.sql).andWhere(within);
@@ -178,6 +193,17 @@ async function inTransaction(builder: Builder, work: (runner: QueryRunner) => Pr
       builder.queryRunner = queryRunner;
       return work(queryRunner!);
     });
+  } finally {
+    builder.queryRunner = given;
+  }
+}
+
+/** Runs the write with another query runner. */
+async function withRunner(builder: Builder, runner: QueryRunner, run: () => Promise<unknown>): Promise<unknown> {
+  const given = builder.queryRunner;
+  builder.queryRunner = runner;
+  try {
+    return await run();
   } finally {
     builder.queryRunner = given;
   }

@@ -52,8 +52,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
 
   afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity) return undefined;
-    const id = event.metadata.getEntityIdMap(event.databaseEntity);
-    return id && this.noteEntity(event, id);
+    return this.noteEntity(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
   }
 
   afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
@@ -66,7 +65,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
 
   beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity || !this.rules.moves(event)) return undefined;
-    return this.noteOld(event, event.metadata.getEntityIdMap(event.databaseEntity));
+    return this.noteOld(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
   }
 
   beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> | undefined {
@@ -125,10 +124,10 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     entityId: unknown,
   ): Promise<void> | undefined {
     if (entityId === undefined || !this.rules.concerns(event.metadata)) return undefined;
-    const { queryRunner, manager, metadata, databaseEntity } = event;
+    const { queryRunner, manager, metadata } = event;
     let keys: Promise<void> | undefined;
     const noted = this.note(queryRunner, (capture) => {
-      keys = this.rules.touchOld(manager, capture, metadata, entityId, databaseEntity);
+      keys = this.rules.touchOld(manager, capture, metadata, entityId);
     });
     return keys && noted ? Promise.all([keys, noted]).then(() => undefined) : (keys ?? noted);
   }

@@ -1,4 +1,5 @@
 import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, UpdateEvent } from 'typeorm';
+import type { Dialect } from '../dialect/dialect.js';
 import type { Capture } from '../pipeline/capture.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { keyOf, rootOf, writeKey } from '../subject/subject-ref.js';
@@ -13,6 +14,7 @@ export class LiveRules {
   constructor(
     private readonly dataSource: DataSource,
     private readonly sources: SourceRegistry,
+    private readonly dialect: Dialect,
   ) {}
 
   /** Reads the sources once they have all been found. */
@@ -68,23 +70,20 @@ export class LiveRules {
     );
   }
 
-  /** Touches what an entity belongs to before it is moved or removed. */
+  /** Touches what an entity belongs to before it is moved or removed. What TypeORM has loaded of it may be out of date. */
   touchOld(
     manager: EntityManager,
     capture: Capture,
     metadata: EntityMetadata,
     entityId: unknown,
-    databaseEntity: ObjectLiteral | undefined,
   ): Promise<void> | undefined {
     const id = this.keyText(metadata, entityId);
     if (id === undefined) return undefined;
-    const holder = metadata.isJunction ? (entityId as ObjectLiteral) : databaseEntity;
-    const asked = this.touches(metadata).filter((rule) => {
-      const key = heldKey(this.dataSource, rule, holder);
-      if (key !== undefined) this.touchHeld(capture, rule, key, id);
-      return key === undefined;
-    });
-    return asked.length === 0 ? undefined : this.askOld(manager, capture, asked, [id]);
+    const rules = this.touches(metadata);
+    if (!metadata.isJunction) return rules.length === 0 ? undefined : this.askOld(manager, capture, rules, [id], true);
+    for (const rule of rules)
+      this.touchHeld(capture, rule, heldKey(this.dataSource, rule, entityId as ObjectLiteral), id);
+    return undefined;
   }
 
   /** Touches what rows belong to before an upsert writes over them. */
@@ -94,7 +93,8 @@ export class LiveRules {
     metadata: EntityMetadata,
     ids: readonly string[],
   ): Promise<void> {
-    return this.askOld(manager, capture, this.touches(metadata), ids);
+    // Without locks: they would hold up whoever inserts rows beside those that are not there yet.
+    return this.askOld(manager, capture, this.touches(metadata), ids, false);
   }
 
   private async askOld(
@@ -102,9 +102,11 @@ export class LiveRules {
     capture: Capture,
     rules: readonly TouchRule[],
     ids: readonly string[],
+    lock: boolean,
   ): Promise<void> {
     for (const rule of rules) {
-      for (const key of await touchedKeys(manager, rule, ids)) capture.look({ root: rule.root, id: key });
+      const keys = await touchedKeys(manager, rule, ids, lock && this.dialect.skipsLocked);
+      for (const key of keys) capture.look({ root: rule.root, id: key });
     }
   }
 
@@ -114,16 +116,16 @@ export class LiveRules {
     else if (key !== null) capture.look({ root: rule.root, id: key });
   }
 
+  /** The key as text, given a single key as its value, which may be an object of the application's, and several as a map. */
   private keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
-    if (typeof entityId === 'object' && entityId !== null) {
-      if (!metadata.isJunction) return keyOf(this.dataSource, metadata, entityId);
+    const columns = metadata.primaryColumns;
+    if (metadata.isJunction)
       return writeKey(
         this.dataSource,
         metadata,
-        metadata.primaryColumns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown),
+        columns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown),
       );
-    }
-    const [column] = metadata.primaryColumns;
-    return writeKey(this.dataSource, metadata, [this.dataSource.driver.preparePersistentValue(entityId, column!)]);
+    if (columns.length > 1) return keyOf(this.dataSource, metadata, entityId as ObjectLiteral);
+    return writeKey(this.dataSource, metadata, [this.dataSource.driver.preparePersistentValue(entityId, columns[0]!)]);
   }
 }

@@ -1,9 +1,9 @@
 import type { DataSource, ObjectLiteral } from 'typeorm';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { columnsSql } from '../subject/key-sql.js';
 import { keyPart } from '../subject/subject-ref.js';
-import type { TouchRule } from '../subject/touches.js';
 
-/** What an update by criteria sets in the columns by which rows say what they belong to. */
+/** What an update by criteria sets in the columns that are a key, or that say what rows belong to. */
 interface Moved {
   /** The key that all rows have afterwards, where that is known. */
   readonly key?: string;
@@ -12,19 +12,24 @@ interface Moved {
   readonly parameters: ObjectLiteral;
 }
 
-/** What rows belong to after an update; undefined when it leaves that alone, or frees them. */
-export function movedKeys(dataSource: DataSource, { direct }: TouchRule, set: ObjectLiteral): Moved | undefined {
-  const given = direct?.map((column) => column.getEntityValue(set) as unknown) ?? [];
+/** What such columns hold after an update; undefined when it leaves them alone, or sets one to null. */
+export function movedKeys(
+  dataSource: DataSource,
+  keys: readonly ColumnMetadata[],
+  set: ObjectLiteral,
+  alias?: string,
+): Moved | undefined {
+  const given = keys.map((column) => column.getEntityValue(set) as unknown);
   if (given.every((value) => value === undefined) || given.includes(null)) return undefined;
-  const columns = columnsSql(dataSource, direct!, 'changed');
+  const columns = columnsSql(dataSource, keys, alias);
   const parameters: ObjectLiteral = {};
   const sql = given.map((value, i) => {
     if (value === undefined) return columns[i]!;
     if (typeof value === 'function') return `(${String((value as () => unknown)())})`;
     parameters[`spark_moved${i}`] = keyPart(
       dataSource,
-      direct![i]!,
-      dataSource.driver.preparePersistentValue(value, direct![i]!),
+      keys[i]!,
+      dataSource.driver.preparePersistentValue(value, keys[i]!),
     );
     return `CAST(:spark_moved${i} AS ${TEXT[dataSource.options.type] ?? 'text'})`;
   });

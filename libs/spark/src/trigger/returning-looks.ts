@@ -16,7 +16,7 @@ export interface ReturningLooks {
  * criteria anew to rows that it had to wait for: what a SELECT before the UPDATE finds may be fewer.
  */
 export function returningLooks(runner: QueryRunner, looks: ReturningLooks): QueryRunner {
-  const query = async (sql: string, parameters: unknown[] = []): Promise<QueryResult> => {
+  return runnerThatQueries(runner, async (sql, parameters) => {
     const isReturning = looks.hasReturning();
     const result = await runner.query(
       statement(sql, isReturning, parameters.length + 1, looks),
@@ -24,7 +24,15 @@ export function returningLooks(runner: QueryRunner, looks: ReturningLooks): Quer
       true,
     );
     return asOfUpdate(result.records as Record<string, unknown>[], isReturning);
-  };
+  });
+}
+
+/** A query runner that runs its statements in another way. */
+export function runnerThatQueries(
+  runner: QueryRunner,
+  run: (sql: string, parameters: unknown[]) => Promise<QueryResult>,
+): QueryRunner {
+  const query = (sql: string, parameters: unknown[] = []) => run(sql, parameters);
   return new Proxy(runner, {
     get(target, property) {
       if (property === 'query') return query;
