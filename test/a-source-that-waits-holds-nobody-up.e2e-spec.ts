@@ -184,6 +184,8 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
   });
 
   it('what a process had taken when it died is taken by another one after a while', async () => {
+    await app.dataSource.manager.save(Fast, { id: 40 });
+    await until(async () => expect(await keys('fast')).toContain(40));
     await app.spark.drain();
     const clock = {
       SQLite: `CAST((julianday('now') - 2440587.5) * 86400000 AS integer)`,

@@ -7,6 +7,7 @@ import {
   EventSource,
   GroupHandler,
   type Planned,
+  RetryLater,
   sparkEvent,
   type SparkEvent,
   type SourceScope,
@@ -74,6 +75,14 @@ class FailsOnce {
       throw new Error('once');
     }
     retriedAt = performance.now();
+  }
+}
+
+@Injectable()
+class Waits {
+  @GroupHandler(/^due$/, { name: 'waits' })
+  handle() {
+    throw new RetryLater('1d');
   }
 }
 
@@ -206,6 +215,18 @@ describe.each(databases)('time is told right, on $name', (database) => {
     expect(await kit.deliveries()).toHaveLength(1);
     await kit.advance('2d');
     expect(await kit.deliveries()).toEqual([]);
+    expect(await keys()).toHaveLength(1);
+  });
+
+  it('retention keeps the key of an event as long as a delivery of it is left', async () => {
+    const clock = new TestClock();
+    await start({ providers: [Due, Waits], clock, spark: { retention: { completed: '1d', keys: { due: '1d' } } } });
+    const kit = new SparkTestKit(app.app);
+    await app.dataSource.manager.save(Task, { id: 1, due: String(clock.now()) });
+    await kit.drain();
+    await app.dataSource.manager.save(Task, { id: 1, due: null });
+    await kit.advance('5d');
+    expect(await kit.deliveries()).toMatchObject([{ state: 'available' }]);
     expect(await keys()).toHaveLength(1);
   });
 
