@@ -20,6 +20,12 @@ interface Claim {
   readonly now: number;
 }
 
+/** How many looks a claim has taken, and whether it passed over no table. */
+interface Claimed {
+  readonly taken: number;
+  readonly isOfAll: boolean;
+}
+
 /**
  * Works off due looks: claims them, reads the entities, derives, and then, in one short transaction, enters what was found and
  * removes the looks. Nothing is locked while sources run. Each table is worked off by itself, so that a source that waits, or a
@@ -50,17 +56,16 @@ export class Agenda {
   ) {}
 
   /** Begins to work off what is due of tables that it is not at already. Returns how many looks it has taken. */
-  begin(): Promise<number> {
-    const begun = this.claiming.then(() => this.claimAll());
-    this.claiming = begun.catch(() => undefined);
-    return begun;
+  async begin(): Promise<number> {
+    return (await this.claim()).taken;
   }
 
   /** Works off what is due until nothing is left. */
   async drain(): Promise<void> {
     for (;;) {
-      const taken = await this.begin();
-      if (taken === 0 && this.working.size === 0) return;
+      const { taken, isOfAll } = await this.claim();
+      // A table that was passed over may have been worked off meanwhile: more of it may be due.
+      if (taken === 0 && isOfAll && this.working.size === 0) return;
       if (this.working.size > 0) await Promise.race(this.working.values());
     }
   }
@@ -82,9 +87,17 @@ export class Agenda {
     await Promise.allSettled(this.working.values());
   }
 
-  private async claimAll(): Promise<number> {
-    const idle = this.sources.liveRoots().filter((root) => !this.working.has(root));
-    if (this.halted || idle.length === 0) return 0;
+  private claim(): Promise<Claimed> {
+    const claimed = this.claiming.then(() => this.claimAll());
+    this.claiming = claimed.catch(() => undefined);
+    return claimed;
+  }
+
+  private async claimAll(): Promise<Claimed> {
+    const roots = this.sources.liveRoots();
+    const idle = roots.filter((root) => !this.working.has(root));
+    const isOfAll = this.halted || idle.length === roots.length;
+    if (this.halted || idle.length === 0) return { taken: 0, isOfAll };
     const now = this.clock.now();
     const request = { entities: idle.map(({ name }) => name), now, limit: LOOKS, ttl: this.ttl };
     // Each try has a name of its own: one that failed here may have arrived there.
@@ -97,7 +110,7 @@ export class Agenda {
       const own = due.filter(({ entity }) => entity === root.name);
       if (own.length > 0) this.start({ root, by, due: own, now });
     }
-    return due.length;
+    return { taken: due.length, isOfAll };
   }
 
   private start(claim: Claim): void {
