@@ -195,8 +195,8 @@ export const guards = [
   guard(
     'a chain of events ends',
     'pipeline/derivation.ts',
-    'if (origin.depth > DEEPEST)',
-    'if (origin.depth > 1_000)',
+    'if (origin.depth <= DEEPEST)',
+    'if (origin.depth <= 1_000)',
     ['a-chain-of-events-ends'],
     { databases: ALL },
   ),
@@ -265,6 +265,22 @@ export const guards = [
     'void this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
     ['a-transaction-that-goes-wrong-leaves-no-ghost', 'throws at COMMIT'],
     { databases: SERVERS, sample: true },
+  ),
+  guard(
+    'what a savepoint changed is gone with it',
+    'trigger/transaction-frames.ts',
+    '  drop(): void {\n    this.frames.pop();',
+    '  drop(): void {\n    this.release();',
+    ['emitted-events-share-their-transaction', 'a nested one that failed'],
+    { databases: ALL, sample: true },
+  ),
+  guard(
+    'a row that PostgreSQL may hide is not taken for gone',
+    'subject/row-security.ts',
+    'if (hidden.has(rootOf(metadata))) throw',
+    'if (hidden.has(rootOf(metadata)) && id === undefined) throw',
+    ['what-a-session-hides-is-told', 'by row-level security'],
+    { sample: true },
   ),
   guard(
     'a COMMIT that is sent again records once',
