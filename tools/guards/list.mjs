@@ -112,8 +112,8 @@ export const guards = [
   guard(
     'no more handlers run than the process may',
     'delivery/handler-slots.ts',
-    'return Math.min(this.free, own, connections);',
-    'return Math.min(own, connections);',
+    'return Math.min(this.free, this.ownRoom(handler));',
+    'return this.ownRoom(handler);',
     ['libs/spark/src/delivery/handler-slots.spec.ts'],
     { sample: true },
   ),
