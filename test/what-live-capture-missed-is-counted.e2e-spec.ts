@@ -179,6 +179,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
       handlers: [{ handler: 'mails', available: 0, waiting: 0, running: 0, held: 0, discarded: 0 }],
       agenda: { due: 0, oldest: undefined },
       orphans: [],
+      running: [],
       workers: [{ id: expect.any(String), host: expect.any(String), pid: process.pid, started: expect.any(Date) }],
       counts: expect.objectContaining({ since: expect.any(Date), refusedEvents: 0, collidingKeys: 0 }),
     });
@@ -215,7 +216,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
       { handler: 'mails', available: 0, waiting: 1, running: 0, held: 0, discarded: 1 },
     ]);
     expect(now.agenda).toEqual({ due: 1, oldest: new Date(7000) });
-    expect(now.orphans).toEqual([{ handler: 'gone', deliveries: 1, since: new Date(5000) }]);
+    expect(now.orphans).toEqual([{ handler: 'gone', deliveries: 1, since: new Date(5000), lastSeen: new Date(1000) }]);
   });
 
   const tokenColumn = () => (database.name === 'MariaDB' ? ', token' : '');
