@@ -7,17 +7,24 @@ import { databases, type TestDatabase } from './support/databases.js';
 
 const TTL = 1_200;
 const calls: { key: string; attempt: number; at: number }[] = [];
+const busy: string[] = [];
 const stopped: { at: number; reason: Error }[] = [];
 
 @Injectable()
 class Handlers {
-  @GroupHandler(/./, { name: 'slow', maxAttempts: 1 })
+  @GroupHandler(/^thing$/, { name: 'slow', maxAttempts: 1 })
   async slow({ key }: SparkEvent, { signal, attempt }: HandlerScope) {
     calls.push({ key, attempt, at: Date.now() });
     if (calls.length > 1) return;
     signal.addEventListener('abort', () => stopped.push({ at: Date.now(), reason: signal.reason as Error }));
     // It does not listen itself.
     await delay(20_000, undefined, { ref: false });
+  }
+
+  @GroupHandler(/^busy$/, { name: 'busy', maxAttempts: 1 })
+  busy({ key }: SparkEvent) {
+    busy.push(key);
+    for (const end = performance.now() + 400; performance.now() < end;);
   }
 }
 
@@ -27,7 +34,7 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
   let other: TestApp;
 
   beforeEach(async () => {
-    calls.length = stopped.length = 0;
+    calls.length = busy.length = stopped.length = 0;
     db = await database.create();
     other = await startApp({ database: db, entities: [], spark: { worker: false } });
     const worker = { pollInterval: '20ms', leaseTtl: TTL, leaseRenewal: '100ms' };
@@ -71,6 +78,17 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
     ]);
     const lines = app.logs.filter((line) => line.includes('told to stop'));
     expect(lines).toEqual(['warn 1 handlers are told to stop: this process was too slow to renew its lease.']);
+  });
+
+  it('what handlers do while they keep the process busy for longer than its lease counts, if nobody has taken over', async () => {
+    await app.spark.emit(Array.from({ length: 10 }, (_, i) => sparkEvent('busy', i)));
+    const completed = async () =>
+      Number((await other.dataSource.query(`SELECT COUNT(*) AS n FROM spark_delivery WHERE state = 'completed'`))[0].n);
+    for (let i = 0; i < 1_000 && (await completed()) < 10; i++) await delay(20);
+    expect(await completed()).toBe(10);
+    // Those that had been called were completed; those that had not are called under the new lease.
+    expect(busy.toSorted()).toEqual(Array.from({ length: 10 }, (_, i) => `busy_${i}`));
+    expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
 });
 

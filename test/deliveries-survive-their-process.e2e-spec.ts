@@ -101,7 +101,7 @@ describe('deliveries survive their process', () => {
       const states = Object.fromEntries(rows.map(({ event_key: key, state }) => [key, state]));
       expect(states).toEqual({ slow_1: 'completed', slow_2: 'completed', slow_3: 'completed', poison_1: 'discarded' });
       expect(rows.find(({ event_key: key }) => key === 'poison_1')!.last_error).toContain(
-        'its process died at each of 3 attempts',
+        'its process died, or was too slow to renew its lease, at each of 3 attempts',
       );
     }, 90_000);
 

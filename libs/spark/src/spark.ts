@@ -167,6 +167,7 @@ export class Spark {
       this.tables,
       lease,
       () => this.worker.abandon(),
+      (limit) => this.worker.ended(limit),
       (count) => this.rescued(count),
     );
     this.completions = new Completions(this.transactions, this.lease, deliveries, clock);
@@ -292,7 +293,9 @@ export class Spark {
   }
 
   private rescued(deliveries: number): void {
-    this.logger.warn(`${deliveries} deliveries of a process that is gone are available again, one at a time.`);
+    this.logger.warn(
+      `${deliveries} deliveries of a process that died, or did not renew its lease in time, are available again, one at a time.`,
+    );
     this.wake({ looks: false, deliveries: true });
   }
 

@@ -50,6 +50,8 @@ export class WorkerLease {
     private readonly tables: TableNames,
     private readonly times: LeaseTimes,
     private readonly onLost: () => void,
+    /** Waits until what this process was at has ended and is written down, but not longer than so many milliseconds. */
+    private readonly ended: (limit: number) => Promise<void>,
     private readonly onRescued: (deliveries: number) => void,
   ) {}
 
@@ -191,9 +193,13 @@ export class WorkerLease {
     this.onLost();
   }
 
-  /** Another process took this one for dead. What it had claimed is theirs; it goes on under a new name. */
+  /**
+   * The lease was lost, or expired before it was renewed: this process goes on under a new name. Where nobody has taken it, what
+   * handlers have done meanwhile is still this process's to write down.
+   */
   private async replace(): Promise<void> {
     this.expire();
+    await this.ended(this.times.ttl / 3);
     await this.remove();
     await this.take();
   }

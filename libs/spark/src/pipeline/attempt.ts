@@ -88,7 +88,10 @@ export class Attempt {
     const { attempt, event } = this.delivery;
     if (attempt > this.maxAttempts) {
       if (this.isSuspect)
-        return { state: 'discarded', error: `its process died at each of ${this.maxAttempts} attempts` };
+        return {
+          state: 'discarded',
+          error: `its process died, or was too slow to renew its lease, at each of ${this.maxAttempts} attempts`,
+        };
       const error = `it has had ${attempt - 1} attempts, and maxAttempts is ${this.maxAttempts} now`;
       return { state: 'discarded', error, keepsError: true };
     }

@@ -133,7 +133,7 @@ export class Worker {
   }
 
   /** Waits for what is running, but not for ever. */
-  private async ended(timeout: number): Promise<void> {
+  async ended(timeout: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
     await Promise.race([this.idle(), late]);
