@@ -5,6 +5,7 @@ import { EventSource, GroupHandler, type SourceScope, sparkEvent, type SparkEven
 import { TestClock } from 'nestjs-spark/testing';
 import {
   Column,
+  type DataSource,
   Entity,
   Index,
   ManyToOne,
@@ -92,6 +93,8 @@ const note = (what: string) => happened.set(what, (happened.get(what) ?? 0) + 1)
 /** By which it has claimed deliveries. */
 interface Lease {
   readonly id: string;
+  /** It is renewed by a connection of its own, which dies with its process. */
+  readonly connection: { readonly opening?: Promise<DataSource> };
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -261,7 +264,9 @@ class History {
     const isHit = await Promise.race([its.then(() => false), dying.crash.happened.then(() => true)]);
     if (isHit) note('crash');
     dying.crash.after(0);
-    const { id } = dying.lease;
+    const { id, connection } = dying.lease;
+    const own = await connection.opening;
+    if (own) new Crash(own).after(0);
     // It would go on trying to write down what became of deliveries.
     await dying.lease.stop().catch(() => undefined);
     await its;
