@@ -78,7 +78,8 @@ const ADDED = {
   // Three events with one delivery each; on SQLite each of these is a statement.
   'save, new events': { SQLite: 1 + 1 + 6, PostgreSQL: 2, MariaDB: 4 },
   'save, nothing new': { SQLite: 1 + 3, PostgreSQL: 2, MariaDB: 2 },
-  'save of 100, new events': { SQLite: 1 + 100 + 600, PostgreSQL: 2, MariaDB: 4 },
+  // 300 events are entered in two parts there.
+  'save of 100, new events': { SQLite: 1 + 100 + 600 + 1, PostgreSQL: 2, MariaDB: 4 },
   'save with a deferred source': { SQLite: 1, PostgreSQL: 1, MariaDB: 1 },
   'save of a related entity': { SQLite: 2, PostgreSQL: 2, MariaDB: 2 },
   'update by criteria': { SQLite: 3, PostgreSQL: 2, MariaDB: 3 },

@@ -43,6 +43,8 @@ export class Notifications implements WakeUp {
   private listening: Promise<void> = Promise.resolve();
   private unsent: Work | undefined;
   private resting = false;
+  /** What was asked last of the client. */
+  private asked: Promise<unknown> = Promise.resolve();
   private isDeaf = false;
   private passedTest = () => undefined as void;
 
@@ -71,7 +73,7 @@ export class Notifications implements WakeUp {
     }
     const said = JSON.stringify({ from: this.id, ...work });
     // A connection that fails says so by its own event.
-    const sent = this.client.query({ ...NOTIFY, values: [this.channel, said] }).catch(() => undefined);
+    const sent = this.ask(this.client, { ...NOTIFY, values: [this.channel, said] }).catch(() => undefined);
     this.resting = true;
     void Promise.all([sent, delay(TOGETHER, undefined, { ref: false })]).then(() => this.rested());
   }
@@ -123,6 +125,7 @@ export class Notifications implements WakeUp {
         return false;
       if (!(await Promise.race([this.test(), lost, stopped]))) return false;
       this.client = client;
+      this.asked = Promise.resolve();
       connected();
       if (this.isDeaf) this.logger.log('Other processes are heard again.');
       this.isDeaf = false;
@@ -143,8 +146,15 @@ export class Notifications implements WakeUp {
   private async probe(client: Client, signal: AbortSignal): Promise<never> {
     for (;;) {
       await delay(this.limit / 3, undefined, { signal, ref: false });
-      await this.inTime(client.query('SELECT 1'));
+      await this.inTime(this.ask(client, 'SELECT 1'));
     }
+  }
+
+  // One statement after the other: the driver gives up queries that overlap on a client.
+  private ask(client: Client, statement: Parameters<Client['query']>[0]): Promise<unknown> {
+    const answer = this.asked.then(() => client.query(statement));
+    this.asked = answer.catch(() => undefined);
+    return answer;
   }
 
   private async inTime<T>(answer: Promise<T>): Promise<T> {
