@@ -198,8 +198,10 @@ describe.each(databases)('time is told right, on $name', (database) => {
     const spark = { sweep: { interval: '7d' } };
     await start({ providers: [Due], spark });
     await vi.waitFor(async () => expect(await swept()).toEqual([false]), { timeout: 20_000 });
-    await app.dataSource.query(`UPDATE spark_sweep SET slot = slot - ${7 * DAY}`);
     await app.close();
+    const direct = await new DataSource(db.options).initialize();
+    await direct.query(`UPDATE spark_sweep SET slot = slot - ${7 * DAY}`);
+    await direct.destroy();
     await start({ providers: [Due], spark });
     await vi.waitFor(async () => expect(await swept()).toEqual([true]), { timeout: 20_000 });
   });
