@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { EventSource, GroupHandler, sparkEvent } from 'nestjs-spark';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
