@@ -116,6 +116,18 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
     expect(counts).toEqual([1, 1, 1, 1, 1, 1]);
   });
 
+  it('in the midst of a transaction: the server lets go of what that holds, and nothing waits for it', async () => {
+    let isFirst = true;
+    handlers.during = async ({ key }) => {
+      if (key !== 'thing_8' || !isFirst) return;
+      isFirst = false;
+      proxy.stallAtCommitAfter('last_error');
+      throw new Error('not yet');
+    };
+    await write('thing_8');
+    await until(() => completed('thing_8'));
+  });
+
   it('while a handler is at work: what it has done is written down, and it is not called again', async () => {
     handlers.during = async ({ key }) => {
       if (key === 'thing_3') proxy.stall({ newOnes: false });

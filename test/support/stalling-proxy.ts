@@ -6,6 +6,7 @@ export class StallingProxy {
   private readonly sockets = new Set<Socket>();
   private readonly stalled = new Set<Socket>();
   private isStalled = false;
+  private text: string | undefined;
 
   private constructor(
     private readonly server: Server,
@@ -37,6 +38,11 @@ export class StallingProxy {
     }
   }
 
+  /** Stalls the connections that there are when one of them wants to commit a transaction in which it has sent a text. */
+  stallAtCommitAfter(text: string): void {
+    this.text = text;
+  }
+
   /** Forwards on new connections again. Those that were stalled stay silent for ever, as after a change of the route. */
   resume(): void {
     this.isStalled = false;
@@ -60,7 +66,16 @@ export class StallingProxy {
     }
     const server = connect(Number(this.target.port), this.target.hostname);
     this.watch(server);
-    client.on('data', (data) => void server.write(data));
+    let hasSent = false;
+    client.on('data', (data: Buffer) => {
+      if (this.text !== undefined && hasSent && data.includes('COMMIT')) {
+        this.text = undefined;
+        this.stall({ newOnes: false });
+        return;
+      }
+      hasSent = this.text !== undefined && (data.includes(this.text) || (hasSent && !data.includes('ROLLBACK')));
+      server.write(data);
+    });
     server.on('data', (data) => void client.write(data));
     const end = (other: Socket) => () => void (this.stalled.has(client) || other.end());
     client.on('end', end(server)).on('close', end(server));

@@ -437,6 +437,14 @@ export const guards = [
     { databases: ['PostgreSQL', 'MariaDB'] },
   ),
   guard(
+    'what a dropped connection left on the server is ended',
+    'dialect/statement-deadline.ts',
+    'this.deadline.orphans.add(session);',
+    'void session;',
+    ['connections-go-silent', 'in the midst of a transaction'],
+    { databases: SERVERS },
+  ),
+  guard(
     'the lease has a connection beside the pool',
     'dialect/own-connection.ts',
     "if (this.dataSource.options.type === 'better-sqlite3') return",

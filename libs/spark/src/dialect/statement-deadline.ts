@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { NoAnswerError, NoConnectionError } from '../error/no-answer.error.js';
 import { connecting, dropAll, dropConnection, dropIdle } from './driver-connections.js';
+import { OrphanedSessions, sessionOf } from './orphaned-sessions.js';
 
 const deadlines = new WeakMap<DataSource, StatementDeadline>();
 const guards = new WeakMap<QueryRunner, Guard>();
@@ -19,6 +20,8 @@ interface Waiting {
 export class StatementDeadline {
   private readonly logger = new Logger('Spark');
   private readonly waiting = new Set<Waiting>();
+  /** What dropped connections have left on the server. */
+  readonly orphans = new OrphanedSessions(() => guarded(this.dataSource.createQueryRunner('master')));
   private told: 'silent' | 'busy' | undefined;
 
   constructor(
@@ -100,6 +103,7 @@ export class StatementDeadline {
         this.told === 'silent' ? 'The database answers Spark again.' : 'Spark gets connections to the database again.',
       );
     this.told = undefined;
+    this.orphans.end();
   }
 }
 
@@ -168,8 +172,10 @@ class Guard {
       return error;
     }
     const error = new NoAnswerError(waited);
+    const session = sessionOf(runner);
     dropConnection(runner, error);
     dropIdle(runner.dataSource, error);
+    this.deadline.orphans.add(session);
     return error;
   }
 
