@@ -41,9 +41,10 @@ export class FaultPoints {
       if (recorded.events.length > 0) pass('after-commit');
       announce(recorded);
     });
-    wrap(Looks, 'remove', async (remove, manager, looks) => {
-      await remove(manager, looks);
+    wrap(Looks, 'remove', async (remove, ...given) => {
+      const isOurs = await remove(...given);
       pass('in-look');
+      return isOurs;
     });
     wrap(SourceSweeper, 'sweep', async (sweep, of, page: Page) =>
       journal.during(async () => {
@@ -51,12 +52,12 @@ export class FaultPoints {
         return sweep(of, page);
       }),
     );
-    wrap(Worker, 'begin', async (begin, claimed, suspect) =>
+    wrap(Worker, 'begin', async (begin, claimed, ...given) =>
       journal.during(async () => {
         // A stall is worth most where it keeps a handler from its transaction.
         const counts = this.fate?.kind === 'kill' || claimed.some(({ handler }: Delivery) => handler === 'effects');
         if (counts) pass('after-claim');
-        return begin(claimed, suspect);
+        return begin(claimed, ...given);
       }),
     );
     wrap(Attempt, 'run', (run, context) => journal.during(() => run(context)));
