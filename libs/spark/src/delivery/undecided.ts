@@ -1,5 +1,7 @@
+import { SparkError } from '../error/spark.error.js';
+
 /** Thrown where this process cannot decide on a delivery. It is given back, and its attempt does not count. */
-export abstract class Undecided extends Error {}
+export abstract class Undecided extends SparkError {}
 
 /** What the delivery needs is not in this process: an entity class, a source, a handler. Others may have it. */
 export class NotKnownHere extends Undecided {

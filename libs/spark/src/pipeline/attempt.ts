@@ -177,11 +177,16 @@ export class Attempt {
   private failed(thrown: unknown): Outcome {
     const error = textOf(thrown);
     const now = this.clock.now();
-    if (is(thrown, Undecided))
-      return { state: 'undecided', error: thrown.message, lacking: is(thrown, NotKnownHere) ? thrown : undefined };
-    if (is(thrown, WorkerStoppedError)) return { state: 'stopped', error };
-    if (is(thrown, DiscardDelivery)) return { state: 'discarded', error, thrown };
-    if (is(thrown, RetryLater))
+    // Of these classes it never throws, whatever was thrown.
+    if (thrown instanceof Undecided)
+      return {
+        state: 'undecided',
+        error: thrown.message,
+        lacking: thrown instanceof NotKnownHere ? thrown : undefined,
+      };
+    if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
+    if (thrown instanceof DiscardDelivery) return { state: 'discarded', error, thrown };
+    if (thrown instanceof RetryLater)
       return { state: 'available', error, thrown, due: now + thrown.milliseconds, charged: false };
     const { attempt } = this.delivery;
     if (attempt >= this.maxAttempts) return { state: 'discarded', error, thrown };
@@ -197,15 +202,6 @@ export class Attempt {
       logger.error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`);
       return backoffDelay(attempt);
     }
-  }
-}
-
-// What was thrown may be a Proxy that throws when it is looked at.
-function is<T>(thrown: unknown, type: abstract new (...args: any[]) => T): thrown is T {
-  try {
-    return thrown instanceof type;
-  } catch {
-    return false;
   }
 }
 
