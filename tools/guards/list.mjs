@@ -437,6 +437,14 @@ export const guards = [
     { databases: ['PostgreSQL', 'MariaDB'] },
   ),
   guard(
+    'a new connection that ends at once is heard',
+    'spark.ts',
+    '    hearNewConnections(dataSource);\n',
+    '',
+    ['a-connection-that-ends-as-it-begins-ends-no-process'],
+    { databases: ['PostgreSQL'] },
+  ),
+  guard(
     'what a dropped connection left on the server is ended',
     'dialect/statement-deadline.ts',
     'this.deadline.orphans.add(session);',

@@ -15,6 +15,7 @@ import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { OwnConnection } from './dialect/own-connection.js';
 import { poolSize } from './dialect/pool-size.js';
+import { hearNewConnections } from './dialect/driver-connections.js';
 import { StatementDeadline, withoutDeadline } from './dialect/statement-deadline.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
 import { select, withRunner } from './dialect/statement.js';
@@ -104,6 +105,7 @@ export class Spark {
     this.tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
     this.dialect = dialectOf(dataSource, this.tables, settings.postgres.prepare);
     this.deadline = new StatementDeadline(dataSource, settings.statementTimeout);
+    hearNewConnections(dataSource);
     this.transactions = new Transactions(dataSource, this.dialect);
 
     const entities = new DataSourceEntities(dataSource);

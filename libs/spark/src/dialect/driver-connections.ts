@@ -6,6 +6,7 @@ interface Socket {
 }
 
 interface PgClient {
+  on(event: 'error', listener: () => void): void;
   readonly connection?: { readonly stream: Socket };
   readonly _connecting?: boolean;
   readonly _connected?: boolean;
@@ -15,6 +16,7 @@ interface PgPool {
   readonly _clients: readonly PgClient[];
   readonly _idle: readonly { readonly client: PgClient }[];
   _remove(client: PgClient): void;
+  on(event: 'connect', listener: (client: PgClient) => void): void;
 }
 
 interface MysqlConnection {
@@ -70,6 +72,14 @@ export function dropAll(dataSource: DataSource, error: Error): void {
     for (const { connection } of pool._clients.slice()) connection?.stream.destroy(error);
   for (const pool of mysqlPools(dataSource))
     for (const connection of all(pool._allConnections)) dropMysql(connection, error);
+}
+
+/**
+ * Lets no new connection end the process. One that the server ends right after its greeting tells so while the pool has handed
+ * it over, and TypeORM does not listen to it yet: an `error` that nobody hears is thrown. Who uses it is told by its first statement.
+ */
+export function hearNewConnections(dataSource: DataSource): void {
+  for (const pool of pgPools(dataSource)) pool.on('connect', (client) => client.on('error', () => undefined));
 }
 
 /** Connections that are being made, each as what ends it unless it is made by then. */

@@ -1,7 +1,7 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { NoAnswerError } from '../error/no-answer.error.js';
 import type { Dialect } from './dialect.js';
-import { dropAll } from './driver-connections.js';
+import { dropAll, hearNewConnections } from './driver-connections.js';
 import { StatementDeadline } from './statement-deadline.js';
 import { Transactions } from './transactions.js';
 
@@ -48,7 +48,11 @@ export class OwnConnection {
     const own = new DataSource(optionsOf(this.dataSource, this.openingLimit));
     this.deadline = new StatementDeadline(own, this.limit, false);
     return this.deadline.within(
-      () => own.initialize(),
+      async () => {
+        await own.initialize();
+        hearNewConnections(own);
+        return own;
+      },
       (waited) => {
         const error = new NoAnswerError(waited);
         dropAll(own, error);
