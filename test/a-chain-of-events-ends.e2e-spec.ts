@@ -11,6 +11,16 @@ class Step {
   @Column() n: number;
 }
 
+// A key that databases and the code write differently as JSON.
+const TENANT = 'it\'s "odd" \u001f';
+
+@Entity()
+class Leg {
+  @PrimaryColumn({ length: 20 }) tenant: string;
+  @PrimaryColumn() id: number;
+  @Column() n: number;
+}
+
 const next = ({ key }: SparkEvent) => Number(key.slice('step_'.length)) + 1;
 const save = (manager: EntityManager, event: SparkEvent) => manager.save(Step, { id: 1, n: next(event) });
 
@@ -58,6 +68,21 @@ class Transactional {
   }
 }
 
+@Injectable()
+class Legs {
+  constructor(private readonly dataSource: DataSource) {}
+
+  @EventSource(Leg)
+  *steps({ n }: Leg) {
+    yield sparkEvent('step', n);
+  }
+
+  @GroupHandler(/^step$/, { name: 'legs' })
+  go(event: SparkEvent) {
+    return this.dataSource.manager.update(Leg, { tenant: TENANT }, { n: next(event) });
+  }
+}
+
 describe.each(databases)('a chain of events that lead to one another stops at 16, on $name', (database) => {
   let db: TestDatabase;
   let app: TestApp;
@@ -83,5 +108,13 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
     const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY id');
     expect(depths.map(({ depth }) => depth)).toEqual(Array.from({ length: 17 }, (_, i) => i));
     expect(app.logs.join('\n')).toContain('yielded step_17, which 16 events in a row have led to');
+  });
+
+  it('of an entity whose key SQL writes in its own way', async () => {
+    app = await startApp({ database: db, entities: [Leg], providers: [Legs] });
+    await app.dataSource.manager.save(Leg, { tenant: TENANT, id: 1, n: 0 });
+    await app.spark.drain();
+    const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY id');
+    expect(depths.map(({ depth }) => depth)).toEqual(Array.from({ length: 17 }, (_, i) => i));
   });
 });

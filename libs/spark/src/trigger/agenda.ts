@@ -7,6 +7,7 @@ import type { Transactions } from '../dialect/transactions.js';
 import { linesOf } from '../error/text-of.js';
 import type { Past, Recorded, Recorder } from '../pipeline/recorder.js';
 import type { SourceRegistry } from '../source/source.registry.js';
+import { sameKey } from '../subject/subject-ref.js';
 
 const LOOKS = 500;
 // How long looks that could not be worked off are left alone, in milliseconds.
@@ -137,7 +138,7 @@ export class Agenda {
 
   private async workOff(claim: Claim): Promise<Recorded | undefined> {
     const { root, due, now } = claim;
-    const past = pastOf(due);
+    const past = pastOf(root, due);
     const sources = this.sources.liveOf(root);
     const derivation = await this.during(claim, () =>
       this.recorder.derive(this.dataSource.manager, sources, [...past.keys()], now, past),
@@ -189,9 +190,10 @@ export class Agenda {
 class LostClaim extends Error {}
 
 /** The entities that are looked at, each once, and what led to it. */
-function pastOf(due: readonly DueLook[]): Map<string, Past> {
+function pastOf(root: EntityMetadata, due: readonly DueLook[]): Map<string, Past> {
   const entities = new Map<string, Past>();
-  for (const { entity_id: id, attempt, depth } of due) {
+  for (const { entity_id: written, attempt, depth } of due) {
+    const id = sameKey(root, written);
     const other = entities.get(id) ?? { attempt: 0, depth: 0 };
     entities.set(id, {
       attempt: Math.max(other.attempt, Number(attempt)),
