@@ -1,13 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import { GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
 const TTL = 1_200;
 const calls: { key: string; attempt: number; at: number }[] = [];
 const busy: string[] = [];
+const quick: string[] = [];
+let onFirst = async () => {};
 const stopped: { at: number; reason: Error }[] = [];
 
 @Injectable()
@@ -19,6 +21,12 @@ class Handlers {
     signal.addEventListener('abort', () => stopped.push({ at: Date.now(), reason: signal.reason as Error }));
     // It does not listen itself.
     await delay(20_000, undefined, { ref: false });
+  }
+
+  @GroupHandler(/^quick$/, { name: 'quick' })
+  async quick({ key }: SparkEvent) {
+    if (key === 'quick_1') await onFirst();
+    quick.push(key);
   }
 
   @GroupHandler(/^busy$/, { name: 'busy', maxAttempts: 1 })
@@ -91,6 +99,47 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
     expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
 });
+
+// On SQLite whoever writes keeps everybody from renewing a lease.
+describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
+  'what is written down after the lease was lost, on $name',
+  (database) => {
+    it('is parted by lease: what was done under the new one is not thrown away with what was done under the old one', async () => {
+      quick.length = 0;
+      const db = await database.create();
+      const other = await startApp({ database: db, entities: [], spark: { worker: false } });
+      const worker = { pollInterval: '20ms', leaseTtl: 3_000, leaseRenewal: '50ms' };
+      const app = await startApp({ database: db, entities: [], providers: [Handlers], spark: { worker } });
+      const runner = other.dataSource.createQueryRunner();
+      const lease = async () => (await other.dataSource.query('SELECT id FROM spark_worker'))[0]?.id as string;
+      const handled = async (i: number) => {
+        await app.spark.emit(sparkEvent('quick', i));
+        await vi.waitFor(() => expect(quick).toContain(`quick_${i}`), 5_000);
+      };
+      try {
+        await runner.startTransaction('READ COMMITTED');
+        // The completion of the first one waits, and all others wait for it.
+        onFirst = () => runner.query('SELECT id FROM spark_delivery FOR UPDATE');
+        await handled(1);
+        const old = await lease();
+        await handled(2);
+        await other.dataSource.query('DELETE FROM spark_worker');
+        await vi.waitFor(async () => expect([undefined, old]).not.toContain(await lease()), 10_000);
+        await handled(3);
+        await runner.rollbackTransaction();
+        const left = () => other.dataSource.query(`SELECT event_id FROM spark_delivery WHERE state <> 'completed'`);
+        await vi.waitFor(async () => expect(await left()).toEqual([]), 10_000);
+        expect(quick.filter((key) => key === 'quick_3')).toHaveLength(1);
+      } finally {
+        if (runner.isTransactionActive) await runner.rollbackTransaction();
+        await runner.release();
+        await app.close();
+        await other.close();
+        await db.drop();
+      }
+    }, 60_000);
+  },
+);
 
 // SQLite has no locks of rows: there nothing makes a renewal wait that does not make everybody wait.
 describe.each(databases.filter(({ name }) => name !== 'SQLite'))(

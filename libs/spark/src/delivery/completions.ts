@@ -46,10 +46,9 @@ export class Completions {
   /** The ids of those that were still ours. */
   private async complete(part: readonly Waiting[]): Promise<Set<string>> {
     const done = part.map((waiting) => waiting.done);
-    const { worker } = done[0]!.delivery;
     const now = this.clock.now();
     try {
-      return await this.lease.insist(worker, () =>
+      return await this.lease.insist(() =>
         this.transactions.runShort((manager) => this.deliveries.complete(manager, done, now)),
       );
     } catch (error) {

@@ -76,15 +76,16 @@ export class WorkerLease {
   /**
    * Writes down what became of deliveries, again and again while the database is away: until then they count as running. Where the
    * database answers and refuses, that cannot be written as it is: `write` is told how often, and after the time of a lease it is thrown.
+   * A lease that was lost meanwhile ends nothing: the fence of the statement says whether the deliveries are still this process's.
    */
-  async insist<T>(worker: string, write: (refused: number) => Promise<T>): Promise<T> {
+  async insist<T>(write: (refused: number) => Promise<T>): Promise<T> {
     let refused = 0;
     let since = Infinity;
     for (let pause = 50; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       try {
         return await write(refused);
       } catch (error) {
-        if (this.stopped || this.id !== worker) throw error;
+        if (this.stopped) throw error;
         if (!(error instanceof NoAnswerError))
           this.logger.warn(`What became of deliveries cannot be written down yet: ${lineOf(error)}`);
         const isRefusal = !(error instanceof NoAnswerError) && (await this.answers());

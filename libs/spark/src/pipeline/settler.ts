@@ -59,7 +59,7 @@ export class Settler {
     // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
     if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
     try {
-      return await this.lease.insist(delivery.worker, (refused) =>
+      return await this.lease.insist((refused) =>
         this.transactions.run((manager) => this.end(manager, delivery, writable(outcome, refused))),
       );
     } catch (error) {
