@@ -157,6 +157,25 @@ describe('a sweep goes on where it was killed', () => {
       expect(seen.pages[0]).toBe(2 * PAGE + 1);
     });
 
+    it('but not one that failed half-way: the next one begins at the start', async () => {
+      const app = await start();
+      await insert(app, ROWS);
+      const { driver } = app.dataSource;
+      const rename = (from: string, to: string) =>
+        app.dataSource.query(`ALTER TABLE ${driver.escape(from)} RENAME TO ${driver.escape(to)}`);
+      // Pages are read ahead of the source; the last one is not read yet.
+      seen.onPage = async () => void (seen.pages.length === 2 && (await rename('row', 'away')));
+      expect(await app.spark.sweep()).toMatchObject({ failed: 1 });
+      const [{ reached }] = await app.dataSource.query('SELECT reached FROM spark_sweep');
+      expect(reached).toBeNull();
+      expect((await events('row')).length).toBeGreaterThan(0);
+      await rename('away', 'row');
+      Object.assign(seen, { pages: [], onPage: async () => {} });
+      expect(await app.spark.sweep()).toMatchObject({ subjects: ROWS, failed: 0 });
+      expect(seen.pages).toEqual([1, PAGE + 1, 2 * PAGE + 1, 3 * PAGE + 1]);
+      expect(await events('row')).toEqual(upTo(ROWS));
+    });
+
     it('and one that only stalled enters nothing more when it wakes up', async () => {
       const app = await start();
       await insert(app, ROWS);

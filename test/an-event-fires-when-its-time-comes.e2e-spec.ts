@@ -8,7 +8,9 @@ import {
   sparkEvent,
   type SparkEvent,
 } from 'nestjs-spark';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
+  type BeforeQueryEvent,
   Column,
   type DataSource,
   Entity,
@@ -22,6 +24,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { QueryLog } from './support/query-log.js';
 import { DAY, HOUR, MINUTE, SetClock } from './support/set-clock.js';
 
 @Entity()
@@ -133,8 +136,19 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     await db.drop();
   });
 
-  const open = (of: { now(): number } = clock, providers: any[] = [OwnRow, WithRelations, Handlers]) =>
-    startApp({ database: db, entities: [Task, Step], providers, clock: of, spark: { worker: { pollInterval: '1h' } } });
+  const open = (
+    of: { now(): number } = clock,
+    providers: any[] = [OwnRow, WithRelations, Handlers],
+    options: object = {},
+  ) =>
+    startApp({
+      database: db,
+      entities: [Task, Step],
+      providers,
+      clock: of,
+      spark: { worker: { pollInterval: '1h' } },
+      dataSource: options,
+    });
   const start = async (...args: Parameters<typeof open>) => {
     app = await open(...args);
     dataSource = app.dataSource;
@@ -370,6 +384,42 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(new Set(handled).size).toBe(handled.length);
     expect(app.logs.filter((line) => line.startsWith('error'))).toEqual([]);
   });
+
+  // On SQLite nobody takes a look while another transaction writes.
+  it.skipIf(database.name === 'SQLite')(
+    'though its look was taken while the change that makes it true was committing',
+    async () => {
+      const log = new QueryLog();
+      app = await open(clock, [OwnRow, Handlers], { logger: log });
+      dataSource = app.dataSource;
+      const other = await open(clock, [OwnRow]);
+      try {
+        await save(clock.now() + 30 * MINUTE);
+        await save(clock.now() + 30 * MINUTE, { isOpen: false });
+        expect(await looks()).toEqual([30 * MINUTE]);
+        let taken = 0;
+        const hold = {
+          beforeQuery: async ({ query, queryRunner }: BeforeQueryEvent) => {
+            if (query !== 'COMMIT' || taken++ > 0) return;
+            // The look that this transaction wants is asked for, or added, by then.
+            while (!log.statements.some((statement) => statement.includes('spark_agenda'))) await delay(5);
+            await queryRunner.query('SELECT 1');
+            clock.pass(30 * MINUTE);
+            await other.spark.drain();
+          },
+        };
+        log.statements.length = 0;
+        dataSource.subscribers.push(hold);
+        await save(clock.now() + 30 * MINUTE);
+        dataSource.subscribers.pop();
+        expect(taken).toBeGreaterThan(0);
+        // The other process may be the one that looks.
+        await vi.waitFor(async () => expect(await later(0)).toEqual(['own']), 5_000);
+      } finally {
+        await other.close();
+      }
+    },
+  );
 
   it('once, where the clocks of two processes are minutes apart: early at most', async () => {
     await start({ now: () => clock.now() - 5 * MINUTE });

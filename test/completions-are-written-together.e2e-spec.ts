@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { describe, expect, it, vi } from 'vitest';
 import { startApp } from './support/app.js';
 import { databases } from './support/databases.js';
@@ -12,6 +12,21 @@ class Handlers {
   @GroupHandler(/./, { name: 'quick' })
   handle({ key }: SparkEvent) {
     handled.push(key);
+  }
+}
+
+@Injectable()
+class Together {
+  private readonly waiting: (() => void)[] = [];
+
+  /** The first one fails once. Then both end at the same moment, each at an attempt of its own. */
+  @GroupHandler(/./, { name: 'together', backoff: () => 10 })
+  async handle({ key }: SparkEvent, { attempt }: HandlerScope) {
+    handled.push(key);
+    if (key === 'thing_1' && attempt === 1) throw new Error('on purpose');
+    const ended = new Promise<void>((resolve) => this.waiting.push(resolve));
+    if (this.waiting.length === 2) for (const end of this.waiting) end();
+    await ended;
   }
 }
 
@@ -40,6 +55,24 @@ describe.each(databases)('completions are written together, on $name', (database
     await db.drop();
     expect(statements.length).toBeGreaterThan(0);
     expect(statements.length).toBeLessThan(100);
+  });
+
+  it('also those that are at different attempts', async () => {
+    handled.length = 0;
+    const db = await database.create();
+    const spark = { worker: { pollInterval: '20ms' } };
+    const app = await startApp({ database: db, entities: [], providers: [Together], spark });
+    await app.spark.emit([sparkEvent('thing', 1), sparkEvent('thing', 2)]);
+    const ended = async () =>
+      expect(await app.dataSource.query('SELECT state, attempt FROM spark_delivery ORDER BY attempt')).toEqual([
+        { state: 'completed', attempt: 1 },
+        { state: 'completed', attempt: 2 },
+      ]);
+    await vi.waitFor(ended, 5_000);
+    expect(handled.toSorted()).toEqual(['thing_1', 'thing_1', 'thing_2']);
+    await app.close();
+    await db.drop();
+    expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
 
   it('and what comes one after the other is claimed together', async () => {

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
@@ -81,34 +81,84 @@ describe.each(databases)('deliveries survive their database, on $name', (databas
     expect(handlers.calls).toEqual(['thing_fails', 'thing_fails']);
   });
 
-  it('that answered nothing when one was claimed: it is given back, and claimed again', async () => {
-    let failed = 0;
-    const unanswered = {
+  /** Loses the answer of the commit by which a delivery comes to be in a state, once, while something is done. */
+  const losing = async (
+    { state, statement }: { state: string; statement: string },
+    work: () => Promise<void>,
+    then = async () => {},
+  ) => {
+    let lost = 0;
+    const lose = async () => {
+      if (lost++ > 0) return;
+      await then();
+      throw new Error('no answer');
+    };
+    const { subscribers } = app.dataSource;
+    subscribers.push({
       afterTransactionCommit: async () => {
         const [row] = await other.dataSource.query('SELECT state FROM spark_delivery');
-        if (row?.state === 'running' && failed++ === 0) throw new Error('no answer');
+        if (row?.state === state) await lose();
       },
-    };
-    app.dataSource.subscribers.push(unanswered);
-    // On PostgreSQL a claim is one statement, without a transaction that could be listened to.
+    });
+    // On PostgreSQL it is one statement, without a transaction that could be listened to.
     const { query } = pg.Client.prototype;
     pg.Client.prototype.query = function (this: pg.Client, ...given: any[]): any {
       const answer: any = Reflect.apply(query, this, given);
-      if (!given[0]?.name?.startsWith('spark-claim')) return answer;
-      return answer.then((result: pg.QueryResult) => {
-        if (result.rows.length > 0 && failed++ === 0) throw new Error('no answer');
+      if (!given[0]?.name?.startsWith(statement)) return answer;
+      return answer.then(async (result: pg.QueryResult) => {
+        if (result.rows.length > 0) await lose();
         return result;
       });
     };
-    await app.spark.emit(sparkEvent('thing', 'claimed'));
     try {
-      expect(await ended()).toBe(1);
+      await work();
     } finally {
       pg.Client.prototype.query = query;
-      app.dataSource.subscribers.pop();
+      subscribers.pop();
     }
-    expect(failed).toBeGreaterThan(0);
+    expect(lost).toBeGreaterThan(0);
+  };
+  const CLAIM = { state: 'running', statement: 'spark-claim' };
+  const COMPLETION = { state: 'completed', statement: 'spark-complete' };
+
+  it('that answered nothing when one was claimed: it is given back, and claimed again', async () => {
+    await losing(CLAIM, async () => {
+      await app.spark.emit(sparkEvent('thing', 'claimed'));
+      expect(await ended()).toBe(1);
+    });
     expect(handlers.calls).toEqual(['thing_claimed']);
+  });
+
+  it('that answered nothing when one was claimed by a process that ends: it is free at once, and not charged', async () => {
+    let closed: Promise<void> | undefined;
+    const close = async () => {
+      closed = app.close();
+      // By then it claims no more.
+      await delay(50);
+    };
+    const work = async () => {
+      await app.spark.emit(sparkEvent('thing', 'claimed'));
+      await vi.waitFor(() => expect(closed).toBeDefined(), 5_000);
+      await closed;
+    };
+    await losing(CLAIM, work, close);
+    expect(await other.dataSource.query('SELECT state, attempt FROM spark_delivery')).toEqual([
+      { state: 'available', attempt: 0 },
+    ]);
+    expect(handlers.calls).toEqual([]);
+  });
+
+  it('that answered nothing when one was completed: it is completed, not handled twice, and told as done', async () => {
+    const reports: string[] = [];
+    app.spark.deliveries$.subscribe(({ key, state }) => reports.push(`${key} ${state}`));
+    await losing(COMPLETION, async () => {
+      await app.spark.emit(sparkEvent('thing', 'done'));
+      expect(await ended()).toBe(1);
+      await app.spark.drain();
+    });
+    expect(reports).toEqual(['thing_done completed']);
+    expect(handlers.calls).toEqual(['thing_done']);
+    expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
 
   it('that crashed and has forgotten a claim: it is handled again, and completed once', async () => {

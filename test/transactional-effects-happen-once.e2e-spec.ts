@@ -61,6 +61,20 @@ class Handlers {
     await writes;
   }
 
+  // Work that nobody waits for, and that goes on once all is over.
+  @GroupHandler(/^leaves/, { ...options, name: 'leaves' })
+  async leaves({ key }: SparkEvent, { manager }: HandlerScope) {
+    await manager.save(Effect, { key });
+    const { dataSource } = manager;
+    const writes = (async () => {
+      const isDone = `SELECT id FROM spark_delivery WHERE handler = 'leaves' AND state = 'completed'`;
+      while ((await dataSource.query(isDone)).length === 0) await delay(10);
+      await delay(20);
+      await manager.query(`INSERT INTO effect (${quoted(dataSource.options.type)}) VALUES ('ghost')`);
+    })();
+    late.push(writes.catch((error: Error) => error));
+  }
+
   @GroupHandler(/^swallows/, { ...options, name: 'swallows' })
   async swallows({ key }: SparkEvent, { manager, attempt }: HandlerScope) {
     await manager.save(Effect, { key });
@@ -181,6 +195,14 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     expect((await Promise.all(late)).every((error) => error instanceof Error)).toBe(true);
     expect(await effects('busy_1')).toBe(1);
     expect(await effects('ghost')).toBe(0);
+  });
+
+  it('once and for all: work that they left behind writes nothing more', async () => {
+    late.length = 0;
+    await app.spark.emit(sparkEvent('leaves', 1));
+    expect(await stateOf('leaves')).toMatchObject({ state: 'completed', attempt: 1 });
+    expect(await Promise.all(late)).toEqual([expect.any(Error)]);
+    expect([await effects('leaves_1'), await effects('ghost')]).toEqual([1, 0]);
   });
 
   it.each(['swallows', 'writes', 'ends'])(
