@@ -16,7 +16,7 @@ import type {
 } from './dialect.js';
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, othersOf, ownersOf } from './entered.js';
 import { type Stretch, unseen } from './stretches.js';
-import { affected, chunks, execute, raw, select } from './statement.js';
+import { affected, chunks, execute, raw, rowsAsGiven, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 // Keeps a statement below the smallest usual max_allowed_packet.
@@ -77,7 +77,7 @@ export class MysqlDialect implements Dialect {
    */
   async rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[], isNew: boolean) {
     const text = sql(`${column} IN (?)`);
-    const read = (statement: string, some: readonly unknown[]) => raw<object>(manager, statement, [some]);
+    const read = (statement: string, some: readonly unknown[]) => rowsAsGiven(manager, statement, [some]);
     const plain = text.replace(PRIMARY, '');
     if (isNew) return read(plain, keys);
     const one = (key: unknown) => read(`${plain} ${LOCKED}`, [key]);

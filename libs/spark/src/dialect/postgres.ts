@@ -14,7 +14,7 @@ import type {
 import { enteredFrom, type EnteredRow, groupsJson, keysByGroup, othersOf, ownersOf } from './entered.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
-import { execute, prepared, raw } from './statement.js';
+import { execute, prepared, rowsAsGiven } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 // Up to so many groups a statement is planned once for each number of them.
@@ -79,7 +79,7 @@ export class PostgresDialect implements Dialect {
 
   // Without a name: a prepared statement fails for good once a column of its table changes its type.
   rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
-    return raw(manager, sql(`${column} = ANY($1)`), [keys]);
+    return rowsAsGiven(manager, sql(`${column} = ANY($1)`), [keys]);
   }
 
   async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {

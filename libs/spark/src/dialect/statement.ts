@@ -19,14 +19,19 @@ export async function execute(on: Connection, sql: string, parameters: ObjectLit
   return withRunner(on, (runner) => runner.query(query, positional, true));
 }
 
-/** The rows that SQL with named parameters gives. */
+/** The rows of Spark's tables that SQL with named parameters gives. */
 export async function select<R>(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<R[]> {
   return plainRows<R>((await execute(on, sql, parameters)).records as unknown[]);
 }
 
-/** The rows that SQL with positional parameters gives. */
+/** The rows of Spark's tables that SQL with positional parameters gives. */
 export async function raw<R>(on: Connection, sql: string, given: unknown[]): Promise<R[]> {
   return withRunner(on, async (runner) => plainRows<R>((await runner.query(sql, given, true)).records as unknown[]));
+}
+
+/** Rows of the application's tables, as its driver gives them: TypeORM makes entities of just these. */
+export async function rowsAsGiven(on: Connection, sql: string, given: unknown[]): Promise<object[]> {
+  return withRunner(on, async (runner) => (await runner.query(sql, given, true)).records as object[]);
 }
 
 /** How many rows SQL with positional parameters has changed. */
