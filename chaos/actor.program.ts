@@ -7,13 +7,13 @@ import { SparkModule, SparkService } from 'nestjs-spark';
 import { DataSource } from 'typeorm';
 import { sqliteDriver } from '../apps/challenges/src/sqlite.js';
 import { takeAway } from './actor/breaks.js';
-import { entities, Outside } from './actor/entities.js';
+import { Outside } from './actor/entities.js';
 import { FaultPoints } from './actor/fault-points.js';
-import { Handlers, Life } from './actor/handlers.js';
+import { Life } from './actor/handlers.js';
 import { Journal } from './actor/journal.js';
-import { Sources } from './actor/sources.js';
+import { APPLICATIONS } from './actor/versions.js';
 import { Writer } from './actor/writer.js';
-import { type ActorInput, LEASE } from './faults.js';
+import { type ActorInput, DEADLINE, LEASE } from './faults.js';
 import { Dice } from './schedule.js';
 
 class Actor {}
@@ -26,7 +26,9 @@ function application(): DynamicModule {
   const spark = {
     worker: { pollInterval: '200ms', leaseTtl: LEASE.ttl, leaseRenewal: LEASE.renewal },
     shutdownTimeout: '5s',
+    statementTimeout: DEADLINE,
   };
+  const { entities, providers } = APPLICATIONS[input.version];
   return {
     module: Actor,
     imports: [
@@ -40,8 +42,7 @@ function application(): DynamicModule {
       SparkModule.forRoot(spark),
     ],
     providers: [
-      Sources,
-      Handlers,
+      ...providers,
       { provide: FaultPoints, useValue: points },
       { provide: Journal, useValue: journal },
       { provide: Life, useValue: new Life(input.life) },
@@ -55,7 +56,7 @@ async function main(): Promise<void> {
   if (input.broken) takeAway(input.broken, points);
   const app = await NestFactory.createApplicationContext(application(), { logger: ['fatal'], abortOnError: false });
   const [spark, dataSource] = [app.get(SparkService), app.get(DataSource)];
-  const writer = new Writer(dataSource, journal, new Dice(input.seed), input.life);
+  const writer = new Writer(dataSource, journal, new Dice(input.seed), input.life, input.version);
   const stopping = new AbortController();
   process.on('message', (message) => {
     if (message === 'sweep') void sweepAll(spark).then(() => process.send!({ swept: true }));

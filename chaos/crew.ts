@@ -3,7 +3,8 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ActorInput, type Fate, LEASE, type Note } from './faults.js';
+import type { StallingProxy } from '../test/support/stalling-proxy.js';
+import { type ActorInput, type Fate, LEASE, type Note, type Silence } from './faults.js';
 
 /** A time in which a process, or all of them, could not do what they were about to. */
 export interface Fault {
@@ -19,6 +20,8 @@ const PATIENCE = 8_000;
 const AFTERWARDS = 1_000;
 // Long enough for others to have done what it had claimed.
 const STALL = LEASE.ttl + 3_000;
+// A process is at work again so long after a silence, though others take what there is.
+const BACK = 30_000;
 
 /** The processes of a round: starts them, strikes them by their fates, and remembers what it did. */
 export class Crew {
@@ -27,6 +30,9 @@ export class Crew {
   kills = 0;
   killsInFlight = 0;
   stalls = 0;
+  readonly silences: Silence[] = [];
+  /** Processes that did not come back to work after a silence. */
+  readonly neverBack: string[] = [];
   private readonly running = new Map<number, ChildProcess>();
   private readonly struck = new Map<number, () => void>();
   private read = 0;
@@ -47,7 +53,10 @@ export class Crew {
   }
 
   /** Lets a process live until it is killed. Returns whether that was its fate, not poison or mere patience. */
-  async live(input: ActorInput & { fate: Fate }): Promise<boolean> {
+  async live(
+    input: ActorInput & { fate: Fate },
+    { proxy, whenReady }: { proxy: StallingProxy | undefined; whenReady: () => Promise<void> },
+  ): Promise<boolean> {
     const { life, fate } = input;
     const actor = this.start(input);
     const exited = new Promise<void>((resolve) => actor.once('exit', () => resolve()));
@@ -55,14 +64,18 @@ export class Crew {
     await Promise.race([ready, exited]);
     // The database was away while it started, which ends it as it should.
     if (actor.exitCode !== null) return false;
+    const beside = whenReady();
     const struck = new Promise<void>((resolve) => this.struck.set(life, resolve));
     const patience = fate.point === undefined ? fate.after : PATIENCE;
     await Promise.race([exited, struck, delay(patience)]);
-    if (fate.kind === 'stall' && actor.exitCode === null && actor.signalCode === null) await this.stall(life, actor);
-    if (fate.kind === 'stall') await Promise.race([exited, delay(AFTERWARDS + fate.after)]);
+    if (fate.kind === 'stall' && isAlive(actor)) await this.stall(life, actor);
+    if (fate.kind === 'silence' && isAlive(actor)) await this.silence(input, actor, proxy!);
+    if (fate.kind !== 'kill') await Promise.race([exited, delay(AFTERWARDS + fate.after)]);
     await this.untilAtWork(input.life);
     actor.kill('SIGKILL');
     await exited;
+    proxy?.drop();
+    await beside;
     this.buried(life, actor);
     return fate.point === undefined || this.notes.some((note) => note.life === life && note.point === fate.point);
   }
@@ -96,7 +109,16 @@ export class Crew {
   }
 
   private inFlight(life: number): number {
-    return Number(readFileSync(join(this.folder, `flight-${life}`), 'utf8'));
+    return this.counts(life).inFlight;
+  }
+
+  /** How much is in flight, and how many claims have begun. */
+  private counts(life: number): { inFlight: number; begun: number } {
+    const [inFlight = 0, begun = 0] = readFileSync(join(this.folder, `flight-${life}`), 'utf8')
+      .trim()
+      .split(/ +/)
+      .map(Number);
+    return { inFlight, begun };
   }
 
   private async stall(life: number, actor: ChildProcess): Promise<void> {
@@ -108,21 +130,40 @@ export class Crew {
     this.faults.push({ life, from: from - 200, to: Date.now() });
   }
 
+  private async silence({ life, fate }: ActorInput, actor: ChildProcess, proxy: StallingProxy): Promise<void> {
+    const silence = fate!.silence!;
+    // Connections may stay silent, and what was sent arrive late, until it is killed.
+    this.faults.push({ life, from: Date.now() - 200, to: Infinity });
+    this.silences.push(silence);
+    proxy.stall({ newOnes: silence.newOnes });
+    // At a point it has stopped itself, so that it does not go on before its connections are silent.
+    actor.kill('SIGCONT');
+    await delay(silence.length);
+    if (silence.ends === 'goes on') proxy.goOn();
+    if (silence.ends === 'breaks') proxy.drop();
+    const { begun } = this.counts(life);
+    const isBack = () => !isAlive(actor) || this.counts(life).begun > begun;
+    for (const ended = Date.now(); !isBack() && Date.now() - ended < BACK;) await delay(20);
+    if (!isBack()) this.neverBack.push(`process ${life} (${fate!.point ?? 'at any time'}, ${silence.ends})`);
+  }
+
   private noted(note: Note): void {
     this.notes.push(note);
     const { life, at, kind } = note;
     if (kind === 'lease-lost') this.faults.push({ life, from: at - 2 * LEASE.ttl, to: at });
     if (kind === 'stall') this.faults.push({ life, from: at, to: at });
-    if (kind === 'stall' || kind === 'kill' || kind === 'poison') this.struck.get(life)?.();
+    if (kind === 'stall' || kind === 'silence' || kind === 'kill' || kind === 'poison') this.struck.get(life)?.();
   }
 
   private buried(life: number, actor: ChildProcess): void {
     this.readNotes();
     this.kills++;
     if (actor.signalCode !== 'SIGKILL') throw new Error(`Process ${life} ended by itself with ${actor.exitCode}`);
-    const killedItself = this.notes.some((note) => note.life === life && note.kind !== 'stall' && isDeath(note));
+    const killedItself = this.notes.some((note) => note.life === life && isDeath(note));
     if (killedItself || this.inFlight(life) > 0) this.killsInFlight++;
   }
 }
+
+const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;
 
 const isDeath = ({ kind }: Note): boolean => kind === 'kill' || kind === 'poison';

@@ -17,13 +17,43 @@ export type Point = (typeof POINTS)[number];
 /** Where a process that is stalled there holds work that others will take over. */
 export const STALL_POINTS = ['after-claim', 'in-handler', 'in-transactional-handler', 'before-completion'] as const;
 
+/** Where a process whose connections go silent has sent something, or is about to. */
+export const SILENCE_POINTS = [
+  'before-enter',
+  'after-enter',
+  'in-look',
+  'after-claim',
+  'in-transactional-handler',
+  'before-completion',
+] as const;
+
+/** How a silence ends: what was sent arrives late, the connections break, or they stay silent and new ones answer. */
+export const ENDS = ['goes on', 'breaks', 'never'] as const;
+
+/** A time in which a process sends to the database, and hears from it, nothing, while its connections stay open. */
+export interface Silence {
+  readonly ends: (typeof ENDS)[number];
+  /** How long it is, in ms; where it never ends, until the process is expected at work again. */
+  readonly length: number;
+  /** Whether new connections are silent, too. */
+  readonly newOnes: boolean;
+}
+
+/** The versions of the application that live side by side: the former one, and the next one. */
+export const VERSIONS = ['former', 'next'] as const;
+
+export type Version = (typeof VERSIONS)[number];
+
 /** What happens to one process. */
 export interface Fate {
+  /** Of which version it is. */
+  readonly version: Version;
   /** Where it is struck, at the nth time that it comes by; left out: at any time. */
   readonly point?: Point;
   readonly nth: number;
-  /** Killed there, or stalled there past its lease and killed later. */
-  readonly kind: 'kill' | 'stall';
+  /** Killed there, or stalled there past its lease, or cut off from the database without a word, and killed later. */
+  readonly kind: 'kill' | 'stall' | 'silence';
+  readonly silence?: Silence;
   /** When it is struck at any time: how long after it is ready, in ms. After a stall: how long until it is killed. */
   readonly after: number;
   /** Whether a connection of it is cut meanwhile. */
@@ -38,17 +68,20 @@ export interface Fate {
 export interface Note {
   readonly life: number;
   readonly at: number;
-  readonly kind: 'kill' | 'stall' | 'poison' | 'lease-lost' | 'rescued' | 'fenced';
+  readonly kind: Fate['kind'] | 'poison' | 'lease-lost' | 'rescued' | 'fenced';
   readonly point?: Point;
   readonly count?: number;
 }
 
 /** A guard that can be taken away, to see that its absence is noticed. */
-export type Break = 'fence' | 'lease' | 'transaction';
+export const BREAKS = ['fence', 'lease', 'transaction', 'deadline', 'others'] as const;
+
+export type Break = (typeof BREAKS)[number];
 
 /** What an actor is told. */
 export interface ActorInput {
   readonly life: number;
+  readonly version: Version;
   readonly seed: number;
   readonly folder: string;
   readonly database: object;
@@ -61,3 +94,6 @@ export interface ActorInput {
 
 /** How leases run in a round, in ms. */
 export const LEASE = { ttl: 3_000, renewal: 500 };
+
+/** How long a statement of the library may wait for its answer, in ms: shorter than some silences, longer than others. */
+export const DEADLINE = 5_000;

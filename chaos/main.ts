@@ -1,18 +1,16 @@
 import { parseArgs } from 'node:util';
-import type { Break } from './faults.js';
+import { BREAKS } from './faults.js';
 import { complaints, lastLine, table } from './report.js';
 import { runRound } from './round.js';
 import { type DatabaseName, DATABASES } from './servers/server.js';
 
-const USAGE = `npm run chaos -- [--db sqlite|postgres|mariadb] [--kills N] [--seed N] [--actors N] [--break fence|lease|transaction]
+const USAGE = `npm run chaos -- [--db sqlite|postgres|mariadb] [--kills N] [--seed N] [--actors N] [--break GUARD]
 
   --db      which database; default: one after the other
   --kills   how many processes are killed on each; default: 24
   --seed    repeats the schedule of an earlier run; default: another one each time
   --actors  how many processes are at work at once; default: 4
-  --break   takes a guard of the library away: the run must end with 1`;
-
-const BREAKS: readonly Break[] = ['fence', 'lease', 'transaction'];
+  --break   takes a guard of the library away (${BREAKS.join(', ')}): the run must end with 1`;
 
 function usage(problem: string): never {
   console.error(`${problem}\n\n${USAGE}`);

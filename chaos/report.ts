@@ -1,8 +1,53 @@
-import type { RoundReport } from './round.js';
+import type { Findings } from './checks.js';
+import type { Break, Point, Silence, Version } from './faults.js';
+import type { DatabaseName } from './servers/server.js';
+
+/** What one round is to do. */
+export interface RoundOptions {
+  readonly db: DatabaseName;
+  readonly seed: number;
+  readonly kills: number;
+  readonly actors: number;
+  readonly broken: Break | undefined;
+}
+
+/** What one round did, and found. */
+export interface RoundReport {
+  readonly options: RoundOptions;
+  readonly seconds: number;
+  readonly kills: number;
+  readonly killsInFlight: number;
+  readonly restarts: number;
+  readonly cuts: number;
+  readonly stalls: number;
+  readonly silences: ReadonlyMap<Silence['ends'], number>;
+  /** Processes that did not come back to work after a silence. */
+  readonly neverBack: readonly string[];
+  /** How many processes of each version were started. */
+  readonly starts: Readonly<Record<Version, number>>;
+  /** How often a process was stopped as a deploy does, and one of the other version started in its place. */
+  readonly redeploys: number;
+  /** Events of an entity that only the next version knows. */
+  readonly badges: number;
+  readonly hits: ReadonlyMap<Point, number>;
+  readonly events: number;
+  readonly deliveries: number;
+  readonly rescued: number;
+  readonly fenced: number;
+  /** Calls of plain handlers that were repeated because of faults. */
+  readonly repeated: number;
+  /** What the sweep at the end found, that live capture should have seen. */
+  readonly foundLate: number;
+  /** Whether everything came to rest in time. */
+  readonly settled: boolean;
+  readonly findings: Findings;
+}
 
 /** What keeps a round from counting: something that it is there for did not happen, or it found what must not be. */
 export function complaints(report: RoundReport): string[] {
-  const { findings, kills, killsInFlight, options, restarts } = report;
+  const { findings, kills, killsInFlight, options, restarts, neverBack } = report;
+  const isServer = options.db !== 'sqlite';
+  const unheard = isServer ? [...report.silences].filter(([, count]) => count === 0) : [];
   const found = Object.entries(findings as unknown as Record<string, readonly string[]>)
     .filter(([, { length }]) => length > 0)
     .map(([name, all]) => `${name}: ${all.length}, such as ${all.slice(0, 3).join('; ')}`);
@@ -11,12 +56,17 @@ export function complaints(report: RoundReport): string[] {
     ...found,
     ...(report.foundLate === 0 ? [] : [`only the last sweep found ${report.foundLate} events`]),
     ...missed,
+    ...unheard.map(([ends]) => `no silence that ${ends} was met`),
+    ...(neverBack.length === 0 ? [] : [`not at work again after a silence: ${neverBack.join('; ')}`]),
     ...(report.settled ? [] : ['deliveries or looks were left over']),
     ...(kills >= options.kills ? [] : [`only ${kills} of ${options.kills} kills`]),
     ...(killsInFlight >= 0.9 * kills ? [] : [`only ${killsInFlight} of ${kills} kills found work in flight`]),
     ...(report.rescued > 0 ? [] : ['nothing was rescued']),
     ...(report.fenced > 0 ? [] : ['no completion was fenced']),
-    ...(restarts > 0 || options.db === 'sqlite' ? [] : ['the database was never restarted']),
+    ...(report.starts.former > 0 && report.redeploys > 1 ? [] : ['no version was deployed in place of the other']),
+    ...(report.badges > 0 ? [] : ['nothing came that only the next version knows']),
+    ...(report.cuts > 0 || !isServer ? [] : ['no connection was cut']),
+    ...(restarts > 0 || !isServer ? [] : ['the database was never restarted']),
   ];
 }
 
@@ -31,9 +81,14 @@ export function table(report: RoundReport): string {
     ['kills', `${report.kills}, with work in flight ${report.killsInFlight}`],
     ...[...hits].map(([point, count]): [string, number] => [`  killed at ${point}`, count]),
     ['stalls past the lease', report.stalls],
+    ...[...report.silences].map(([ends, count]): [string, number] => [`silences: ${ends}`, count]),
+    ['not at work again after a silence', report.neverBack.length],
+    ['processes of the former, the next version', `${report.starts.former}, ${report.starts.next}`],
+    ['redeploys', report.redeploys],
     ['database restarts', report.restarts],
     ['cut connections', report.cuts],
     ['events', report.events],
+    ['  that only the next version knows', report.badges],
     ['deliveries', report.deliveries],
     ['rescued', report.rescued],
     ['fenced', report.fenced],
@@ -42,6 +97,7 @@ export function table(report: RoundReport): string {
     ['events that only the last sweep found', report.foundLate],
     ['events never handled', findings.neverHandled.length],
     ['events of states never committed', findings.ghosts.length],
+    ['events delivered twice under two names', findings.doubledDeliveries.length],
     ['transactional effects other than one', findings.doubledEffects.length],
     ['innocent deliveries discarded', findings.innocentDiscarded.length],
     ['poisoned deliveries left', findings.poisonLeft.length],

@@ -5,58 +5,32 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { createTables } from './tables.js';
-import { check, type Findings, repeatedCalls } from './checks.js';
+import { check, repeatedCalls } from './checks.js';
 import { Crew } from './crew.js';
-import { type ActorInput, type Break, type Fate, POINTS, type Point } from './faults.js';
+import { type ActorInput, ENDS, type Fate, POINTS, type Point, type Version } from './faults.js';
+import type { RoundOptions, RoundReport } from './report.js';
 import { schedule } from './schedule.js';
-import { type DatabaseName, type Server, startServer } from './servers/server.js';
-
-/** What one round is to do. */
-export interface RoundOptions {
-  readonly db: DatabaseName;
-  readonly seed: number;
-  readonly kills: number;
-  readonly actors: number;
-  readonly broken: Break | undefined;
-}
-
-/** What one round did, and found. */
-export interface RoundReport {
-  readonly options: RoundOptions;
-  readonly seconds: number;
-  readonly kills: number;
-  readonly killsInFlight: number;
-  readonly restarts: number;
-  readonly cuts: number;
-  readonly stalls: number;
-  readonly hits: ReadonlyMap<Point, number>;
-  readonly events: number;
-  readonly deliveries: number;
-  readonly rescued: number;
-  readonly fenced: number;
-  /** Calls of plain handlers that were repeated because of faults. */
-  readonly repeated: number;
-  /** What the sweep at the end found, that live capture should have seen. */
-  readonly foundLate: number;
-  /** Whether everything came to rest in time. */
-  readonly settled: boolean;
-  readonly findings: Findings;
-}
+import { Networks } from './servers/networks.js';
+import { type Server, startServer } from './servers/server.js';
 
 // Nothing changes for so long: what is left will stay.
 const STANDSTILL = 60_000;
 const MOST_TRIES = 10;
+// How long a version is left in place, in ms.
+const DEPLOYED = 10_000;
 
 /** Several processes write, sweep and handle on one database, are struck by their fates, and what is left is checked. */
 export async function runRound(options: RoundOptions, tell: (line: string) => void): Promise<RoundReport> {
   const names = Array.from({ length: options.actors + 1 }, (_, slot) => `actor${slot}`);
   const server = await startServer(options.db, names);
   const folder = mkdtempSync(join(tmpdir(), 'spark-chaos-notes-'));
-  const round = new Round(options, server, folder, names, tell);
+  const networks = await Networks.before(server, names);
+  const round = new Round(options, server, networks, folder, names, tell);
   try {
     return await round.run();
   } finally {
     await round.end();
+    await networks.stop();
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   }
@@ -68,12 +42,17 @@ class Round {
   private restarts = 0;
   private cuts = 0;
   private lives = 0;
+  private redeploys = 0;
+  private readonly starts = { former: 0, next: 0 };
   private fatesAreMet = false;
   private crashing: Promise<void> | undefined;
+  private tellNextIsThere!: () => void;
+  private readonly nextIsThere = new Promise<void>((resolve) => (this.tellNextIsThere = resolve));
 
   constructor(
     private readonly options: RoundOptions,
     private readonly server: Server,
+    private readonly networks: Networks,
     private readonly folder: string,
     private readonly names: readonly string[],
     private readonly tell: (line: string) => void,
@@ -91,6 +70,8 @@ class Round {
     const reading = setInterval(() => this.crew.readNotes(), 50);
     const standby = this.standBy();
     try {
+      // What the next version handles is known before the first event is entered.
+      await Promise.race([this.nextIsThere, standby]);
       await Promise.all(this.names.slice(1).map((name) => this.slot(name, fates)));
     } finally {
       clearInterval(reading);
@@ -107,11 +88,19 @@ class Round {
     if (this.db.isInitialized) await this.db.destroy();
   }
 
-  /** One process that nobody strikes, so that there is always somebody to take over. Poison may kill it. */
+  /**
+   * A process that nobody strikes, so that there is always somebody to take over, of one version after the other. Poison may
+   * kill it.
+   */
   private async standBy(): Promise<void> {
-    while (!this.fatesAreMet) {
-      await this.withActor(this.input(this.names[0]!, false), async (actor) => {
-        while (!this.fatesAreMet && isAlive(actor)) await delay(50);
+    for (let version: Version = 'next'; !this.fatesAreMet;) {
+      await this.withActor(this.input(this.names[0]!, version, false), async (actor) => {
+        this.tellNextIsThere();
+        const until = Date.now() + DEPLOYED;
+        while (!this.fatesAreMet && isAlive(actor) && Date.now() < until) await delay(50);
+        if (this.fatesAreMet || !isAlive(actor)) return;
+        version = version === 'next' ? 'former' : 'next';
+        this.redeploys++;
       });
     }
   }
@@ -128,23 +117,26 @@ class Round {
   }
 
   private async live(name: string, fate: Fate): Promise<boolean> {
-    const input = this.input(name, false);
-    const struck = fate.restart || fate.cut ? this.strikeDatabase(name, fate, input.life) : undefined;
-    const met = await this.crew.live({ ...input, fate });
-    await struck;
+    const input = this.input(name, fate.version, false);
+    const whenReady = async () => {
+      if (fate.restart || fate.cut) await this.strikeDatabase(name, fate, input.life);
+    };
+    const met = await this.crew.live({ ...input, fate }, { proxy: this.networks.proxyOf(name), whenReady });
     if (!met) this.tell(`process ${input.life} ended before it came by ${fate.point ?? 'anything'}`);
     if (this.crew.kills % 25 === 0) this.tell(`${this.crew.kills} kills of ${this.options.kills} or a few more`);
     return met;
   }
 
-  private input(name: string, finishes: boolean): ActorInput {
+  private input(name: string, version: Version, finishes: boolean): ActorInput {
     const { db, seed, broken } = this.options;
     const life = ++this.lives;
+    this.starts[version]++;
     return {
       life,
+      version,
       seed: seed * 10_000 + life,
       folder: this.folder,
-      database: this.server.optionsFor(name),
+      database: this.networks.optionsFor(name),
       isSqlite: db === 'sqlite',
       ...(broken ? { broken } : {}),
       finishes,
@@ -152,7 +144,7 @@ class Round {
   }
 
   private async strikeDatabase(name: string, { restart, after }: Fate, life: number): Promise<void> {
-    await delay(800 + after / 2);
+    await delay(after / 2);
     if (restart) this.crashing ??= this.crash().finally(() => (this.crashing = undefined));
     if (restart || this.crashing) return this.crashing;
     const isCut = await this.server.cut!(this.db, name).catch((error: Error) => {
@@ -174,7 +166,7 @@ class Round {
   private async finish(): Promise<{ settled: boolean; foundLate: number }> {
     if (!(await this.settle())) return { settled: false, foundLate: 0 };
     const before = await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group <> 'outside'`);
-    await this.withActor(this.input(this.names[0]!, true), async (actor) => {
+    await this.withActor(this.input(this.names[0]!, 'next', true), async (actor) => {
       const swept = new Promise((resolve) => actor.on('message', (message: any) => message.swept && resolve(message)));
       actor.send('sweep');
       await swept;
@@ -188,7 +180,7 @@ class Round {
   private async settle(): Promise<boolean> {
     let left = Infinity;
     for (let still = Date.now(); Date.now() - still < STANDSTILL;) {
-      await this.withActor(this.input(this.names[0]!, true), async (actor) => {
+      await this.withActor(this.input(this.names[0]!, 'next', true), async (actor) => {
         while (left > 0 && isAlive(actor) && Date.now() - still < STANDSTILL) {
           const now = await this.left();
           if (now !== left) still = Date.now();
@@ -219,11 +211,17 @@ class Round {
   }
 
   private async figures() {
-    const { crew, restarts, cuts, options } = this;
+    const { crew, restarts, cuts, options, starts, redeploys } = this;
     const hits = new Map<Point, number>(POINTS.map((point) => [point, 0]));
     for (const { kind, point } of crew.notes) if (kind === 'kill' && point) hits.set(point, hits.get(point)! + 1);
+    const silences = new Map(ENDS.map((ends) => [ends, crew.silences.filter((one) => one.ends === ends).length]));
     return {
       options,
+      starts,
+      redeploys,
+      silences,
+      neverBack: crew.neverBack,
+      badges: await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group = 'badge'`),
       restarts,
       cuts,
       hits,

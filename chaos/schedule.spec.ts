@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { POINTS } from './faults.js';
+import { ENDS, LEASE, POINTS, VERSIONS } from './faults.js';
 import { schedule } from './schedule.js';
 
 describe('the schedule of a round', () => {
@@ -13,9 +13,22 @@ describe('the schedule of a round', () => {
     expect(new Set(kills.flatMap(({ point }) => point ?? []))).toEqual(new Set(POINTS));
   });
 
-  it('crashes and cuts only what is a server', () => {
+  it.each([1, 2, 3])(
+    'ends silences in each way in a short round, and each is longer than a lease, by seed %d',
+    (seed) => {
+      const silences = [...schedule(seed, 24, true)].flatMap(({ silence }) => silence ?? []);
+      expect(silences.map(({ ends }) => ends).sort()).toEqual([...ENDS].sort());
+      for (const { length } of silences) expect(length).toBeGreaterThan(LEASE.ttl);
+    },
+  );
+
+  it('starts processes of both versions', () => {
+    expect(new Set([...schedule(7, 24, false)].map(({ version }) => version))).toEqual(new Set(VERSIONS));
+  });
+
+  it('crashes, cuts and silences only what is a server', () => {
     const fates = (hasServer: boolean) => [...schedule(7, 100, hasServer)];
     expect(fates(true).filter(({ restart }) => restart).length).toBeGreaterThan(2);
-    expect(fates(false).filter(({ restart, cut }) => restart || cut)).toEqual([]);
+    expect(fates(false).filter(({ restart, cut, silence }) => restart || cut || silence)).toEqual([]);
   });
 });

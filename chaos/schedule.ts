@@ -1,6 +1,16 @@
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { uniformInt } from 'pure-rand/distribution/uniformInt';
-import { type Fate, POINTS, STALL_POINTS } from './faults.js';
+import {
+  DEADLINE,
+  ENDS,
+  type Fate,
+  LEASE,
+  POINTS,
+  SILENCE_POINTS,
+  type Silence,
+  STALL_POINTS,
+  VERSIONS,
+} from './faults.js';
 
 /** Random numbers that a seed repeats. */
 export class Dice {
@@ -31,6 +41,9 @@ export class Dice {
   }
 }
 
+/** What is drawn of a fate. */
+type Card = Pick<Fate, 'kind' | 'point' | 'silence'>;
+
 /**
  * The fates of the processes of a round, one kill each: decks in which each point comes once, so that short rounds meet
  * every one, and kills at any time between.
@@ -38,15 +51,15 @@ export class Dice {
 export function* schedule(seed: number, kills: number, hasServer: boolean): Generator<Fate> {
   const dice = new Dice(seed);
   const restartEvery = Math.max(12, Math.ceil(kills / 25));
-  let deck: Pick<Fate, 'kind' | 'point'>[] = [];
+  let deck: Card[] = [];
   for (let i = 1; i <= kills; i++) {
-    if (deck.length === 0) deck = newDeck(dice);
-    const { kind, point } = deck.pop()!;
+    if (deck.length === 0) deck = newDeck(dice, hasServer);
+    const card = deck.pop()!;
     yield {
-      kind,
-      ...(point === undefined ? {} : { point }),
-      // One process sweeps at a time, and each seldom.
-      nth: dice.between(1, point === 'in-sweep' ? 2 : 10),
+      ...card,
+      version: dice.one(VERSIONS),
+      // One process sweeps at a time, and each seldom; looks are taken many at once.
+      nth: dice.between(1, card.point === 'in-sweep' ? 2 : card.point === 'in-look' ? 3 : 10),
       after: dice.between(100, 2_000),
       cut: hasServer && dice.chance(0.3),
       poison: i === 3 || dice.chance(0.02),
@@ -55,9 +68,18 @@ export function* schedule(seed: number, kills: number, hasServer: boolean): Gene
   }
 }
 
-function newDeck(dice: Dice): Pick<Fate, 'kind' | 'point'>[] {
+function newDeck(dice: Dice, hasServer: boolean): Card[] {
   const kills = POINTS.map((point) => ({ kind: 'kill' as const, point }));
   const stalls = [...STALL_POINTS, 'after-claim' as const].map((point) => ({ kind: 'stall' as const, point }));
   const anyTime = Array.from({ length: 5 }, () => ({ kind: 'kill' as const }));
-  return dice.shuffled([...kills, ...stalls, ...anyTime, { kind: 'stall' as const }]);
+  const silences = hasServer ? ENDS.map((ends) => silenceThat(ends, dice)) : [];
+  return dice.shuffled([...kills, ...stalls, ...anyTime, { kind: 'stall' as const }, ...silences]);
+}
+
+function silenceThat(ends: Silence['ends'], dice: Dice): Card {
+  const length = dice.between(LEASE.ttl + 500, DEADLINE + 2_000);
+  const silence = { ends, length, newOnes: ends !== 'never' && dice.chance(0.7) };
+  return dice.chance(0.2)
+    ? { kind: 'silence', silence }
+    : { kind: 'silence', silence, point: dice.one(SILENCE_POINTS) };
 }

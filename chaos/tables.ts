@@ -1,6 +1,6 @@
 import { sparkMigrations } from 'nestjs-spark';
 import { DataSource } from 'typeorm';
-import { entities } from './actor/entities.js';
+import { APPLICATIONS } from './actor/versions.js';
 
 const RAW = [
   'CREATE TABLE trail (item_id INT NOT NULL, version BIGINT NOT NULL)',
@@ -9,6 +9,7 @@ const RAW = [
 
 /** Makes the tables of a round, before the first process starts. */
 export async function createTables(options: object): Promise<void> {
+  const { entities } = APPLICATIONS.next;
   const source = new DataSource({ ...options, entities, migrations: sparkMigrations() } as never);
   await source.initialize();
   await source.synchronize();

@@ -2,6 +2,8 @@ import type { EntityManager } from 'typeorm';
 import { Deliveries, type Delivery, type Done } from '../../libs/spark/src/delivery/deliveries.js';
 import { WorkerLease } from '../../libs/spark/src/delivery/worker-lease.js';
 import { execute } from '../../libs/spark/src/dialect/statement.js';
+import { NotKnownHere } from '../../libs/spark/src/delivery/undecided.js';
+import { StatementDeadline } from '../../libs/spark/src/dialect/statement-deadline.js';
 import { Attempt } from '../../libs/spark/src/pipeline/attempt.js';
 import type { Break } from '../faults.js';
 import { type FaultPoints, wrap } from './fault-points.js';
@@ -11,6 +13,8 @@ export function takeAway(guard: Break, points: FaultPoints): void {
   if (guard === 'fence') withoutFence();
   if (guard === 'lease') withoutLease();
   if (guard === 'transaction') withoutTransaction(points);
+  if (guard === 'deadline') withoutDeadline();
+  if (guard === 'others') withoutOthers();
 }
 
 /** Whoever ends a delivery does, whether it is still theirs or not. */
@@ -47,4 +51,16 @@ function withoutTransaction(points: FaultPoints): void {
       this.deliveries.complete(manager, done, this.clock.now()),
     );
   });
+}
+
+/** Statements wait for their answers for as long as it takes. */
+function withoutDeadline(): void {
+  wrap(StatementDeadline, 'within', (_within, work: () => Promise<unknown>) => work());
+}
+
+/** A process gives up what it does not know, as if nobody did. */
+function withoutOthers(): void {
+  wrap(Attempt, 'failed', (failed, thrown) =>
+    thrown instanceof NotKnownHere ? { state: 'discarded', error: thrown.message } : failed(thrown),
+  );
 }

@@ -50,4 +50,9 @@ export class Effect {
   @Column({ name: 'event_key', length: 100 }) eventKey: string;
 }
 
-export const entities = [Item, Family, Child, Outside, Effect];
+/** Only the next version knows it. */
+@Entity()
+export class Badge {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ type: 'int' }) giver: number;
+}

@@ -57,6 +57,7 @@ export class FaultPoints {
         // A stall is worth most where it keeps a handler from its transaction.
         const counts = this.fate?.kind === 'kill' || claimed.some(({ handler }: Delivery) => handler === 'effects');
         if (counts) pass('after-claim');
+        journal.begin();
         return begin(claimed, ...given);
       }),
     );

@@ -7,6 +7,7 @@ export class Journal {
   private readonly notes: number;
   private readonly flight: number;
   private flying = 0;
+  private begun = 0;
 
   constructor(
     folder: string,
@@ -18,6 +19,12 @@ export class Journal {
 
   note(note: Omit<Note, 'life' | 'at'>): void {
     writeSync(this.notes, `${JSON.stringify({ life: this.life, at: Date.now(), ...note })}\n`);
+  }
+
+  /** Counts claims of deliveries whose handling has begun. */
+  begin(): void {
+    this.begun++;
+    this.count(0);
   }
 
   /** Counts work as in flight until it ends. */
@@ -32,6 +39,6 @@ export class Journal {
 
   private count(by: number): void {
     this.flying += by;
-    writeSync(this.flight, String(this.flying).padStart(6), 0);
+    writeSync(this.flight, `${String(this.flying).padStart(6)} ${String(this.begun).padStart(8)}`, 0);
   }
 }

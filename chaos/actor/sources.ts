@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, sparkEvent } from 'nestjs-spark';
-import { Effect, Family, Item, Outside } from './entities.js';
+import { Badge, Effect, Family, Item, Outside } from './entities.js';
 
+/** Those that are the same in both versions. */
 @Injectable()
 export class Sources {
   /** In the transaction: every committed state. */
@@ -17,27 +18,59 @@ export class Sources {
     yield sparkEvent('item_due', id, undefined, { at: new Date(Number(dueAt)) });
   }
 
-  /** By a look right after the commit. */
-  @EventSource(Item)
-  async late({ id }: Item) {
-    return [sparkEvent('item_late', id)];
-  }
-
-  /** By touch. */
-  @EventSource(Family, { relations: { children: true } })
-  *grown({ id, children }: Family) {
-    yield sparkEvent('family', [id, children.length]);
-  }
-
-  /** By the sweep. */
-  @EventSource(Outside)
-  *outside({ id }: Outside) {
-    yield sparkEvent('outside', Number(id));
-  }
-
   /** In the transaction of a handler. */
   @EventSource(Effect)
   *effect({ id }: Effect) {
     yield sparkEvent('effect', id);
+  }
+}
+
+const lateOf = ({ id }: Item) => [sparkEvent('item_late', id)];
+const grownOf = (family: Family) => [sparkEvent('family', [family.id, family.children.length], { family })];
+const outsideOf = ({ id }: Outside) => [sparkEvent('outside', Number(id))];
+
+@Injectable()
+export class FormerSources {
+  /** By a look right after the commit. */
+  @EventSource(Item, { name: 'late' })
+  async late(item: Item) {
+    return lateOf(item);
+  }
+
+  /** By touch. */
+  @EventSource(Family, { relations: { children: true }, name: 'grown' })
+  grown(family: Family) {
+    return grownOf(family);
+  }
+
+  /** By the sweep. */
+  @EventSource(Outside, { name: 'outside' })
+  outside(outside: Outside) {
+    return outsideOf(outside);
+  }
+}
+
+/** The same under new names, and one that is new. */
+@Injectable()
+export class NextSources {
+  @EventSource(Item, { name: 'next-late', aliases: ['late'] })
+  async late(item: Item) {
+    return lateOf(item);
+  }
+
+  @EventSource(Family, { relations: { children: true }, name: 'next-grown', aliases: ['grown'] })
+  grown(family: Family) {
+    return grownOf(family);
+  }
+
+  @EventSource(Outside, { name: 'next-outside', aliases: ['outside'] })
+  outside(outside: Outside) {
+    return outsideOf(outside);
+  }
+
+  /** By looks at a table that the former version does not know. */
+  @EventSource(Badge, { name: 'badges' })
+  async badge(badge: Badge) {
+    return [sparkEvent('badge', badge.id, { badge })];
   }
 }

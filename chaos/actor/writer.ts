@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
 import { execute } from '../../libs/spark/src/dialect/statement.js';
 import { Dice } from '../schedule.js';
-import { Child, Family, Item } from './entities.js';
+import type { Version } from '../faults.js';
+import { Badge, Child, Family, Item } from './entities.js';
 import { Journal } from './journal.js';
 
 const onPurpose = new Error('on purpose');
@@ -20,6 +21,7 @@ export class Writer {
     private readonly journal: Journal,
     private readonly dice: Dice,
     private readonly life: number,
+    private readonly version: Version,
   ) {}
 
   stop(): void {
@@ -61,6 +63,7 @@ export class Writer {
       if (kind <= 3) await this.save(manager, {}, written);
       else if (kind <= 6) await this.save(manager, { id: await this.someId() }, written);
       else if (kind <= 8) await this.grow(manager);
+      else if (kind === 9 && this.version === 'next') await manager.save(Badge, { giver: this.life });
       else if (depth < 3) {
         const inner = new Set(written);
         await manager

@@ -5,6 +5,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 export class StallingProxy {
   private readonly sockets = new Set<Socket>();
   private readonly stalled = new Set<Socket>();
+  /** What happens to those that are stalled when they go on. */
+  private readonly later: (() => void)[] = [];
   private isStalled = false;
   private text: string | undefined;
 
@@ -48,6 +50,23 @@ export class StallingProxy {
     this.isStalled = false;
   }
 
+  /** Forwards again, on those connections that were stalled as well: what was sent meanwhile arrives now. */
+  goOn(): void {
+    this.isStalled = false;
+    const stalled = [...this.stalled];
+    this.stalled.clear();
+    for (const begin of this.later.splice(0)) begin();
+    for (const socket of stalled) socket.resume();
+  }
+
+  /** Ends those connections that are stalled, and forwards on new ones again. */
+  drop(): void {
+    this.isStalled = false;
+    this.later.length = 0;
+    for (const socket of this.stalled) socket.destroy();
+    this.stalled.clear();
+  }
+
   /** Ends all of it. */
   async stop(): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
@@ -62,8 +81,13 @@ export class StallingProxy {
     if (this.isStalled) {
       client.pause();
       this.stalled.add(client);
+      this.later.push(() => this.join(client));
       return;
     }
+    this.join(client);
+  }
+
+  private join(client: Socket): void {
     const server = connect(Number(this.target.port), this.target.hostname);
     this.watch(server);
     let hasSent = false;
@@ -77,7 +101,10 @@ export class StallingProxy {
       server.write(data);
     });
     server.on('data', (data) => void client.write(data));
-    const end = (other: Socket) => () => void (this.stalled.has(client) || other.end());
+    const end = (other: Socket) => () => {
+      if (this.stalled.has(client)) this.later.push(() => other.end());
+      else other.end();
+    };
     client.on('end', end(server)).on('close', end(server));
     server.on('end', end(client)).on('close', end(client));
   }
