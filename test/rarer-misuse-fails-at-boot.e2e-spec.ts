@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import {
-  DuplicateEntityError,
   DuplicateHandlerError,
   EventSource,
   GroupHandler,
@@ -45,31 +44,6 @@ describe('rarer misuse fails at boot', () => {
     const error = await refusal({ entities, providers: [Mails] });
     expect(error).toBeInstanceOf(DuplicateHandlerError);
     expect(error.message).toContain('"Mails.send"');
-  });
-
-  it('two entities of one name where one has a source; without a source they may stay, and no context stores them', async () => {
-    const Namesake = class {};
-    Object.defineProperty(Namesake, 'name', { value: 'Item' });
-    Entity('elsewhere')(Namesake);
-    PrimaryGeneratedColumn()(Namesake.prototype, 'id');
-    Reflect.defineMetadata('design:type', Number, Namesake.prototype, 'id');
-    @Injectable()
-    class Events {
-      @EventSource(Item) items() {
-        return [];
-      }
-    }
-    const error = await refusal({ entities: [...entities, Namesake], providers: [Events] });
-    expect(error).toBeInstanceOf(DuplicateEntityError);
-    expect(error.message).toMatch(
-      /^Events\.items is an event source of Item, and 2 entities are called so \(of the tables item, elsewhere\)/,
-    );
-    const app = await startApp({ database: inMemory(), entities: [...entities, Namesake] });
-    const item = await app.dataSource.manager.save(app.dataSource.manager.create(Item, { title: 'one' }));
-    await expect(app.spark.emit(sparkEvent('item', 1, { item }))).rejects.toThrow(
-      /more than one entity is called Item/,
-    );
-    await app.close();
   });
 
   it('a view without a primary column', async () => {

@@ -25,7 +25,7 @@ import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
 import { type SparkStatus, statusOf } from './inspect/status.js';
 import { checkFilter, keyGiven, metadataGiven, sourcesGiven } from './spark.arguments.js';
-import { rootOf } from './subject/subject-ref.js';
+import { rootOf } from './subject/entity-table.js';
 import type { SweepProgress, SweepReport } from './trigger/sweep.js';
 
 /** What is to be planned. */
@@ -164,8 +164,7 @@ export class SparkService {
     const metadata = metadataGiven(this.spark, 'SparkService.forget', entity);
     const root = rootOf(metadata);
     const key = keyGiven(this.spark, 'SparkService.forget', metadata, id);
-    const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
-    await transactions.run((manager) => ledger.forget(manager, { root, id: key }, names));
+    await transactions.run((manager) => ledger.forget(manager, { root, id: key }));
   }
 
   /**

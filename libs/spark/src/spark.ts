@@ -40,7 +40,6 @@ import { adoptSweeps } from './source/former-names.js';
 import { sourceNames, SourceRegistry } from './source/source.registry.js';
 import type { SparkSettings } from './spark.settings.js';
 import { findHidden } from './subject/row-security.js';
-import { rootOf } from './subject/subject-ref.js';
 import { DataSourceEntities } from './subject/entity-lookup.js';
 import { Agenda } from './trigger/agenda.js';
 import { WrittenRows } from './subject/written-rows.js';
@@ -73,6 +72,7 @@ export class Spark {
   readonly deadline: StatementDeadline;
   readonly transactions: Transactions;
   readonly registered: RegisteredHandlers;
+  readonly entities: DataSourceEntities;
   readonly codec: ContextCodec;
   readonly ledger: Ledger;
   readonly recorder: Recorder;
@@ -108,13 +108,12 @@ export class Spark {
     hearNewConnections(dataSource);
     this.transactions = new Transactions(dataSource, this.dialect);
 
-    const entities = new DataSourceEntities(dataSource);
-    this.codec = new ContextCodec(entities);
+    this.entities = new DataSourceEntities(dataSource);
+    this.codec = new ContextCodec(this.entities);
     this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry, this.counters);
-    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (name) => {
-      const metadata = entities.named(name);
-      return metadata && rootOf(metadata);
-    });
+    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (text) =>
+      this.entities.rootNamed(text),
+    );
     const looks = new Looks(this.dialect, this.tables);
     const rows = new WrittenRows(this.dialect);
     this.recorder = new Recorder(this.sources, this.ledger, looks, rows, this.codec, clock, this.counters);
@@ -159,7 +158,7 @@ export class Spark {
 
     const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
     const reads = new SureReads(dataSource, this.dialect);
-    const contexts = new Contexts(this.codec, entities, this.sources, reads);
+    const contexts = new Contexts(this.codec, this.entities, this.sources, reads);
     const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
     const patience = Math.min(settings.statementTimeout, lease.ttl / 3);
     this.lease = new WorkerLease(

@@ -3,6 +3,7 @@ import type { Dialect } from '../dialect/dialect.js';
 import { chunks, execute, select, values } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import { chainDepth } from '../event/chain.js';
+import { namesOf, tableOf } from '../subject/entity-table.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 
 /** "Look again at this entity then." Rows are only inserted and removed, so that nobody waits for anybody. */
@@ -28,8 +29,8 @@ export interface DueLook {
 
 /** What is asked of a claim of looks. */
 export interface LookClaim {
-  /** The names of the entities that this process can look at. At least one. */
-  readonly entities: readonly string[];
+  /** The entities that this process can look at, one for each table. At least one. */
+  readonly roots: readonly EntityMetadata[];
   /** Up to when they are due, epoch ms. */
   readonly now: number;
   readonly limit: number;
@@ -62,7 +63,7 @@ export class Looks {
   async add(manager: EntityManager, looks: readonly Look[], now: number, changesNothing = false): Promise<void> {
     for (const part of chunks(await this.absent(manager, looks, now, changesNothing), ROWS)) {
       const rows = values(
-        part.map(({ ref, due, attempt, depth }) => [ref.root.name, ref.id, Math.ceil(due), attempt, depth]),
+        part.map(({ ref, due, attempt, depth }) => [tableOf(ref.root), ref.id, Math.ceil(due), attempt, depth]),
       );
       await execute(manager, `INSERT INTO ${this.tables.agenda} (${COLUMNS}) VALUES ${rows.sql}`, rows.parameters);
     }
@@ -77,14 +78,14 @@ export class Looks {
    * Claims due looks at entities that this process knows, for a time by the database's clock: others pass over them until they are
    * removed or given back, or that time is over.
    */
-  async claim(manager: EntityManager, { entities, now, limit, by, ttl }: LookClaim): Promise<DueLook[]> {
+  async claim(manager: EntityManager, { roots, now, limit, by, ttl }: LookClaim): Promise<DueLook[]> {
     const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
     const due = await select<DueLook>(
       manager,
       `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
          AND (taken_until IS NULL OR taken_until < ${this.dialect.clock})
        ORDER BY ${this.dialect.agendaByTime ? BY_TIME : 'due_at, id'} LIMIT :limit ${lock}`,
-      { entities, now, limit },
+      { entities: roots.flatMap(namesOf), now, limit },
     );
     if (due.length > 0) await this.keep(manager, due, undefined, by, ttl);
     return due;
@@ -122,8 +123,8 @@ export class Looks {
       const rows = await select<{ entity_id: string }>(
         manager,
         `SELECT entity_id FROM ${this.tables.agenda}
-         WHERE entity = :entity AND entity_id IN (:...ids) AND due_at <= :latest AND (due_at <= :soon OR attempt > 0)`,
-        { entity: root.name, ids: part, soon: now + SKEW, latest: now + LATEST_RETRY },
+         WHERE entity IN (:...names) AND entity_id IN (:...ids) AND due_at <= :latest AND (due_at <= :soon OR attempt > 0)`,
+        { names: namesOf(root), ids: part, soon: now + SKEW, latest: now + LATEST_RETRY },
       );
       for (const { entity_id: id } of rows) seen.add(id);
     }
@@ -150,7 +151,9 @@ export class Looks {
     now: number,
     changesNothing: boolean,
   ): Promise<Look[]> {
-    const unique = new Map(looks.map((look) => [textOf(look.ref.root.name, look.ref.id, Math.ceil(look.due)), look]));
+    const unique = new Map(
+      looks.map((look) => [textOf(tableOf(look.ref.root), look.ref.id, Math.ceil(look.due)), look]),
+    );
     // Whoever claims a look later reads what is committed; what this transaction changes, it may not see.
     const horizon = changesNothing ? now : now + AHEAD;
     const ahead = [...unique.values()].filter(({ due }) => due > horizon);
@@ -169,10 +172,10 @@ export class Looks {
   /** Which rows are asked for, to know whether looks are on the agenda: as its index finds them. */
   private thoseLike(looks: readonly Look[], horizon: number): { sql: string; parameters: ObjectLiteral } {
     if (this.dialect.agendaByTime) {
-      const rows = values(looks.map(({ ref, due }) => [Math.ceil(due), ref.root.name, ref.id]));
+      const rows = values(looks.map(({ ref, due }) => [Math.ceil(due), tableOf(ref.root), ref.id]));
       return { ...rows, sql: `(due_at, entity, entity_id) IN (${this.dialect.rowList(rows.sql)})` };
     }
-    const names = [...new Set(looks.map(({ ref }) => ref.root.name))];
+    const names = [...new Set(looks.map(({ ref }) => tableOf(ref.root)))];
     const ids = [...new Set(looks.map(({ ref }) => ref.id))];
     const sql = 'entity IN (:...names) AND entity_id IN (:...ids) AND due_at > :horizon';
     return { sql, parameters: { names, ids, horizon } };

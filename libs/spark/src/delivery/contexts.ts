@@ -3,7 +3,7 @@ import type { ContextCodec } from '../event/context-codec.js';
 import type { EntityRef } from '../event/entity-lookup.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import type { DataSourceEntities } from '../subject/entity-lookup.js';
-import { rootOf } from '../subject/subject-ref.js';
+import { rootOf } from '../subject/entity-table.js';
 import type { Delivery } from './deliveries.js';
 import { EntityReads, type Need } from './entity-reads.js';
 import type { SureReads } from './sure-reads.js';
@@ -63,8 +63,8 @@ export class Contexts {
     if (event.context === null) return () => [];
     try {
       const { references, classes } = this.codec.contents(event.context);
-      const unknown = classes.find((name) => !this.entities.isKnown(name));
-      if (unknown !== undefined) throw new NotKnownHere('entity', unknown);
+      const unknown = classes.find((type) => !this.entities.isKnown(type));
+      if (unknown) throw new NotKnownHere('entity', unknown.entity);
       const needs = references.map((ref) => this.needOf(event, ref));
       return () => needs;
     } catch (error) {
@@ -78,12 +78,12 @@ export class Contexts {
     const source = name === null ? undefined : this.sources.named(name);
     // Its relations are what the handler relies on.
     if (name !== null && !source) throw new NotKnownHere('source', name);
-    if (!source || rootOf(source.metadata) !== rootOf(this.entities.named(ref.entity)!)) return ref;
+    if (!source || rootOf(source.metadata) !== rootOf(this.entities.named(ref)!)) return ref;
     return { ...ref, relations: source.options.relations, withDeleted: source.options.withDeleted };
   }
 }
 
-const placeOf = ({ entity, id }: EntityRef): string => `${entity} ${id}`;
+const placeOf = ({ entity, table, id }: EntityRef): string => `${entity} ${table} ${id}`;
 
 function quietly(needs: () => readonly Need[]): readonly Need[] {
   try {

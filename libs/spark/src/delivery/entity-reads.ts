@@ -69,8 +69,8 @@ export class EntityReads {
   }
 
   private async together(needs: readonly Need[]): Promise<Map<string, Read>> {
-    const { entity: name, relations, withDeleted } = needs[0]!;
-    const metadata = this.entities.named(name)!;
+    const { relations, withDeleted } = needs[0]!;
+    const metadata = this.entities.named(needs[0]!)!;
     const ids = needs.map(({ id }) => id);
     const entities = await this.reads.run((manager) =>
       readEntities(manager, { metadata, relations, withDeleted }, ids),
@@ -89,4 +89,5 @@ function seen(metadata: EntityMetadata, id: string, entity: ObjectLiteral | unde
   }
 }
 
-const kindOf = ({ entity, relations, withDeleted }: Need): string => JSON.stringify([entity, relations, withDeleted]);
+const kindOf = ({ entity, table, relations, withDeleted }: Need): string =>
+  JSON.stringify([entity, table, relations, withDeleted]);

@@ -14,6 +14,7 @@ import { count, duration, flag, known } from '../spark.settings.js';
 import type { SourceMark } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
+import { strangersOf } from '../subject/entity-table.js';
 import { checkKey } from '../subject/subject-ref.js';
 import { checkReading } from '../subject/subjects.js';
 import { touchedByRules } from '../subject/touched-by.js';
@@ -79,13 +80,8 @@ export class Explorer {
     for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
     checkKey(dataSource, metadata, this.spark.dialect.longestKey);
-    const namesakes = dataSource.entityMetadatas.filter(({ name }) => name === metadata.name);
-    if (namesakes.length > 1)
-      throw new DuplicateEntityError(
-        where,
-        metadata.name,
-        namesakes.map(({ tablePath }) => tablePath),
-      );
+    const [stranger] = strangersOf(metadata);
+    if (stranger) throw new DuplicateEntityError(where, metadata.name, stranger.name, metadata.tablePath);
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.source);

@@ -1,11 +1,11 @@
 import { SparkError } from './spark.error.js';
 
-/** Two entity classes of a DataSource have one name, by which Spark's tables know entities. Thrown at boot. */
+/** Two entity classes map one table with different primary keys, and one of them has a source. Thrown at boot. */
 export class DuplicateEntityError extends SparkError {
-  constructor(method: string, entity: string, tables: readonly string[]) {
+  constructor(method: string, entity: string, other: string, table: string) {
     super(
-      `${method} is an event source of ${entity}, and ${tables.length} entities are called so (of the tables ${tables.join(', ')}). ` +
-        `Spark knows entities by these names. Rename one of the classes.`,
+      `${method} is an event source of ${entity}, and ${other} maps the same table (${table}) with another primary key. Spark would ` +
+        `not see what is saved through ${other}. Give both classes the same primary columns, or remove one of them.`,
     );
   }
 }

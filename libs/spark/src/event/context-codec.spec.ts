@@ -31,11 +31,14 @@ class Money {
 
 const classes: Record<string, new (id: never) => object> = { Challenge, Donation, Address };
 const entities: EntityLookup = {
-  nameOf: (value) => Object.keys(classes).find((name) => classes[name] === value.constructor),
+  classOf: (value) => {
+    const entity = Object.keys(classes).find((name) => classes[name] === value.constructor);
+    return entity === undefined ? undefined : { entity, table: entity.toLowerCase() };
+  },
   idOf: ({ id }: { id?: number }) => id?.toString(),
-  create: (name, values) => {
-    if (!classes[name]) throw new Error(`no entity ${name}`);
-    return Object.assign(Object.create(classes[name].prototype as object) as object, values);
+  create: ({ entity }, values) => {
+    if (!classes[entity]) throw new Error(`no entity ${entity}`);
+    return Object.assign(Object.create(classes[entity].prototype as object) as object, values);
   },
 };
 const codec = new ContextCodec(entities);
@@ -179,10 +182,21 @@ describe('ContextCodec', () => {
     it('and lists each reference once', () => {
       const stored = codec.encode({ challenge, again: [challenge], cause: new Error('no', { cause: donation }) });
       expect(codec.references(stored)).toEqual([
-        { entity: 'Challenge', id: '7' },
-        { entity: 'Donation', id: '9' },
+        { entity: 'Challenge', table: 'challenge', id: '7' },
+        { entity: 'Donation', table: 'donation', id: '9' },
       ]);
       expect(stored).not.toContain('amount');
+    });
+
+    it('and reads one that has no table, as an older release stored it', () => {
+      const plain =
+        '{"json":{"challenge":{"entity":"Challenge","id":"7"}},"meta":{"values":{"challenge":[["custom","entity"]]},"v":1}}';
+      const nested =
+        '{"json":[[{"entity":"Challenge","id":"7"}]],"meta":{"values":{"0.0":[["custom","entity"]]},"v":1}}';
+      expect(codec.decode(plain, find)).toEqual({ challenge });
+      expect(codec.decode(nested, find)).toEqual([[challenge]]);
+      expect(codec.references(plain)).toEqual([{ entity: 'Challenge', id: '7' }]);
+      expect(codec.references(nested)).toEqual([{ entity: 'Challenge', id: '7' }]);
     });
 
     it('which is null when the entity is gone', () => {
@@ -216,7 +230,7 @@ describe('ContextCodec', () => {
       expect(back.challenge).toBe(challenge);
       expect(back.was).not.toBe(challenge);
       expect(isSnapshot(back.was)).toBe(true);
-      expect(codec.references(codec.encode(back))).toEqual([{ entity: 'Challenge', id: '7' }]);
+      expect(codec.references(codec.encode(back))).toEqual([{ entity: 'Challenge', table: 'challenge', id: '7' }]);
       expect(roundTrip(back).was).toStrictEqual(challenge);
     });
 
@@ -224,7 +238,7 @@ describe('ContextCodec', () => {
       const was = snapshot(new Challenge(7));
       was.donations.push(new Donation(9));
       const stored = codec.encode({ was });
-      expect(codec.references(stored)).toEqual([{ entity: 'Donation', id: '9' }]);
+      expect(codec.references(stored)).toEqual([{ entity: 'Donation', table: 'donation', id: '9' }]);
       expect(codec.decode(stored, () => new Donation(9, 2n))).toMatchObject({ was: { donations: [{ amount: 2n }] } });
     });
   });

@@ -2,7 +2,7 @@ import { ContextError } from '../error/context.error.js';
 import { messageOf } from '../error/wording.js';
 import { read, write, type Places } from './context-json.js';
 import { tooLarge } from './context-tree.js';
-import type { EntityLookup, EntityRef } from './entity-lookup.js';
+import type { ClassRef, EntityLookup, EntityRef } from './entity-lookup.js';
 import { markSnapshot } from './snapshot.js';
 
 // MariaDB takes 16 MB a statement by default; a larger one would fail the user's transaction.
@@ -44,19 +44,19 @@ export class ContextCodec {
   }
 
   /**
-   * The references in a stored context, each once, and the names of all entity classes that it needs.
+   * The references in a stored context, each once, and all entity classes that it needs.
    *
    * @throws ContextError when the text is not a stored context
    */
-  contents(text: string | null): { references: EntityRef[]; classes: string[] } {
+  contents(text: string | null): { references: EntityRef[]; classes: ClassRef[] } {
     const found = new Map<string, EntityRef>();
-    const classes = new Set<string>();
+    const classes: ClassRef[] = [];
     const reference = (ref: EntityRef) => {
-      found.set(JSON.stringify([ref.entity, ref.id]), ref);
-      classes.add(ref.entity);
+      found.set(JSON.stringify([ref.entity, ref.table, ref.id]), ref);
+      classes.push(ref);
     };
-    this.read(text, { reference, values: (entity) => void classes.add(entity) });
-    return { references: [...found.values()], classes: [...classes] };
+    this.read(text, { reference, values: (type) => void classes.push(type) });
+    return { references: [...found.values()], classes };
   }
 
   /**
@@ -68,7 +68,7 @@ export class ContextCodec {
   decode(text: string | null, resolve: (ref: EntityRef) => object | null): unknown {
     return this.read(text, {
       reference: resolve,
-      values: (entity, values) => markSnapshot(this.entities.create(entity, values)),
+      values: (type, values) => markSnapshot(this.entities.create(type, values)),
     });
   }
 

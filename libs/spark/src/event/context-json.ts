@@ -1,13 +1,13 @@
 import { types } from 'node:util';
 import { SuperJSON } from 'superjson';
 import { ContextTree, Reference, StoredValues } from './context-tree.js';
-import type { EntityLookup, EntityRef } from './entity-lookup.js';
+import { classIn, type ClassRef, type EntityLookup, type EntityRef, isClassRef } from './entity-lookup.js';
 import { restorePlain, storePlain, type StoredContext } from './plain-context.js';
 
 /** What is put in the places of entities while a context is read. */
 export interface Places {
   reference(ref: EntityRef): unknown;
-  values(entity: string, values: object): unknown;
+  values(type: ClassRef, values: object): unknown;
 }
 
 type Serialized = ReturnType<SuperJSON['serialize']>;
@@ -71,11 +71,11 @@ function registerEntities(json: SuperJSON, places: Places): void {
   json.registerCustom<Reference, Json>(
     {
       isApplicable: (value): value is Reference => value instanceof Reference,
-      serialize: ({ entity, id }) => ({ entity, id }),
+      serialize: ({ type, id }) => ({ ...type, id }),
       deserialize: (stored) => {
-        const { entity, id } = stored as unknown as EntityRef;
-        if (typeof entity !== 'string' || typeof id !== 'string') throw new Error('a reference without entity or id');
-        return places.reference({ entity, id }) as Reference;
+        const ref = stored as unknown as EntityRef;
+        if (!isClassRef({ ...ref }) || typeof ref.id !== 'string') throw new Error('a reference without entity or id');
+        return places.reference({ ...classIn(ref), id: ref.id }) as Reference;
       },
     },
     'entity',
@@ -83,10 +83,10 @@ function registerEntities(json: SuperJSON, places: Places): void {
   json.registerCustom<StoredValues, Json>(
     {
       isApplicable: (value): value is StoredValues => value instanceof StoredValues,
-      serialize: ({ entity, values }) => ({ entity, values: serialize(json, values) as unknown as Json }),
+      serialize: ({ type, values }) => ({ ...type, values: serialize(json, values) as unknown as Json }),
       deserialize: (stored) => {
-        const { entity, values } = stored as unknown as { entity: string; values: Serialized };
-        return places.values(entity, json.deserialize(values, { inPlace: true })) as StoredValues;
+        const { values, ...type } = stored as unknown as ClassRef & { values: Serialized };
+        return places.values(classIn(type), json.deserialize(values, { inPlace: true })) as StoredValues;
       },
     },
     'snapshot',

@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import { ContextError } from '../error/context.error.js';
 import { classOf, messageOf, withArticle } from '../error/wording.js';
-import type { EntityLookup } from './entity-lookup.js';
+import type { ClassRef, EntityLookup } from './entity-lookup.js';
 import { copyOfLeaf, isSnapshot } from './snapshot.js';
 
 const DEEPEST = 200;
@@ -11,7 +11,7 @@ const RESERVED = ['__proto__', 'constructor', 'prototype'];
 /** In the tree, the place of an entity that is stored as a reference. */
 export class Reference {
   constructor(
-    readonly entity: string,
+    readonly type: ClassRef,
     readonly id: string,
   ) {}
 }
@@ -19,7 +19,7 @@ export class Reference {
 /** In the tree, the place of an entity that is stored by value. */
 export class StoredValues {
   constructor(
-    readonly entity: string,
+    readonly type: ClassRef,
     readonly values: object,
   ) {}
 }
@@ -60,8 +60,8 @@ export class ContextTree {
 
   private copyObject(value: object, path: string): unknown {
     if (isPlain(value, Array.isArray)) return Array.from(value, (item, at) => this.copy(item, `${path}[${at}]`));
-    const entity = this.entities.nameOf(value);
-    if (entity !== undefined) return this.copyEntity(entity, value, path);
+    const type = this.entities.classOf(value);
+    if (type) return this.copyEntity(type, value, path);
     if (isObjectPrototype(prototypeOf(value))) return this.copyProperties(value, path);
     if (isPlain(value, types.isMap)) return new Map(Array.from(value, (entry, at) => this.copyEntry(entry, path, at)));
     if (isPlain(value, types.isSet)) {
@@ -73,11 +73,11 @@ export class ContextTree {
     throw new ContextError(foreign(value, path));
   }
 
-  private copyEntity(entity: string, value: object, path: string): Reference | StoredValues {
-    if (isSnapshot(value)) return new StoredValues(entity, this.copyProperties(value, path));
+  private copyEntity(type: ClassRef, value: object, path: string): Reference | StoredValues {
+    if (isSnapshot(value)) return new StoredValues(type, this.copyProperties(value, path));
     const id = this.entities.idOf(value);
-    if (id === undefined) throw new ContextError(unsaved(entity, path));
-    return new Reference(entity, id);
+    if (id === undefined) throw new ContextError(unsaved(type.entity, path));
+    return new Reference(type, id);
   }
 
   private copyProperties(value: object, path: string): object {

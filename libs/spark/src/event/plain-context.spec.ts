@@ -9,7 +9,7 @@ class Challenge {
   constructor(public id: number | undefined) {}
 }
 const entities: EntityLookup = {
-  nameOf: (value) => (value instanceof Challenge ? 'Challenge' : undefined),
+  classOf: (value) => (value instanceof Challenge ? { entity: 'Challenge', table: 'challenge' } : undefined),
   idOf: ({ id }: { id?: number }) => id?.toString(),
   create: (_, values) => Object.assign(new Challenge(0), values),
 };

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { isSnapshot } from './snapshot.js';
-import type { EntityLookup, EntityRef } from './entity-lookup.js';
+import { classIn, type EntityLookup, type EntityRef, isClassRef } from './entity-lookup.js';
 
 /** A context as superjson stores it. */
 export interface StoredContext {
@@ -49,7 +49,7 @@ export function restorePlain({ json, meta }: StoredContext, reference: (ref: Ent
   if (!names.every(isKnown)) return false;
   for (const name of names) {
     const stored = json[name] as EntityRef | string;
-    json[name] = typeof stored === 'string' ? new Date(stored) : reference({ entity: stored.entity, id: stored.id });
+    json[name] = typeof stored === 'string' ? new Date(stored) : reference({ ...classIn(stored), id: stored.id });
   }
   return true;
 }
@@ -66,9 +66,9 @@ function isoText(date: Date): string | undefined {
 }
 
 function refTo(value: object, entities: EntityLookup): EntityRef | undefined {
-  const entity = isSnapshot(value) ? undefined : entities.nameOf(value);
-  const id = entity === undefined ? undefined : entities.idOf(value);
-  return id === undefined ? undefined : { entity: entity!, id };
+  const type = isSnapshot(value) ? undefined : entities.classOf(value);
+  const id = type && entities.idOf(value);
+  return id === undefined ? undefined : { ...type!, id };
 }
 
 function isDate(annotation: unknown, stored: unknown): boolean {
@@ -80,8 +80,7 @@ function isEntity(annotation: unknown): boolean {
   return more.length === 0 && Array.isArray(only) && only.length === 2 && only[0] === 'custom' && only[1] === 'entity';
 }
 
-const isRef = (value: unknown): boolean =>
-  isRecord(value) && typeof value.entity === 'string' && typeof value.id === 'string';
+const isRef = (value: unknown): boolean => isRecord(value) && isClassRef(value) && typeof value.id === 'string';
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -6,7 +6,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf, type Verdict } from '../pipeline/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
-import { rootOf } from '../subject/subject-ref.js';
+import { namesOf, rootOf } from '../subject/entity-table.js';
 import { readEntities, readSubjects } from '../subject/subjects.js';
 import { wordsOf } from './words.js';
 
@@ -150,13 +150,18 @@ interface DeliveryRow {
 const MOST_EVENTS = 1_000;
 
 /** What the ledger knows of the entity, and of what its sources yield: an event of a batch may name no entity. */
-async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string, keys: string[]) {
+async function ledgerOf(
+  manager: EntityManager,
+  { tables, entities }: Spark,
+  root: EntityMetadata,
+  id: string,
+  keys: string[],
+) {
   const columns = 'id, event_key, event_group, at, source, entity, entity_id, recorded_at';
-  const names = [root, ...root.childEntityMetadatas].map(({ name }) => name);
   const rows = await select<EventRow>(
     manager,
     `SELECT ${columns} FROM ${tables.event} WHERE entity IN (:...names) AND entity_id = :id ORDER BY id DESC LIMIT ${MOST_EVENTS}`,
-    { names, id },
+    { names: namesOf(root), id },
   );
   const found = new Set(rows.map((row) => row.event_key));
   // A key that was refused may be one that the database refuses as well.
@@ -170,11 +175,12 @@ async function ledgerOf(manager: EntityManager, { tables }: Spark, root: EntityM
       )),
     );
   const deliveries = await deliveriesOf(manager, tables.delivery, rows);
+  const classIn = (entity: string | null) => entities.rootNamed(entity ?? '')?.name ?? entity;
   return rows.toReversed().map((row) => ({
     key: row.event_key,
     group: row.event_group,
     source: row.source ?? undefined,
-    of: row.entity_id === null || found.has(row.event_key) ? undefined : `${row.entity} ${row.entity_id}`,
+    of: row.entity_id === null || found.has(row.event_key) ? undefined : `${classIn(row.entity)} ${row.entity_id}`,
     at: row.at === null ? undefined : new Date(Number(row.at)),
     recorded: new Date(Number(row.recorded_at)),
     deliveries: deliveries.get(String(row.id)) ?? [],
@@ -208,9 +214,9 @@ async function deliveriesOf(manager: EntityManager, table: string, events: reado
 async function looksAt(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string) {
   const rows = await select<{ due_at: string; attempt: number }>(
     manager,
-    `SELECT due_at, MAX(attempt) AS attempt FROM ${tables.agenda} WHERE entity = :entity AND entity_id = :id
+    `SELECT due_at, MAX(attempt) AS attempt FROM ${tables.agenda} WHERE entity IN (:...names) AND entity_id = :id
      GROUP BY due_at ORDER BY due_at`,
-    { entity: root.name, id },
+    { names: namesOf(root), id },
   );
   return rows.map((row) => ({ due: new Date(Number(row.due_at)), attempt: Number(row.attempt) }));
 }

@@ -3,7 +3,7 @@ import { select } from '../dialect/statement.js';
 import { Derivation } from '../pipeline/derivation.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from '../spark.js';
-import { rootOf } from '../subject/subject-ref.js';
+import { namesOf, rootOf } from '../subject/entity-table.js';
 import { readSubjects, type Subject } from '../subject/subjects.js';
 import type { PlannedCancellation, PlanRequest } from './planned.js';
 
@@ -47,14 +47,14 @@ function looks(
     `SELECT id, entity, entity_id, due_at FROM ${tables.agenda}
      WHERE due_at > :now AND due_at >= :last AND (due_at > :last OR id > :lastId) AND attempt = 0
      AND entity IN (:...entities) ${id === undefined ? '' : 'AND entity_id = :id'} ORDER BY due_at, id LIMIT ${PAGE}`,
-    { last: after.due_at, lastId: after.id, now, id, entities: roots.map(({ name }) => name) },
+    { last: after.due_at, lastId: after.id, now, id, entities: roots.flatMap(namesOf) },
   );
 }
 
 async function emptyOnes(spark: Spark, roots: readonly EntityMetadata[], rows: LookRow[]) {
   const empty: LookRow[] = [];
   for (const root of roots) {
-    const own = rows.filter(({ entity }) => entity === root.name);
+    const own = rows.filter(({ entity }) => namesOf(root).includes(entity));
     const ids = [...new Set(own.map((row) => row.entity_id))];
     if (ids.length === 0) continue;
     const standing = new Set<LookRow>();
@@ -66,7 +66,7 @@ async function emptyOnes(spark: Spark, roots: readonly EntityMetadata[], rows: L
         if (!subjects || (subject && (await stands(spark, source, subject, Number(row.due_at))))) standing.add(row);
       }
     }
-    empty.push(...own.filter((row) => !standing.has(row)));
+    empty.push(...own.filter((row) => !standing.has(row)).map((row) => ({ ...row, entity: root.name })));
   }
   return empty;
 }

@@ -9,6 +9,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { Counters } from '../inspect/counters.js';
 import { shown } from '../error/text-of.js';
 import type { RegisteredHandlers } from '../handler/registered-handlers.js';
+import { namesOf } from '../subject/entity-table.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 
 /** An event that is ready to be entered. */
@@ -36,8 +37,8 @@ export class Ledger {
     private readonly tables: TableNames,
     private readonly handlers: RegisteredHandlers,
     private readonly counters: Counters,
-    /** The root of the table that an entity of events is of. */
-    private readonly rootNamed: (entity: string) => EntityMetadata | undefined,
+    /** The entity that rows of the tables call so. */
+    private readonly rootNamed: (text: string) => EntityMetadata | undefined,
   ) {}
 
   /** Enters events in the manager's transaction and returns those that are new. Their groups say how deliveries are opened. */
@@ -88,10 +89,10 @@ export class Ledger {
   }
 
   /** Forgets what came from an entity, with its deliveries and looks: its keys can enter again. */
-  async forget(manager: EntityManager, { root, id }: SubjectRef, names: readonly string[]): Promise<void> {
+  async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
     const { event, delivery, agenda } = this.tables;
     const subject = `entity IN (:...names) AND entity_id = :id`;
-    const parameters = { names: [...new Set([root.name, ...names])], id };
+    const parameters = { names: namesOf(root), id };
     await execute(
       manager,
       `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`,
@@ -140,7 +141,7 @@ export class Ledger {
           `${shown(owner.group)}. Keys are unique across all groups; give it another one.`,
       );
     if (!this.isOtherEntity(owner, entry)) return;
-    const of = ({ entity, entityId }: Owner) => `${entity} ${shown(entityId)}`;
+    const of = ({ entity, entityId }: Owner) => `${this.rootNamed(entity!)?.name} ${shown(entityId)}`;
     // Some yield one key from many entities on purpose.
     this.counters.tellOnce(
       'collidingKeys',
@@ -172,7 +173,7 @@ export class Ledger {
       .filter(({ groups }) => groups.length > 0);
   }
 
-  // Emitted events, and some of a batch, name no entity. A class that was renamed is known by no name.
+  // Emitted events, and some of a batch, name no entity. What the first release called by a class that was renamed since, nobody knows.
   private isOtherEntity(owner: Owner, entry: Owner): boolean {
     if (owner.entityId === null || entry.entityId === null) return false;
     const [theirs, ours] = [owner, entry].map(({ entity }) => this.rootNamed(entity!));

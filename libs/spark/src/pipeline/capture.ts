@@ -1,4 +1,5 @@
 import type { LedgerEntry } from '../ledger/ledger.js';
+import { tableOf } from '../subject/entity-table.js';
 import type { SubjectRef } from '../subject/subject-ref.js';
 import type { TouchRule } from '../subject/touches.js';
 
@@ -54,4 +55,4 @@ export class Capture {
   }
 }
 
-const textOf = ({ root, id }: SubjectRef): string => `${root.name} ${id}`;
+const textOf = ({ root, id }: SubjectRef): string => `${tableOf(root)} ${id}`;

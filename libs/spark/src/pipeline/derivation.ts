@@ -11,6 +11,7 @@ import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
 import type { LedgerEntry } from '../ledger/ledger.js';
 import { eventsNow, type Source } from '../source/source.js';
+import { rootOf, tableOf } from '../subject/entity-table.js';
 import { idsOf, isExact, type SubjectRef } from '../subject/subject-ref.js';
 import type { Subject } from '../subject/subjects.js';
 import { runSource, type SourceCalls } from './run-source.js';
@@ -52,8 +53,8 @@ export interface Found {
   readonly origin: Origin;
 }
 
-/** Where events came from: null all over for emitted ones. */
-type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'>;
+/** Where events came from: null all over for emitted ones. `className` is for people. */
+type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'> & { readonly className: string | null };
 
 const always = (depth: number) => () => depth;
 
@@ -119,8 +120,8 @@ export class Derivation {
         entries.push(entry);
       } catch (error) {
         const { group, key, origin } = found;
-        const { source, entity, entityId } = origin;
-        const [id, by, of] = [entityId ?? undefined, source ?? undefined, entity ?? undefined];
+        const { source, className, entityId } = origin;
+        const [id, by, of] = [entityId ?? undefined, source ?? undefined, className ?? undefined];
         this.refused.push(new InvalidEventError(messageOf(error), { source: by, entity: of, id, group, key }));
       }
     }
@@ -134,7 +135,9 @@ export class Derivation {
 
   private take(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
     const depth = this.depthOf(subject?.ref);
-    const origin = { entity: source.metadata.name, entityId: subject?.ref.id ?? null, source: source.name, depth };
+    const { name: className } = source.metadata;
+    const entity = tableOf(rootOf(source.metadata));
+    const origin = { entity, className, entityId: subject?.ref.id ?? null, source: source.name, depth };
     const isKnown = !subject || subject.ref.id.length < UNSAFE_LENGTH || isExact(subject.ref.root, subject.entity);
     for (const event of events) {
       const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
@@ -213,7 +216,7 @@ function checkSize(sizes: Map<string, number>, { entity, entityId, source, conte
 
 /** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */
 export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
-  const origin = { entity: null, entityId: null, source: null, depth: chainDepth() };
+  const origin = { entity: null, className: null, entityId: null, source: null, depth: chainDepth() };
   return entryOf(codec, { event, key: event.key, group: event.group, origin });
 }
 

@@ -1,39 +1,56 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { EmbeddedMetadata } from 'typeorm/metadata/EmbeddedMetadata.js';
-import type { EntityLookup } from '../event/entity-lookup.js';
+import type { ClassRef, EntityLookup } from '../event/entity-lookup.js';
+import { namesOf, rootOf, tableOf } from './entity-table.js';
 import { isExact, keyOf } from './subject-ref.js';
 
-/** The entities of a DataSource by their classes and names, for contexts that refer to them. */
+/** The entities of a DataSource by their classes and tables, for contexts that refer to them. */
 export class DataSourceEntities implements EntityLookup {
-  private readonly byClass: Map<unknown, EntityMetadata>;
-  private readonly byName: Map<string, EntityMetadata>;
-  private readonly embedded: Map<unknown, string>;
-  /** Names that more than one entity has: what is stored by them could be read as another one. */
-  private readonly ambiguous: ReadonlySet<string>;
+  private readonly byClass: ReadonlyMap<unknown, EntityMetadata>;
+  private readonly byName: ReadonlyMap<string, readonly EntityMetadata[]>;
+  /** One for each table, by each text that rows of Spark's tables may call it. */
+  private readonly roots: ReadonlyMap<string, EntityMetadata>;
+  /** The classes of embedded parts. */
+  private readonly parts: ReadonlyMap<string, readonly object[]>;
 
   constructor(private readonly dataSource: DataSource) {
     const entities = dataSource.entityMetadatas.filter(({ isJunction }) => !isJunction);
     this.byClass = new Map(entities.map((metadata) => [metadata.target, metadata]));
-    const names = entities.map(({ name }) => name);
-    this.ambiguous = new Set(names.filter((name, i) => names.indexOf(name) !== i));
-    this.byName = new Map(entities.map((metadata) => [metadata.name, metadata]));
-    this.embedded = new Map(entities.flatMap(({ embeddeds }) => embeddeds.flatMap(partClasses)));
+    this.byName = byName(entities);
+    const roots = new Set(entities.map(rootOf));
+    this.roots = new Map([...roots].flatMap((root) => namesOf(root).map((name) => [name, root] as const)));
+    this.parts = byName([...new Set(entities.flatMap(({ embeddeds }) => embeddeds.flatMap(partClasses)))]);
   }
 
-  named(name: string): EntityMetadata | undefined {
-    return this.byName.get(name);
+  /** The entity that rows of Spark's tables call so: by its table, or by the name of a class, as the first release did. */
+  rootNamed(text: string): EntityMetadata | undefined {
+    return this.roots.get(text);
   }
 
-  /** Whether there is an entity class, or the class of an embedded part, of that name. */
-  isKnown(name: string): boolean {
-    return this.byName.has(name) || [...this.embedded.values()].includes(name);
+  /** The entity of a class that a context names. Where the table has no class of that name any more, the table decides. */
+  named({ entity, table }: ClassRef): EntityMetadata | undefined {
+    const namesakes = this.byName.get(entity) ?? [];
+    if (table === undefined) return namesakes.length === 1 ? namesakes[0] : undefined;
+    const root = this.roots.get(table);
+    return namesakes.find((metadata) => rootOf(metadata) === root) ?? root;
   }
 
-  nameOf(value: object): string | undefined {
-    const name = this.byClass.get(value.constructor)?.name;
-    if (name !== undefined && this.ambiguous.has(name))
-      throw new Error(`more than one entity is called ${name}; rename one of the classes`);
-    return name ?? this.embedded.get(value.constructor);
+  /** Whether there is such an entity class, or class of an embedded part. */
+  isKnown(type: ClassRef): boolean {
+    return this.named(type) !== undefined || (type.table === undefined && this.parts.has(type.entity));
+  }
+
+  classOf(value: object): ClassRef | undefined {
+    const metadata = this.byClass.get(value.constructor);
+    if (metadata) return { entity: metadata.name, table: tableOf(rootOf(metadata)) };
+    const type: unknown = value.constructor;
+    if (typeof type !== 'function') return undefined;
+    const { name } = type;
+    const namesakes = this.parts.get(name);
+    if (!namesakes?.includes(type)) return undefined;
+    if (namesakes.length > 1 || this.byName.has(name))
+      throw new Error(`more than one class is called ${name}, and one is of an embedded part; rename one of them`);
+    return { entity: name };
   }
 
   idOf(value: object): string | undefined {
@@ -43,19 +60,26 @@ export class DataSourceEntities implements EntityLookup {
     return metadata && keyOf(this.dataSource, metadata, value);
   }
 
-  create(name: string, values: object): object {
-    const metadata = this.byName.get(name);
+  create(type: ClassRef, values: object): object {
+    const metadata = this.named(type);
     if (metadata) return Object.assign(metadata.create(), values);
-    for (const [type, known] of this.embedded) {
-      if (known === name)
-        return Object.assign(Object.create((type as { prototype: object }).prototype) as object, values);
-    }
-    throw new Error(`there is no entity ${name} in this DataSource`);
+    const [part] = this.parts.get(type.entity) ?? [];
+    if (!part) throw new Error(`there is no entity ${type.entity} in this DataSource`);
+    return Object.assign(Object.create((part as { prototype: object }).prototype) as object, values);
   }
 }
 
-/** The classes of the embedded parts of an entity, and their names. */
-function partClasses({ type, embeddeds }: EmbeddedMetadata): [unknown, string][] {
+function byName<T extends object>(named: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of named) {
+    const { name } = one as { name: string };
+    groups.set(name, [...(groups.get(name) ?? []), one]);
+  }
+  return groups;
+}
+
+/** The classes of the embedded parts of an entity. */
+function partClasses({ type, embeddeds }: EmbeddedMetadata): object[] {
   const deeper = embeddeds.flatMap(partClasses);
-  return typeof type === 'function' && type !== Object ? [[type, type.name], ...deeper] : deeper;
+  return typeof type === 'function' && type !== Object ? [type, ...deeper] : deeper;
 }

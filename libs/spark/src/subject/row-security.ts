@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../dialect/statement.js';
 import { HiddenRowError } from '../error/hidden-row.error.js';
-import { rootOf } from './subject-ref.js';
+import { rootOf } from './entity-table.js';
 
 const hidden = new WeakSet<EntityMetadata>();
 

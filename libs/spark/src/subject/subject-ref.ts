@@ -3,7 +3,7 @@ import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { UnsupportedKeyError } from '../error/unsupported-key.error.js';
 
 /**
- * Which row: the entity that its table belongs to, and its primary key as text. A single key is the text of its
+ * Which row: the entity that stands for its table (`rootOf`), and its primary key as text. A single key is the text of its
  * value in the database, a composite one a JSON array of them.
  */
 export interface SubjectRef {
@@ -17,11 +17,6 @@ const TEXT =
 
 /** The columns that a key is of. */
 export type KeyColumns = Pick<EntityMetadata, 'primaryColumns'>;
-
-/** The entity whose table a row is in: with single-table inheritance the topmost, else the entity itself. */
-export function rootOf(metadata: EntityMetadata): EntityMetadata {
-  return metadata.tableType === 'entity-child' ? metadata.parentEntityMetadata : metadata;
-}
 
 const PADDED = /^(char|character|nchar|native character)$/;
 const UUID = 'uuid';

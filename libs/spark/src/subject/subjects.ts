@@ -11,7 +11,8 @@ import type { Source } from '../source/source.js';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { chunks } from '../dialect/statement.js';
 import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
-import { keyOf, readKey, rootOf, sameKey, type SubjectRef } from './subject-ref.js';
+import { rootOf } from './entity-table.js';
+import { keyOf, readKey, sameKey, type SubjectRef } from './subject-ref.js';
 
 /** An entity that events are derived from, as its row says. */
 export interface Subject {

@@ -6,7 +6,7 @@ import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import { got, messageOf } from '../error/wording.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
-import { rootOf } from './subject-ref.js';
+import { rootOf } from './entity-table.js';
 import type { TouchRule } from './touches.js';
 
 /** The rules that a source's `touchedBy` makes. Throws UnknownEntityError and UnknownColumnError. */

@@ -4,7 +4,8 @@ import type { RelationMetadata } from 'typeorm/metadata/RelationMetadata.js';
 import type { Source } from '../source/source.js';
 import { chunks } from '../dialect/statement.js';
 import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
-import { type KeyColumns, rootOf, sameKey, writeKey } from './subject-ref.js';
+import { rootOf } from './entity-table.js';
+import { type KeyColumns, sameKey, writeKey } from './subject-ref.js';
 
 /**
  * That a change of one entity touches others: a source reads them together with it. The path of relations leads from

@@ -7,6 +7,7 @@ import type { Transactions } from '../dialect/transactions.js';
 import { linesOf } from '../error/text-of.js';
 import type { Past, Recorded, Recorder } from '../pipeline/recorder.js';
 import type { SourceRegistry } from '../source/source.registry.js';
+import { namesOf } from '../subject/entity-table.js';
 import { sameKey } from '../subject/subject-ref.js';
 
 const LOOKS = 500;
@@ -100,7 +101,7 @@ export class Agenda {
     const isOfAll = this.halted || idle.length === roots.length;
     if (this.halted || idle.length === 0) return { taken: 0, isOfAll };
     const now = this.clock.now();
-    const request = { entities: idle.map(({ name }) => name), now, limit: LOOKS, ttl: this.ttl };
+    const request = { roots: idle, now, limit: LOOKS, ttl: this.ttl };
     // Each try has a name of its own: one that failed here may have arrived there.
     const { by, due } = await this.transactions.run(async (manager) => {
       const token = randomUUID();
@@ -108,7 +109,7 @@ export class Agenda {
     });
     this.taken += due.length;
     for (const root of idle) {
-      const own = due.filter(({ entity }) => entity === root.name);
+      const own = due.filter(({ entity }) => namesOf(root).includes(entity));
       if (own.length > 0) this.start({ root, by, due: own, now });
     }
     return { taken: due.length, isOfAll };

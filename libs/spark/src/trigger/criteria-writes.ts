@@ -12,7 +12,8 @@ import type { Looks } from '../agenda/looks.js';
 import type { SparkClock } from '../clock.js';
 import type { Dialect } from '../dialect/dialect.js';
 import { columnsSql, keySql } from '../subject/key-sql.js';
-import { rootOf, sameKey } from '../subject/subject-ref.js';
+import { rootOf, tableOf } from '../subject/entity-table.js';
+import { sameKey } from '../subject/subject-ref.js';
 import { touchQuery, type TouchRule } from '../subject/touches.js';
 import type { Capture } from '../pipeline/capture.js';
 import type { EntitySubscriber } from './entity.subscriber.js';
@@ -105,7 +106,7 @@ export class CriteriaWrites {
   /** Updates rows and looks at them: by one statement, or by one before it that holds the rows. */
   private async update(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
     const { dataSource, expressionMap } = builder;
-    const { name: entity } = rootOf(metadata);
+    const entity = tableOf(rootOf(metadata));
     const key = keySql(dataSource, columnsSql(dataSource, metadata.primaryColumns));
     const now = this.clock.now();
     if (!this.dialect.returnsFromUpdate || expressionMap.commonTableExpressions.length > 0) {
@@ -137,7 +138,7 @@ export class CriteriaWrites {
         continue;
       }
       const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
-      const parameters = { ...touched.getParameters(), spark_entity: rule.root.name };
+      const parameters = { ...touched.getParameters(), spark_entity: tableOf(rule.root) };
       await this.run(builder, runner, `${insert} FROM (${touched.getQuery()}) touched`, parameters);
       if (!capture) continue;
       capture.looksAdded = true;
@@ -154,7 +155,7 @@ export class CriteriaWrites {
     if (moved.key !== undefined) return capture.look({ root: rule.root, id: moved.key });
     const query = touchQuery(runner.manager, rule, moved.sql).andWhere(within);
     const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
-    const parameters = { ...query.getParameters(), ...moved.parameters, spark_entity: rule.root.name };
+    const parameters = { ...query.getParameters(), ...moved.parameters, spark_entity: tableOf(rule.root) };
     await this.run(builder, runner, `${insert} FROM (${query.getQuery()}) touched`, parameters);
   }
 

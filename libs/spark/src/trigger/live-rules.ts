@@ -2,7 +2,8 @@ import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, UpdateEv
 import type { Dialect } from '../dialect/dialect.js';
 import type { Capture } from '../pipeline/capture.js';
 import type { SourceRegistry } from '../source/source.registry.js';
-import { keyOf, rootOf, writeKey } from '../subject/subject-ref.js';
+import { rootOf } from '../subject/entity-table.js';
+import { keyOf, writeKey } from '../subject/subject-ref.js';
 import { touchedByRules } from '../subject/touched-by.js';
 import { heldKey, touchedKeys, touchRules, type TouchRule } from '../subject/touches.js';
 

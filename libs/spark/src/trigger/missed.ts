@@ -6,7 +6,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { Derivation } from '../pipeline/derivation.js';
 import type { Recorder } from '../pipeline/recorder.js';
 import type { Source } from '../source/source.js';
-import { rootOf } from '../subject/subject-ref.js';
+import { rootOf } from '../subject/entity-table.js';
 
 /** Events that a sweep found and live capture may have missed, and the entities that they may be of. */
 export interface Suspects {

@@ -6,7 +6,7 @@ export interface ReturningLooks {
   readonly key: string;
   /** Whether the statement that comes has a RETURNING clause already. */
   readonly hasReturning: () => boolean;
-  /** An INSERT … SELECT of looks, given the parameter for the entity's name, up to its FROM. */
+  /** An INSERT … SELECT of looks, given the parameter for the entity's table, up to its FROM. */
   readonly insert: (entity: string) => string;
   readonly entity: string;
 }
