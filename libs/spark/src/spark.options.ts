@@ -53,6 +53,11 @@ export interface RetentionOptions {
   /** Discarded ones. Default: for ever. */
   discarded?: Duration;
   /**
+   * Looks at entities that no process has a live source of, counted from when they were due. A source that is taken away leaves
+   * them behind. Default: 30 days.
+   */
+  looks?: Duration;
+  /**
    * By group, how long after they were entered the keys of its events are kept, once their deliveries are gone. Only for
    * groups whose sources do not yield an old key again, such as one event a day: what they yield again happens again.
    */

@@ -58,7 +58,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
   known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'handlerTimeout', 'leaseTtl', 'leaseRenewal']);
   known('sources', sources, ['timeout']);
   known('activation', activation, ['limit']);
-  known('retention', retention, ['completed', 'discarded', 'keys']);
+  known('retention', retention, ['completed', 'discarded', 'looks', 'keys']);
   known('postgres', postgres, ['prepare']);
   known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
@@ -81,6 +81,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     retention: {
       completed: retention.completed === undefined ? undefined : age('retention.completed', retention.completed),
       discarded: retention.discarded === undefined ? undefined : age('retention.discarded', retention.discarded),
+      looks: age('retention.looks', retention.looks ?? '30d'),
       keys: keyAges(retention.keys ?? {}),
     },
     handlerExpiry: age('handlerExpiry', options.handlerExpiry ?? '7d'),

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
+import { AbandonedLooks } from './agenda/abandoned-looks.js';
 import { Looks } from './agenda/looks.js';
 import { BootContext } from './boot-context.js';
 import { type SparkClock, SystemClock } from './clock.js';
@@ -88,6 +89,7 @@ export class Spark {
   readonly worker: Worker;
   readonly desk: DeliveryDesk;
   readonly retention: Retention;
+  readonly abandoned: AbandonedLooks;
   readonly agendaTicker: Ticker;
   readonly workerTicker: Ticker;
   readonly housekeeping: Ticker;
@@ -191,6 +193,13 @@ export class Spark {
     );
     this.desk = new DeliveryDesk(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
+    this.abandoned = new AbandonedLooks(
+      this.transactions,
+      looks,
+      () => this.sources.liveRoots(),
+      this.counters,
+      settings.retention.looks,
+    );
 
     const pauses = pausesOf(dataSource, pollInterval);
     this.agendaTicker = new Ticker(
@@ -282,6 +291,7 @@ export class Spark {
     this.worker.tellOfLong(this.settings.worker.lease.ttl);
     await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.clock.now()));
+    await this.abandoned.prune(this.clock.now());
     const { deliveries } = await this.retention.prune(this.clock.now());
     return deliveries;
   }

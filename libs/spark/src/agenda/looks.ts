@@ -33,6 +33,8 @@ export interface LookClaim {
   readonly roots: readonly EntityMetadata[];
   /** Up to when they are due, epoch ms. */
   readonly now: number;
+  /** Earlier ones are passed over, epoch ms. */
+  readonly after: number | undefined;
   readonly limit: number;
   /** A name that nobody else claims by. */
   readonly by: string;
@@ -78,14 +80,15 @@ export class Looks {
    * Claims due looks at entities that this process knows, for a time by the database's clock: others pass over them until they are
    * removed or given back, or that time is over.
    */
-  async claim(manager: EntityManager, { roots, now, limit, by, ttl }: LookClaim): Promise<DueLook[]> {
-    const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
+  async claim(manager: EntityManager, { roots, now, after, limit, by, ttl }: LookClaim): Promise<DueLook[]> {
+    const { lock } = this;
+    const from = after === undefined ? '' : 'due_at > :after AND ';
     const due = await select<DueLook>(
       manager,
-      `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE due_at <= :now AND entity IN (:...entities)
+      `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE ${from}due_at <= :now AND entity IN (:...entities)
          AND (taken_until IS NULL OR taken_until < ${this.dialect.clock})
-       ORDER BY ${this.dialect.agendaByTime ? BY_TIME : 'due_at, id'} LIMIT :limit ${lock}`,
-      { entities: roots.flatMap(namesOf), now, limit },
+       ORDER BY ${this.byTime} LIMIT :limit ${lock}`,
+      { entities: roots.flatMap(namesOf), now, after, limit },
     );
     if (due.length > 0) await this.keep(manager, due, undefined, by, ttl);
     return due;
@@ -136,6 +139,34 @@ export class Looks {
     const { sql, parameters } = this.these(looks);
     const remove = `DELETE FROM ${this.tables.agenda} WHERE ${sql} AND taken_by = :by`;
     return (await execute(manager, remove, { ...parameters, by })).affected === looks.length;
+  }
+
+  /** Removes looks at other entities than these that were due before an instant. Returns the entity of each. */
+  async removeOthers(
+    manager: EntityManager,
+    roots: readonly EntityMetadata[],
+    before: number,
+    limit: number,
+  ): Promise<string[]> {
+    const looks = await select<DueLook>(
+      manager,
+      `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE due_at < :before AND entity NOT IN (:...entities)
+       ORDER BY ${this.byTime} LIMIT :limit ${this.lock}`,
+      { entities: roots.flatMap(namesOf), before, limit },
+    );
+    if (looks.length === 0) return [];
+    const { sql, parameters } = this.these(looks);
+    await execute(manager, `DELETE FROM ${this.tables.agenda} WHERE ${sql}`, parameters);
+    return looks.map(({ entity }) => entity);
+  }
+
+  private get lock(): string {
+    return this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
+  }
+
+  /** The order in which the index has them. */
+  private get byTime(): string {
+    return this.dialect.agendaByTime ? BY_TIME : 'due_at, id';
   }
 
   private these(looks: readonly DueLook[]): { sql: string; parameters: ObjectLiteral } {

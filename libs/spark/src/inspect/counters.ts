@@ -17,6 +17,8 @@ export interface SparkCounts {
   readonly leftToOthers: number;
   /** Patterns of handlers that this process cannot read, or that take too long for a group. */
   readonly unusablePatterns: number;
+  /** Looks that were removed, as no process had a live source of their entity for as long as `retention.looks` says. */
+  readonly abandonedLooks: number;
   /** Events without any delivery, as no registered handler matched their group. `replay` opens the deliveries of a handler that came later. */
   readonly eventsWithoutHandler: number;
 }
@@ -32,6 +34,7 @@ const ZERO: Record<CountName, number> = {
   emitsBesideTransaction: 0,
   leftToOthers: 0,
   unusablePatterns: 0,
+  abandonedLooks: 0,
   eventsWithoutHandler: 0,
 };
 const MINUTE = 60_000;

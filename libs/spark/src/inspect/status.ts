@@ -6,6 +6,7 @@ import { select, withRunner } from '../dialect/statement.js';
 import type { SparkCounts } from './counters.js';
 import type { RunningDelivery } from '../pipeline/worker.js';
 import type { Spark } from '../spark.js';
+import { namesOf } from '../subject/entity-table.js';
 
 /** What sweeps have done for a source. */
 export interface SourceStatus {
@@ -52,8 +53,11 @@ export interface SparkStatus {
   /** Groups with deliveries that wait for `release` or `discard`. */
   readonly held: { readonly group: string; readonly deliveries: number }[];
   readonly handlers: HandlerStatus[];
-  /** How many looks are due, and since when the oldest. */
-  readonly agenda: { readonly due: number; readonly oldest: Date | undefined };
+  /**
+   * How many looks are due that this process takes, and since when the oldest. `others`: how many are due at entities that it has
+   * no live source of. Another process takes these; where none does, they are removed after `retention.looks`.
+   */
+  readonly agenda: { readonly due: number; readonly oldest: Date | undefined; readonly others: number };
   /** Deliveries whose handlers no process has. */
   readonly orphans: Orphans[];
   /** Processes whose lease holds. */
@@ -140,13 +144,21 @@ async function handlers(manager: EntityManager, { tables }: Spark, now: number):
   return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([handler, counts]) => ({ handler, ...counts }));
 }
 
-async function agenda(manager: EntityManager, { tables }: Spark, now: number): Promise<SparkStatus['agenda']> {
-  const [row] = await select<{ n: string; oldest: string | null }>(
+async function agenda(manager: EntityManager, { tables, sources }: Spark, now: number): Promise<SparkStatus['agenda']> {
+  const rows = await select<{ entity: string; n: string; oldest: string }>(
     manager,
-    `SELECT COUNT(*) AS n, MIN(due_at) AS oldest FROM ${tables.agenda} WHERE due_at <= :now`,
+    `SELECT entity, COUNT(*) AS n, MIN(due_at) AS oldest FROM ${tables.agenda} WHERE due_at <= :now GROUP BY entity`,
     { now },
   );
-  return { due: Number(row!.n), oldest: instant(row!.oldest) };
+  const own = new Set(sources.liveRoots().flatMap(namesOf));
+  const due = { due: 0, oldest: Infinity, others: 0 };
+  for (const { entity, n, oldest } of rows) {
+    if (own.has(entity)) {
+      due.due += Number(n);
+      due.oldest = Math.min(due.oldest, Number(oldest));
+    } else due.others += Number(n);
+  }
+  return { ...due, oldest: due.due === 0 ? undefined : new Date(due.oldest) };
 }
 
 async function workers(manager: EntityManager, { dialect, tables }: Spark): Promise<WorkerStatus[]> {

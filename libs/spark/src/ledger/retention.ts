@@ -8,6 +8,8 @@ import type { Transactions } from '../dialect/transactions.js';
 export interface RetentionTimes {
   readonly completed: number | undefined;
   readonly discarded: number | undefined;
+  /** Looks that nobody takes. */
+  readonly looks: number;
   /** By group: keys of events that their sources do not yield any more. */
   readonly keys: ReadonlyMap<string, number>;
 }

@@ -13,6 +13,10 @@ import { sameKey } from '../subject/subject-ref.js';
 const LOOKS = 500;
 // How long looks that could not be worked off are left alone, in milliseconds.
 const PAUSE = 2_000;
+// How often looks are claimed from the oldest one on. Looks that nobody takes may be many, and they are the oldest.
+const FROM_OLDEST = 60_000;
+// A transaction adds looks that are due while it lasts. What a longer one adds is found by the next claim from the oldest on.
+const LONG_TRANSACTION = 10 * 60_000;
 
 /** Looks at entities of one table that this process has claimed at an instant. */
 interface Claim {
@@ -40,6 +44,8 @@ export class Agenda {
   private readonly working = new Map<EntityMetadata, Promise<void>>();
   private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
+  /** When all that was due here had been claimed. */
+  private claimedAll: number | undefined;
   /** How many looks this process has taken. */
   taken = 0;
 
@@ -59,7 +65,10 @@ export class Agenda {
 
   /** Begins to work off what is due of tables that it is not at already. Returns how many looks it has taken. */
   async begin(): Promise<number> {
-    return (await this.claim()).taken;
+    const now = this.clock.now();
+    const then = this.claimedAll;
+    const isRecent = then !== undefined && now >= then && now - then < FROM_OLDEST;
+    return (await this.claim(isRecent ? then - LONG_TRANSACTION : undefined)).taken;
   }
 
   /** Works off what is due until nothing is left. */
@@ -89,25 +98,26 @@ export class Agenda {
     await Promise.allSettled(this.working.values());
   }
 
-  private claim(): Promise<Claimed> {
-    const claimed = this.claiming.then(() => this.claimAll());
+  private claim(after?: number): Promise<Claimed> {
+    const claimed = this.claiming.then(() => this.claimAll(after));
     this.claiming = claimed.catch(() => undefined);
     return claimed;
   }
 
-  private async claimAll(): Promise<Claimed> {
+  private async claimAll(after: number | undefined): Promise<Claimed> {
     const roots = this.sources.liveRoots();
     const idle = roots.filter((root) => !this.working.has(root));
     const isOfAll = this.halted || idle.length === roots.length;
     if (this.halted || idle.length === 0) return { taken: 0, isOfAll };
     const now = this.clock.now();
-    const request = { roots: idle, now, limit: LOOKS, ttl: this.ttl };
+    const request = { roots: idle, now, after, limit: LOOKS, ttl: this.ttl };
     // Each try has a name of its own: one that failed here may have arrived there.
     const { by, due } = await this.transactions.run(async (manager) => {
       const token = randomUUID();
       return { by: token, due: await this.looks.claim(manager, { ...request, by: token }) };
     });
     this.taken += due.length;
+    if (after === undefined) this.claimedAll = isOfAll && due.length < LOOKS ? now : undefined;
     for (const root of idle) {
       const own = due.filter(({ entity }) => namesOf(root).includes(entity));
       if (own.length > 0) this.start({ root, by, due: own, now });
@@ -182,6 +192,7 @@ export class Agenda {
 
   // Where the database is away, the claim ends by itself.
   private async giveBack({ due, by }: Claim, pause: number): Promise<void> {
+    this.claimedAll = undefined;
     const give = (manager: EntityManager) => this.looks.extend(manager, due, by, pause - 1);
     await this.transactions.run(give).catch(() => undefined);
   }
