@@ -107,7 +107,7 @@ async function looks(db: DatabaseName, size: number, start: number, options: Dat
           : `id > ${first} AND id <= ${first + PART}`;
         await dataSource.query(
           `INSERT INTO ${tablePrefix}agenda (entity, entity_id, due_at, attempt, depth)
-           SELECT 'Challenge', CAST(id AS ${db === 'mariadb' ? 'CHAR' : 'text'}), ${end}, 0, 0 FROM challenge
+           SELECT 'challenge', CAST(id AS ${db === 'mariadb' ? 'CHAR' : 'text'}), ${end}, 0, 0 FROM challenge
            WHERE ${part} AND ${end} < ${instant(size)} ORDER BY ${order}`,
         );
       }

@@ -79,7 +79,7 @@ describe.each(databases)('a tick costs what is due, on $name', (database) => {
     await query(`INSERT INTO task (id, due) SELECT n, ${due} FROM (${numbers}) x`);
     await query(
       `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth)
-       SELECT 'Task', CAST(n AS ${text}), ${due}, 0, 0 FROM (${numbers}) x`,
+       SELECT 'task', CAST(n AS ${text}), ${due}, 0, 0 FROM (${numbers}) x`,
     );
     await query(database.name === 'MariaDB' ? 'ANALYZE TABLE spark_agenda' : 'ANALYZE');
     log.asked = [];

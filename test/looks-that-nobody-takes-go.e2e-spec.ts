@@ -47,6 +47,9 @@ class Claims extends AbstractLogger {
   protected writeLog(): void {}
 }
 
+/** Another process is at work on it. */
+const ELSEWHERE = `'other', 9000000000000`;
+
 describe.each(databases)('looks that nobody takes go, on $name', (database) => {
   let db: TestDatabase;
   let clock: SetClock;
@@ -80,10 +83,10 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     (await app.dataSource.query<{ entity: string }[]>('SELECT entity FROM spark_agenda ORDER BY entity')).map(
       ({ entity }) => entity,
     );
-  const leave = (app: TestApp, entity: string, ids: number[]) =>
+  const leave = (app: TestApp, entity: string, ids: number[], by = 'NULL, NULL') =>
     app.dataSource.query(
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth)
-       VALUES ${ids.map((id) => `('${entity}', '${id}', ${clock.now()}, 0, 0)`).join()}`,
+      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth, taken_by, taken_until)
+       VALUES ${ids.map((id) => `('${entity}', '${id}', ${clock.now()}, 0, 0, ${by})`).join()}`,
     );
   /** What a process does each minute. */
   const keepHouse = (app: TestApp) =>
@@ -92,7 +95,7 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
   it('after 30 days, when this process has been up for an hour; what it takes itself stays', async () => {
     const app = await start(Tasks);
     await leave(app, 'gone', [1, 2]);
-    await leave(app, 'task', [1]);
+    await leave(app, 'task', [1], ELSEWHERE);
     await keepHouse(app);
     clock.pass(30 * DAY - MINUTE);
     await keepHouse(app);
@@ -141,11 +144,7 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     await app.dataSource.manager.insert(Task, { id: 1 });
     await vi.waitFor(async () => expect((await app.dataSource.query('SELECT * FROM spark_event')).length).toBe(1));
     expect(claims.beganLater).toContain(true);
-    await leave(app, 'task', [2]);
-    // Another process is at work on it.
-    await app.dataSource.query(
-      `UPDATE spark_agenda SET taken_by = 'other', taken_until = 9000000000000 WHERE entity = 'task'`,
-    );
+    await leave(app, 'task', [2], ELSEWHERE);
     expect((await app.spark.status()).agenda).toEqual({ due: 1, oldest: clock.date(), others: 3 });
   });
 

@@ -177,7 +177,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
       ],
       held: [],
       handlers: [{ handler: 'mails', available: 0, waiting: 0, running: 0, held: 0, discarded: 0 }],
-      agenda: { due: 0, oldest: undefined },
+      agenda: { due: 0, oldest: undefined, others: 0 },
       orphans: [],
       running: [],
       workers: [{ id: expect.any(String), host: expect.any(String), pid: process.pid, started: expect.any(Date) }],

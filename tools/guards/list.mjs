@@ -20,6 +20,56 @@ const guard = (name, file, from, to, [spec, test], { databases, sample = false }
 });
 
 export const guards = [
+  // Entities
+  guard(
+    'an entity is called by its table',
+    'subject/entity-table.ts',
+    'return place === undefined || place === own ? metadata.tableName : `${place}.${metadata.tableName}`;',
+    'return place === own && own === undefined ? metadata.tableName : metadata.name;',
+    ['an-entity-is-its-table', 'a class that is renamed'],
+    { databases: ALL, sample: true },
+  ),
+  guard(
+    'classes of one table share its sources',
+    'subject/entity-table.ts',
+    '.find((other) => topOf(other) === other && hasSameKey(other, own)) ?? own',
+    '.find((other) => topOf(other) === other && other === own) ?? own',
+    ['an-entity-is-its-table', 'a second class on a table'],
+    { databases: ALL },
+  ),
+  guard(
+    'what the first release recorded by class names is found',
+    'subject/entity-table.ts',
+    '...classes.map(({ name }) => name).filter((name) => !taken.has(name))',
+    '...classes.map(({ name }) => name).filter((name) => taken.has(name))',
+    ['an-entity-is-its-table', 'what the first release'],
+    { databases: ALL },
+  ),
+  guard(
+    'looks that nobody takes stay just after a boot',
+    'agenda/abandoned-looks.ts',
+    'now - this.since < PATIENCE',
+    'now - this.since < 0',
+    ['looks-that-nobody-takes-go', 'not just after a boot'],
+    { databases: ALL },
+  ),
+  guard(
+    'a process without a live source removes no looks',
+    'agenda/abandoned-looks.ts',
+    'roots.length === 0 || now',
+    'roots.length < 0 || now',
+    ['looks-that-nobody-takes-go', 'without a live source'],
+    { databases: ALL },
+  ),
+  guard(
+    'looks that are late are found all the same',
+    'trigger/agenda.ts',
+    'now - then < FROM_OLDEST',
+    'now - then < FROM_OLDEST ** 2',
+    ['looks-that-nobody-takes-go', 'each minute'],
+    { databases: ALL },
+  ),
+
   // Deliveries
   guard(
     'fence: a delivery ends only while it is ours',
