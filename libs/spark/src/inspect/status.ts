@@ -144,13 +144,13 @@ async function handlers(manager: EntityManager, { tables }: Spark, now: number):
   return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([handler, counts]) => ({ handler, ...counts }));
 }
 
-async function agenda(manager: EntityManager, { tables, sources }: Spark, now: number): Promise<SparkStatus['agenda']> {
+async function agenda(manager: EntityManager, spark: Spark, now: number): Promise<SparkStatus['agenda']> {
   const rows = await select<{ entity: string; n: string; oldest: string }>(
     manager,
-    `SELECT entity, COUNT(*) AS n, MIN(due_at) AS oldest FROM ${tables.agenda} WHERE due_at <= :now GROUP BY entity`,
+    `SELECT entity, COUNT(*) AS n, MIN(due_at) AS oldest FROM ${spark.tables.agenda} WHERE due_at <= :now GROUP BY entity`,
     { now },
   );
-  const own = new Set(sources.liveRoots().flatMap(namesOf));
+  const own = new Set(spark.sources.liveRoots().flatMap(namesOf));
   const due = { due: 0, oldest: Infinity, others: 0 };
   for (const { entity, n, oldest } of rows) {
     if (own.has(entity)) {
