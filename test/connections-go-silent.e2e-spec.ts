@@ -1,5 +1,12 @@
-import { Injectable } from '@nestjs/common';
-import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { type DynamicModule, Injectable } from '@nestjs/common';
+import {
+  EventSource,
+  GroupHandler,
+  sparkEvent,
+  SparkModule,
+  type SparkEvent,
+  type SparkModuleOptions,
+} from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Column, DataSource, type DataSourceOptions, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,17 +67,20 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
     await db.drop();
   });
 
-  const start = (spark = {}) =>
+  const start = (spark: SparkModuleOptions | DynamicModule = {}) =>
     startApp({
       database: through,
       entities: [Note],
       providers: [Handlers],
-      spark: {
-        statementTimeout: TIMEOUT,
-        shutdownTimeout: 1_000,
-        worker: { pollInterval: '50ms', leaseTtl: '3s', concurrency: 3 },
-        ...spark,
-      },
+      spark:
+        'module' in spark
+          ? spark
+          : {
+              statementTimeout: TIMEOUT,
+              shutdownTimeout: 1_000,
+              worker: { pollInterval: '50ms', leaseTtl: '3s', concurrency: 3 },
+              ...spark,
+            },
     });
   const until = async (isSo: () => boolean | Promise<boolean>) => {
     for (const started = Date.now(); Date.now() - started < 25_000; await delay(20)) if (await isSo()) return;
@@ -168,6 +178,20 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
     await until(() => completed('thing_4'));
     expect(ended).toBe(true);
     expect(said('did not answer')).toBe(0);
+  });
+
+  it.each([
+    ['while Spark looks for its tables', 'spark_version', /\(SELECT/],
+    ['while it registers its handlers', 'revision, last_seen_at', /\(SELECT name, version, pattern/],
+  ])('at boot, %s: it does not start, and says which statement it waited for', async (_, text, words) => {
+    await app.close();
+    app = undefined as unknown as TestApp;
+    const stallAt = { useFactory: () => (proxy.stallAt(text), { statementTimeout: TIMEOUT }) };
+    const starting = start(SparkModule.forRootAsync(stallAt));
+    await expect(starting).rejects.toThrow(
+      /did not answer a statement of Spark within .* ms .*raise SparkModule's statementTimeout/,
+    );
+    await expect(starting).rejects.toThrow(words);
   });
 
   it.runIf(database.name === 'PostgreSQL')('the one that listens is replaced, and others are heard again', async () => {

@@ -9,6 +9,7 @@ export class StallingProxy {
   private readonly later: (() => void)[] = [];
   private isStalled = false;
   private text: string | undefined;
+  private last: string | undefined;
 
   private constructor(
     private readonly server: Server,
@@ -43,6 +44,11 @@ export class StallingProxy {
   /** Stalls the connections that there are when one of them wants to commit a transaction in which it has sent a text. */
   stallAtCommitAfter(text: string): void {
     this.text = text;
+  }
+
+  /** Stalls everything, new connections too, when a client sends a text. */
+  stallAt(text: string): void {
+    this.last = text;
   }
 
   /** Forwards on new connections again. Those that were stalled stay silent for ever, as after a change of the route. */
@@ -92,6 +98,11 @@ export class StallingProxy {
     this.watch(server);
     let hasSent = false;
     client.on('data', (data: Buffer) => {
+      if (this.last !== undefined && data.includes(this.last)) {
+        this.last = undefined;
+        this.stall();
+        return;
+      }
       if (this.text !== undefined && hasSent && data.includes('COMMIT')) {
         this.text = undefined;
         this.stall({ newOnes: false });

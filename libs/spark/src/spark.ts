@@ -17,7 +17,7 @@ import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { OwnConnection } from './dialect/own-connection.js';
 import { poolSize } from './dialect/pool-size.js';
 import { hearNewConnections } from './dialect/driver-connections.js';
-import { StatementDeadline, withoutDeadline } from './dialect/statement-deadline.js';
+import { StatementDeadline } from './dialect/statement-deadline.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
 import { select, withRunner } from './dialect/statement.js';
 import { type TableNames, tableNames } from './dialect/table-names.js';
@@ -224,13 +224,10 @@ export class Spark {
       throw new InvalidOptionsError('schema', settings.schema, 'left out on SQLite, which has no schemas');
     if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize)
       serializeSqlite(dataSource, settings.sqlite);
-    await withRunner(dataSource.manager, (runner) =>
-      // How long the tables take depends on what is in them.
-      withoutDeadline(runner, async () => {
-        if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
-        await checkTables(runner, tables, settings);
-      }),
-    );
+    await withRunner(dataSource.manager, async (runner) => {
+      if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
+      await checkTables(runner, tables, settings);
+    });
     dataSource.subscribers.push(this.subscriber);
     this.criteria.attach(dataSource);
   }
@@ -239,13 +236,10 @@ export class Spark {
   async register(): Promise<void> {
     await this.compareClocks();
     await withRunner(this.dataSource.manager, (runner) =>
-      // The lock has a time-out of its own.
-      withoutDeadline(runner, () =>
-        this.dialect.exclusively(runner.manager, async (alone) => {
-          await this.registered.register(alone, this.handlers.all(), this.clock.now());
-          await adoptSweeps(alone, this.dialect, this.tables, this.sources.all());
-        }),
-      ),
+      this.dialect.exclusively(runner.manager, async (alone) => {
+        await this.registered.register(alone, this.handlers.all(), this.clock.now());
+        await adoptSweeps(alone, this.dialect, this.tables, this.sources.all());
+      }),
     );
     this.rules.build();
     await this.tellOfHiddenRows();

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
-import { BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
+import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
 import { completeAndAsk, withEvents, type WithoutEvent } from './claimed.js';
 import type {
   ClaimedRow,
@@ -17,6 +17,7 @@ import type {
 import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, othersOf, ownersOf } from './entered.js';
 import { type Stretch, unseen } from './stretches.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from './statement.js';
+import { withPatience } from './statement-deadline.js';
 import type { TableNames } from './table-names.js';
 
 // Keeps a statement below the smallest usual max_allowed_packet.
@@ -62,7 +63,8 @@ export class MysqlDialect implements Dialect {
     const name = `CONCAT('nestjs-spark-', SHA1(CONCAT_WS('.', DATABASE(), :event)))`;
     const { event } = this.tables.plain;
     const get = `SELECT GET_LOCK(${name}, ${BOOT_LOCK_TIMEOUT / 1_000}) AS got`;
-    const [row] = await select<{ got: string | number | null }>(manager, get, { event });
+    const lock = () => select<{ got: string | number | null }>(manager, get, { event });
+    const [row] = await withPatience(manager.queryRunner, BOOT_LOCK_PATIENCE, lock);
     if (Number(row!.got) !== 1) throw new BootLockError(BOOT_LOCK_TIMEOUT);
     try {
       return await work(manager);

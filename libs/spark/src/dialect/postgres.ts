@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
+import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../error/boot-lock.error.js';
 import { completedBy } from './claimed.js';
 import type {
   ClaimedRow,
@@ -15,6 +15,7 @@ import { enteredFrom, type EnteredRow, groupsJson, keysByGroup, othersOf, owners
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
 import { execute, prepared, rowsAsGiven } from './statement.js';
+import { withPatience } from './statement-deadline.js';
 import type { TableNames } from './table-names.js';
 
 // Up to so many groups a statement is planned once for each number of them.
@@ -70,7 +71,8 @@ export class PostgresDialect implements Dialect {
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager.transaction(async (inner) => {
       await execute(inner, `SET LOCAL lock_timeout = ${BOOT_LOCK_TIMEOUT}`);
-      await execute(inner, `SELECT pg_advisory_xact_lock(${ADVISORY_LOCK})`).catch((error: { code?: string }) => {
+      const lock = () => execute(inner, `SELECT pg_advisory_xact_lock(${ADVISORY_LOCK})`);
+      await withPatience(inner.queryRunner, BOOT_LOCK_PATIENCE, lock).catch((error: { code?: string }) => {
         throw error.code === LOCK_NOT_AVAILABLE ? new BootLockError(BOOT_LOCK_TIMEOUT) : error;
       });
       return work(inner);

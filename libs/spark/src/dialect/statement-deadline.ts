@@ -62,7 +62,8 @@ export class StatementDeadline {
   }
 
   /** The answer of work; `missed` is called, and its error thrown, when there is none in time. */
-  within<T>(work: () => Promise<T>, missed: (waited: number) => NoAnswerError, limit = this.limit): Promise<T> {
+  within<T>(work: () => Promise<T>, missed: (waited: number) => NoAnswerError, atLeast = 0): Promise<T> {
+    const limit = Math.max(this.limit, atLeast);
     return new Promise((resolve, reject) => {
       const started = performance.now();
       const end = () => {
@@ -120,7 +121,7 @@ export function answerOf<T>(runner: QueryRunner, work: () => Promise<T>): Promis
   return guard ? guard.answer(work) : work();
 }
 
-/** Runs work whose statements on the runner are no business of Spark's, or may take as long as they do: they have no deadline. */
+/** Runs work whose statements on the runner are no business of Spark's: they have no deadline. */
 export async function withoutDeadline<T>(runner: QueryRunner | undefined, work: () => Promise<T>): Promise<T> {
   const guard = runner && guards.get(runner);
   if (!guard) return work();
@@ -132,9 +133,27 @@ export async function withoutDeadline<T>(runner: QueryRunner | undefined, work: 
   }
 }
 
+/** Runs work whose statements on the runner may take so many milliseconds, or longer where the deadline of its DataSource is later. */
+export async function withPatience<T>(
+  runner: QueryRunner | undefined,
+  atLeast: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const guard = runner && guards.get(runner);
+  if (!guard) return work();
+  const { atLeast: before } = guard;
+  guard.atLeast = atLeast;
+  try {
+    return await work();
+  } finally {
+    guard.atLeast = before;
+  }
+}
+
 /** Stands before the statements of one query runner. */
 class Guard {
   isOff = false;
+  atLeast = 0;
   private missed: NoAnswerError | undefined;
 
   constructor(
@@ -143,12 +162,12 @@ class Guard {
   ) {
     const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<any>;
     const release = runner.release.bind(runner);
-    runner.query = (...given: unknown[]) => this.answer(() => query(...given));
+    runner.query = (...given: unknown[]) => this.answer(() => query(...given), given[0]);
     // One whose connection is still being made is released once it is there.
     runner.release = () => (this.missed instanceof NoConnectionError ? this.releaseLater(release) : release());
   }
 
-  async answer<T>(work: () => Promise<T>): Promise<T> {
+  async answer<T>(work: () => Promise<T>, statement?: unknown): Promise<T> {
     if (this.isOff) return work();
     if (this.missed) throw this.missed;
     let begun: ReturnType<typeof connecting> = [];
@@ -157,21 +176,22 @@ class Guard {
       if (!this.isConnected) begun = connecting(this.runner.dataSource);
       return answer;
     };
-    return this.deadline.within(run, (waited) => (this.missed = this.miss(waited, begun)));
+    const missed = (waited: number) => (this.missed = this.miss(waited, begun, statement));
+    return this.deadline.within(run, missed, this.atLeast);
   }
 
   private get isConnected(): boolean {
     return (this.runner as { databaseConnection?: unknown }).databaseConnection !== undefined;
   }
 
-  private miss(waited: number, begun: ReturnType<typeof connecting>): NoAnswerError {
+  private miss(waited: number, begun: ReturnType<typeof connecting>, statement: unknown): NoAnswerError {
     const { runner } = this;
     if (!this.isConnected) {
       const error = new NoConnectionError(waited, begun.length === 0);
       for (const drop of begun) drop(error);
       return error;
     }
-    const error = new NoAnswerError(waited);
+    const error = new NoAnswerError(waited, typeof statement === 'string' ? statement : undefined);
     const session = sessionOf(runner);
     dropConnection(runner, error);
     dropIdle(runner.dataSource, error);

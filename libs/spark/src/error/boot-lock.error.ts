@@ -2,6 +2,8 @@ import { SparkError } from './spark.error.js';
 
 /** How long a process waits at boot for others that register, or make the tables, in milliseconds. */
 export const BOOT_LOCK_TIMEOUT = 60_000;
+/** How long it waits for the answer, which says at the latest by then that the lock was not to be had. */
+export const BOOT_LOCK_PATIENCE = BOOT_LOCK_TIMEOUT + 10_000;
 
 /** Another process holds the lock under which tables are made and handlers are registered. */
 export class BootLockError extends SparkError {

@@ -2,13 +2,24 @@ import { SparkError } from './spark.error.js';
 
 /** The database has not answered a statement of Spark's own in time. */
 export class NoAnswerError extends SparkError {
-  /** @param waited how long, in milliseconds */
-  constructor(waited: number) {
+  /**
+   * @param waited how long, in milliseconds
+   * @param statement what was sent, where that is known
+   */
+  constructor(waited: number, statement?: string) {
+    const what = statement === undefined ? '' : ` (${beginningOf(statement)})`;
     super(
-      `The database did not answer a statement of Spark within ${waited} ms, and its connection was dropped. Is the network silent, ` +
-        `or does the statement take that long? Then raise SparkModule's statementTimeout.`,
+      `The database did not answer a statement of Spark within ${waited} ms${what}, and its connection was dropped. Is the network ` +
+        `silent, or does the statement take that long? Then raise SparkModule's statementTimeout.`,
     );
   }
+}
+
+const LONGEST = 120;
+
+function beginningOf(statement: string): string {
+  const text = statement.trim().replace(/\s+/g, ' ');
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }
 
 /** No connection to the database was to be had in time for a statement of Spark's own. */

@@ -7,6 +7,7 @@ import { NewerTablesError } from '../../error/newer-tables.error.js';
 import { OlderTablesError } from '../../error/older-tables.error.js';
 import type { Dialect } from '../dialect.js';
 import { execute, select } from '../statement.js';
+import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
 import { columnTypes } from './column-types.js';
 import { complete, lacking } from './completion.js';
@@ -85,14 +86,17 @@ function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRun
   return dialect.exclusively(manager, ({ queryRunner }) => work(queryRunner!));
 }
 
+// How long tables take to be made or changed depends on what is in them.
+const TABLES_PATIENCE = 30 * 60_000;
+
 // Each version by itself would make all tables anew in steps.
 async function makeCurrent(place: Place): Promise<void> {
-  await complete(place, await CURRENT.tables(place));
+  await withPatience(place.runner, TABLES_PATIENCE, async () => complete(place, await CURRENT.tables(place)));
   await note(place, CURRENT.version);
 }
 
 async function raise(place: Place, step: SchemaVersion): Promise<void> {
-  await step.up(place);
+  await withPatience(place.runner, TABLES_PATIENCE, () => step.up(place));
   await note(place, step.version);
 }
 
