@@ -68,7 +68,11 @@ async function main(): Promise<void> {
   process.on('disconnect', () => process.exit(1));
   process.send!({ ready: true });
   if (input.finishes) return;
-  if (input.fate?.poison) await spark.emit({ group: 'poison', key: `poison_${input.life}`, context: undefined });
+  if (input.fate?.poison) {
+    const poison = { group: 'poison', key: `poison_${input.life}`, context: undefined };
+    // The database may be away by now.
+    await spark.emit(poison).catch(() => undefined);
+  }
   void writer.run();
   // Items come by live capture alone: the sweep at the end of the round finds what that has missed.
   while (!stopping.signal.aborted) {

@@ -20,7 +20,7 @@ const PATIENCE = 8_000;
 const AFTERWARDS = 1_000;
 // Long enough for others to have done what it had claimed.
 const STALL = LEASE.ttl + 3_000;
-// A process is at work again so long after a silence, though others take what there is.
+// So long after a silence a process claims again, whether there is something to do for it or not.
 const BACK = 30_000;
 
 /** The processes of a round: starts them, strikes them by their fates, and remembers what it did. */
@@ -112,13 +112,13 @@ export class Crew {
     return this.counts(life).inFlight;
   }
 
-  /** How much is in flight, and how many claims have begun. */
-  private counts(life: number): { inFlight: number; begun: number } {
-    const [inFlight = 0, begun = 0] = readFileSync(join(this.folder, `flight-${life}`), 'utf8')
+  /** How much is in flight, and how many claims were answered. */
+  private counts(life: number): { inFlight: number; claims: number } {
+    const [inFlight = 0, claims = 0] = readFileSync(join(this.folder, `flight-${life}`), 'utf8')
       .trim()
       .split(/ +/)
       .map(Number);
-    return { inFlight, begun };
+    return { inFlight, claims };
   }
 
   private async stall(life: number, actor: ChildProcess): Promise<void> {
@@ -141,8 +141,8 @@ export class Crew {
     await delay(silence.length);
     if (silence.ends === 'goes on') proxy.goOn();
     if (silence.ends === 'breaks') proxy.drop();
-    const { begun } = this.counts(life);
-    const isBack = () => !isAlive(actor) || this.counts(life).begun > begun;
+    const { claims } = this.counts(life);
+    const isBack = () => !isAlive(actor) || this.counts(life).claims > claims;
     for (const ended = Date.now(); !isBack() && Date.now() - ended < BACK;) await delay(20);
     if (!isBack()) this.neverBack.push(`process ${life} (${fate!.point ?? 'at any time'}, ${silence.ends})`);
   }

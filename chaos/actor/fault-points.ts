@@ -52,12 +52,16 @@ export class FaultPoints {
         return sweep(of, page);
       }),
     );
+    wrap(Worker, 'claimSurely', async (claim, ...given) => {
+      const claimed = await claim(...given);
+      journal.claimed();
+      return claimed;
+    });
     wrap(Worker, 'begin', async (begin, claimed, ...given) =>
       journal.during(async () => {
         // A stall is worth most where it keeps a handler from its transaction.
         const counts = this.fate?.kind === 'kill' || claimed.some(({ handler }: Delivery) => handler === 'effects');
         if (counts) pass('after-claim');
-        journal.begin();
         return begin(claimed, ...given);
       }),
     );

@@ -7,7 +7,7 @@ export class Journal {
   private readonly notes: number;
   private readonly flight: number;
   private flying = 0;
-  private begun = 0;
+  private claims = 0;
 
   constructor(
     folder: string,
@@ -21,9 +21,9 @@ export class Journal {
     writeSync(this.notes, `${JSON.stringify({ life: this.life, at: Date.now(), ...note })}\n`);
   }
 
-  /** Counts claims of deliveries whose handling has begun. */
-  begin(): void {
-    this.begun++;
+  /** Counts claims that the database has answered, whether there was something to do or not. */
+  claimed(): void {
+    this.claims++;
     this.count(0);
   }
 
@@ -39,6 +39,6 @@ export class Journal {
 
   private count(by: number): void {
     this.flying += by;
-    writeSync(this.flight, `${String(this.flying).padStart(6)} ${String(this.begun).padStart(8)}`, 0);
+    writeSync(this.flight, `${String(this.flying).padStart(6)} ${String(this.claims).padStart(8)}`, 0);
   }
 }
