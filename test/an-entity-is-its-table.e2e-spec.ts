@@ -1,6 +1,6 @@
 import { Injectable, type Provider } from '@nestjs/common';
 import { DuplicateEntityError, EventSource, GroupHandler, snapshot, sparkEvent, type SparkEvent } from 'nestjs-spark';
-import { Column, type DataSourceOptions, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, DataSource, type DataSourceOptions, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
@@ -204,6 +204,52 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     expect(await names('spark_agenda')).toEqual([{ entity: 'elsewhere' }]);
     expect((await app.spark.explain(Namesake, 1)).words.join('\n')).toMatch(/^other_sent_1/m);
     expect((await app.spark.explain(Namesake, 2)).words).toEqual(['There is no Invoice 2: its sources say nothing.']);
+  });
+});
+
+describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('a schema is part of it, on $name', (database) => {
+  @Entity('invoice', { schema: 'archive' })
+  class Archived {
+    @PrimaryGeneratedColumn() id: number;
+    @Column() title: string;
+  }
+  @Entity('invoice', { schema: 'public' })
+  class Placed {
+    @PrimaryGeneratedColumn() id: number;
+    @Column() title: string;
+  }
+  @Injectable()
+  class Archive {
+    @EventSource(Archived, { name: 'archive' })
+    *events({ id }: Archived) {
+      yield sparkEvent('archived', id);
+    }
+  }
+  let db: TestDatabase;
+  const tables = async ({ dataSource }: TestApp): Promise<string[]> =>
+    (await dataSource.query(`SELECT DISTINCT entity FROM spark_event ORDER BY entity`)).map(
+      ({ entity }: any) => entity,
+    );
+
+  beforeEach(async () => {
+    db = await database.create();
+    const dataSource = await new DataSource(db.options).initialize();
+    await dataSource.query('CREATE SCHEMA archive');
+    await dataSource.destroy();
+  });
+  afterEach(() => db.drop());
+
+  it('where it is not the one of the DataSource, which may be named or left out', async () => {
+    const app = await startApp({ database: db, entities: [Archived, Invoice], providers: [Archive, Invoices] });
+    await app.dataSource.manager.insert(Archived, { title: 'old' });
+    await app.dataSource.manager.insert(Invoice, { title: 'new' });
+    await app.spark.drain();
+    expect(await tables(app)).toEqual(['archive.invoice', 'invoice']);
+    await app.close();
+    const moved = await startApp({ database: db, entities: [Archived, Placed], providers: [Archive] });
+    expect((await moved.spark.explain(Placed, 1)).events.map(({ key }) => key)).toContain('invoice_sent_1');
+    expect((await moved.spark.explain(Archived, 1)).events.map(({ key }) => key)).toEqual(['archived_1']);
+    await moved.close();
   });
 });
 
