@@ -2,7 +2,7 @@ import type { EntityMetadata, FindOptionsRelations, ObjectLiteral } from 'typeor
 import type { EntityRef } from '../event/entity-lookup.js';
 import type { DataSourceEntities } from '../subject/entity-lookup.js';
 import { refuseHidden } from '../subject/row-security.js';
-import { readEntities } from '../subject/subjects.js';
+import { readInstances } from '../subject/subjects.js';
 import type { SureReads } from './sure-reads.js';
 import { DatabaseAway } from './undecided.js';
 
@@ -15,9 +15,15 @@ export interface Need extends EntityRef {
 /** What became of reading an entity: null where its row is gone, or why it could not be read. */
 export type Read = { readonly entity: ObjectLiteral | null } | { readonly error: unknown };
 
+/** An entity, and how many contexts still lack an instance of it. */
+interface Wanted {
+  readonly need: Need;
+  takers: number;
+}
+
 /** Reads the entities of many contexts, all of one kind at once. Each context gets an instance of its own. */
 export class EntityReads {
-  private readonly kinds = new Map<string, Map<string, { readonly need: Need; takers: number }>>();
+  private readonly kinds = new Map<string, Map<string, Wanted>>();
   private readonly read = new Map<string, Read[]>();
 
   constructor(
@@ -28,23 +34,27 @@ export class EntityReads {
   /** Notes that one more context needs an entity. */
   want(need: Need): void {
     const kind = kindOf(need);
-    const known = this.kinds.get(kind) ?? new Map<string, { need: Need; takers: number }>();
+    const known = this.kinds.get(kind) ?? new Map<string, Wanted>();
     this.kinds.set(kind, known);
     const wanted = known.get(need.id);
     if (wanted) wanted.takers++;
     else known.set(need.id, { need, takers: 1 });
   }
 
-  /** Reads what is wanted: as often as it is, so that no handler sees what another one did to its context. Throws DatabaseAway. */
+  /**
+   * Reads what is wanted, with as many instances of each as there are contexts: no handler sees what another one did to its own.
+   * Throws DatabaseAway.
+   */
   async run(): Promise<void> {
     for (const [kind, wanted] of this.kinds) {
       for (let left = [...wanted.values()]; left.length > 0; left = left.filter((one) => one.takers > 0)) {
-        const found = await this.apart(left.map(({ need }) => need));
+        const found = await this.apart(left);
         for (const one of left) {
-          const read = found.get(one.need.id) ?? { entity: null };
-          one.takers = 'entity' in read && read.entity ? one.takers - 1 : 0;
+          const reads = found.get(one.need.id)!;
+          const isThere = 'entity' in reads[0]! && reads[0].entity !== null;
+          one.takers = isThere ? one.takers - reads.length : 0;
           const place = `${kind} ${one.need.id}`;
-          this.read.set(place, [...(this.read.get(place) ?? []), read]);
+          this.read.set(place, [...(this.read.get(place) ?? []), ...reads]);
         }
       }
     }
@@ -57,30 +67,32 @@ export class EntityReads {
   }
 
   // By halves where that fails, so that one that cannot be read does not keep the others from it.
-  private async apart(needs: readonly Need[]): Promise<Map<string, Read>> {
+  private async apart(all: readonly Wanted[]): Promise<Map<string, Read[]>> {
     try {
-      return await this.together(needs);
+      return await this.together(all);
     } catch (error) {
       if (error instanceof DatabaseAway) throw error;
-      if (needs.length === 1) return new Map([[needs[0]!.id, { error }]]);
+      if (all.length === 1) return new Map([[all[0]!.need.id, [{ error }]]]);
     }
-    const half = Math.ceil(needs.length / 2);
-    return new Map([...(await this.apart(needs.slice(0, half))), ...(await this.apart(needs.slice(half)))]);
+    const half = Math.ceil(all.length / 2);
+    return new Map([...(await this.apart(all.slice(0, half))), ...(await this.apart(all.slice(half)))]);
   }
 
-  private async together(needs: readonly Need[]): Promise<Map<string, Read>> {
-    const { relations, withDeleted } = needs[0]!;
-    const metadata = this.entities.named(needs[0]!)!;
-    const ids = needs.map(({ id }) => id);
-    const entities = await this.reads.run((manager) =>
-      readEntities(manager, { metadata, relations, withDeleted }, ids),
+  private async together(all: readonly Wanted[]): Promise<Map<string, Read[]>> {
+    const [{ need: first }] = all as [Wanted];
+    const { relations, withDeleted } = first;
+    const metadata = this.entities.named(first)!;
+    const wanted = new Map(all.map(({ need, takers }) => [need.id, takers]));
+    const instances = await this.reads.run((manager) =>
+      readInstances(manager, { metadata, relations, withDeleted }, wanted),
     );
-    return new Map(ids.map((id) => [id, seen(metadata, id, entities.get(id))]));
+    return new Map(
+      [...wanted.keys()].map((id) => [id, instances.get(id)?.map((entity) => ({ entity })) ?? [absent(metadata, id)]]),
+    );
   }
 }
 
-function seen(metadata: EntityMetadata, id: string, entity: ObjectLiteral | undefined): Read {
-  if (entity) return { entity };
+function absent(metadata: EntityMetadata, id: string): Read {
   try {
     refuseHidden(metadata, id);
     return { entity: null };

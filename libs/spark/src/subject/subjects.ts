@@ -10,6 +10,7 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { Source } from '../source/source.js';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { chunks } from '../dialect/statement.js';
+import { instancesOf } from './instances.js';
 import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
 import { rootOf } from './entity-table.js';
 import { keyOf, readKey, sameKey, type SubjectRef } from './subject-ref.js';
@@ -57,6 +58,30 @@ export async function readEntities(
   const { metadata } = reading;
   const entities = await readByKey(manager, () => query(manager, reading), metadata, ids);
   return new Map(entities.map((entity) => [entityKey(manager, metadata, entity), entity]));
+}
+
+/**
+ * Reads entities by their keys whether or not a source is about them, by key: as many instances of each as are wanted, which share
+ * nothing. It may give fewer, but one at least of each that is there.
+ */
+export async function readInstances(
+  manager: EntityManager,
+  reading: Reading,
+  wanted: ReadonlyMap<string, number>,
+): Promise<Map<string, ObjectLiteral[]>> {
+  const { metadata } = reading;
+  const idOf = (entity: ObjectLiteral) => entityKey(manager, metadata, entity);
+  const instances = new Map<string, ObjectLiteral[]>();
+  for (const part of chunks([...wanted.keys()], KEYS)) {
+    const qb = query(manager, reading);
+    restrict(qb, keysIn(qb, ALIAS, metadata, part));
+    const isShared = part.some((id) => wanted.get(id)! > 1);
+    const found = isShared
+      ? await instancesOf(manager, qb, (entity) => wanted.get(idOf(entity)) ?? 1)
+      : (await qb.getMany()).map((entity) => [entity]);
+    for (const some of found) instances.set(idOf(some[0]!), some);
+  }
+  return instances;
 }
 
 /** The keys of the rows that have the same values in some columns as the given ones. Rows that lack a value are passed over. */
