@@ -23,6 +23,8 @@ export interface SqliteConnection extends Connection {
   pragma(sql: string, options?: object): unknown;
 }
 
+const HOOKS_OF_END = /^(Before|After)Transaction(Commit|Rollback)$/;
+
 /** A turn that is about to end. */
 interface Ending {
   readonly turn: Turn;
@@ -49,7 +51,11 @@ export function serialQueryRunner(
     constructor(given: unknown) {
       super(given);
       const broadcast = this.broadcaster.broadcast.bind(this.broadcaster);
-      this.broadcaster.broadcast = (event, ...args) => this.hooked(event, () => broadcast(event, ...args));
+      this.broadcaster.broadcast = (event, ...args) => {
+        const { ending } = this;
+        const run = () => broadcast(event, ...args);
+        return ending && HOOKS_OF_END.test(event) ? this.hooked(ending, event, run) : run();
+      };
     }
 
     override startTransaction(isolation?: Parameters<QueryRunner['startTransaction']>[0]): Promise<void> {
@@ -196,15 +202,14 @@ export function serialQueryRunner(
     }
 
     /** Hooks of subscribers may begin transactions: before the end within the one that ends, after it on their own. */
-    private async hooked(event: string, broadcast: () => Promise<void>): Promise<void> {
-      const { ending } = this;
-      if (ending && /^AfterTransaction(Commit|Rollback)$/.test(event)) {
+    private async hooked(ending: Ending, event: string, broadcast: () => Promise<void>): Promise<void> {
+      if (event.startsWith('After')) {
         this.ending = undefined;
         this.leave(ending.turn);
         ending.isHeld = false;
         ending.turn.queue.release();
+        return broadcast();
       }
-      if (!ending || !/^BeforeTransaction(Commit|Rollback)$/.test(event)) return broadcast();
       ending.isHeld = false;
       ending.turn.queue.release();
       try {

@@ -2,7 +2,7 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect, Entry, Opened, Owner } from '../dialect/dialect.js';
 import { openByKey } from '../dialect/entered.js';
 import type { Opening } from '../dialect/opening.js';
-import { breathe } from '../breath.js';
+import { breathe, isBreathless } from '../breath.js';
 import { chunks, execute } from '../dialect/statement.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -51,7 +51,7 @@ export class Ledger {
     const events: SparkEvent[] = [];
     const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
     for (const part of parts(this.sorted(entries), rows)) {
-      await breathe();
+      if (isBreathless()) await breathe();
       // Another transaction may read the registry meanwhile.
       const { revision: matched } = this.handlers;
       const opened = this.openedFor(part, openingOf);

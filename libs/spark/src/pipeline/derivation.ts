@@ -204,8 +204,9 @@ const LARGEST = 16 * 1024 * 1024;
 
 /** Adds up what the contexts of one entity's events take. Throws when it is too much. */
 function checkSize(sizes: Map<string, number>, { entity, entityId, source, context }: LedgerEntry): void {
+  if (context === null) return;
   const name = JSON.stringify([source, entity, entityId]);
-  const size = (sizes.get(name) ?? 0) + (context?.length ?? 0);
+  const size = (sizes.get(name) ?? 0) + context.length;
   if (size > LARGEST)
     throw new Error(
       `the contexts of the events of this entity take more than ${LARGEST / 1024 / 1024} million characters together. ` +

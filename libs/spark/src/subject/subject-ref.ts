@@ -110,6 +110,10 @@ export function keyPart(dataSource: DataSource, column: ColumnMetadata, value: u
   return type === UUID ? String(value).toLowerCase() : String(value);
 }
 
+const types = new WeakMap<ColumnMetadata, string>();
+
 function typeOf(dataSource: DataSource, column: ColumnMetadata): string {
-  return dataSource.driver.normalizeType(column).toLowerCase();
+  let type = types.get(column);
+  if (type === undefined) types.set(column, (type = dataSource.driver.normalizeType(column).toLowerCase()));
+  return type;
 }

@@ -55,9 +55,15 @@ function readingOf(manager: EntityManager, source: Source): Reading | null {
   const sql = qb.getQuery();
   const [column] = columnsSql(dataSource, primaryColumns, ALIAS);
   const transformer = new RawSqlResultsToEntityTransformer(expressionMap, dataSource.driver, []);
+  // There are few conditions: dialects give a list of keys as one parameter.
+  const texts = new Map<string, string>();
   return {
     column: column!,
-    sql: (condition) => sql.replace(CONDITION, () => condition),
+    sql: (condition) => {
+      let text = texts.get(condition);
+      if (!text) texts.set(condition, (text = sql.replace(CONDITION, () => condition)));
+      return text;
+    },
     entitiesOf: (rows) => transformer.transform(rows, expressionMap.mainAlias!) as ObjectLiteral[],
   };
 }

@@ -59,7 +59,7 @@ export class CriteriaWrites {
     patchBuilders();
   }
 
-  async execute(builder: Builder, run: () => Promise<unknown>): Promise<unknown> {
+  execute(builder: Builder, run: () => Promise<unknown>): Promise<unknown> {
     const { expressionMap } = builder;
     const metadata = expressionMap.mainAlias?.hasMetadata ? expressionMap.mainAlias.metadata : undefined;
     if (!metadata || !this.rules.concerns(metadata) || isSaveOfItsOwn(builder)) return run();
