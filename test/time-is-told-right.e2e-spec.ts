@@ -190,21 +190,26 @@ describe.each(databases)('time is told right, on $name', (database) => {
     expect(failures).toBe(2);
   });
 
-  it('a sweep that has been due since the last deploy runs after the boot, and none runs at the first one', async () => {
-    const swept = async () => {
-      const rows: { finished_at: string | null }[] = await app.dataSource.query('SELECT finished_at FROM spark_sweep');
-      return rows.map((row) => row.finished_at !== null);
-    };
-    const spark = { sweep: { interval: '7d' } };
-    await start({ providers: [Due], spark });
-    await vi.waitFor(async () => expect(await swept()).toEqual([false]), { timeout: 20_000 });
-    await app.close();
-    const direct = await new DataSource(db.options).initialize();
-    await direct.query(`UPDATE spark_sweep SET slot = slot - ${7 * DAY}`);
-    await direct.destroy();
-    await start({ providers: [Due], spark });
-    await vi.waitFor(async () => expect(await swept()).toEqual([true]), { timeout: 20_000 });
-  });
+  it.each([{ interval: '7d' }, { cron: '0 3 * * 1' }])(
+    'a sweep that has been due since the last deploy runs after the boot, and none runs at the first one: %j',
+    async (sweep) => {
+      const swept = async () => {
+        const rows: { finished_at: string | null }[] = await app.dataSource.query(
+          'SELECT finished_at FROM spark_sweep',
+        );
+        return rows.map((row) => row.finished_at !== null);
+      };
+      const spark = { sweep };
+      await start({ providers: [Due], spark });
+      await vi.waitFor(async () => expect(await swept()).toEqual([false]), { timeout: 20_000 });
+      await app.close();
+      const direct = await new DataSource(db.options).initialize();
+      await direct.query(`UPDATE spark_sweep SET slot = slot - ${7 * DAY}`);
+      await direct.destroy();
+      await start({ providers: [Due], spark });
+      await vi.waitFor(async () => expect(await swept()).toEqual([true]), { timeout: 20_000 });
+    },
+  );
 
   it('retention removes what is over where a test lets time pass', async () => {
     const clock = new TestClock();

@@ -16,6 +16,7 @@ import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { MissingSchedulerError } from './error/missing-scheduler.error.js';
 import { Spark } from './spark.js';
 import { linesOf } from './error/text-of.js';
+import { lastSlot } from './trigger/last-slot.js';
 
 /** How long a process that ends waits for each answer of the database, in milliseconds. */
 const LAST_LIMIT = 1_000;
@@ -147,6 +148,8 @@ export class SparkLifecycle
     registry.addCronJob(name, job);
     this.unscheduleSweep = () => registry.doesExist('cron', name) && registry.deleteCronJob(name);
     job.start();
+    const missed = lastSlot(sweep.cron, sweep.timeZone, Date.now());
+    if (missed !== undefined) this.run(this.spark.sweep.catchUp(missed));
   }
 
   // A tick that rejects would end the process.
