@@ -1,5 +1,6 @@
 import { Injectable, type Type } from '@nestjs/common';
 import { EventSource, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { TestClock } from 'nestjs-spark/testing';
 import { Column, DataSource, Entity, type EntityManager, PrimaryColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
@@ -78,8 +79,8 @@ class Legs {
   }
 
   @GroupHandler(/^step$/, { name: 'legs' })
-  go(event: SparkEvent) {
-    return this.dataSource.manager.update(Leg, { tenant: TENANT }, { n: next(event) });
+  async go(event: SparkEvent) {
+    if (next(event) < 40) await this.dataSource.manager.update(Leg, { tenant: TENANT }, { n: next(event) });
   }
 }
 
@@ -111,7 +112,8 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
   });
 
   it('of an entity whose key SQL writes in its own way', async () => {
-    app = await startApp({ database: db, entities: [Leg], providers: [Legs] });
+    // Whoever looks was not woken by the handler: only the look says how deep the chain is.
+    app = await startApp({ database: db, entities: [Leg], providers: [Legs], clock: new TestClock() });
     await app.dataSource.manager.save(Leg, { tenant: TENANT, id: 1, n: 0 });
     await app.spark.drain();
     const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY id');
