@@ -151,8 +151,11 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     const values = Array.from({ length: 20 }, (_, i) => `(${2_001 + i}, 'hangs')`);
     await app.dataSource.query(`INSERT INTO slow (id, how) VALUES ${values.join()}`);
     await app.dataSource.query('INSERT INTO fast (id) VALUES (2001)');
+    const began = Date.now();
     const report = await app.spark.sweep();
     expect(report.failed).toBeGreaterThan(0);
+    const sweptNow = `SELECT source FROM spark_sweep WHERE source LIKE 'slow%' AND finished_at >= ${began}`;
+    expect(await app.dataSource.query(sweptNow)).toEqual([]);
     expect(await keys('fast')).toContain(2_001);
     hanging.splice(0).forEach((end) => end());
     const [{ held }] = await app.dataSource.query(
