@@ -6,8 +6,10 @@ import {
   OneToMany,
   PrimaryColumn,
   PrimaryGeneratedColumn,
+  type EntityTarget,
   type Relation,
 } from 'typeorm';
+import type { Version } from '../faults.js';
 
 /** Saved again and again; each state that was committed has a row in the raw table `trail`. */
 @Entity()
@@ -36,6 +38,29 @@ export class Child {
   @JoinColumn({ name: 'family_id' })
   family: Relation<Family>;
 }
+
+/** The same tables by the names that the next version gives their classes. */
+@Entity('family')
+export class Clan {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ type: 'int' }) founder: number;
+  @OneToMany(() => Member, (member) => member.clan) children: Relation<Member>[];
+}
+
+@Entity('child')
+export class Member {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ name: 'family_id', type: 'int' }) familyId: number;
+  @ManyToOne(() => Clan, (clan) => clan.children)
+  @JoinColumn({ name: 'family_id' })
+  clan: Relation<Clan>;
+}
+
+/** How a version calls a family and its children. */
+export const FAMILY: Record<Version, { family: EntityTarget<Family | Clan>; child: EntityTarget<Child | Member> }> = {
+  former: { family: Family, child: Child },
+  next: { family: Clan, child: Member },
+};
 
 /** Written by raw SQL only, as another program would: the sweep finds it. */
 @Entity()

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, sparkEvent } from 'nestjs-spark';
-import { Badge, Effect, Family, Item, Outside } from './entities.js';
+import { Badge, Clan, Effect, Family, Item, Outside } from './entities.js';
 
 /** Those that are the same in both versions. */
 @Injectable()
@@ -26,7 +26,7 @@ export class Sources {
 }
 
 const lateOf = ({ id }: Item) => [sparkEvent('item_late', id)];
-const grownOf = (family: Family) => [sparkEvent('family', [family.id, family.children.length], { family })];
+const grownOf = (family: Family | Clan) => [sparkEvent('family', [family.id, family.children.length], { family })];
 const outsideOf = ({ id }: Outside) => [sparkEvent('outside', Number(id))];
 
 @Injectable()
@@ -50,7 +50,7 @@ export class FormerSources {
   }
 }
 
-/** The same under new names, and one that is new. */
+/** The same under new names, one of a class that has a new name as well, and one that is new. */
 @Injectable()
 export class NextSources {
   @EventSource(Item, { name: 'next-late', aliases: ['late'] })
@@ -58,9 +58,9 @@ export class NextSources {
     return lateOf(item);
   }
 
-  @EventSource(Family, { relations: { children: true }, name: 'next-grown', aliases: ['grown'] })
-  grown(family: Family) {
-    return grownOf(family);
+  @EventSource(Clan, { relations: { children: true }, name: 'next-grown', aliases: ['grown'] })
+  grown(clan: Clan) {
+    return grownOf(clan);
   }
 
   @EventSource(Outside, { name: 'next-outside', aliases: ['outside'] })

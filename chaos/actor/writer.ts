@@ -4,7 +4,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { execute } from '../../libs/spark/src/dialect/statement.js';
 import { Dice } from '../schedule.js';
 import type { Version } from '../faults.js';
-import { Badge, Child, Family, Item } from './entities.js';
+import { Badge, FAMILY, Item } from './entities.js';
 import { Journal } from './journal.js';
 
 const onPurpose = new Error('on purpose');
@@ -89,10 +89,11 @@ export class Writer {
   }
 
   private async grow(manager: EntityManager): Promise<void> {
-    const [last] = await manager.find(Family, { order: { id: 'DESC' }, take: 1 });
+    const of = FAMILY[this.version];
+    const [last] = await manager.find(of.family, { order: { id: 'DESC' }, take: 1 });
     const isNew = !last || this.dice.chance(0.3);
-    const family = isNew ? await manager.save(Family, { founder: this.life }) : last;
-    await manager.save(Child, { familyId: family.id });
+    const family = isNew ? await manager.save(of.family, { founder: this.life }) : last;
+    await manager.save(of.child, { familyId: family.id });
   }
 
   private async outside(): Promise<void> {
