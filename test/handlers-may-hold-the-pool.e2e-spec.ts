@@ -3,7 +3,7 @@ import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
@@ -37,7 +37,7 @@ describe.each(databases)('handlers may hold the pool, on $name', (database) => {
     await db.drop();
   });
 
-  const start = async (concurrency: number, poolSize: number, spark = {}) => {
+  const start = async (concurrency: number | undefined, poolSize: number, spark = {}) => {
     const app = await startApp({
       database: { ...db, options: { ...db.options, poolSize } as DataSourceOptions },
       entities: [],
@@ -71,5 +71,14 @@ describe.each(databases)('handlers may hold the pool, on $name', (database) => {
     expect(told(await start(3, 3))).toHaveLength(isEndless ? 0 : 1);
     expect(told(await start(3, 4))).toEqual([]);
     expect(told(await start(3, 3, { worker: false }))).toEqual([]);
+  });
+
+  it.skipIf(database.name === 'SQLite')('unless nobody says how many may run: two connections stay free', async () => {
+    const app = await start(undefined, 4);
+    await app.spark.emit([1, 2, 3, 4].map((id) => sparkEvent('thing', id)));
+    await vi.waitFor(() => expect(calls).toHaveLength(2));
+    await app.spark.emit(sparkEvent('other', 1));
+    expect(calls).toHaveLength(2);
+    expect(told(app)).toEqual([]);
   });
 });

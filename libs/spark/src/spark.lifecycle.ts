@@ -76,7 +76,7 @@ export class SparkLifecycle
   }
 
   private warnOfSmallPool(): void {
-    const { concurrency } = this.spark.settings.worker;
+    const { concurrency } = this.spark;
     const pool = poolSize(this.spark.dataSource);
     if (concurrency < pool) return;
     this.logger.warn(

@@ -18,7 +18,7 @@ export type SweepSchedule =
 
 /** What a worker of this process may do. */
 export interface WorkerOptions {
-  /** How many deliveries this process handles at once. Default: 10. */
+  /** How many deliveries this process handles at once. Default: 10, or two fewer than the pool has connections where that is less. */
   concurrency?: number;
   /** How often the worker and the agenda look for work that no pulse announced. Default: 2 seconds. */
   pollInterval?: Duration;

@@ -15,7 +15,8 @@ export interface SparkSettings {
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
   readonly worker: {
     readonly enabled: boolean;
-    readonly concurrency: number;
+    /** Left out: as the pool allows. */
+    readonly concurrency: number | undefined;
     readonly pollInterval: number;
     readonly maxAttempts: number;
     readonly handlerTimeout: number;
@@ -71,7 +72,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     activation: { limit: limit('activation.limit', activation.limit ?? 1_000) },
     worker: {
       enabled: options.worker !== false,
-      concurrency: count('worker.concurrency', worker.concurrency ?? 10),
+      concurrency: worker.concurrency === undefined ? undefined : count('worker.concurrency', worker.concurrency),
       pollInterval: duration('worker.pollInterval', worker.pollInterval ?? '2s'),
       maxAttempts: count('worker.maxAttempts', worker.maxAttempts ?? 80),
       handlerTimeout: duration('worker.handlerTimeout', worker.handlerTimeout ?? '1h'),

@@ -15,7 +15,7 @@ import { SureReads } from './delivery/sure-reads.js';
 import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { OwnConnection } from './dialect/own-connection.js';
-import { poolSize } from './dialect/pool-size.js';
+import { poolSize, usualConcurrency } from './dialect/pool-size.js';
 import { hearNewConnections } from './dialect/driver-connections.js';
 import { StatementDeadline } from './dialect/statement-deadline.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
@@ -68,6 +68,8 @@ export class Spark {
   readonly counters = new Counters();
   readonly events = new Stream<SparkEvent>();
 
+  /** How many deliveries this process handles at once. */
+  readonly concurrency: number;
   readonly tables: TableNames;
   readonly dialect: Dialect;
   readonly deadline: StatementDeadline;
@@ -101,7 +103,8 @@ export class Spark {
     readonly clock: SparkClock,
   ) {
     const announce = (recorded: Recorded) => this.announce(recorded);
-    const { concurrency, lease, maxAttempts, pollInterval } = settings.worker;
+    const { lease, maxAttempts, pollInterval } = settings.worker;
+    this.concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
     this.dataSourceName = settings.dataSource ?? 'default';
 
     this.tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
@@ -161,7 +164,7 @@ export class Spark {
     const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
     const reads = new SureReads(dataSource, this.dialect);
     const contexts = new Contexts(this.codec, this.entities, this.sources, reads);
-    const slots = new HandlerSlots(concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
+    const slots = new HandlerSlots(this.concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
     const patience = Math.min(settings.statementTimeout, lease.ttl / 3);
     this.lease = new WorkerLease(
       this.transactions,

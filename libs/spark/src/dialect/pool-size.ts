@@ -1,5 +1,14 @@
 import type { DataSource } from 'typeorm';
 
+const MOST = 10;
+// For Spark's own work, and for whoever else needs one.
+const SPARE = 2;
+
+/** How many deliveries a process handles at once where nobody says how many: so that handlers cannot hold the whole pool. */
+export function usualConcurrency(dataSource: DataSource): number {
+  return Math.max(1, Math.min(MOST, poolSize(dataSource) - SPARE));
+}
+
 /** How many connections a DataSource has; SQLite's one is shared in turn, so that it never runs out. */
 export function poolSize({ options }: DataSource): number {
   if (options.type === 'better-sqlite3') return Infinity;
