@@ -71,6 +71,7 @@ export type {
   Duration,
   PostgresOptions,
   RetentionOptions,
+  SourcesOptions,
   SparkDynamicOptions,
   SparkModuleAsyncOptions,
   SparkModuleOptions,

@@ -20,7 +20,7 @@ export type SweepSchedule =
 export interface WorkerOptions {
   /** How many deliveries this process handles at once. Default: 10, or two fewer than the pool has connections where that is less. */
   concurrency?: number;
-  /** How often the worker and the agenda look for work that no pulse announced. Default: 2 seconds. */
+  /** How often this process looks for due looks and deliveries that no process has told it of. Default: 2 seconds. */
   pollInterval?: Duration;
   /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 80, which takes about two days. */
   maxAttempts?: number;

@@ -241,6 +241,8 @@ export class SparkService {
    * It costs about ten reads. They count what is under way, held or discarded, by indexes of these alone; completed
    * deliveries are not counted, as that would read the whole table.
    *
+   * @returns What is so at the moment, of all processes; `running` and `counts` tell of this process alone.
+   *
    * @example
    * const { sources, held, agenda } = await spark.status();
    * const missed = sources.reduce((sum, source) => sum + source.missed, 0);

@@ -49,7 +49,7 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
   batch?: boolean;
   /**
    * How long one call of the source may take: for one entity, or for one batch. Then it has failed for these, and is run again
-   * for them later; what it gives after that is ignored. Default: the module's `sources.timeout`, 30 seconds.
+   * for them later; what it gives after that is ignored. A source that does not wait is not interrupted. Default: the module's `sources.timeout`, 30 seconds.
    */
   timeout?: Duration;
   /** Whether saves are captured as they happen; `false` leaves the source to the sweep. Default: the module's `live`. */
@@ -87,8 +87,8 @@ interface SourceDecorator<S> {
  * and may give the same events again and again: each key enters the ledger once.
  *
  * @param entity The entity class, or the name of an EntitySchema.
- * @param options How its entities are read. A synchronous source without `relations`, `query` and `batch` runs inside
- *   the transaction of the change, all others right after it has committed.
+ * @param options How its entities are read. A synchronous source without `relations`, `query` and `batch`, of an entity without
+ *   eager relations, runs inside the transaction of the change, all others right after it has committed.
  * @throws NotAMethodError, StaticMethodError when it decorates something that cannot be called.
  *
  * @example
