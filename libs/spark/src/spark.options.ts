@@ -54,7 +54,7 @@ export interface RetentionOptions {
   discarded?: Duration;
   /**
    * Looks at entities that no process has a live source of, counted from when they were due. A source that is taken away leaves
-   * them behind. Default: 30 days.
+   * them behind. A process removes them once it has been up for an hour. Default: 30 days.
    */
   looks?: Duration;
   /**

@@ -49,7 +49,7 @@ export interface GroupHandlerOptions {
   backoff?: Backoff;
   /** How long it may take, in milliseconds or as text such as `'30s'`; its signal is aborted then, and the attempt has failed. Default: the module's `worker.handlerTimeout`, 1 hour. */
   timeout?: Duration;
-  /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, 10; one less where there are other handlers. */
+  /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`; one less where there are other handlers. */
   concurrency?: number;
   /** Which deliveries are claimed first: the lower, the sooner, −1,000 to 1,000. Among equals the longer due, and handlers with and without places of their own take turns. Default: 0. */
   priority?: number;
