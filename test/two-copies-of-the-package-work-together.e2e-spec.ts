@@ -1,16 +1,21 @@
 import { resolve } from 'node:path';
-import { Injectable } from '@nestjs/common';
+import { type DynamicModule, type INestApplicationContext, Injectable } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   DiscardDelivery,
+  DuplicateModuleError,
   EventSource,
   GroupHandler,
   RetryLater,
   SPARK_CLOCK,
   type SparkEvent,
   SparkError,
+  SparkModule,
+  SparkService,
 } from 'nestjs-spark';
-import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Bundle, bundle } from '../tools/bundle.mjs';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
@@ -121,5 +126,69 @@ describe('two copies of the package work together', () => {
     }
     app = await startApp({ database: db, entities: [Order], providers: [Handlers] });
     expect(app.logs.join('\n')).not.toMatch(/was found/);
+  });
+});
+
+describe.each(databases)('a SparkModule of each copy, on $name', (database) => {
+  let program: Bundle;
+  let copy: Copy;
+  let db: TestDatabase;
+  let dataSource: DataSource;
+
+  beforeAll(async () => {
+    program = await bundle(resolve(import.meta.dirname, '../libs/spark/src/index.ts'));
+    copy = (await import(program.path)) as Copy;
+  });
+  beforeEach(async () => {
+    db = await database.create();
+    dataSource = await new DataSource({ ...db.options, entities: [Order], synchronize: true }).initialize();
+  });
+  afterEach(async () => {
+    if (dataSource.isInitialized) await dataSource.destroy();
+    await db.drop();
+  });
+  afterAll(() => program.remove());
+
+  class App {}
+  const boot = (...modules: DynamicModule[]) => {
+    const typeorm = TypeOrmModule.forRootAsync({
+      useFactory: () => db.options,
+      dataSourceFactory: async () => dataSource,
+    });
+    const module = { module: App, imports: [typeorm, ...modules], providers: providersOf(copy).providers };
+    return NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
+  };
+  const eventsOf = async (app: INestApplicationContext) => {
+    const { id } = await dataSource.manager.save(Order, { state: 'new' });
+    await app.get(SparkService).drain();
+    const [{ count }] = await dataSource.query(
+      `SELECT COUNT(*) AS count FROM spark_event WHERE event_key = 'done_${id}'`,
+    );
+    return Number(count);
+  };
+
+  it('is refused by name where both have one DataSource, whichever comes first', async () => {
+    for (const modules of [
+      [SparkModule.forRoot(), copy.SparkModule.forRoot()],
+      [copy.SparkModule.forRoot({ tablePrefix: 'other_' }), SparkModule.forRoot()],
+    ]) {
+      const error = await boot(...modules).then(
+        (app) => app.close(),
+        (refusal: unknown) => refusal,
+      );
+      expect(error).toBeInstanceOf(DuplicateModuleError);
+      expect((error as Error).message).toMatch(/the default DataSource.*second copy of the package/);
+      await dataSource.destroy();
+      dataSource = await new DataSource({ ...db.options, entities: [Order], synchronize: true }).initialize();
+    }
+  });
+
+  it('and the DataSource is free for another application after the refusal, and after a close', async () => {
+    await expect(boot(SparkModule.forRoot(), copy.SparkModule.forRoot())).rejects.toThrow(DuplicateModuleError);
+    for (let times = 0; times < 2; times++) {
+      const app = await boot(SparkModule.forRoot());
+      expect(await eventsOf(app)).toBe(1);
+      await app.close();
+    }
   });
 });

@@ -726,4 +726,20 @@ export const guards = [
     ['what-is-forgotten-is-news-again', 'an id that is none'],
     { databases: ['MariaDB'] },
   ),
+  guard(
+    'a DataSource has one SparkModule, whichever copy of the package it is of',
+    'one-module.ts',
+    "sharedByCopies('modules', () => new WeakMap<object, WeakSet<DataSource>>())",
+    '[sharedByCopies, new WeakMap<object, WeakSet<DataSource>>()][1] as WeakMap<object, WeakSet<DataSource>>',
+    ['two-copies-of-the-package-work-together', 'is refused by name'],
+    { databases: ALL },
+  ),
+  guard(
+    'a DataSource that an application is done with is free for the next one',
+    'one-module.ts',
+    'taken.get(application) ?? new WeakSet();',
+    '((taken as { own?: WeakSet<DataSource> }).own ??= new WeakSet());',
+    ['two-copies-of-the-package-work-together', 'is free for another application'],
+    { databases: ALL },
+  ),
 ];

@@ -6,6 +6,7 @@ import { checkClock, SPARK_CLOCK, type SparkClock, SystemClock } from './clock.j
 import { MarkedMethods } from './discovery/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { getSparkToken } from './inject-spark.decorator.js';
+import { takeDataSource } from './one-module.js';
 import { SparkLifecycle } from './spark.lifecycle.js';
 import type {
   SparkDynamicOptions,
@@ -91,9 +92,16 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
       { provide: SPARK_CLOCK, useClass: SystemClock },
       {
         provide: Spark,
-        inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK],
-        useFactory: async (source: DataSource, given: SparkDynamicOptions, clock: SparkClock) => {
+        inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK, ModulesContainer],
+        useFactory: async (
+          source: DataSource,
+          given: SparkDynamicOptions,
+          clock: SparkClock,
+          application: ModulesContainer,
+        ) => {
           checkClock(clock);
+          // Before anything is changed in the DataSource: two that change it harm each other.
+          takeDataSource(application, source, dataSource);
           const statics = defined({ dataSource, isGlobal, tablePrefix, schema });
           const spark = new Spark(source, settingsOf({ ...given, ...statics }), clock);
           await spark.attach();

@@ -1,7 +1,6 @@
 import { checkBackoff } from '../delivery/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateEntityError } from '../error/duplicate-entity.error.js';
-import { DuplicateModuleError } from '../error/duplicate-module.error.js';
 import { poolSize } from '../dialect/pool-size.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { PoolTooSmallError } from '../error/pool-too-small.error.js';
@@ -58,8 +57,6 @@ export class Explorer {
   ) {}
 
   explore(): void {
-    const twins = this.all.filter(({ dataSource }) => dataSource === this.spark.dataSource);
-    if (twins.length > 1) throw new DuplicateModuleError(this.spark.dataSourceName);
     const marked = this.methods.sources();
     const shared = new Map<unknown, number>();
     for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
