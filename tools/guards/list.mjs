@@ -742,4 +742,28 @@ export const guards = [
     ['two-copies-of-the-package-work-together', 'is free for another application'],
     { databases: ALL },
   ),
+  guard(
+    'what is private to drivers is checked at boot',
+    'spark.ts',
+    'checkPrivateParts(runner);',
+    'void [runner, checkPrivateParts];',
+    ['what-spark-reaches-for-is-checked-at-boot', '(_idle|threadId) is missed once'],
+    { databases: SERVERS },
+  ),
+  guard(
+    'without a part of TypeORM that it needs, Spark does not start',
+    'dialect/private-parts.ts',
+    "if (!('group' in RawSqlResultsToEntityTransformer.prototype))",
+    "if (!('constructor' in RawSqlResultsToEntityTransformer.prototype))",
+    ['what-spark-reaches-for-is-checked-at-boot', 'it does not start'],
+    { databases: ALL },
+  ),
+  guard(
+    'what has no answer is given up, whatever its driver lacks',
+    'dialect/driver-connections.ts',
+    'queue?.get ?',
+    'queue ?',
+    ['what-spark-reaches-for-is-checked-at-boot', 'given up without them'],
+    { databases: ['MariaDB'] },
+  ),
 ];

@@ -12,6 +12,7 @@ export { InvalidOccurrenceError } from './error/invalid-occurrence.error.js';
 export { InvalidOptionsError } from './error/invalid-options.error.js';
 export { IncompleteTablesError } from './error/incomplete-tables.error.js';
 export { MissingMethodError } from './error/missing-method.error.js';
+export { MissingPartError } from './error/missing-part.error.js';
 export { MissingSchedulerError } from './error/missing-scheduler.error.js';
 export { MissingSchemaError } from './error/missing-schema.error.js';
 export { MissingTablesError } from './error/missing-tables.error.js';

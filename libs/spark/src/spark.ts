@@ -16,6 +16,7 @@ import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { OwnConnection } from './dialect/own-connection.js';
 import { poolSize, usualConcurrency } from './dialect/pool-size.js';
+import { checkPrivateParts } from './dialect/private-parts.js';
 import { hearNewConnections } from './dialect/driver-connections.js';
 import { StatementDeadline } from './dialect/statement-deadline.js';
 import { serializeSqlite } from './dialect/sqlite-serializer.js';
@@ -220,7 +221,7 @@ export class Spark {
     this.wakeUp = wakeUpOf(dataSource, this.tables, settings.statementTimeout, (work) => this.pulse(work));
   }
 
-  /** Makes the DataSource ready: transactions kept apart, tables there and whole, writes seen. Throws what checkTables throws, and InvalidOptionsError. */
+  /** Makes the DataSource ready: transactions kept apart, tables there and whole, writes seen. Throws what checkTables throws, InvalidOptionsError, MissingPartError. */
   async attach(): Promise<void> {
     const { dataSource, settings, tables } = this;
     if (dataSource.options.type === 'better-sqlite3' && settings.schema !== undefined)
@@ -230,6 +231,7 @@ export class Spark {
     await withRunner(dataSource.manager, async (runner) => {
       if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
       await checkTables(runner, tables, settings);
+      checkPrivateParts(runner);
     });
     dataSource.subscribers.push(this.subscriber);
     this.criteria.attach(dataSource);

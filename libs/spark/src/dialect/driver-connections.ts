@@ -1,38 +1,38 @@
-/* oxlint-disable no-underscore-dangle -- the pools have no public names for these */
+/* oxlint-disable no-underscore-dangle -- the pools have no public names for these; private-parts.ts checks at boot that they are there */
 import type { DataSource, QueryRunner } from 'typeorm';
 
 interface Socket {
-  destroy(error?: Error): void;
+  destroy?(error?: Error): void;
 }
 
 interface PgClient {
   on(event: 'error', listener: () => void): void;
-  readonly connection?: { readonly stream: Socket };
+  readonly connection?: { readonly stream?: Socket };
   readonly _connecting?: boolean;
   readonly _connected?: boolean;
 }
 
 interface PgPool {
   readonly _clients: readonly PgClient[];
-  readonly _idle: readonly { readonly client: PgClient }[];
-  _remove(client: PgClient): void;
+  readonly _idle?: readonly { readonly client: PgClient }[];
+  _remove?(client: PgClient): void;
   on(event: 'connect', listener: (client: PgClient) => void): void;
 }
 
 interface MysqlConnection {
   readonly _handshakePacket?: object | null;
-  readonly stream: Socket;
-  destroy(): void;
+  readonly stream?: Socket;
+  destroy?(): void;
 }
 
 interface Queue<T> {
   readonly length: number;
-  get(index: number): T;
+  get?(index: number): T;
 }
 
 interface MysqlPool {
   readonly _allConnections: Queue<MysqlConnection>;
-  readonly _freeConnections: Queue<MysqlConnection>;
+  readonly _freeConnections?: Queue<MysqlConnection>;
 }
 
 interface Drivers {
@@ -57,9 +57,9 @@ export function dropConnection(runner: QueryRunner, error: Error): void {
 /** Ends the connections of a DataSource that nobody uses: they are likely to be as silent as one that was used. */
 export function dropIdle(dataSource: DataSource, error: Error): void {
   for (const pool of pgPools(dataSource))
-    for (const { client } of pool._idle.slice()) {
-      pool._remove(client);
-      client.connection?.stream.destroy();
+    for (const { client } of pool._idle?.slice() ?? []) {
+      pool._remove?.(client);
+      client.connection?.stream?.destroy?.();
     }
   for (const pool of mysqlPools(dataSource))
     for (const connection of all(pool._freeConnections)) dropMysql(connection, error);
@@ -69,7 +69,7 @@ export function dropIdle(dataSource: DataSource, error: Error): void {
 export function dropAll(dataSource: DataSource, error: Error): void {
   dropIdle(dataSource, error);
   for (const pool of pgPools(dataSource))
-    for (const { connection } of pool._clients.slice()) connection?.stream.destroy(error);
+    for (const { connection } of pool._clients.slice()) connection?.stream?.destroy?.(error);
   for (const pool of mysqlPools(dataSource))
     for (const connection of all(pool._allConnections)) dropMysql(connection, error);
 }
@@ -88,7 +88,7 @@ export function connecting(dataSource: DataSource): ((error: Error) => void)[] {
   const connections = mysqlPools(dataSource).flatMap(({ _allConnections }) => all(_allConnections).filter(isGreeting));
   return [
     ...clients.map((client) => (error: Error) => {
-      if (isConnecting(client)) client.connection?.stream.destroy(error);
+      if (isConnecting(client)) client.connection?.stream?.destroy?.(error);
     }),
     ...connections.map((connection) => (error: Error) => {
       if (isGreeting(connection)) dropMysql(connection, error);
@@ -97,12 +97,12 @@ export function connecting(dataSource: DataSource): ((error: Error) => void)[] {
 }
 
 const isConnecting = ({ _connecting, _connected }: PgClient) => _connecting === true && _connected !== true;
-const isGreeting = ({ _handshakePacket }: MysqlConnection) => !_handshakePacket;
+const isGreeting = ({ _handshakePacket }: MysqlConnection) => _handshakePacket === null;
 
 // Half-closed, as mysql2 would leave it, the socket of a silent connection stays, and what waits on it is never told.
 function dropMysql(connection: MysqlConnection, error: Error): void {
-  connection.destroy();
-  connection.stream.destroy(error);
+  connection.destroy?.();
+  connection.stream?.destroy?.(error);
 }
 
 function pgPools({ driver }: DataSource): PgPool[] {
@@ -116,4 +116,5 @@ function mysqlPools({ driver }: DataSource): MysqlPool[] {
   return [pool, ...nodes.map((node) => node.pool)].filter((some) => some?._allConnections !== undefined) as MysqlPool[];
 }
 
-const all = <T>(queue: Queue<T>): T[] => Array.from({ length: queue.length }, (_, i) => queue.get(i));
+const all = <T>(queue: Queue<T> | undefined): T[] =>
+  queue?.get ? Array.from({ length: queue.length }, (_, i) => queue.get!(i)) : [];
