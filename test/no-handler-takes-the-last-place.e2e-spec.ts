@@ -62,6 +62,33 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
     );
   });
 
+  it('one that is at work for longer than the lease is told of once, with its key and its start, and shown', async () => {
+    const leaseTtl = 4_000;
+    await start([Handlers], { concurrency: 4, pollInterval: '20ms', leaseTtl });
+    const said = () => app.logs.filter((line) => line.includes('has been at work'));
+    const keepHouse = () => (app.spark as unknown as { spark: { keepHouse(): Promise<number> } }).spark.keepHouse();
+    await app.spark.emit([sparkEvent('hangs', 1), sparkEvent('hangs', 2)]);
+    await vi.waitFor(async () => expect((await app.spark.status()).running).toHaveLength(2), 15_000);
+    await vi.waitFor(async () => {
+      await keepHouse();
+      expect(said()).not.toEqual([]);
+    }, 15_000);
+    const [first] = (await app.spark.status()).running;
+    expect(Date.now() - first!.since.getTime()).toBeGreaterThan(leaseTtl);
+    await vi.waitFor(async () => {
+      await keepHouse();
+      expect(said()).toHaveLength(2);
+    }, 15_000);
+    await keepHouse();
+    const { running } = await app.spark.status();
+    expect(running.map(({ key }) => key).sort()).toEqual(['hangs_1', 'hangs_2']);
+    const lines = running.map(
+      ({ handler, key, since }) =>
+        `warn ${handler} has been at work on ${key} since ${since.toISOString()}. If it hangs, `,
+    );
+    expect(said().sort()).toEqual(lines.sort().map((line) => expect.stringContaining(line)));
+  });
+
   it('what hangs is given up after the time-out of the module', async () => {
     await start([Handlers], { concurrency: 3, pollInterval: '20ms', handlerTimeout: 60, maxAttempts: 1 });
     await app.spark.emit(sparkEvent('hangs', 1));

@@ -766,4 +766,28 @@ export const guards = [
     ['what-spark-reaches-for-is-checked-at-boot', 'given up without them'],
     { databases: ['MariaDB'] },
   ),
+  guard(
+    'what runs for longer than the lease is told of',
+    'spark.ts',
+    'this.worker.tellOfLong(this.settings.worker.lease.ttl);',
+    '',
+    ['no-handler-takes-the-last-place', 'longer than the lease'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'what runs long is told of only once',
+    'pipeline/worker.ts',
+    'this.told.add(attempt);',
+    '',
+    ['no-handler-takes-the-last-place', 'longer than the lease'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'what runs for less than the lease is not told of',
+    'pipeline/worker.ts',
+    '<= time || this.told',
+    '<= 0 * time || this.told',
+    ['no-handler-takes-the-last-place', 'longer than the lease'],
+    { databases: ['SQLite'] },
+  ),
 ];
