@@ -72,6 +72,22 @@ export const guards = [
 
   // Deliveries
   guard(
+    'a locked table holds up only deliveries that need it',
+    'delivery/entity-reads.ts',
+    'for (const name of new Set(needs.map(kindOf))) {',
+    'for (const name of needs.length < 0 ? [] : this.kinds.keys()) {',
+    ['a-locked-table-holds-up-only-what-needs-it', 'deliveries whose contexts need other tables'],
+    { databases: SERVERS },
+  ),
+  guard(
+    'a context that is not read in time charges nobody',
+    'delivery/sure-reads.ts',
+    'error instanceof NoAnswerError || this.dialect',
+    'this.dialect',
+    ['a-locked-table-holds-up-only-what-needs-it', 'longer than a statement may take'],
+    { databases: SERVERS },
+  ),
+  guard(
     'fence: a delivery ends only while it is ours',
     'delivery/deliveries.ts',
     "`id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",

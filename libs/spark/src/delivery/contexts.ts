@@ -1,3 +1,6 @@
+import { Logger } from '@nestjs/common';
+import { breathe, isBreathless } from '../breath.js';
+import { lineOf } from '../error/text-of.js';
 import { UnreadableContextError } from '../error/unreadable-context.error.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { EntityRef } from '../event/entity-lookup.js';
@@ -17,14 +20,21 @@ export interface ReadContext {
 
 const NOTHING: ReadContext = { context: undefined, missing: [] };
 
-/**
- * The context of a delivery that was read with it. Throws NotKnownHere where this process lacks a class or source that it needs,
- * UnreadableContextError, ContextError.
- */
-export type ContextOf = (delivery: Delivery) => ReadContext;
+/** The contexts of deliveries that were claimed together. Each is there as soon as what it needs has been read. */
+export interface Reading {
+  /** Resolves when what a delivery needs has been read, or cannot be. */
+  ended(delivery: Delivery): Promise<unknown>;
+  /**
+   * The context of a delivery. Throws NotKnownHere where this process lacks a class or source that it needs, DatabaseAway,
+   * UnreadableContextError, ContextError.
+   */
+  of(delivery: Delivery): Promise<ReadContext>;
+}
 
 /** Gives contexts back: entities in them are read again, with the relations of the event's source. One that cannot be read harms no other. */
 export class Contexts {
+  private readonly logger = new Logger('Spark');
+
   constructor(
     private readonly codec: ContextCodec,
     private readonly entities: DataSourceEntities,
@@ -32,17 +42,28 @@ export class Contexts {
     private readonly reads: SureReads,
   ) {}
 
-  /** Throws DatabaseAway. */
-  async read(deliveries: readonly Delivery[]): Promise<ContextOf> {
+  /** Begins to read the contexts of deliveries, and tells once for all of those that cannot be read now. */
+  read(deliveries: readonly Delivery[]): Reading {
     const reads = new EntityReads(this.reads, this.entities);
-    const needs = new Map<Delivery, () => readonly Need[]>();
-    for (const delivery of deliveries) {
-      const found = this.needsOf(delivery);
-      needs.set(delivery, found);
-      for (const need of quietly(found)) reads.want(need);
-    }
-    await reads.run();
-    return (delivery) => this.decode(delivery, needs.get(delivery)!(), reads);
+    const needs = new Map(deliveries.map((delivery) => [delivery, this.needsOf(delivery)]));
+    for (const found of needs.values()) for (const need of quietly(found)) reads.want(need);
+    const running = new Map([...needs].map(([delivery, found]) => [delivery, reads.run(quietly(found))]));
+    void this.tellOfWaiting([...running.values()]);
+    return {
+      ended: (delivery) => running.get(delivery)!.catch(() => undefined),
+      of: async (delivery) => {
+        await running.get(delivery);
+        while (isBreathless()) await breathe();
+        return this.decode(delivery, needs.get(delivery)!(), reads);
+      },
+    };
+  }
+
+  private async tellOfWaiting(running: readonly Promise<void>[]): Promise<void> {
+    const failed = (await Promise.allSettled(running)).filter(({ status }) => status === 'rejected');
+    if (failed.length === 0) return;
+    const [{ reason }] = failed as [PromiseRejectedResult];
+    this.logger.warn(`${failed.length} deliveries wait, as their contexts cannot be read now: ${lineOf(reason)}`);
   }
 
   private decode({ event }: Delivery, needs: readonly Need[], reads: EntityReads): ReadContext {

@@ -21,9 +21,15 @@ interface Wanted {
   takers: number;
 }
 
+/** The entities that are read together, by their ids. */
+interface Kind {
+  readonly wanted: Map<string, Wanted>;
+  reading?: Promise<void>;
+}
+
 /** Reads the entities of many contexts, all of one kind at once. Each context gets an instance of its own. */
 export class EntityReads {
-  private readonly kinds = new Map<string, Map<string, Wanted>>();
+  private readonly kinds = new Map<string, Kind>();
   private readonly read = new Map<string, Read[]>();
 
   constructor(
@@ -34,28 +40,34 @@ export class EntityReads {
   /** Notes that one more context needs an entity. */
   want(need: Need): void {
     const kind = kindOf(need);
-    const known = this.kinds.get(kind) ?? new Map<string, Wanted>();
-    this.kinds.set(kind, known);
-    const wanted = known.get(need.id);
-    if (wanted) wanted.takers++;
-    else known.set(need.id, { need, takers: 1 });
+    const { wanted } = this.kinds.get(kind) ?? { wanted: new Map<string, Wanted>() };
+    if (!this.kinds.has(kind)) this.kinds.set(kind, { wanted });
+    const known = wanted.get(need.id);
+    if (known) known.takers++;
+    else wanted.set(need.id, { need, takers: 1 });
   }
 
   /**
-   * Reads what is wanted, with as many instances of each as there are contexts: no handler sees what another one did to its own.
-   * Throws DatabaseAway.
+   * Reads what one context needs, a kind at a time, once all have said what they want. What many need is read once: a kind whose
+   * table is locked holds up only those that need it. Throws DatabaseAway.
    */
-  async run(): Promise<void> {
-    for (const [kind, wanted] of this.kinds) {
-      for (let left = [...wanted.values()]; left.length > 0; left = left.filter((one) => one.takers > 0)) {
-        const found = await this.apart(left);
-        for (const one of left) {
-          const reads = found.get(one.need.id)!;
-          const isThere = 'entity' in reads[0]! && reads[0].entity !== null;
-          one.takers = isThere ? one.takers - reads.length : 0;
-          const place = `${kind} ${one.need.id}`;
-          this.read.set(place, [...(this.read.get(place) ?? []), ...reads]);
-        }
+  async run(needs: readonly Need[]): Promise<void> {
+    for (const name of new Set(needs.map(kindOf))) {
+      const kind = this.kinds.get(name)!;
+      await (kind.reading ??= this.runKind(name, [...kind.wanted.values()]));
+    }
+  }
+
+  /** With as many instances of each as there are contexts: no handler sees what another one did to its own. */
+  private async runKind(kind: string, wanted: readonly Wanted[]): Promise<void> {
+    for (let left = wanted; left.length > 0; left = left.filter((one) => one.takers > 0)) {
+      const found = await this.apart(left);
+      for (const one of left) {
+        const reads = found.get(one.need.id)!;
+        const isThere = 'entity' in reads[0]! && reads[0].entity !== null;
+        one.takers = isThere ? one.takers - reads.length : 0;
+        const place = `${kind} ${one.need.id}`;
+        this.read.set(place, [...(this.read.get(place) ?? []), ...reads]);
       }
     }
   }

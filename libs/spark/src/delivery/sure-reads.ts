@@ -1,6 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Dialect } from '../dialect/dialect.js';
 import { select, withRunner } from '../dialect/statement.js';
+import { NoAnswerError } from '../error/no-answer.error.js';
 import { messageOf } from '../error/wording.js';
 import { DatabaseAway } from './undecided.js';
 
@@ -13,7 +14,8 @@ export class SureReads {
 
   /**
    * Runs a read on a connection of its own, and once more where that failed, as the connection may have been lost.
-   * Throws DatabaseAway where the database does not answer or says that statements collided, else what the read throws.
+   * Throws DatabaseAway where the database does not answer, as where somebody has locked the table, or says that statements collided,
+   * else what the read throws.
    */
   async run<T>(read: (manager: EntityManager) => Promise<T>): Promise<T> {
     try {
@@ -34,7 +36,8 @@ export class SureReads {
   }
 
   private async check(error: unknown): Promise<void> {
-    if (this.dialect.isTransient(error)) throw new DatabaseAway(messageOf(error), { cause: error });
+    if (error instanceof NoAnswerError || this.dialect.isTransient(error))
+      throw new DatabaseAway(messageOf(error), { cause: error });
     try {
       await select(this.dataSource.manager, 'SELECT 1');
     } catch (cause) {

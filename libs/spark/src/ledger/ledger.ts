@@ -51,7 +51,7 @@ export class Ledger {
     const events: SparkEvent[] = [];
     const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
     for (const part of parts(this.sorted(entries), rows)) {
-      if (isBreathless()) await breathe();
+      while (isBreathless()) await breathe();
       // Another transaction may read the registry meanwhile.
       const { revision: matched } = this.handlers;
       const opened = this.openedFor(part, openingOf);

@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import { backoffDelay } from '../delivery/backoff.js';
-import type { ContextOf } from '../delivery/contexts.js';
+import type { Reading } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import { revocable } from '../delivery/revocable.js';
 import { NotKnownHere, Undecided } from '../delivery/undecided.js';
@@ -84,7 +84,7 @@ export class Attempt {
     return this.controller.signal;
   }
 
-  async run(contextOf: ContextOf): Promise<Outcome> {
+  async run(contexts: Reading): Promise<Outcome> {
     const { attempt, event } = this.delivery;
     if (attempt > this.maxAttempts) {
       if (this.isSuspect)
@@ -101,7 +101,7 @@ export class Attempt {
         const unwanted = await this.inTime(() => this.wanted.reasonAgainst(this.delivery, revalidate));
         if (unwanted !== undefined) return { state: 'skipped', error: unwanted };
       }
-      const { context, missing } = contextOf(this.delivery);
+      const { context, missing } = await contexts.of(this.delivery);
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
       await inChainOf(event.depth, () => this.handle(handed(event, context)));

@@ -113,7 +113,7 @@ export class Derivation {
     const entries: LedgerEntry[] = [];
     const sizes = new Map<string, number>();
     for (const found of this.found) {
-      if (isBreathless()) await breathe();
+      while (isBreathless()) await breathe();
       try {
         const entry = entryOf(codec, found);
         checkSize(sizes, entry);

@@ -45,7 +45,7 @@ async function runEach(source: Source, subjects: readonly Subject[], scope: Sour
       calls.fail([subject], late.error);
       continue;
     }
-    if (isBreathless()) await breathe();
+    while (isBreathless()) await breathe();
     try {
       const events = eventsOf(source, subject.entity, scope);
       if (!(events instanceof Promise)) calls.take(events, [subject]);

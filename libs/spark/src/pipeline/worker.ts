@@ -3,7 +3,7 @@ import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../clock.js';
 import type { Completions } from '../delivery/completions.js';
-import type { ContextOf, Contexts } from '../delivery/contexts.js';
+import type { Contexts, Reading } from '../delivery/contexts.js';
 import type { Deliveries, Delivery } from '../delivery/deliveries.js';
 import type { HandlerSlots } from '../delivery/handler-slots.js';
 import type { ClaimRequest } from '../dialect/dialect.js';
@@ -11,7 +11,7 @@ import type { WorkerLease } from '../delivery/worker-lease.js';
 import type { Transactions } from '../dialect/transactions.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { HandlerRegistry } from '../handler/handler.registry.js';
-import { lineOf, shown } from '../error/text-of.js';
+import { shown } from '../error/text-of.js';
 import { Attempt } from './attempt.js';
 import type { Settler } from './settler.js';
 import type { StillWanted } from './still-wanted.js';
@@ -196,7 +196,7 @@ export class Worker {
       this.slots.take(attempt.handler.name, suspect);
       this.running.add(attempt);
     }
-    const contexts = await this.read(claimed);
+    const contexts = this.contexts.read(claimed);
     // The next claim goes out before handlers keep the process busy.
     if (isMore) await setImmediate();
     for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
@@ -209,17 +209,9 @@ export class Worker {
     return new Attempt(transactions, deliveries, wanted, clock, handler, delivery, maxAttempts, suspect);
   }
 
-  private read(claimed: readonly Delivery[]): Promise<ContextOf> {
-    return this.contexts.read(claimed).catch((error: unknown) => {
-      this.logger.warn(`${claimed.length} deliveries wait, as their contexts cannot be read now: ${lineOf(error)}`);
-      return () => {
-        throw error;
-      };
-    });
-  }
-
-  private async deliver(attempt: Attempt, contexts: ContextOf, suspect: boolean): Promise<void> {
+  private async deliver(attempt: Attempt, contexts: Reading, suspect: boolean): Promise<void> {
     const { delivery } = attempt;
+    await contexts.ended(delivery);
     const started = performance.now();
     // Where reading took too long, it is somebody else's by now, or will be.
     const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : undefined;

@@ -36,7 +36,7 @@ export async function instancesOf(
     if (!first) continue;
     const instances = [first];
     for (let left = wantedOf(first) - 1; left > 0 && copy; left--) {
-      if (isBreathless()) await breathe();
+      while (isBreathless()) await breathe();
       const next = left > 1 ? copyRows(copy) : undefined;
       instances.push(...(transformer.transform(copy, alias) as ObjectLiteral[]));
       copy = next;
