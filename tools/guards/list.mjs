@@ -72,6 +72,22 @@ export const guards = [
 
   // Deliveries
   guard(
+    'a chain that nothing ends rests longer each time',
+    'event/chain.ts',
+    'Math.min(FIRST_REST * 2 ** (rests - 1), LONGEST_REST)',
+    'Math.min(FIRST_REST, LONGEST_REST)',
+    ['a-chain-of-events-ends', 'rests longer each time'],
+    { databases: ALL },
+  ),
+  guard(
+    'a chain that makes up for lost time rests for a minute at most',
+    'event/chain.ts',
+    'const pause = isLate ? FIRST_REST',
+    'const pause = isLate && rests < 0 ? FIRST_REST',
+    ['a-chain-of-events-ends', 'makes up for a day'],
+    { databases: ALL },
+  ),
+  guard(
     'a locked table holds up only deliveries that need it',
     'delivery/entity-reads.ts',
     'for (const name of new Set(needs.map(kindOf))) {',

@@ -7,10 +7,12 @@ export class ChainTooDeepError extends SparkError {
     readonly key: string,
     readonly source: string,
     deepest: number,
+    /** How long the chain rests, in milliseconds. */
+    readonly pause: number,
   ) {
     super(
       `${source} yielded ${shown(key)}, which ${deepest} events in a row have led to, each by what a handler of it wrote. It is not ` +
-        `entered now; the entity is looked at again in a minute. Do handlers write what makes their own events come true again under new keys?`,
+        `entered now; the entity is looked at again in ${pause / 60_000} min. Do handlers write what makes their own events come true again under new keys?`,
     );
   }
 }

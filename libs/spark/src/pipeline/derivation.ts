@@ -2,7 +2,7 @@ import { breathe, isBreathless } from '../breath.js';
 import type { Look } from '../agenda/looks.js';
 import { apart } from '../boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
-import { chainDepth, DEEPEST } from '../event/chain.js';
+import { chainDepth, DEEPEST, isLate, isTooDeep, restOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -150,10 +150,11 @@ export class Derivation {
   /** `again`: whom to look at again where the chain of events is too long. What waits for an instant begins a chain of its own. */
   private enter(event: SparkEvent, origin: Origin, again: SubjectRef | undefined): void {
     const { key, group } = event;
-    if (origin.depth <= DEEPEST) this.found.push({ event, key, group, origin });
+    if (!isTooDeep(origin.depth)) this.found.push({ event, key, group, origin });
     else {
-      this.refused.push(new ChainTooDeepError(key, origin.source!, DEEPEST));
-      if (again) this.looks.push({ ref: again, due: this.now + CHAIN_PAUSE, attempt: 0, depth: 0 });
+      const { pause, depth } = restOf(origin.depth, event.at ? isLate(event.at.getTime(), this.now) : false);
+      this.refused.push(new ChainTooDeepError(key, origin.source!, DEEPEST, pause));
+      if (again) this.looks.push({ ref: again, due: this.now + pause, attempt: 0, depth });
     }
   }
 
@@ -178,9 +179,6 @@ const INEXACT = {
     `the id of its entity is a number beyond ${Number.MAX_SAFE_INTEGER}, which JavaScript does not hold exactly. ` +
     'Use smaller ids, or text.',
 } as const;
-// How long a chain of events rests that has grown too long, in milliseconds.
-const CHAIN_PAUSE = 60_000;
-
 const UNKNOWN_SUBJECT =
   'its at lies in the future, and whom to look at then is unknown, as its id is not that of any entity of the batch. ' +
   'Give sparkEvent the id of the entity, and no key of its own.';
