@@ -218,7 +218,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     await app.spark.drain();
     const again = (name: string, id: number) =>
       dataSource.query(`INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth)
-        SELECT MAX(entity), '${id}', 1, 0, 0 FROM spark_event WHERE event_group = '${name}'`);
+        SELECT MAX(entity), '${id}', ${Date.now()}, 0, 0 FROM spark_event WHERE event_group = '${name}'`);
     await dataSource.query('INSERT INTO fast (id) VALUES (51)');
     await dataSource.query(`INSERT INTO batched (id, how) VALUES (5002, 'good')`);
     if (isPostgres) await runner.startTransaction();

@@ -314,7 +314,7 @@ describe.each(databases)('a context survives, on $name', (database) => {
 
     it('the delivery is discarded and says why; its neighbours are handled', async () => {
       const { gone } = await emitAndRemove('removed');
-      expect([...handlers.got.keys()]).toEqual(['removed_2', 'removed_3']);
+      expect([...handlers.got.keys()].sort()).toEqual(['removed_2', 'removed_3']);
       const report = reports.find(({ key }) => key === 'removed_1');
       expect(report).toMatchObject({ state: 'discarded', attempt: 1, error: `Note ${gone.id} in its context is gone` });
       const rows = await sql(`SELECT last_error FROM spark_delivery WHERE state = 'discarded'`);
@@ -324,7 +324,8 @@ describe.each(databases)('a context survives, on $name', (database) => {
 
     it(`with missing: 'deliver' it is handed over with null in its place`, async () => {
       const { gone, there } = await emitAndRemove('may_miss');
-      expect(handlers.kept).toEqual([{ gone: null, there }, { there }, { gone }]);
+      expect(handlers.kept).toHaveLength(3);
+      expect(handlers.kept).toEqual(expect.arrayContaining([{ gone: null, there }, { there }, { gone }]));
       expect(reports.filter(({ handler, state }) => handler === 'deliver' && state === 'completed')).toHaveLength(3);
     });
   });

@@ -90,7 +90,7 @@ describe('the demo, on SQLite', () => {
       `challenge_inactivity_2d_${body.id}`,
     ]);
     expect(events.body[0]).toMatchObject({
-      entity: 'Challenge',
+      entity: 'challenge',
       entityId: String(body.id),
       deliveries: [{ handler: 'challenge-mails', state: 'completed', attempt: 1, lastError: null }],
     });

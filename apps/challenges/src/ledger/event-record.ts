@@ -29,7 +29,7 @@ export class EventRecord {
   @ApiProperty({ example: 'challenge_created' })
   group: string;
 
-  @ApiProperty({ type: String, nullable: true, example: 'Challenge' })
+  @ApiProperty({ type: String, nullable: true, example: 'challenge' })
   entity: string | null;
 
   @ApiProperty({ type: String, nullable: true, example: '1' })
