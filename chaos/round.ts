@@ -16,8 +16,8 @@ import { type Server, startServer } from './servers/server.js';
 // Nothing changes for so long: what is left will stay.
 const STANDSTILL = 60_000;
 const MOST_TRIES = 10;
-// How long a version is left in place, in ms.
-const DEPLOYED = 10_000;
+// How many processes are killed before the other version takes a version's place.
+const DEPLOYED = 3;
 
 /** Several processes write, sweep and handle on one database, are struck by their fates, and what is left is checked. */
 export async function runRound(options: RoundOptions, tell: (line: string) => void): Promise<RoundReport> {
@@ -96,8 +96,8 @@ class Round {
     for (let version: Version = 'next'; !this.fatesAreMet;) {
       await this.withActor(this.input(this.names[0]!, version, false), async (actor) => {
         this.tellNextIsThere();
-        const until = Date.now() + DEPLOYED;
-        while (!this.fatesAreMet && isAlive(actor) && Date.now() < until) await delay(50);
+        const until = this.crew.kills + DEPLOYED;
+        while (!this.fatesAreMet && isAlive(actor) && this.crew.kills < until) await delay(50);
         if (this.fatesAreMet || !isAlive(actor)) return;
         version = version === 'next' ? 'former' : 'next';
         this.redeploys++;
