@@ -98,7 +98,8 @@ class Round {
         this.tellNextIsThere();
         const until = this.crew.kills + DEPLOYED;
         while (!this.fatesAreMet && isAlive(actor) && this.crew.kills < until) await delay(50);
-        if (this.fatesAreMet || !isAlive(actor)) return;
+        if (this.fatesAreMet) return;
+        // Also in the place of one that died.
         version = version === 'next' ? 'former' : 'next';
         this.redeploys++;
       });
