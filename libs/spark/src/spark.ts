@@ -15,7 +15,7 @@ import { SureReads } from './delivery/sure-reads.js';
 import { WorkerLease } from './delivery/worker-lease.js';
 import { type Dialect, dialectOf } from './dialect/dialect.js';
 import { OwnConnection } from './dialect/own-connection.js';
-import { poolSize, usualConcurrency } from './dialect/pool-size.js';
+import { poolSize, SPARE, usualConcurrency } from './dialect/pool-size.js';
 import { checkPrivateParts } from './dialect/private-parts.js';
 import { hearNewConnections } from './dialect/driver-connections.js';
 import { StatementDeadline } from './dialect/statement-deadline.js';
@@ -165,7 +165,7 @@ export class Spark {
     const deliveries = new Deliveries(this.dialect, this.tables, settings.history);
     const reads = new SureReads(dataSource, this.dialect);
     const contexts = new Contexts(this.codec, this.entities, this.sources, reads);
-    const slots = new HandlerSlots(this.concurrency, poolSize(dataSource) - 2, () => this.handlers.all());
+    const slots = new HandlerSlots(this.concurrency, poolSize(dataSource) - SPARE, () => this.handlers.all());
     const patience = Math.min(settings.statementTimeout, lease.ttl / 3);
     this.lease = new WorkerLease(
       this.transactions,

@@ -1,8 +1,8 @@
 import type { DataSource } from 'typeorm';
 
 const MOST = 10;
-// For Spark's own work, and for whoever else needs one.
-const SPARE = 2;
+/** How many connections handlers leave to Spark, and to whoever else needs one. */
+export const SPARE = 2;
 
 /** How many deliveries a process handles at once where nobody says how many: so that handlers cannot hold the whole pool. */
 export function usualConcurrency(dataSource: DataSource): number {

@@ -1,7 +1,7 @@
 import { checkBackoff } from '../delivery/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateEntityError } from '../error/duplicate-entity.error.js';
-import { poolSize } from '../dialect/pool-size.js';
+import { poolSize, SPARE } from '../dialect/pool-size.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
@@ -128,7 +128,7 @@ export class Explorer {
     if (dataSource.options.type === 'better-sqlite3' && !settings.sqlite.serialize)
       throw new InvalidOptionsError(option('transactional'), true, 'false where sqlite.serialize is false');
     const pool = poolSize(dataSource);
-    if (pool < 3 || (concurrency ?? 1) > pool - 2) throw new PoolTooSmallError(name, concurrency ?? 1, pool);
+    if (pool < 3 || (concurrency ?? 1) > pool - SPARE) throw new PoolTooSmallError(name, concurrency ?? 1, pool);
   }
 
   /** The SparkModule that a source belongs to. */
