@@ -15,6 +15,13 @@ class Donation {
   @PrimaryColumn() id: number;
   @Column({ default: '' }) title: string;
 }
+@Entity()
+class Ticket {
+  @PrimaryColumn() id: number;
+}
+
+/** More than a sweep reads at once. */
+const MANY = 600;
 
 @Injectable()
 class Sources {
@@ -32,6 +39,9 @@ class Sources {
   // Two entities of one page share a key, as neither names itself.
   @EventSource(Challenge, { name: 'pairs', live: false }) *pairs({ id }: Challenge) {
     if (id >= 200) yield sparkEvent('pair', Math.floor(id / 2));
+  }
+  @EventSource(Ticket, { name: 'tickets' }) *tickets({ id }: Ticket) {
+    yield sparkEvent('ticket', id % MANY);
   }
 }
 
@@ -88,7 +98,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
     db = await database.create();
     app = await startApp({
       database: db,
-      entities: [Challenge, Donation],
+      entities: [Challenge, Donation, Ticket],
       providers: [Sources, Handlers],
       spark: { worker: false },
     });
@@ -146,6 +156,33 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
       await app.spark.sweep({ entity: Challenge });
       expect(await collisions()).toBe(before + 1);
       expect(told(/pair_100 of Challenge 201 \(pairs\) is not entered: Challenge 200 has/)).toHaveLength(1);
+      await app.dataSource.manager.delete(Challenge, 201);
+    });
+
+    it('and in a sweep that finds the second where the first was saved', async () => {
+      const { manager } = app.dataSource;
+      await manager.save(Challenge, { id: 300 });
+      const sweep = async () => {
+        const before = await collisions();
+        await app.spark.sweep({ entity: Donation });
+        return (await collisions()) - before;
+      };
+      const others = await sweep();
+      await app.dataSource.query('INSERT INTO donation (id) VALUES (300)');
+      // created_300 and of_challenge_300
+      expect(await sweep()).toBe(others + 2);
+      expect(await sweep()).toBe(others + 2);
+    });
+
+    it('and in a sweep that finds the second pages later, each time it comes by', async () => {
+      const rows = Array.from({ length: 2 * MANY }, (_, id) => `(${id})`);
+      await app.dataSource.query(`INSERT INTO ticket (id) VALUES ${rows.join()}`);
+      for (const entered of [MANY, 0]) {
+        const before = await collisions();
+        expect(await app.spark.sweep({ entity: Ticket })).toMatchObject({ entered });
+        expect((await collisions()) - before).toBe(MANY);
+      }
+      expect(told(/ticket_0 of Ticket 600 \(tickets\) is not entered: Ticket 0 has/)).toHaveLength(1);
     });
 
     it('while one entity that is saved again and again collides with nobody', async () => {

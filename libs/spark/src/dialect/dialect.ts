@@ -4,6 +4,7 @@ import { MysqlDialect } from './mysql.js';
 import type { Opening } from './opening.js';
 import { PostgresDialect } from './postgres.js';
 import { SqliteDialect } from './sqlite.js';
+import type { KeysAlong, Stretch } from './stretches.js';
 import type { TableNames } from './table-names.js';
 
 /** An event as the ledger enters it. */
@@ -147,8 +148,10 @@ export interface Dialect {
     keys: readonly (string | number | bigint)[],
     isNew: boolean,
   ): Promise<object[]>;
-  /** Those keys that are not known under their group. */
-  unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>>;
+  /** The known keys of each stretch, as far as they can be read side by side. */
+  keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<readonly KeysAlong[]>;
+  /** Whose the keys are that are known. */
+  ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */
   enter(manager: EntityManager, request: EnterRequest): Promise<Entered>;
   /** Whether claiming and completing take one statement each, which needs no transaction round it. */

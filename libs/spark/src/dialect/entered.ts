@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Entered, Entry, Opened, Owner } from './dialect.js';
 import { BASELINE, type Opening } from './opening.js';
-import { execute, raw } from './statement.js';
+import { execute } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 /** A row of what entering tells: a new key, a key that is another's with whose it is, or the handlers' revision. */
@@ -26,21 +26,6 @@ export function enteredFrom(rows: readonly EnteredRow[]): Entered {
   return { fresh, others, revision };
 }
 
-/** The keys of each group. */
-export function keysByGroup(events: readonly Pick<Entry, 'key' | 'group'>[]): Map<string, string[]> {
-  const groups = new Map<string, string[]>();
-  for (const { key, group } of events) {
-    const keys = groups.get(group);
-    if (keys) keys.push(key);
-    else groups.set(group, [key]);
-  }
-  return groups;
-}
-
-/** `{ group: [key, …] }`, as JSON. */
-export const groupsJson = (groups: ReadonlyMap<string, readonly string[]>): string =>
-  JSON.stringify(Object.fromEntries(groups));
-
 /** The columns that say whose an event is. */
 export const OWNER_COLUMNS = 'event_group, entity, entity_id';
 
@@ -57,19 +42,9 @@ export const ownerOf = ({ event_group: group, entity, entity_id: entityId }: Own
   entityId,
 });
 
-/** Whose the keys are that are known; `keys` is the list of these in SQL, with the one parameter that it takes. */
-export async function ownersOf(
-  manager: EntityManager,
-  tables: TableNames,
-  keys: { readonly sql: string; readonly given: unknown },
-): Promise<Map<string, Owner>> {
-  const rows = await raw<OwnerRow & { event_key: string }>(
-    manager,
-    `SELECT event_key, ${OWNER_COLUMNS} FROM ${tables.event} WHERE event_key IN (${keys.sql})`,
-    [keys.given],
-  );
-  return new Map(rows.map((row) => [row.event_key, ownerOf(row)]));
-}
+/** Whose the keys are. */
+export const ownersFrom = (rows: readonly (OwnerRow & { event_key: string })[]): Map<string, Owner> =>
+  new Map(rows.map((row) => [row.event_key, ownerOf(row)]));
 
 /** Whether a known key is that of another group or entity, as the texts of the two say. */
 export const isOther = (owner: Owner, entry: Owner): boolean =>

@@ -14,8 +14,17 @@ import type {
   Owner,
   RowsByKey,
 } from './dialect.js';
-import { DELIVERY_COLUMNS, endOf, EVENT_COLUMNS, eventRow, othersOf, ownersOf } from './entered.js';
-import { type Stretch, unseen } from './stretches.js';
+import {
+  DELIVERY_COLUMNS,
+  endOf,
+  EVENT_COLUMNS,
+  eventRow,
+  othersOf,
+  OWNER_COLUMNS,
+  type OwnerRow,
+  ownersFrom,
+} from './entered.js';
+import type { KeysAlong, Stretch } from './stretches.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from './statement.js';
 import { withPatience } from './statement-deadline.js';
 import type { TableNames } from './table-names.js';
@@ -94,30 +103,29 @@ export class MysqlDialect implements Dialect {
     }
   }
 
-  async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
-    const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
-    if (left.length === 0) return new Set();
-    const owners = await this.ownersOf(manager, left);
-    return new Set(left.flatMap(({ key, group }) => (owners.get(key)?.group === group ? [] : [key])));
-  }
-
-  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<Map<string, string[]>> {
-    const ofStretch = `(SELECT event_key, event_group, ? AS stretch FROM ${this.tables.event}
+  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
+    const ofStretch = `(SELECT event_key, ${OWNER_COLUMNS}, ? AS stretch FROM ${this.tables.event}
       WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
-    const rows = await raw<{ event_key: string; event_group: string; stretch: number }>(
+    const rows = await raw<OwnerRow & { event_key: string; stretch: number }>(
       manager,
       stretches.map(() => ofStretch).join(' UNION ALL '),
       stretches.flatMap(({ first, last, most }, i) => [i, first, last, most]),
     );
-    const keys = new Map(stretches.map(({ group }): [string, string[]] => [group, []]));
-    // A stretch may hold keys of other groups, which have one of their own.
-    for (const { event_key: key, event_group: group, stretch } of rows)
-      if (group === stretches[stretch]!.group) keys.get(group)!.push(key);
-    return keys;
+    const along: string[][] = stretches.map(() => []);
+    for (const { event_key: key, event_group: group, entity, entity_id: id, stretch } of rows) {
+      const of = stretches[stretch]!;
+      if (group === of.group && entity === of.entity) along[stretch]!.push(key, id ?? '');
+    }
+    return along;
+  }
+
+  async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
+    const sql = `SELECT event_key, ${OWNER_COLUMNS} FROM ${this.tables.event} WHERE event_key IN (?)`;
+    return ownersFrom(await raw(manager, sql, [keys]));
   }
 
   async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
-    const known = likelyNew ? new Map<string, Owner>() : await this.ownersOf(manager, entries);
+    const known = likelyNew ? new Map<string, Owner>() : await this.ownersOf(manager, keysOf(entries));
     const fresh = new Set<string>();
     const absent = entries.filter(({ key }) => !known.has(key));
     for (const part of chunks(absent, ROWS)) {
@@ -126,13 +134,9 @@ export class MysqlDialect implements Dialect {
       for (const key of keys) fresh.add(key);
     }
     const left = absent.filter(({ key }) => !fresh.has(key));
-    const owners = left.length === 0 ? known : new Map([...known, ...(await this.ownersOf(manager, left))]);
+    const owners = left.length === 0 ? known : new Map([...known, ...(await this.ownersOf(manager, keysOf(left)))]);
     const revision = fresh.size === 0 ? 0 : await this.revision(manager);
     return { fresh, others: othersOf(entries, owners), revision };
-  }
-
-  private ownersOf(manager: EntityManager, events: readonly Pick<Entry, 'key'>[]): Promise<Map<string, Owner>> {
-    return ownersOf(manager, this.tables, { sql: '?', given: events.map(({ key }) => key) });
   }
 
   /**
@@ -152,7 +156,7 @@ export class MysqlDialect implements Dialect {
   private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number): Promise<string[]> {
     const { event } = this.tables;
     const token = randomUUID();
-    const keys = entries.map(({ key }) => key);
+    const keys = keysOf(entries);
     // The driver itself writes a list of lists as rows.
     const rows = entries.map((entry) => [...eventRow(entry, now), token]);
     const insert = `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) VALUES ?`;
@@ -203,3 +207,5 @@ export class MysqlDialect implements Dialect {
     return completeAndAsk(manager, this.tables, this, completion);
   }
 }
+
+const keysOf = (entries: readonly Entry[]): string[] => entries.map(({ key }) => key);

@@ -8,12 +8,12 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  Entry,
+  Owner,
   RowsByKey,
 } from './dialect.js';
-import { enteredFrom, type EnteredRow, groupsJson, keysByGroup, othersOf, ownersOf } from './entered.js';
+import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from './entered.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
-import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
+import { givenOf, type KeysAlong, keysAlongSql, keysOfRow, type Stretch } from './stretches.js';
 import { execute, prepared, rowsAsGiven } from './statement.js';
 import { withPatience } from './statement-deadline.js';
 import type { TableNames } from './table-names.js';
@@ -84,18 +84,16 @@ export class PostgresDialect implements Dialect {
     return rowsAsGiven(manager, sql(`${column} = ANY($1)`), [keys]);
   }
 
-  async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
-    const sql = `SELECT k.key FROM json_each($1) g CROSS JOIN json_array_elements_text(g.value) AS k(key)
-      WHERE (SELECT e.event_group FROM ${this.tables.event} e WHERE e.event_key = k.key) IS DISTINCT FROM g.key`;
-    const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
-    if (left.length === 0) return new Set();
-    const rows = await this.query<{ key: string }>(manager, 'spark-unknown', sql, [groupsJson(keysByGroup(left))]);
-    return new Set(rows.map(({ key }) => key));
+  async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
+    // A look at the index for each key: no statistics can talk the planner into anything else.
+    const sql = `SELECT e.* FROM unnest($1::text[]) AS k(key) CROSS JOIN LATERAL (
+      SELECT event_key, ${OWNER_COLUMNS} FROM ${this.tables.event} WHERE event_key = k.key OFFSET 0) e`;
+    return ownersFrom(await this.query(manager, 'spark-owners', sql, [arrayOf(keys)]));
   }
 
-  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]) {
+  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
     const { length } = stretches;
-    const sql = keysAlongSql(this.tables.event, length, 'string_agg', (n) => `$${n}`);
+    const sql = keysAlongSql(this.tables.event, length, 'string_agg', 'IS NOT DISTINCT FROM', (n) => `$${n}`);
     const name = length <= FEW ? `spark-along-${length}` : undefined;
     const [row] = await this.query<Record<number, string>>(manager, name, sql, givenOf(stretches));
     return keysOfRow(stretches, row!);
@@ -107,8 +105,11 @@ export class PostgresDialect implements Dialect {
     const entered = enteredFrom(await this.query<EnteredRow>(manager, name, sql, given));
     if (!likelyNew || entered.fresh.size === entries.length) return entered;
     const known = entries.filter(({ key }) => !entered.fresh.has(key));
-    const keys = { sql: 'SELECT unnest($1::text[])', given: known.map(({ key }) => key) };
-    return { ...entered, others: othersOf(known, await ownersOf(manager, this.tables, keys)) };
+    const owners = await this.ownersOf(
+      manager,
+      known.map(({ key }) => key),
+    );
+    return { ...entered, others: othersOf(known, owners) };
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {

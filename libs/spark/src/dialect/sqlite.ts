@@ -7,7 +7,6 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  Entry,
   Opened,
   Owner,
   RowsByKey,
@@ -17,15 +16,14 @@ import {
   endOf,
   EVENT_COLUMNS,
   eventRow,
-  groupsJson,
   isOther,
-  keysByGroup,
   OWNER_COLUMNS,
   ownerOf,
   type OwnerRow,
+  ownersFrom,
 } from './entered.js';
 import { raw, select } from './statement.js';
-import { givenOf, keysAlongSql, keysOfRow, type Stretch, unseen } from './stretches.js';
+import { givenOf, type KeysAlong, keysAlongSql, keysOfRow, type Stretch } from './stretches.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from './table-names.js';
 
@@ -83,20 +81,14 @@ export class SqliteDialect implements Dialect {
     });
   }
 
-  async unknown(manager: EntityManager, events: readonly Pick<Entry, 'key' | 'group'>[]): Promise<Set<string>> {
-    const left = await unseen(events, (stretches) => this.keysAlong(manager, stretches));
-    if (left.length === 0) return new Set();
-    const rows = await raw<{ key: string }>(
-      manager,
-      `SELECT k.value AS key FROM json_each(?) g CROSS JOIN json_each(g.value) k
-       WHERE (SELECT e.event_group FROM ${this.tables.event} e WHERE e.event_key = k.value) IS NOT g.key`,
-      [groupsJson(keysByGroup(left))],
-    );
-    return new Set(rows.map(({ key }) => key));
+  async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
+    // Of a CROSS JOIN the left side is gone through: a look at the index for each key.
+    const sql = `SELECT event_key, ${OWNER_COLUMNS} FROM json_each(?) k CROSS JOIN ${this.tables.event} WHERE event_key = k.value`;
+    return ownersFrom(await raw(manager, sql, [JSON.stringify(keys)]));
   }
 
-  private async keysAlong(manager: EntityManager, stretches: readonly Stretch[]) {
-    const sql = keysAlongSql(this.tables.event, stretches.length, 'group_concat', () => '?');
+  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
+    const sql = keysAlongSql(this.tables.event, stretches.length, 'group_concat', 'IS', () => '?');
     const [row] = await raw<Record<number, string>>(manager, sql, givenOf(stretches));
     return keysOfRow(stretches, row!);
   }

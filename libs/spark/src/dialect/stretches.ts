@@ -1,14 +1,20 @@
 import type { Entry } from './dialect.js';
-import { keysByGroup } from './entered.js';
 
 /** Where keys of a group lie in the index of all keys. */
 export interface Stretch {
   readonly group: string;
+  /** What all of the events came from. */
+  readonly entity: string | null;
   readonly first: string;
   readonly last: string;
   /** How many are read of it: the keys of others may lie between them. */
   readonly most: number;
 }
+
+/** Known keys of a stretch in their order, each with the id of its entity behind it: '' where there is none. */
+export type KeysAlong = readonly string[];
+
+type Keyed = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId'>;
 
 // Each is a part of the statement that reads along them.
 const STRETCHES = 50;
@@ -17,68 +23,87 @@ const STRETCHES = 50;
  * Those events that are not seen where their keys lie: they may be known all the same. Mostly all are known and lie side by
  * side, and to read along them costs a fraction of looking each up.
  *
- * @param keysAlong gives the known keys of each group in its stretch, in their order
+ * @param keysAlong gives the known keys of each stretch
  */
-export async function unseen<E extends Pick<Entry, 'key' | 'group'>>(
+export async function unseen<E extends Keyed>(
   events: readonly E[],
-  keysAlong: (stretches: readonly Stretch[]) => Promise<ReadonlyMap<string, readonly string[]>>,
+  keysAlong: (stretches: readonly Stretch[]) => Promise<readonly KeysAlong[]>,
 ): Promise<readonly E[]> {
-  const groups = [...keysByGroup(events)];
+  const groups = byGroup(events);
   if (groups.length > STRETCHES) return events;
-  for (const [, keys] of groups) keys.sort();
-  const along = await keysAlong(
-    groups.map(([group, keys]) => ({ group, first: keys[0]!, last: keys.at(-1)!, most: 2 * keys.length })),
-  );
-  const left = groups.map(([group, keys]) => [group, new Set(besides(keys, along.get(group)!))] as const);
-  if (left.every(([, keys]) => keys.size === 0)) return [];
-  const byGroup = new Map(left);
-  return events.filter(({ key, group }) => byGroup.get(group)!.has(key));
+  const along = await keysAlong(groups.map(stretchOf));
+  return groups.flatMap((group, i) => besides(group, along[i]!));
 }
 
-/** Those of some keys that are not among others. Where the database has another order than JavaScript, it may name more. */
-function besides(keys: readonly string[], others: readonly string[]): string[] {
+/** The events of each group that came from one entity, in the order of their keys. */
+function byGroup<E extends Keyed>(events: readonly E[]): E[][] {
+  const groups = new Map<string | null, Map<string, E[]>>();
+  for (const event of events) {
+    let ofEntity = groups.get(event.entity);
+    if (!ofEntity) groups.set(event.entity, (ofEntity = new Map<string, E[]>()));
+    const ofGroup = ofEntity.get(event.group);
+    if (ofGroup) ofGroup.push(event);
+    else ofEntity.set(event.group, [event]);
+  }
+  const sorted = [...groups.values()].flatMap((ofEntity) => [...ofEntity.values()]);
+  for (const group of sorted) group.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)));
+  return sorted;
+}
+
+function stretchOf(events: readonly Keyed[]): Stretch {
+  const { group, entity, key } = events[0]!;
+  return { group, entity, first: key, last: events.at(-1)!.key, most: 2 * events.length };
+}
+
+/** Those of some events whose keys are not seen as theirs. Where the database has another order than JavaScript, it may name more. */
+function besides<E extends Keyed>(events: readonly E[], along: KeysAlong): E[] {
   let at = 0;
-  return keys.filter((key) => {
-    while (at < others.length && others[at]! < key) at++;
-    return others[at] !== key;
+  return events.filter(({ key, entityId }) => {
+    while (at < along.length && along[at]! < key) at += 2;
+    return along[at] !== key || !isSame(entityId, along[at + 1]!);
   });
 }
+
+// Of which entity an event of a batch is may be unknown.
+const isSame = (id: string | null, other: string): boolean => id === other || id === null || other === '';
 
 /** A character that keys may hold, but hardly do. */
 const SEPARATOR = '\x1f';
 
 /**
- * SQL for one row: the keys of each stretch as one text, in columns that are called 0, 1 and so on. Each stretch has four
- * parameters: the first and the last key, how many are read, and the group.
+ * SQL for one row: what is known of each stretch as one text, in columns that are called 0, 1 and so on. The parameters are
+ * those of {@link givenOf}.
  *
  * @param join the database's function that joins text
+ * @param isEqual the database's operator for which two nulls are equal
  */
 export function keysAlongSql(
   event: string,
   stretches: number,
   join: string,
+  isEqual: string,
   parameter: (position: number) => string,
 ): string {
   let position = 1;
   const next = () => parameter(position++);
+  const known = `event_key || '${SEPARATOR}' || coalesce(entity_id, '')`;
   const ofStretch = (_: unknown, i: number) =>
-    `(SELECT count(*) || coalesce('${SEPARATOR}' || ${join}(event_key, '${SEPARATOR}'), '') FROM (
-      SELECT event_key, event_group FROM ${event} WHERE event_key >= ${next()} AND event_key <= ${next()}
-      ORDER BY event_key LIMIT ${next()}) e WHERE event_group = ${next()}) AS "${i}"`;
+    `(SELECT count(*) || coalesce('${SEPARATOR}' || ${join}(${known}, '${SEPARATOR}'), '') FROM (
+      SELECT event_key, event_group, entity, entity_id FROM ${event} WHERE event_key >= ${next()} AND event_key <= ${next()}
+      ORDER BY event_key LIMIT ${next()}) e WHERE event_group = ${next()} AND entity ${isEqual} ${next()}) AS "${i}"`;
   return `SELECT ${Array.from({ length: stretches }, ofStretch).join()}`;
 }
 
 /** The parameters of {@link keysAlongSql}. */
 export const givenOf = (stretches: readonly Stretch[]): unknown[] =>
-  stretches.flatMap(({ group, first, last, most }) => [first, last, most, group]);
+  stretches.flatMap(({ group, entity, first, last, most }) => [first, last, most, group, entity]);
 
 /** Reads the row of {@link keysAlongSql}. */
-export function keysOfRow(stretches: readonly Stretch[], row: Record<number, string>): Map<string, string[]> {
-  return new Map(stretches.map(({ group }, i) => [group, keysOfText(row[i]!)]));
-}
+export const keysOfRow = (stretches: readonly Stretch[], row: Record<number, string>): KeysAlong[] =>
+  stretches.map((_, i) => keysOfText(row[i]!));
 
-// Where a key holds what stands between them, none is seen: all of them are looked up.
-function keysOfText(text: string): string[] {
-  const [count, ...keys] = text.split(SEPARATOR);
-  return keys.length === Number(count) ? keys : [];
+// Where a key or an id holds what stands between them, none is seen: all of them are looked up.
+function keysOfText(text: string): KeysAlong {
+  const [count, ...along] = text.split(SEPARATOR);
+  return along.length === 2 * Number(count) ? along : [];
 }

@@ -1,6 +1,7 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect, Entry, Opened, Owner } from '../dialect/dialect.js';
 import { openByKey } from '../dialect/entered.js';
+import { unseen } from '../dialect/stretches.js';
 import type { Opening } from '../dialect/opening.js';
 import { breathe, isBreathless } from '../breath.js';
 import { chunks, execute } from '../dialect/statement.js';
@@ -14,6 +15,9 @@ import type { SubjectRef } from '../subject/subject-ref.js';
 
 /** An event that is ready to be entered. */
 export type LedgerEntry = Entry & { readonly event: SparkEvent };
+
+/** What tells an event from others, and where it came from. */
+type Identity = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId' | 'source'>;
 
 /** How events are entered. */
 export interface Entering {
@@ -77,13 +81,21 @@ export class Ledger {
     return events;
   }
 
-  /** The events that would be entered, or refused because their key is another group's: all that it does not know just so. */
-  async unknown<E extends Pick<Entry, 'key' | 'group'>>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
+  /** The events whose keys are not known. Those whose key is another's are told of. */
+  async unknown<E extends Identity>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
     const unknown: E[] = [];
     for (const part of chunks(events, LOOKED_UP)) {
       await breathe();
-      const keys = await this.dialect.unknown(manager, part);
-      if (keys.size > 0) unknown.push(...part.filter(({ key }) => keys.has(key)));
+      const left = await unseen(part, (stretches) => this.dialect.keysAlong(manager, stretches));
+      if (left.length === 0) continue;
+      const owners = await this.dialect.ownersOf(
+        manager,
+        left.map(({ key }) => key),
+      );
+      for (const event of left) {
+        if (owners.has(event.key)) this.tellOfOwner(event, owners.get(event.key));
+        else unknown.push(event);
+      }
     }
     return unknown;
   }
@@ -129,7 +141,7 @@ export class Ledger {
   }
 
   /** Tells of an event that is lost, as its key is another's. */
-  private tellOfOwner(entry: LedgerEntry, owner: Owner | undefined): void {
+  private tellOfOwner(entry: Identity, owner: Owner | undefined): void {
     if (!owner) return;
     const { key, group, source } = entry;
     if (owner.group !== group)

@@ -41,9 +41,7 @@ export class Missed {
     // Which entity a batch's event is of, its source does not say.
     const ids = source.options.batch
       ? page
-      : derivation.found.flatMap(({ key, origin: { entityId } }) =>
-          keys.has(key) && entityId !== null ? [entityId] : [],
-        );
+      : derivation.found.flatMap(({ key, entityId }) => (keys.has(key) && entityId !== null ? [entityId] : []));
     const seen = await this.looks.seen(manager, rootOf(source.metadata), [...new Set(ids)], now);
     return { keys, ids: [...new Set(ids)].filter((id) => !seen.has(id)) };
   }
