@@ -182,7 +182,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
         expect(await app.spark.sweep({ entity: Ticket })).toMatchObject({ entered });
         expect((await collisions()) - before).toBe(MANY);
       }
-      expect(told(/ticket_0 of Ticket 600 \(tickets\) is not entered: Ticket 0 has/)).toHaveLength(1);
+      expect(told(/ticket_\d+ of Ticket \d+ \(tickets\) is not entered: Ticket \d+ has/)).toHaveLength(1);
     });
 
     it('while one entity that is saved again and again collides with nobody', async () => {
