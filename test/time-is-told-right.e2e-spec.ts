@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
 import {
@@ -236,27 +235,6 @@ describe.each(databases)('time is told right, on $name', (database) => {
     expect(await kit.deliveries()).toMatchObject([{ state: 'available' }]);
     expect(await keys()).toHaveLength(1);
   });
-
-  it('while a sweep goes through many entities, timers have their turn', async () => {
-    const clock = new TestClock();
-    await start({ providers: [Due], clock });
-    const values = Array.from({ length: 1_000 }, (_, i) => i);
-    for (let part = 0; part < 20; part++)
-      await app.dataSource.query(
-        `INSERT INTO task (id, due) VALUES ${values.map((i) => `(${part * 1_000 + i}, '${clock.now() - 1}')`).join()}`,
-      );
-    // How many milliseconds of the work there are to a turn of the event loop.
-    const perTurn = async (work: () => Promise<unknown>) => {
-      const started = performance.now();
-      let turns = 1;
-      const done = work().then(() => 'done');
-      while ((await Promise.race([done, setImmediate('turn')])) !== 'done') turns++;
-      return (performance.now() - started) / turns;
-    };
-    expect(await perTurn(() => app.spark.sweep())).toBeLessThan(50);
-    expect(await perTurn(() => app.spark.sweep())).toBeLessThan(50);
-    expect(await keys()).toHaveLength(20_000);
-  }, 60_000);
 });
 
 it('a hundred thousand days are told in a moment, and those of any year', () => {

@@ -45,18 +45,31 @@ export class Contexts {
   /** Begins to read the contexts of deliveries, and tells once for all of those that cannot be read now. */
   read(deliveries: readonly Delivery[]): Reading {
     const reads = new EntityReads(this.reads, this.entities);
-    const needs = new Map(deliveries.map((delivery) => [delivery, this.needsOf(delivery)]));
-    for (const found of needs.values()) for (const need of quietly(found)) reads.want(need);
-    const running = new Map([...needs].map(([delivery, found]) => [delivery, reads.run(quietly(found))]));
+    const wanted = this.want(deliveries, reads);
+    const run = async (delivery: Delivery) => reads.run(quietly((await wanted).get(delivery)!));
+    const running = new Map(deliveries.map((delivery) => [delivery, run(delivery)]));
     void this.tellOfWaiting([...running.values()]);
     return {
       ended: (delivery) => running.get(delivery)!.catch(() => undefined),
       of: async (delivery) => {
         await running.get(delivery);
+        const needs = (await wanted).get(delivery)!;
         while (isBreathless()) await breathe();
-        return this.decode(delivery, needs.get(delivery)!(), reads);
+        return this.decode(delivery, needs(), reads);
       },
     };
+  }
+
+  /** Says what each delivery needs, before anything is read. */
+  private async want(deliveries: readonly Delivery[], reads: EntityReads) {
+    const wanted = new Map<Delivery, () => readonly Need[]>();
+    for (const delivery of deliveries) {
+      while (isBreathless()) await breathe();
+      const needs = this.needsOf(delivery);
+      wanted.set(delivery, needs);
+      for (const need of quietly(needs)) reads.want(need);
+    }
+    return wanted;
   }
 
   private async tellOfWaiting(running: readonly Promise<void>[]): Promise<void> {

@@ -71,9 +71,10 @@ export class Derivation {
   ) {}
 
   /** Runs a source that does not wait on each subject. One that throws leaves the others alone. */
-  runNow(source: Source, subjects: readonly Subject[]): void {
+  async runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
+      while (isBreathless()) await breathe();
       try {
         this.take(source, eventsNow(source, subject.entity, scope), subject);
       } catch (error) {

@@ -177,7 +177,7 @@ export class Recorder {
       const isPlain = !source.options.where && !source.options.withDeleted;
       const subjects = (isPlain && plain.get(source.metadata)) || (await this.rows.read(manager, source, ids, isNew));
       if (isPlain) plain.set(source.metadata, subjects);
-      derivation.runNow(source, subjects);
+      await derivation.runNow(source, subjects);
     }
   }
 
