@@ -11,7 +11,7 @@ export interface Stretch {
   readonly most: number;
 }
 
-/** Known keys of a stretch in their order, each with the id of its entity behind it: '' where there is none. */
+/** Known keys of a stretch, each with the id of its entity behind it: '' where there is none. */
 export type KeysAlong = readonly string[];
 
 type Keyed = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId'>;
@@ -31,36 +31,38 @@ export async function unseen<E extends Keyed>(
 ): Promise<readonly E[]> {
   const groups = byGroup(events);
   if (groups.length > STRETCHES) return events;
-  const along = await keysAlong(groups.map(stretchOf));
-  return groups.flatMap((group, i) => besides(group, along[i]!));
+  const stretches = groups.map(stretchOf);
+  const along = await keysAlong(stretches);
+  return groups.flatMap((group, i) => besides(group, stretches[i]!, along[i]!));
 }
 
-/** The events of each group that came from one entity, in the order of their keys. */
 function byGroup<E extends Keyed>(events: readonly E[]): E[][] {
-  const groups = new Map<string | null, Map<string, E[]>>();
+  const groups = new Map<string, E[]>();
   for (const event of events) {
-    let ofEntity = groups.get(event.entity);
-    if (!ofEntity) groups.set(event.entity, (ofEntity = new Map<string, E[]>()));
-    const ofGroup = ofEntity.get(event.group);
-    if (ofGroup) ofGroup.push(event);
-    else ofEntity.set(event.group, [event]);
+    const group = groups.get(event.group);
+    if (group) group.push(event);
+    else groups.set(event.group, [event]);
   }
-  const sorted = [...groups.values()].flatMap((ofEntity) => [...ofEntity.values()]);
-  for (const group of sorted) group.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)));
-  return sorted;
+  return [...groups.values()];
 }
 
 function stretchOf(events: readonly Keyed[]): Stretch {
   const { group, entity, key } = events[0]!;
-  return { group, entity, first: key, last: events.at(-1)!.key, most: 2 * events.length };
+  let [first, last] = [key, key];
+  for (const event of events) {
+    if (event.key < first) first = event.key;
+    else if (event.key > last) last = event.key;
+  }
+  return { group, entity, first, last, most: 2 * events.length };
 }
 
-/** Those of some events whose keys are not seen as theirs. Where the database has another order than JavaScript, it may name more. */
-function besides<E extends Keyed>(events: readonly E[], along: KeysAlong): E[] {
-  let at = 0;
-  return events.filter(({ key, entityId }) => {
-    while (at < along.length && along[at]! < key) at += 2;
-    return along[at] !== key || !isSame(entityId, along[at + 1]!);
+/** Those of some events whose keys are not seen as theirs. */
+function besides<E extends Keyed>(events: readonly E[], { entity }: Stretch, along: KeysAlong): E[] {
+  const ids = new Map<string, string>();
+  for (let at = 0; at < along.length; at += 2) ids.set(along[at]!, along[at + 1]!);
+  return events.filter((event) => {
+    const id = ids.get(event.key);
+    return id === undefined || event.entity !== entity || !isSame(event.entityId, id);
   });
 }
 
