@@ -149,7 +149,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
       calls.length = stopped.length = 0;
       const db = await database.create();
       const other = await startApp({ database: db, entities: [], spark: { worker: false } });
-      const worker = { pollInterval: '20ms', leaseTtl: 6_000, leaseRenewal: 500 };
+      const worker = { pollInterval: '20ms', leaseTtl: 12_000, leaseRenewal: 500 };
       const app = await startApp({ database: db, entities: [], providers: [Handlers], spark: { worker } });
       const lock = 'SELECT id FROM spark_worker FOR UPDATE';
       const locked = [other.dataSource.createQueryRunner(), other.dataSource.createQueryRunner()] as const;
@@ -160,14 +160,16 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
         await locked[0].query(lock);
         const since = Date.now();
         // The renewal waits for the first transaction; those that come after it wait for the second one.
-        await delay(1_500);
+        await delay(1_200);
         const second = locked[1].query(lock);
-        await delay(2_500);
+        // It is given up after four seconds.
+        await delay(2_000);
         await locked[0].rollbackTransaction();
         await second;
         while (stopped.length === 0) await delay(10);
-        // It was sent half a second after the lock at the latest, and holds for five sixths of six seconds.
-        expect(stopped[0]!.at - since).toBeLessThan(7_500);
+        // It was sent half a second after the lock at the latest, and holds for five sixths of twelve seconds.
+        expect(stopped[0]!.at - since).toBeGreaterThan(9_500);
+        expect(stopped[0]!.at - since).toBeLessThan(12_000);
         expect(stopped[0]!.reason.name).toBe('WorkerStoppedError');
       } finally {
         for (const runner of locked) {
