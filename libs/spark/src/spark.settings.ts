@@ -1,8 +1,24 @@
 import ms, { type StringValue } from 'ms';
-import type { LeaseTimes } from './delivery/worker-lease.js';
 import { InvalidOptionsError, UNKNOWN } from './error/invalid-options.error.js';
-import type { RetentionTimes } from './ledger/retention.js';
 import type { Duration, SparkModuleOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
+
+/** How a lease runs, in milliseconds. */
+export interface LeaseTimes {
+  /** How long it lasts without being renewed. */
+  readonly ttl: number;
+  /** How often it is renewed, and expired ones of others are looked for. */
+  readonly renew: number;
+}
+
+/** How long things are kept, in milliseconds; left out: for ever. */
+export interface RetentionTimes {
+  readonly completed: number | undefined;
+  readonly discarded: number | undefined;
+  /** Looks that nobody takes. */
+  readonly looks: number;
+  /** By group: keys of events that their sources do not yield any more. */
+  readonly keys: ReadonlyMap<string, number>;
+}
 
 /** The options as everything inside reads them: checked, complete, durations in milliseconds. */
 export interface SparkSettings {

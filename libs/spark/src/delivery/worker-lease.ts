@@ -11,6 +11,7 @@ import type { TableNames } from '../dialect/table-names.js';
 import type { Transactions } from '../dialect/transactions.js';
 import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
+import type { LeaseTimes } from '../spark.settings.js';
 
 const LONGEST_PAUSE = 1_000;
 // Rows that one statement frees: a database takes so many parameters.
@@ -19,14 +20,6 @@ const RESCUED = 1_000;
 const AT_ONCE = 10;
 /** How long a process that ends waits for an answer, in milliseconds. */
 const LAST_LIMIT = 1_000;
-
-/** How a lease runs, in milliseconds. */
-export interface LeaseTimes {
-  /** How long it lasts without being renewed. */
-  readonly ttl: number;
-  /** How often it is renewed, and expired ones of others are looked for. */
-  readonly renew: number;
-}
 
 /**
  * One lease a process: as long as it is renewed, what the process has claimed is its own. It goes by the database's

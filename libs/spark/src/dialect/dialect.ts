@@ -1,11 +1,6 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import { UnsupportedDatabaseError } from '../error/unsupported-database.error.js';
-import { MysqlDialect } from './mysql.js';
 import type { Opening } from './opening.js';
-import { PostgresDialect } from './postgres.js';
-import { SqliteDialect } from './sqlite.js';
 import type { KeysAlong, Stretch } from './stretches.js';
-import type { TableNames } from './table-names.js';
 
 /** An event as the ledger enters it. */
 export interface Entry {
@@ -160,13 +155,4 @@ export interface Dialect {
   claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]>;
   /** Completes deliveries as far as they are the worker's still, and returns the ids of those. */
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;
-}
-
-/** The dialect of a DataSource. Throws UnsupportedDatabaseError. */
-export function dialectOf(dataSource: DataSource, tables: TableNames, prepare = true): Dialect {
-  const { type } = dataSource.options;
-  if (type === 'postgres') return new PostgresDialect(tables, prepare);
-  if (type === 'mysql' || type === 'mariadb') return new MysqlDialect(tables);
-  if (type === 'better-sqlite3') return new SqliteDialect(tables);
-  throw new UnsupportedDatabaseError(type);
 }

@@ -39,7 +39,9 @@ export class Turn {
   /** Where it began: the frames of the application, if there are any. */
   get origin(): string {
     const frames = (this.begun?.stack ?? '').split('\n').slice(1);
-    const own = frames.filter((line) => !/node_modules\/typeorm|dialect[/\\]sqlite-|node:internal|\(node:/.test(line));
+    const own = frames.filter(
+      (line) => !/node_modules\/typeorm|database[/\\]sqlite[/\\]|node:internal|\(node:/.test(line),
+    );
     return (own.length > 0 ? own : frames).join('\n');
   }
 }

@@ -5,7 +5,7 @@ import { messageOf } from '../error/wording.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf, type Verdict } from '../pipeline/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
-import type { Spark } from '../spark.js';
+import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../subject/entity-table.js';
 import { readEntities, readSubjects } from '../subject/subjects.js';
 import { wordsOf } from './words.js';
@@ -79,7 +79,7 @@ export interface Explanation {
 }
 
 /** Explains one entity by its key. */
-export async function explain(spark: Spark, metadata: EntityMetadata, id: string): Promise<Explanation> {
+export async function explain(spark: Inspected, metadata: EntityMetadata, id: string): Promise<Explanation> {
   const now = spark.clock.now();
   const sources: ExplainedSource[] = [];
   for (const source of spark.sources.of(metadata)) sources.push(await ask(spark, source, id, now));
@@ -95,7 +95,7 @@ export async function explain(spark: Spark, metadata: EntityMetadata, id: string
 }
 
 // While a source runs, nothing is locked, and no connection is held.
-async function ask(spark: Spark, source: Source, id: string, now: number): Promise<ExplainedSource> {
+async function ask(spark: Inspected, source: Source, id: string, now: number): Promise<ExplainedSource> {
   const { name, live } = source;
   try {
     const [subject] = await spark.transactions.look((manager) => readSubjects(manager, source, [id]));
@@ -114,7 +114,7 @@ async function ask(spark: Spark, source: Source, id: string, now: number): Promi
 }
 
 /** An event may be refused for its context alone, which is only written where the event would be entered. */
-function judged({ codec }: Spark, event: SparkEvent, now: number): ReturnType<typeof judge> {
+function judged({ codec }: Inspected, event: SparkEvent, now: number): ReturnType<typeof judge> {
   const judgement = judge(event, now);
   if (judgement.verdict !== 'true' && judgement.verdict !== 'later') return judgement;
   try {
@@ -152,7 +152,7 @@ const MOST_EVENTS = 1_000;
 /** What the ledger knows of the entity, and of what its sources yield: an event of a batch may name no entity. */
 async function ledgerOf(
   manager: EntityManager,
-  { tables, entities }: Spark,
+  { tables, entities }: Inspected,
   root: EntityMetadata,
   id: string,
   keys: string[],
@@ -211,7 +211,7 @@ async function deliveriesOf(manager: EntityManager, table: string, events: reado
   return byEvent;
 }
 
-async function looksAt(manager: EntityManager, { tables }: Spark, root: EntityMetadata, id: string) {
+async function looksAt(manager: EntityManager, { tables }: Inspected, root: EntityMetadata, id: string) {
   const rows = await select<{ due_at: string; attempt: number }>(
     manager,
     `SELECT due_at, MAX(attempt) AS attempt FROM ${tables.agenda} WHERE entity IN (:...names) AND entity_id = :id

@@ -2,7 +2,7 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../dialect/statement.js';
 import { Derivation } from '../pipeline/derivation.js';
 import type { Source } from '../source/source.js';
-import type { Spark } from '../spark.js';
+import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../subject/entity-table.js';
 import { readSubjects, type Subject } from '../subject/subjects.js';
 import type { PlannedCancellation, PlanRequest } from './planned.js';
@@ -17,7 +17,7 @@ interface LookRow {
 const PAGE = 500;
 
 /** The instants on the agenda at which nothing becomes true any more. */
-export async function* cancellations(spark: Spark, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
+export async function* cancellations(spark: Inspected, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
   for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
@@ -37,7 +37,7 @@ export async function* cancellations(spark: Spark, request: PlanRequest): AsyncG
 /** Looks at what has changed, and at what failed, are no dates of the future. */
 function looks(
   manager: EntityManager,
-  { tables }: Spark,
+  { tables }: Inspected,
   roots: readonly EntityMetadata[],
   { id, now }: PlanRequest,
   after: Pick<LookRow, 'due_at' | 'id'>,
@@ -51,7 +51,7 @@ function looks(
   );
 }
 
-async function emptyOnes(spark: Spark, roots: readonly EntityMetadata[], rows: LookRow[]) {
+async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], rows: LookRow[]) {
   const empty: LookRow[] = [];
   for (const root of roots) {
     const own = rows.filter(({ entity }) => namesOf(root).includes(entity));
@@ -71,13 +71,13 @@ async function emptyOnes(spark: Spark, roots: readonly EntityMetadata[], rows: L
   return empty;
 }
 
-async function byId({ transactions }: Spark, source: Source, ids: readonly string[]) {
+async function byId({ transactions }: Inspected, source: Source, ids: readonly string[]) {
   const subjects = await transactions.look((manager) => readSubjects(manager, source, ids)).catch(() => undefined);
   return subjects && new Map(subjects.map((subject) => [subject.ref.id, subject]));
 }
 
 /** Whether something becomes true at the instant. Of a source that throws nobody knows. */
-async function stands(spark: Spark, source: Source, subject: Subject, due: number) {
+async function stands(spark: Inspected, source: Source, subject: Subject, due: number) {
   const derivation = new Derivation(due, () => 0);
   await derivation.run(source, [subject]);
   return derivation.failures.length > 0 || derivation.found.some(({ event }) => event.at?.getTime() === due);

@@ -4,7 +4,7 @@ import { InvalidEventError } from '../error/invalid-event.error.js';
 import { textOf } from '../error/text-of.js';
 import { Derivation } from '../pipeline/derivation.js';
 import type { Source } from '../source/source.js';
-import type { Spark } from '../spark.js';
+import type { Inspected } from './inspected.js';
 import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
 import { readsClock } from './clock-reads.js';
 import { sweepSlots } from './sweep-slots.js';
@@ -17,7 +17,7 @@ const MOST_STEPS = 1_000;
 const CHECKED = 20;
 
 /** Says what would happen up to an instant if nobody changed anything, page by page. Nothing is entered. */
-export async function* plan(spark: Spark, request: PlanRequest): AsyncGenerator<Planned> {
+export async function* plan(spark: Inspected, request: PlanRequest): AsyncGenerator<Planned> {
   const slots = sweepSlots(spark.settings.sweep, request.now, request.end);
   for (const metadata of request.entities) {
     const told = new Set<Source>();
@@ -46,7 +46,7 @@ class PagePlan {
   private readonly problems = new Map<string, PlannedProblem>();
 
   constructor(
-    private readonly spark: Spark,
+    private readonly spark: Inspected,
     private readonly metadata: EntityMetadata,
     private readonly request: PlanRequest,
     /** When sweeps run. */
@@ -180,7 +180,7 @@ class PagePlan {
   }
 }
 
-async function knownKeys(manager: EntityManager, { tables }: Spark, keys: readonly string[]): Promise<Set<string>> {
+async function knownKeys(manager: EntityManager, { tables }: Inspected, keys: readonly string[]): Promise<Set<string>> {
   const known = new Set<string>();
   for (const part of chunks(keys, PAGE)) {
     const sql = `SELECT event_key FROM ${tables.event} WHERE event_key IN (:...keys)`;

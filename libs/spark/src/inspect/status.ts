@@ -5,7 +5,7 @@ import type { Orphans } from '../delivery/delivery-desk.js';
 import { select, withRunner } from '../dialect/statement.js';
 import type { SparkCounts } from './counters.js';
 import type { RunningDelivery } from '../pipeline/worker.js';
-import type { Spark } from '../spark.js';
+import type { Inspected } from './inspected.js';
 import { namesOf } from '../subject/entity-table.js';
 
 /** What sweeps have done for a source. */
@@ -69,7 +69,7 @@ export interface SparkStatus {
 }
 
 /** Reads the status of one SparkModule. */
-export function statusOf(spark: Spark): Promise<SparkStatus> {
+export function statusOf(spark: Inspected): Promise<SparkStatus> {
   return withRunner(spark.dataSource.manager, async ({ manager }) => {
     const now = spark.clock.now();
     const held = await spark.held.count(manager);
@@ -96,7 +96,7 @@ interface SweepRow {
   missed: string;
 }
 
-async function sources(manager: EntityManager, spark: Spark): Promise<SourceStatus[]> {
+async function sources(manager: EntityManager, spark: Inspected): Promise<SourceStatus[]> {
   const rows = await select<SweepRow>(
     manager,
     `SELECT source, began_at, reached, finished_at, found, missed,
@@ -119,7 +119,7 @@ async function sources(manager: EntityManager, spark: Spark): Promise<SourceStat
   });
 }
 
-async function handlers(manager: EntityManager, { tables }: Spark, now: number): Promise<HandlerStatus[]> {
+async function handlers(manager: EntityManager, { tables }: Inspected, now: number): Promise<HandlerStatus[]> {
   const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
   const byName = new Map<string, Record<keyof typeof none, number>>();
   // A statement each, with the state as it is written in the index: SQLite compares the texts.
@@ -144,7 +144,7 @@ async function handlers(manager: EntityManager, { tables }: Spark, now: number):
   return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([handler, counts]) => ({ handler, ...counts }));
 }
 
-async function agenda(manager: EntityManager, spark: Spark, now: number): Promise<SparkStatus['agenda']> {
+async function agenda(manager: EntityManager, spark: Inspected, now: number): Promise<SparkStatus['agenda']> {
   const rows = await select<{ entity: string; n: string; oldest: string }>(
     manager,
     `SELECT entity, COUNT(*) AS n, MIN(due_at) AS oldest FROM ${spark.tables.agenda} WHERE due_at <= :now GROUP BY entity`,

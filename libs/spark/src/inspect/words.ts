@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { select } from '../dialect/statement.js';
-import type { Spark } from '../spark.js';
+import type { Inspected } from './inspected.js';
 import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, YieldedEvent } from './explain.js';
 
 type Facts = Omit<Explanation, 'words'>;
@@ -18,7 +18,7 @@ interface Workers {
 }
 
 /** Says in sentences why something did or did not happen. */
-export async function wordsOf(manager: EntityManager, spark: Spark, facts: Facts, now: number): Promise<string[]> {
+export async function wordsOf(manager: EntityManager, spark: Inspected, facts: Facts, now: number): Promise<string[]> {
   const workers = await workersOf(manager, spark, now);
   const yielded = new Map(facts.sources.flatMap(({ events }) => events.map((event) => [event.key, event])));
   return [
@@ -40,7 +40,7 @@ function present({ entity, id, exists, sources }: Facts): string[] {
 }
 
 function sourceWords(
-  { counters }: Spark,
+  { counters }: Inspected,
   { source, live, events, error, isAbout }: ExplainedSource,
   facts: Facts,
   now: number,
@@ -133,7 +133,7 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans }: Workers
   return `${handler}: waits for a worker; ${workers}${before}`;
 }
 
-async function workersOf(manager: EntityManager, spark: Spark, now: number): Promise<Workers> {
+async function workersOf(manager: EntityManager, spark: Inspected, now: number): Promise<Workers> {
   const { dialect, tables } = spark;
   const [row] = await select<{ n: string }>(
     manager,

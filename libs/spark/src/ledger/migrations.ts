@@ -1,5 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { dialectOf } from '../dialect/dialect.js';
+import { dialectOf } from '../dialect/dialects.js';
 import { migrateDown, migrateUp, VERSIONS } from '../dialect/schema/schema.js';
 import type { SchemaVersion } from '../dialect/schema/schema-version.js';
 import { tableNames } from '../dialect/table-names.js';

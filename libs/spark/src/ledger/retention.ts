@@ -1,18 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EntityManager } from 'typeorm';
 import { execute, select, withRunner } from '../dialect/statement.js';
+import type { RetentionTimes } from '../spark.settings.js';
 import type { TableNames } from '../dialect/table-names.js';
 import type { Transactions } from '../dialect/transactions.js';
-
-/** How long things are kept, in milliseconds; left out: for ever. */
-export interface RetentionTimes {
-  readonly completed: number | undefined;
-  readonly discarded: number | undefined;
-  /** Looks that nobody takes. */
-  readonly looks: number;
-  /** By group: keys of events that their sources do not yield any more. */
-  readonly keys: ReadonlyMap<string, number>;
-}
 
 /** What went. */
 export interface Pruned {

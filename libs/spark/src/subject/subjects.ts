@@ -7,9 +7,9 @@ import type {
   SelectQueryBuilder,
 } from 'typeorm';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
-import type { Source } from '../source/source.js';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { chunks } from '../dialect/statement.js';
+import type { EntityQuery } from './entity-query.js';
 import { instancesOf } from './instances.js';
 import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
 import { rootOf } from './entity-table.js';
@@ -37,7 +37,7 @@ export const ALIAS = 'subject';
  */
 export async function readSubjects(
   manager: EntityManager,
-  source: Source,
+  source: EntityQuery,
   ids: readonly string[],
   lock = false,
 ): Promise<Subject[]> {
@@ -122,11 +122,7 @@ export interface PageBounds {
 }
 
 /** The next keys of a source in the order of the primary key. Pages by key stay right while rows come and go. */
-export async function pageOfKeys(
-  manager: EntityManager,
-  source: Pick<Source, 'metadata' | 'options'>,
-  bounds: PageBounds,
-): Promise<string[]> {
+export async function pageOfKeys(manager: EntityManager, source: EntityQuery, bounds: PageBounds): Promise<string[]> {
   const qb = narrowed(manager, source, false);
   const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
   qb.select(keySql(qb.dataSource, columns), 'spark_key');
@@ -138,7 +134,7 @@ export async function pageOfKeys(
 /** The entities of such a page, where one statement reads them: none where a source joins, or has a query of its own. */
 export async function pageOfSubjects(
   manager: EntityManager,
-  source: Source,
+  source: EntityQuery,
   bounds: PageBounds,
 ): Promise<Subject[] | undefined> {
   const { metadata, options } = source;
@@ -191,7 +187,7 @@ async function readByKey(
 /** The query of a source's entities: `whole`, or of their keys alone. */
 export function narrowed(
   manager: EntityManager,
-  { metadata, options }: Pick<Source, 'metadata' | 'options'>,
+  { metadata, options }: EntityQuery,
   whole: boolean,
 ): SelectQueryBuilder<ObjectLiteral> {
   const { relations, where, withDeleted } = options;
@@ -238,7 +234,7 @@ function entityKey({ dataSource }: EntityManager, metadata: EntityMetadata, enti
 }
 
 /** Throws InvalidOptionsError when the options of a source make no query. */
-export function checkReading(manager: EntityManager, source: Source): void {
+export function checkReading(manager: EntityManager, source: EntityQuery): void {
   try {
     narrowed(manager, source, true).getQuery();
   } catch (error) {

@@ -2,7 +2,7 @@ import type { EntityManager, ObjectLiteral } from 'typeorm';
 import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
 import type { Dialect, RowsByKey } from '../dialect/dialect.js';
 import { chunks } from '../dialect/statement.js';
-import type { Source } from '../source/source.js';
+import type { EntityQuery } from './entity-query.js';
 import { columnsSql, KEYS } from './key-sql.js';
 import { readKey } from './subject-ref.js';
 import { ALIAS, narrowed, readSubjects, restrict, type Subject, subjectsOf } from './subjects.js';
@@ -17,12 +17,12 @@ interface Reading extends RowsByKey {
  * made of them. TypeORM's query builder takes longer than the database, so it works most statements out only once.
  */
 export class WrittenRows {
-  private readonly readings = new WeakMap<Source, Reading | null>();
+  private readonly readings = new WeakMap<EntityQuery, Reading | null>();
 
   constructor(private readonly dialect: Dialect) {}
 
   /** The rows that a source is about, by their keys. `isNew` says that the transaction has inserted all of them. */
-  async read(manager: EntityManager, source: Source, ids: readonly string[], isNew: boolean): Promise<Subject[]> {
+  async read(manager: EntityManager, source: EntityQuery, ids: readonly string[], isNew: boolean): Promise<Subject[]> {
     const reading = this.readingOf(manager, source);
     if (!reading) return readSubjects(manager, source, ids, !isNew && this.dialect.readsMayBeStale);
     const { metadata } = source;
@@ -35,7 +35,7 @@ export class WrittenRows {
     return subjects;
   }
 
-  private readingOf(manager: EntityManager, source: Source): Reading | null {
+  private readingOf(manager: EntityManager, source: EntityQuery): Reading | null {
     let reading = this.readings.get(source);
     if (reading === undefined) this.readings.set(source, (reading = readingOf(manager, source)));
     return reading;
@@ -45,7 +45,7 @@ export class WrittenRows {
 const CONDITION = '/* by key */';
 
 /** None where a statement depends on more than the keys, or where TypeORM needs the transaction's runner to make entities. */
-function readingOf(manager: EntityManager, source: Source): Reading | null {
+function readingOf(manager: EntityManager, source: EntityQuery): Reading | null {
   const { primaryColumns, relationIds, lazyRelations } = source.metadata;
   if (source.options.where || primaryColumns.length > 1 || relationIds.length + lazyRelations.length > 0) return null;
   const qb = narrowed(manager, source, true).useIndex('PRIMARY');
