@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { BREAKS } from './faults.js';
 import { complaints, lastLine, table } from './report.js';
 import { runRound } from './round.js';
-import { type DatabaseName, DATABASES } from './servers/server.js';
+import { type DatabaseName, DATABASES } from './servers/servers.js';
 
 const USAGE = `npm run chaos -- [--db sqlite|postgres|mariadb] [--kills N] [--seed N] [--actors N] [--break GUARD]
 

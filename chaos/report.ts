@@ -1,6 +1,6 @@
 import type { Findings } from './checks.js';
 import type { Break, Point, Silence, Version } from './faults.js';
-import type { DatabaseName } from './servers/server.js';
+import type { DatabaseName } from './servers/servers.js';
 
 /** What one round is to do. */
 export interface RoundOptions {

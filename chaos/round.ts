@@ -11,7 +11,8 @@ import { type ActorInput, ENDS, type Fate, POINTS, type Point, type Version } fr
 import type { RoundOptions, RoundReport } from './report.js';
 import { schedule } from './schedule.js';
 import { Networks } from './servers/networks.js';
-import { type Server, startServer } from './servers/server.js';
+import type { Server } from './servers/server.js';
+import { startServer } from './servers/servers.js';
 
 // Nothing changes for so long: what is left will stay.
 const STANDSTILL = 60_000;

@@ -38,7 +38,7 @@ class Handlers {
 }
 
 interface Inside {
-  spark: { wakeUp: { channel: string; client: Client | undefined; stopping: AbortController } };
+  spark: { notifier: { channel: string; client: Client | undefined; stopping: AbortController } };
 }
 
 // No poll comes within a test; on MariaDB it is what quickens.
@@ -94,7 +94,7 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       const ours = `SELECT COUNT(*) AS n FROM pg_stat_activity WHERE datname = current_database()`;
       return Number((await app.dataSource.query(ours))[0].n);
     };
-    const channelOf = (app: TestApp) => (app.spark as unknown as Inside).spark.wakeUp.channel;
+    const channelOf = (app: TestApp) => (app.spark as unknown as Inside).spark.notifier.channel;
 
     it('again after its connection was cut', async () => {
       const [handling, recording] = [await handler(), await recorder()];
@@ -124,7 +124,7 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
     it('and its connection may fail more than once, or late', async () => {
       const [handling, recording] = [await handler(), await recorder()];
       await settled();
-      const client = (handling.spark as unknown as Inside).spark.wakeUp.client!;
+      const client = (handling.spark as unknown as Inside).spark.notifier.client!;
       for (let i = 0; i < 3; i++) client.emit('error', new Error('on purpose'));
       await delay(500);
       client.emit('error', new Error('on purpose, late'));
@@ -134,17 +134,17 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
 
     it('and leaves nothing behind for each connection that it lost', async () => {
       const handling = await handler();
-      const { wakeUp } = (handling.spark as unknown as Inside).spark;
+      const { notifier } = (handling.spark as unknown as Inside).spark;
       const clients = new Set<Client>();
       for (let i = 0; i < 1_000 && clients.size < 4; i++) {
-        if (wakeUp.client && !clients.has(wakeUp.client)) {
-          clients.add(wakeUp.client);
-          wakeUp.client.emit('error', new Error('on purpose'));
+        if (notifier.client && !clients.has(notifier.client)) {
+          clients.add(notifier.client);
+          notifier.client.emit('error', new Error('on purpose'));
         }
         await delay(10);
       }
       expect(clients.size).toBe(4);
-      expect(getEventListeners(wakeUp.stopping.signal, 'abort').length).toBeLessThanOrEqual(2);
+      expect(getEventListeners(notifier.stopping.signal, 'abort').length).toBeLessThanOrEqual(2);
     });
 
     it('with few notifications for many saves', async () => {

@@ -13,8 +13,8 @@ import {
   TableColumn,
 } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { serializeSqlite } from '../libs/spark/src/dialect/sqlite-serializer.js';
-import { directly } from '../libs/spark/src/dialect/sqlite-statements.js';
+import { serializeSqlite } from '../libs/spark/src/database/sqlite/sqlite-serializer.js';
+import { directly } from '../libs/spark/src/database/sqlite/sqlite-statements.js';
 import { startApp } from './support/app.js';
 import { program } from './support/processes.js';
 import { Row } from './support/row.entity.js';

@@ -1,10 +1,10 @@
 import type { EntityManager } from 'typeorm';
-import { Deliveries, type Delivery, type Done } from '../../libs/spark/src/delivery/deliveries.js';
-import { WorkerLease } from '../../libs/spark/src/delivery/worker-lease.js';
-import { execute } from '../../libs/spark/src/dialect/statement.js';
-import { NotKnownHere } from '../../libs/spark/src/delivery/undecided.js';
-import { StatementDeadline } from '../../libs/spark/src/dialect/statement-deadline.js';
-import { Attempt } from '../../libs/spark/src/pipeline/attempt.js';
+import { Deliveries, type Delivery, type Done } from '../../libs/spark/src/store/deliveries.js';
+import { WorkerLease } from '../../libs/spark/src/store/worker-lease.js';
+import { execute } from '../../libs/spark/src/database/statement.js';
+import { NotKnownHere } from '../../libs/spark/src/deliver/undecided.js';
+import { StatementDeadline } from '../../libs/spark/src/database/statement-deadline.js';
+import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
 import type { Break } from '../faults.js';
 import { type FaultPoints, wrap } from './fault-points.js';
 

@@ -1,13 +1,13 @@
-import { Ledger } from '../../libs/spark/src/ledger/ledger.js';
-import { Looks } from '../../libs/spark/src/agenda/looks.js';
-import { Completions } from '../../libs/spark/src/delivery/completions.js';
-import type { Delivery } from '../../libs/spark/src/delivery/deliveries.js';
+import { Ledger } from '../../libs/spark/src/store/ledger.js';
+import { Looks } from '../../libs/spark/src/store/looks.js';
+import { Completions } from '../../libs/spark/src/deliver/completions.js';
+import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
-import { Attempt } from '../../libs/spark/src/pipeline/attempt.js';
-import { Worker } from '../../libs/spark/src/pipeline/worker.js';
-import { Spark } from '../../libs/spark/src/spark.js';
-import type { Page } from '../../libs/spark/src/trigger/pages.js';
-import { SourceSweeper } from '../../libs/spark/src/trigger/source-sweeper.js';
+import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
+import { Worker } from '../../libs/spark/src/deliver/worker.js';
+import { Spark } from '../../libs/spark/src/runtime/spark.js';
+import type { Page } from '../../libs/spark/src/sweep/pages.js';
+import { SourceSweeper } from '../../libs/spark/src/sweep/source-sweeper.js';
 import type { Fate, Point } from '../faults.js';
 import type { Journal } from './journal.js';
 

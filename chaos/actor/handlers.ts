@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { execute } from '../../libs/spark/src/dialect/statement.js';
+import { execute } from '../../libs/spark/src/database/statement.js';
 import { Badge, Effect, Family } from './entities.js';
 import { FaultPoints } from './fault-points.js';
 import { Journal } from './journal.js';

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
-import { execute } from '../../libs/spark/src/dialect/statement.js';
+import { execute } from '../../libs/spark/src/database/statement.js';
 import { Dice } from '../schedule.js';
 import type { Version } from '../faults.js';
 import { Badge, FAMILY, Item } from './entities.js';

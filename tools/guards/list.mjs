@@ -23,7 +23,7 @@ export const guards = [
   // Entities
   guard(
     'an entity is called by its table',
-    'subject/entity-table.ts',
+    'entity/entity-table.ts',
     'return place === undefined || place === own ? metadata.tableName : `${place}.${metadata.tableName}`;',
     'return place === own && own === undefined ? metadata.tableName : metadata.name;',
     ['an-entity-is-its-table', 'a class that is renamed'],
@@ -31,7 +31,7 @@ export const guards = [
   ),
   guard(
     'classes of one table share its sources',
-    'subject/entity-table.ts',
+    'entity/entity-table.ts',
     '.find((other) => topOf(other) === other && hasSameKey(other, own)) ?? own',
     '.find((other) => topOf(other) === other && other === own) ?? own',
     ['an-entity-is-its-table', 'a second class on a table'],
@@ -39,7 +39,7 @@ export const guards = [
   ),
   guard(
     'what the first release recorded by class names is found',
-    'subject/entity-table.ts',
+    'entity/entity-table.ts',
     '...classes.map(({ name }) => name).filter((name) => !taken.has(name))',
     '...classes.map(({ name }) => name).filter((name) => taken.has(name))',
     ['an-entity-is-its-table', 'what the first release'],
@@ -47,7 +47,7 @@ export const guards = [
   ),
   guard(
     'looks that nobody takes stay just after a boot',
-    'agenda/abandoned-looks.ts',
+    'store/abandoned-looks.ts',
     'now - this.since < PATIENCE',
     'now - this.since < 0',
     ['looks-that-nobody-takes-go', 'not just after a boot'],
@@ -55,7 +55,7 @@ export const guards = [
   ),
   guard(
     'a process without a live source removes no looks',
-    'agenda/abandoned-looks.ts',
+    'store/abandoned-looks.ts',
     'roots.length === 0 || now',
     'roots.length < 0 || now',
     ['looks-that-nobody-takes-go', 'without a live source'],
@@ -63,7 +63,7 @@ export const guards = [
   ),
   guard(
     'looks that are late are found all the same',
-    'trigger/agenda.ts',
+    'recheck/agenda.ts',
     'now - then < FROM_OLDEST',
     'now - then < FROM_OLDEST ** 2',
     ['looks-that-nobody-takes-go', 'each minute'],
@@ -89,7 +89,7 @@ export const guards = [
   ),
   guard(
     'a locked table holds up only deliveries that need it',
-    'delivery/entity-reads.ts',
+    'deliver/entity-reads.ts',
     'for (const name of new Set(needs.map(kindOf))) {',
     'for (const name of needs.length < 0 ? [] : this.kinds.keys()) {',
     ['a-locked-table-holds-up-only-what-needs-it', 'deliveries whose contexts need other tables'],
@@ -97,7 +97,7 @@ export const guards = [
   ),
   guard(
     'a source that cannot be read fails alone in a sweep',
-    'trigger/sweep.ts',
+    'sweep/sweep.ts',
     '      await this.failed(source, leased, error, sums);',
     '      if (leased) throw error;\n      await this.failed(source, leased, error, sums);',
     ['a-locked-table-holds-up-only-what-needs-it', 'a sweep of all'],
@@ -105,7 +105,7 @@ export const guards = [
   ),
   guard(
     'rows of the application are as its driver gives them',
-    'dialect/statement.ts',
+    'database/statement.ts',
     '(await runner.query(sql, given, true)).records as object[]',
     'plainRows<object>((await runner.query(sql, given, true)).records as unknown[])',
     ['a-source-gets-the-values-of-its-row'],
@@ -113,7 +113,7 @@ export const guards = [
   ),
   guard(
     'each delivery gets an entity of its own',
-    'delivery/entity-reads.ts',
+    'deliver/entity-reads.ts',
     'return reads.length > 1 ? reads.pop()! : reads[0]!;',
     'return reads[0]!;',
     ['one-delivery-that-cannot-be-read-harms-no-other', 'no handler sees'],
@@ -121,7 +121,7 @@ export const guards = [
   ),
   guard(
     'an entity that many deliveries need is read once',
-    'subject/subjects.ts',
+    'entity/subjects.ts',
     'const isShared = part.some((id) => wanted.get(id)! > 1);',
     'const isShared = part.some((id) => wanted.get(id)! < 0);',
     ['one-delivery-that-cannot-be-read-harms-no-other', 'read it together'],
@@ -129,7 +129,7 @@ export const guards = [
   ),
   guard(
     'a context that is not read in time charges nobody',
-    'delivery/sure-reads.ts',
+    'deliver/sure-reads.ts',
     'error instanceof NoAnswerError || this.dialect',
     'this.dialect',
     ['a-locked-table-holds-up-only-what-needs-it', 'longer than a statement may take'],
@@ -137,7 +137,7 @@ export const guards = [
   ),
   guard(
     'fence: a delivery ends only while it is ours',
-    'delivery/deliveries.ts',
+    'store/deliveries.ts',
     "`id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id = :id AND :attempt = :attempt AND :worker = :worker`',
     ['what-is-taken-over-is-left-alone'],
@@ -145,7 +145,7 @@ export const guards = [
   ),
   guard(
     'fence: a completion counts only while the delivery is ours (PostgreSQL)',
-    'dialect/postgres.ts',
+    'database/postgres/postgres.ts',
     "AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id",
     'AND $2::int IS NOT NULL AND $3::text IS NOT NULL RETURNING d.id',
     ['what-is-taken-over-is-left-alone'],
@@ -153,7 +153,7 @@ export const guards = [
   ),
   guard(
     'fence: a completion counts only while the delivery is ours (elsewhere)',
-    'dialect/claimed.ts',
+    'database/claimed.ts',
     "`id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id IN (:...ids) AND :attempt = :attempt AND :worker = :worker`',
     ['what-is-taken-over-is-left-alone'],
@@ -161,7 +161,7 @@ export const guards = [
   ),
   guard(
     'a transactional handler is not called where its delivery is another process’s',
-    'pipeline/attempt.ts',
+    'deliver/attempt.ts',
     'if (ours.size !== 1) throw',
     'if (ours.size > 1) throw',
     ['transactional-effects-happen-once', 'taken the delivery over'],
@@ -169,7 +169,7 @@ export const guards = [
   ),
   guard(
     'a manager is revoked before its transaction is rolled back',
-    'pipeline/attempt.ts',
+    'deliver/attempt.ts',
     '      revoke();\n      throw error;',
     '      throw error;',
     ['transactional-effects-happen-once', 'never pauses'],
@@ -177,7 +177,7 @@ export const guards = [
   ),
   guard(
     'a transaction that the database has undone completes nothing',
-    'pipeline/attempt.ts',
+    'deliver/attempt.ts',
     'if (!(await this.deliveries.took(manager, this.delivery, durationMs)))',
     'if (!(await this.deliveries.took(manager, this.delivery, durationMs)) && this.stopped)',
     ['transactional-effects-happen-once', '(swallows|writes|ends)'],
@@ -185,7 +185,7 @@ export const guards = [
   ),
   guard(
     'a dead-lock that a handler swallows refuses what follows',
-    'delivery/revocable.ts',
+    'deliver/revocable.ts',
     'if (failure.errno === DEADLOCK) refusal',
     'if (failure.errno === -1) refusal',
     ['transactional-effects-happen-once', '(swallows|writes|ends)'],
@@ -193,7 +193,7 @@ export const guards = [
   ),
   guard(
     'a process that lost its lease tells its handlers to stop',
-    'delivery/worker-lease.ts',
+    'store/worker-lease.ts',
     '    this.until = 0;\n    this.onLost();',
     '    this.until = 0;',
     ['a-process-that-lost-its-lease-stops'],
@@ -201,7 +201,7 @@ export const guards = [
   ),
   guard(
     'a rescued delivery is a suspect, and not charged',
-    'delivery/worker-lease.ts',
+    'store/worker-lease.ts',
     '${freed}, attempt = attempt - 1, suspect = 1 WHERE id IN (:...ids)',
     '${freed}, suspect = 0 WHERE id IN (:...ids)',
     ['deliveries-survive-their-process', 'the one that kills its process'],
@@ -209,7 +209,7 @@ export const guards = [
   ),
   guard(
     'what is given back at a shutdown is not charged',
-    'delivery/deliveries.ts',
+    'store/deliveries.ts',
     "`state = 'available', attempt = attempt - 1, claimed_by = NULL`",
     "`state = 'available', claimed_by = NULL`",
     ['a-shutdown-loses-nothing', 'gives back'],
@@ -217,23 +217,23 @@ export const guards = [
   ),
   guard(
     'suspects are claimed one at a time',
-    'delivery/handler-slots.ts',
+    'deliver/handler-slots.ts',
     'if (suspects && this.suspects === 0)',
     'if (suspects)',
-    ['libs/spark/src/delivery/handler-slots.spec.ts'],
+    ['libs/spark/src/deliver/handler-slots.spec.ts'],
     { sample: true },
   ),
   guard(
     'no more handlers run than the process may',
-    'delivery/handler-slots.ts',
+    'deliver/handler-slots.ts',
     'return Math.min(this.free, this.ownRoom(handler));',
     'return this.ownRoom(handler);',
-    ['libs/spark/src/delivery/handler-slots.spec.ts'],
+    ['libs/spark/src/deliver/handler-slots.spec.ts'],
     { sample: true },
   ),
   guard(
     'a claim whose answer was lost is given back',
-    'pipeline/worker.ts',
+    'deliver/worker.ts',
     'if (this.unsure) await this.giveBackOthers(request.worker);',
     'if (this.unsure) this.unsure = false;',
     ['deliveries-survive-their-database', 'that answered nothing when one was claimed'],
@@ -242,7 +242,7 @@ export const guards = [
 
   guard(
     'a lease counts from before its renewal was sent',
-    'delivery/worker-lease.ts',
+    'store/worker-lease.ts',
     'this.until = started + (this.times.ttl * 5) / 6;',
     'this.until = Math.max(started, performance.now()) + (this.times.ttl * 5) / 6;',
     ['a-process-that-lost-its-lease-stops', 'counts from when it was sent'],
@@ -252,7 +252,7 @@ export const guards = [
   // The ledger
   guard(
     'what collides is run again: a serialization failure (PostgreSQL)',
-    'dialect/postgres.ts',
+    'database/postgres/postgres.ts',
     "['40001', '40P01']",
     "['40P01']",
     ['what-collides-is-run-again'],
@@ -260,7 +260,7 @@ export const guards = [
   ),
   guard(
     'what collides is run again: a dead-lock (PostgreSQL)',
-    'dialect/postgres.ts',
+    'database/postgres/postgres.ts',
     "['40001', '40P01']",
     "['40001']",
     ['what-collides-is-run-again'],
@@ -268,7 +268,7 @@ export const guards = [
   ),
   guard(
     'what collides is run again: a lock that was waited for too long (MariaDB)',
-    'dialect/mysql.ts',
+    'database/mysql/mysql.ts',
     '[1213, 1205]',
     '[1213]',
     ['what-collides-is-run-again'],
@@ -276,7 +276,7 @@ export const guards = [
   ),
   guard(
     'what collides is run again: a dead-lock (MariaDB)',
-    'dialect/mysql.ts',
+    'database/mysql/mysql.ts',
     '[1213, 1205]',
     '[1205]',
     ['what-collides-is-run-again'],
@@ -284,7 +284,7 @@ export const guards = [
   ),
   guard(
     'keys are entered in one order',
-    'ledger/ledger.ts',
+    'store/ledger.ts',
     'return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));',
     'return [...byKey.values()];',
     ['emitted-events-share-their-transaction', 'do not dead-lock'],
@@ -292,7 +292,7 @@ export const guards = [
   ),
   guard(
     'a sweep sees whose a known key is: the id',
-    'dialect/stretches.ts',
+    'database/stretches.ts',
     "id === other || id === null || other === ''",
     'id === other || id !== other',
     ['what-goes-wrong-is-told', 'the second pages later'],
@@ -300,7 +300,7 @@ export const guards = [
   ),
   guard(
     'a sweep sees whose a known key is: the entity',
-    'dialect/stretches.ts',
+    'database/stretches.ts',
     'AND entity ${isEqual} ${next()}',
     'AND (entity IS NOT NULL OR entity ${isEqual} ${next()})',
     ['what-goes-wrong-is-told', 'the first was saved'],
@@ -308,7 +308,7 @@ export const guards = [
   ),
   guard(
     'a sweep sees whose a known key is: the entity, on MariaDB',
-    'dialect/mysql.ts',
+    'database/mysql/mysql.ts',
     'group === of.group && entity === of.entity',
     'group === of.group',
     ['what-goes-wrong-is-told', 'the first was saved'],
@@ -316,7 +316,7 @@ export const guards = [
   ),
   guard(
     'a key that is another’s is told',
-    'ledger/ledger.ts',
+    'store/ledger.ts',
     '    if (!owner) return;',
     '    if (owner !== undefined || owner === undefined) return;',
     ['what-goes-wrong-is-told', 'two entities with one key'],
@@ -324,7 +324,7 @@ export const guards = [
   ),
   guard(
     'deliveries are opened for handlers that registered meanwhile',
-    'ledger/ledger.ts',
+    'store/ledger.ts',
     'if (fresh.size > 0 && revision !== matched) {',
     'if (fresh.size > 0 && revision < 0) {',
     ['handlers-of-other-processes', 'registers meanwhile gets the very next event'],
@@ -332,7 +332,7 @@ export const guards = [
   ),
   guard(
     'a chain of events ends',
-    'pipeline/derivation.ts',
+    'record/derivation.ts',
     'if (!isTooDeep(depth))',
     'if (depth < 1_000)',
     ['a-chain-of-events-ends'],
@@ -356,7 +356,7 @@ export const guards = [
   // Sweeps
   guard(
     'a sweep that was lost enters nothing',
-    'trigger/sweep-lease.ts',
+    'store/sweep-lease.ts',
     'if ((await this.update(manager, leased, changes, values)) !== 1) throw new LostSweep();',
     'await this.update(manager, leased, changes, values);',
     ['a-sweep-goes-on-where-it-was-killed', 'one that only stalled'],
@@ -364,7 +364,7 @@ export const guards = [
   ),
   guard(
     'a sweep keeps its source during a long page',
-    'trigger/sweep-lease.ts',
+    'store/sweep-lease.ts',
     'const timer = setInterval(() => void extend().catch(() => undefined), this.ttl / 3);',
     'const timer = setInterval(() => extend, this.ttl / 3);',
     ['a-sweep-goes-on-where-it-was-killed', 'a page may take longer than the lease'],
@@ -372,7 +372,7 @@ export const guards = [
   ),
   guard(
     'each slot of a schedule is swept once',
-    'trigger/sweep-lease.ts',
+    'store/sweep-lease.ts',
     "if (Number(row.is_past) === 1) return 'swept';",
     "if (Number(row.is_past) === 2) return 'swept';",
     ['a-sweep-goes-on-where-it-was-killed', 'each slot of a schedule'],
@@ -380,7 +380,7 @@ export const guards = [
   ),
   guard(
     'a slot far ahead keeps nobody from sweeping',
-    'trigger/sweep-lease.ts',
+    'store/sweep-lease.ts',
     'slot >= :slot AND slot < ${clock} + ${FARTHEST_SLOT}',
     'slot >= :slot',
     ['a-sweep-goes-on-where-it-was-killed', 'a wrong clock has taken far ahead'],
@@ -388,7 +388,7 @@ export const guards = [
   ),
   guard(
     'what a first sweep finds is held',
-    'trigger/source-sweeper.ts',
+    'sweep/source-sweeper.ts',
     "return groups.get(group) ? 'available' : 'held';",
     "return 'available';",
     ['nobody-is-flooded-by-history', 'one that finds much is held'],
@@ -398,7 +398,7 @@ export const guards = [
   // What is recorded
   guard(
     'a rollback waits for the recording',
-    'trigger/entity.subscriber.ts',
+    'capture/entity.subscriber.ts',
     'await this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
     'void this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
     ['a-transaction-that-goes-wrong-leaves-no-ghost', 'throws at COMMIT'],
@@ -406,7 +406,7 @@ export const guards = [
   ),
   guard(
     'what a savepoint changed is gone with it',
-    'trigger/transaction-frames.ts',
+    'capture/transaction-frames.ts',
     '  drop(): void {\n    this.frames.pop();',
     '  drop(): void {\n    this.release();',
     ['emitted-events-share-their-transaction', 'a nested one that failed'],
@@ -414,7 +414,7 @@ export const guards = [
   ),
   guard(
     'a row that PostgreSQL may hide is not taken for gone',
-    'subject/row-security.ts',
+    'entity/row-security.ts',
     'if (hidden.has(rootOf(metadata))) throw',
     'if (hidden.has(rootOf(metadata)) && id === undefined) throw',
     ['what-a-session-hides-is-told', 'by row-level security'],
@@ -422,7 +422,7 @@ export const guards = [
   ),
   guard(
     'a COMMIT that is sent again records once',
-    'trigger/entity.subscriber.ts',
+    'capture/entity.subscriber.ts',
     'transaction.recording ??= ',
     'transaction.recording = ',
     ['a-transaction-that-goes-wrong-leaves-no-ghost', 'COMMIT that another process holds up'],
@@ -430,7 +430,7 @@ export const guards = [
   ),
   guard(
     'a written row is read as it is, not as it was when the transaction began',
-    'dialect/mysql.ts',
+    'database/mysql/mysql.ts',
     "const LOCKED = 'LOCK IN SHARE MODE';",
     "const LOCKED = '';",
     ['events-come-from-the-row', 'another request has changed it'],
@@ -438,7 +438,7 @@ export const guards = [
   ),
   guard(
     'reading written rows locks no other rows',
-    'dialect/mysql.ts',
+    'database/mysql/mysql.ts',
     "PRIMARY.replace('USE', 'FORCE')",
     "''",
     ['events-come-from-the-row', 'holds the next row of a small table'],
@@ -446,7 +446,7 @@ export const guards = [
   ),
   guard(
     'rows are read past the cache of the application',
-    'subject/subjects.ts',
+    'entity/subjects.ts',
     '    cache: false,\n',
     '',
     ['events-come-from-the-row', 'cache for all its queries'],
@@ -454,7 +454,7 @@ export const guards = [
   ),
   guard(
     'what an entity belonged to is read under a lock',
-    'trigger/live-rules.ts',
+    'capture/live-rules.ts',
     'lock && this.dialect.skipsLocked',
     'false',
     ['rarer-writes-are-seen', 'another request has moved'],
@@ -464,14 +464,14 @@ export const guards = [
   // SQLite
   guard(
     'a transaction begins before it reads (SQLite)',
-    'dialect/sqlite-query-runner.ts',
+    'database/sqlite/sqlite-query-runner.ts',
     "if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();",
     '',
     ['sqlite-is-safe', 'several processes read and then write'],
   ),
   guard(
     'a plain BEGIN is rolled back (SQLite)',
-    'dialect/sqlite-query-runner.ts',
+    'database/sqlite/sqlite-query-runner.ts',
     "      driver.databaseConnection.exec('ROLLBACK');\n      throw new SqlitePlainBeginError(query);",
     '',
     ['sqlite-is-safe', 'is not for BEGIN as a plain query'],
@@ -479,7 +479,7 @@ export const guards = [
   ),
   guard(
     'nothing follows what SQLite itself undid',
-    'dialect/sqlite-query-runner.ts',
+    'database/sqlite/sqlite-query-runner.ts',
     'private async inside<T>(run: () => Promise<T>): Promise<T> {\n      if (this.undone) throw this.undone;',
     'private async inside<T>(run: () => Promise<T>): Promise<T> {',
     ['sqlite-is-safe', 'is nothing that follows when SQLite itself undid it'],
@@ -487,7 +487,7 @@ export const guards = [
   ),
   guard(
     'one transaction after the other has the connection (SQLite)',
-    'dialect/async-lock.ts',
+    'database/async-lock.ts',
     '    if (!this.held) {\n      this.held = true;',
     '    if (this.waiting.length === 0) {\n      this.held = true;',
     ['sqlite-is-safe', 'do not see each other'],
@@ -496,7 +496,7 @@ export const guards = [
 
   guard(
     'no statement goes round what SQLite itself undid',
-    'dialect/sqlite-query-runner.ts',
+    'database/sqlite/sqlite-query-runner.ts',
     '      turns.refuseCutOff();\n      if (this.undone) throw this.undone;\n      try {',
     '      turns.refuseCutOff();\n      try {',
     ['sqlite-is-safe', 'sent to the connection itself'],
@@ -560,15 +560,15 @@ export const guards = [
   ),
   guard(
     'what is counted is told once a minute',
-    'inspect/counters.ts',
+    'common/counters.ts',
     '    if (now - line.told < MINUTE) {\n      line.untold++;',
     '    if (now - line.told < 0) {\n      line.untold++;',
-    ['libs/spark/src/inspect/counters.spec.ts'],
+    ['libs/spark/src/common/counters.spec.ts'],
     { sample: true },
   ),
   guard(
     'an answer that does not come is not waited for',
-    'dialect/statement-deadline.ts',
+    'database/statement-deadline.ts',
     'timer: setTimeout(miss, limit) };',
     'timer: setTimeout(() => undefined, limit) };',
     ['connections-go-silent', 'while a handler is at work'],
@@ -576,7 +576,7 @@ export const guards = [
   ),
   guard(
     'a new connection that ends at once is heard',
-    'spark.ts',
+    'runtime/spark.ts',
     '    hearNewConnections(dataSource);\n',
     '',
     ['a-connection-that-ends-as-it-begins-ends-no-process'],
@@ -584,7 +584,7 @@ export const guards = [
   ),
   guard(
     'what a dropped connection left on the server is ended',
-    'dialect/statement-deadline.ts',
+    'database/statement-deadline.ts',
     'this.deadline.orphans.add(session);',
     'void session;',
     ['connections-go-silent', 'in the midst of a transaction'],
@@ -592,7 +592,7 @@ export const guards = [
   ),
   guard(
     'the lease has a connection beside the pool',
-    'dialect/own-connection.ts',
+    'database/own-connection.ts',
     "if (this.dataSource.options.type === 'better-sqlite3') return",
     'if (this.limit > 0) return',
     ['handlers-may-hold-the-pool', 'for longer than the lease'],
@@ -600,7 +600,7 @@ export const guards = [
   ),
   guard(
     'the answer of GET_LOCK is read',
-    'dialect/mysql.ts',
+    'database/mysql/mysql.ts',
     'if (Number(row!.got) !== 1) throw',
     'if (Number(row!.got) === 2) throw',
     ['many-processes-start-at-once', 'cannot have the lock'],
@@ -608,7 +608,7 @@ export const guards = [
   ),
   guard(
     'a nested transaction that was cut off writes nothing',
-    'dialect/sqlite-turns.ts',
+    'database/sqlite/sqlite-turns.ts',
     '?.isCutOff) throw new',
     '?.isCutOff && this.timeout < 0) throw new',
     ['sqlite-is-safe', 'outlasts the patience'],
@@ -616,7 +616,7 @@ export const guards = [
   ),
   guard(
     'a manager is revoked once its transaction is over (SQLite)',
-    'pipeline/attempt.ts',
+    'deliver/attempt.ts',
     '    revoke();\n  }\n\n  /** The fenced',
     '    void revoke;\n  }\n\n  /** The fenced',
     ['transactional-effects-happen-once', 'left behind'],
@@ -624,7 +624,7 @@ export const guards = [
   ),
   guard(
     'a completion whose answer was lost is one (PostgreSQL)',
-    'dialect/postgres.ts',
+    'database/postgres/postgres.ts',
     'completed.size === done.length || !history ? completed',
     'completed.size <= done.length || !history ? completed',
     ['deliveries-survive-their-database', 'when one was completed'],
@@ -632,7 +632,7 @@ export const guards = [
   ),
   guard(
     'a completion whose answer was lost is one (elsewhere)',
-    'dialect/claimed.ts',
+    'database/claimed.ts',
     'return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);',
     'return affected === done.length ? new Set(ids) : new Set();',
     ['deliveries-survive-their-database', 'when one was completed'],
@@ -640,7 +640,7 @@ export const guards = [
   ),
   guard(
     'completions are parted by attempt',
-    'delivery/completions.ts',
+    'deliver/completions.ts',
     'const fence = `${worker} ${attempt}`;',
     'const fence = worker;',
     ['completions-are-written-together', 'different attempts'],
@@ -648,7 +648,7 @@ export const guards = [
   ),
   guard(
     'completions are parted by lease',
-    'delivery/completions.ts',
+    'deliver/completions.ts',
     'const fence = `${worker} ${attempt}`;',
     'const fence = `${attempt}${worker.slice(0, 0)}`;',
     ['a-process-that-lost-its-lease-stops', 'parted by lease'],
@@ -656,7 +656,7 @@ export const guards = [
   ),
   guard(
     'a process that ends frees what it had claimed',
-    'delivery/worker-lease.ts',
+    'store/worker-lease.ts',
     '      await this.rescuing;\n      await this.rescue();',
     '      await this.rescuing;',
     ['deliveries-survive-their-database', 'by a process that ends'],
@@ -664,7 +664,7 @@ export const guards = [
   ),
   guard(
     'a look that may be being taken is added once more',
-    'agenda/looks.ts',
+    'store/looks.ts',
     'changesNothing ? now : now + AHEAD',
     'now',
     ['an-event-fires-when-its-time-comes', 'was committing'],
@@ -672,7 +672,7 @@ export const guards = [
   ),
   guard(
     'a sweep that failed begins at the start',
-    'trigger/sweep-lease.ts',
+    'store/sweep-lease.ts',
     'atStart ? null : (leased.reached ?? null)',
     'leased.reached ?? null',
     ['a-sweep-goes-on-where-it-was-killed', 'failed half-way'],
@@ -680,7 +680,7 @@ export const guards = [
   ),
   guard(
     'retention keeps the keys of what is not delivered yet',
-    'ledger/retention.ts',
+    'store/retention.ts',
     'AND event_group = :group AND ${this.isUndelivered}',
     'AND event_group = :group',
     ['time-is-told-right', 'retention keeps the key'],
@@ -688,7 +688,7 @@ export const guards = [
   ),
   guard(
     'a key that SQL wrote is the one that the code writes',
-    'trigger/agenda.ts',
+    'recheck/agenda.ts',
     'const id = sameKey(root, written);',
     'const id = written;',
     ['a-chain-of-events-ends', 'in its own way'],
@@ -696,7 +696,7 @@ export const guards = [
   ),
   guard(
     'the contexts of one entity are limited together',
-    'pipeline/derivation.ts',
+    'record/derivation.ts',
     'if (size > LARGEST)',
     'if (size > LARGEST * LARGEST)',
     ['time-is-told-right', 'are limited together'],
@@ -704,7 +704,7 @@ export const guards = [
   ),
   guard(
     'what cannot be read on the channel ends nothing',
-    'wake/notifications.ts',
+    'notifier/notifications.ts',
     '  } catch {\n    return {};\n  }',
     '  } catch (error) {\n    throw error;\n  }',
     ['a-process-hears-of-the-others', 'is sent on its channel'],
@@ -720,7 +720,7 @@ export const guards = [
   ),
   guard(
     'a sweep whose source never answers gives its lease up',
-    'trigger/source-sweeper.ts',
+    'sweep/source-sweeper.ts',
     'if (error instanceof SourceTimeoutError) throw error;',
     'void error;',
     ['a-source-that-waits-holds-nobody-up', 'never answers in a sweep'],
@@ -728,7 +728,7 @@ export const guards = [
   ),
   guard(
     'what a source throws at is singled out',
-    'pipeline/in-halves.ts',
+    'record/in-halves.ts',
     'if (part.length === 1 || isHopeless())',
     'if (part.length > 0 || isHopeless())',
     ['a-source-that-waits-holds-nobody-up', 'one row that a batch source throws at'],
@@ -736,7 +736,7 @@ export const guards = [
   ),
   guard(
     'timers and sockets have their turn',
-    'breath.ts',
+    'common/breath.ts',
     '  await setImmediate();',
     '  await Promise.resolve();',
     ['timers-have-their-turn'],
@@ -744,7 +744,7 @@ export const guards = [
   ),
   guard(
     'timers have their turn between subjects of a save',
-    'pipeline/derivation.ts',
+    'record/derivation.ts',
     '    for (const subject of subjects) {\n      while (isBreathless()) await breathe();',
     '    for (const subject of subjects) {',
     ['timers-have-their-turn', 'in a save of many rows whose source'],
@@ -752,7 +752,7 @@ export const guards = [
   ),
   guard(
     'timers have their turn between events that are written',
-    'pipeline/derivation.ts',
+    'record/derivation.ts',
     '    for (const found of this.found) {\n      while (isBreathless()) await breathe();',
     '    for (const found of this.found) {',
     ['timers-have-their-turn', 'in a sweep whose context'],
@@ -760,7 +760,7 @@ export const guards = [
   ),
   guard(
     'timers have their turn between calls of a source',
-    'pipeline/run-source.ts',
+    'record/run-source.ts',
     '    while (isBreathless()) await breathe();\n',
     '',
     ['timers-have-their-turn', 'in a sweep whose source'],
@@ -768,7 +768,7 @@ export const guards = [
   ),
   guard(
     'timers have their turn between contexts that are looked through',
-    'delivery/contexts.ts',
+    'deliver/contexts.ts',
     '      while (isBreathless()) await breathe();\n      const needs',
     '      const needs',
     ['timers-have-their-turn', 'while contexts of a claim'],
@@ -776,7 +776,7 @@ export const guards = [
   ),
   guard(
     'timers have their turn between contexts that are decoded',
-    'delivery/contexts.ts',
+    'deliver/contexts.ts',
     '        while (isBreathless()) await breathe();\n        return',
     '        return',
     ['timers-have-their-turn', 'while contexts of a claim'],
@@ -792,7 +792,7 @@ export const guards = [
   ),
   guard(
     'a renamed handler is one handler',
-    'handler/registered-handlers.ts',
+    'store/registered-handlers.ts',
     'aliases: aliasesOf(row) };',
     'aliases: [] };',
     ['versions-live-side-by-side', 'a renamed handler takes over'],
@@ -800,7 +800,7 @@ export const guards = [
   ),
   guard(
     'what Spark runs by itself runs in the context of the boot',
-    'boot-context.ts',
+    'common/boot-context.ts',
     '      this.waiting.push(() => void work().then(resolve, reject));\n',
     '      void work().then(resolve, reject);\n',
     ['what-spark-runs-sees-no-request', 'sweeps and drains by hand'],
@@ -808,7 +808,7 @@ export const guards = [
   ),
   guard(
     'the last place is not the same handler’s',
-    'delivery/handler-slots.ts',
+    'deliver/handler-slots.ts',
     '? this.concurrency - 1 :',
     '? this.concurrency :',
     ['no-handler-takes-the-last-place', 'others get their deliveries'],
@@ -816,7 +816,7 @@ export const guards = [
   ),
   guard(
     'a suspect that has ended lets the next one in',
-    'pipeline/worker.ts',
+    'deliver/worker.ts',
     'if (suspect) this.onFreed();',
     'if (suspect && this.halted) this.onFreed();',
     ['no-handler-takes-the-last-place', 'handled one after the other'],
@@ -824,7 +824,7 @@ export const guards = [
   ),
   guard(
     'an Observable is subscribed to and awaited',
-    'handler/run-to-end.ts',
+    'deliver/run-to-end.ts',
     'if (observable) return observe(observable, run);',
     'if (observable) return undefined;',
     ['a-handler-is-done-when-its-work-is', 'run to their end'],
@@ -832,7 +832,7 @@ export const guards = [
   ),
   guard(
     'what is done once more comes behind what is new',
-    'delivery/delivery-desk.ts',
+    'store/delivery-desk.ts',
     "const BEHIND = 'priority = priority + 1';",
     "const BEHIND = 'priority = priority';",
     ['what-is-done-after-a-failure', 'what is new does not wait'],
@@ -840,7 +840,7 @@ export const guards = [
   ),
   guard(
     'an id that JavaScript rounds is refused',
-    'subject/subject-ref.ts',
+    'entity/subject-ref.ts',
     "typeof value !== 'number' || Number.isSafeInteger(value) || !Number.isInteger(value)",
     "typeof value !== 'bigint'",
     ['every-kind-of-entity', 'that JavaScript rounds'],
@@ -848,7 +848,7 @@ export const guards = [
   ),
   guard(
     'an id that is none forgets nobody else',
-    'subject/subject-ref.ts',
+    'entity/subject-ref.ts',
     "typeof value === 'number' ? Number.isSafeInteger(value) : /^-?\\d+$/.test(String(value))",
     'value !== undefined',
     ['what-is-forgotten-is-news-again', 'an id that is none'],
@@ -856,7 +856,7 @@ export const guards = [
   ),
   guard(
     'a DataSource has one SparkModule, whichever copy of the package it is of',
-    'one-module.ts',
+    'runtime/one-module.ts',
     "sharedByCopies('modules', () => new WeakMap<object, WeakSet<DataSource>>())",
     '[sharedByCopies, new WeakMap<object, WeakSet<DataSource>>()][1] as WeakMap<object, WeakSet<DataSource>>',
     ['two-copies-of-the-package-work-together', 'is refused by name'],
@@ -864,7 +864,7 @@ export const guards = [
   ),
   guard(
     'a DataSource that an application is done with is free for the next one',
-    'one-module.ts',
+    'runtime/one-module.ts',
     'taken.get(application) ?? new WeakSet();',
     '((taken as { own?: WeakSet<DataSource> }).own ??= new WeakSet());',
     ['two-copies-of-the-package-work-together', 'is free for another application'],
@@ -872,7 +872,7 @@ export const guards = [
   ),
   guard(
     'what is private to drivers is checked at boot',
-    'spark.ts',
+    'runtime/spark.ts',
     'checkPrivateParts(runner);',
     'void [runner, checkPrivateParts];',
     ['what-spark-reaches-for-is-checked-at-boot', '(_idle|threadId) is missed once'],
@@ -880,7 +880,7 @@ export const guards = [
   ),
   guard(
     'without a part of TypeORM that it needs, Spark does not start',
-    'dialect/private-parts.ts',
+    'database/private-parts.ts',
     "if (!('group' in RawSqlResultsToEntityTransformer.prototype))",
     "if (!('constructor' in RawSqlResultsToEntityTransformer.prototype))",
     ['what-spark-reaches-for-is-checked-at-boot', 'it does not start'],
@@ -888,7 +888,7 @@ export const guards = [
   ),
   guard(
     'what has no answer is given up, whatever its driver lacks',
-    'dialect/driver-connections.ts',
+    'database/driver-connections.ts',
     'queue?.get ?',
     'queue ?',
     ['what-spark-reaches-for-is-checked-at-boot', 'given up without them'],
@@ -896,7 +896,7 @@ export const guards = [
   ),
   guard(
     'what runs for longer than the lease is told of',
-    'spark.ts',
+    'runtime/spark.ts',
     'this.worker.tellOfLong(this.settings.worker.lease.ttl);',
     '',
     ['no-handler-takes-the-last-place', 'longer than the lease'],
@@ -904,7 +904,7 @@ export const guards = [
   ),
   guard(
     'what runs long is told of only once',
-    'pipeline/worker.ts',
+    'deliver/worker.ts',
     'this.told.add(attempt);',
     '',
     ['no-handler-takes-the-last-place', 'longer than the lease'],
@@ -912,7 +912,7 @@ export const guards = [
   ),
   guard(
     'what runs for less than the lease is not told of',
-    'pipeline/worker.ts',
+    'deliver/worker.ts',
     '<= time || this.told',
     '<= 0 * time || this.told',
     ['no-handler-takes-the-last-place', 'longer than the lease'],

@@ -1,5 +1,5 @@
-export { SPARK_CLOCK, type SparkClock } from './clock.js';
-export type { Backoff } from './delivery/backoff.js';
+export { SPARK_CLOCK, type SparkClock } from './common/clock.js';
+export type { Backoff } from './config/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
 export { BootLockError } from './error/boot-lock.error.js';
 export { DrainWithinError } from './error/drain-within.error.js';
@@ -37,7 +37,8 @@ export { UnsupportedDatabaseError } from './error/unsupported-database.error.js'
 export { UnsupportedKeyError } from './error/unsupported-key.error.js';
 export { eachDay, eachMonth, eachValue, eachWeek } from './event/occurrence.js';
 export { snapshot } from './event/snapshot.js';
-export { type EventId, sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
+export { type EventId } from './event/event-key.js';
+export { sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
 export {
   GroupHandler,
   type GroupHandlerOptions,
@@ -51,13 +52,13 @@ export type {
   ExplainedSource,
   Explanation,
   YieldedEvent,
-} from './inspect/explain.js';
+} from './inspect/explanation.js';
 export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
-export type { SparkCounts } from './inspect/counters.js';
+export type { SparkCounts } from './common/counters.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
-export { type SparkMigrationOptions, sparkMigrations } from './ledger/migrations.js';
-export type { DeliveryReport } from './pipeline/settler.js';
-export type { RunningDelivery } from './pipeline/worker.js';
+export { type SparkMigrationOptions, sparkMigrations } from './database/schema/migrations.js';
+export type { DeliveryReport } from './deliver/settler.js';
+export type { RunningDelivery } from './deliver/worker.js';
 export {
   EventSource,
   type EventSourceOptions,
@@ -81,10 +82,10 @@ export type {
   SqliteOptions,
   SweepSchedule,
   WorkerOptions,
-} from './spark.options.js';
+} from './config/spark.options.js';
 export { type PlanOptions, SparkService } from './spark.service.js';
-export type { SweepProgress, SweepReport } from './trigger/sweep.js';
-export type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
+export type { SweepProgress, SweepReport } from './sweep/sweep.js';
+export type { DeliveryFilter, Orphans } from './store/delivery-desk.js';
 export { ChainTooDeepError } from './error/chain-too-deep.error.js';
 export { DiscardDelivery } from './error/discard-delivery.error.js';
 export { HandlerTimeoutError } from './error/handler-timeout.error.js';
@@ -92,7 +93,7 @@ export { LostLeaseError } from './error/lost-lease.error.js';
 export { LostStatementError } from './error/lost-statement.error.js';
 export { NotTransactionalError } from './error/not-transactional.error.js';
 export { PoolTooSmallError } from './error/pool-too-small.error.js';
-export { RetryLater } from './error/retry-later.error.js';
+export { RetryLater } from './handler/retry-later.error.js';
 export { RevokedManagerError } from './error/revoked-manager.error.js';
 export { UnreadableContextError } from './error/unreadable-context.error.js';
 export { UnusableResultError } from './error/unusable-result.error.js';

@@ -2,22 +2,22 @@ import { type DynamicModule, Inject, Module, type Provider } from '@nestjs/commo
 import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { checkClock, SPARK_CLOCK, type SparkClock, SystemClock } from './clock.js';
-import { MarkedMethods } from './discovery/marked-methods.js';
+import { checkClock, SPARK_CLOCK, type SparkClock, SystemClock } from './common/clock.js';
+import { MarkedMethods } from './runtime/marked-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { getSparkToken } from './inject-spark.decorator.js';
-import { takeDataSource } from './one-module.js';
-import { SparkLifecycle } from './spark.lifecycle.js';
+import { takeDataSource } from './runtime/one-module.js';
+import { SparkLifecycle } from './runtime/spark.lifecycle.js';
 import type {
   SparkDynamicOptions,
   SparkModuleAsyncOptions,
   SparkModuleOptions,
   SparkOptionsFactory,
   SparkStaticOptions,
-} from './spark.options.js';
-import { Spark } from './spark.js';
+} from './config/spark.options.js';
+import { Spark } from './runtime/spark.js';
 import { SparkService } from './spark.service.js';
-import { checkDataSource, DYNAMIC_OPTIONS, known, settingsOf, STATIC_OPTIONS } from './spark.settings.js';
+import { checkDataSource, DYNAMIC_OPTIONS, known, settingsOf, STATIC_OPTIONS } from './config/spark.settings.js';
 
 const SPARK_OPTIONS = Symbol('SPARK_OPTIONS');
 const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting'];

@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs';
 import { types } from 'node:util';
 import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
-import type { DeliveryFilter, Orphans } from './delivery/delivery-desk.js';
+import type { DeliveryFilter, Orphans } from './store/delivery-desk.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
@@ -13,20 +13,21 @@ import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { DrainWithinError } from './error/drain-within.error.js';
 import { waitingCall } from './event/waited-for.js';
-import { DISCARDED_HELD } from './delivery/held-deliveries.js';
-import type { LedgerEntry } from './ledger/ledger.js';
-import { Derivation, emitted, nameOf } from './pipeline/derivation.js';
-import type { DeliveryReport } from './pipeline/settler.js';
-import type { Spark } from './spark.js';
-import type { SparkSettings } from './spark.settings.js';
-import { isInTransaction } from './dialect/present-transaction.js';
-import { explain, type Explanation } from './inspect/explain.js';
+import { DISCARDED_HELD } from './store/held-deliveries.js';
+import type { LedgerEntry } from './store/ledger.js';
+import { Derivation, emitted, nameOf } from './record/derivation.js';
+import type { DeliveryReport } from './deliver/settler.js';
+import type { Spark } from './runtime/spark.js';
+import type { SparkSettings } from './config/spark.settings.js';
+import { isInTransaction } from './database/present-transaction.js';
+import { explain } from './inspect/explain.js';
+import type { Explanation } from './inspect/explanation.js';
 import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
 import { type SparkStatus, statusOf } from './inspect/status.js';
-import { checkFilter, keyGiven, metadataGiven, sourcesGiven } from './spark.arguments.js';
-import { rootOf } from './subject/entity-table.js';
-import type { SweepProgress, SweepReport } from './trigger/sweep.js';
+import { checkFilter, keyGiven, metadataGiven, sourcesGiven } from './runtime/spark.arguments.js';
+import { rootOf } from './entity/entity-table.js';
+import type { SweepProgress, SweepReport } from './sweep/sweep.js';
 
 /** What is to be planned. */
 export interface PlanOptions {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { sharedByCopies } from '../shared-by-copies.js';
-import { apart } from '../boot-context.js';
+import { sharedByCopies } from '../common/shared-by-copies.js';
+import { apart } from '../common/boot-context.js';
 
 /** How long a chain of events that lead to one another may grow before it rests. */
 export const DEEPEST = 16;

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkEvent, NEVER } from './event-check.js';
-import { sparkEvent, type EventId } from './spark-event.js';
+import type { EventId } from './event-key.js';
+import { sparkEvent } from './spark-event.js';
 
 const raise = (): never => {
   throw new Error('no');

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkEvent } from './event-check.js';
 import { idText, idTextIn } from './event-key.js';
-import { type EventId, sparkEvent } from './spark-event.js';
+import type { EventId } from './event-key.js';
+import { sparkEvent } from './spark-event.js';
 
 // Mostly made of what keys are put together with, so that texts nearly collide.
 const anyText = fc.string({ unit: fc.constantFrom('_', '@', ',', '\\', 'a', '1'), maxLength: 6 });

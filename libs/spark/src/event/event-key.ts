@@ -1,4 +1,5 @@
-import type { EventId } from './spark-event.js';
+/** What an event is about: an entity's id, or the parts of a composite one. */
+export type EventId = string | number | bigint | readonly (string | number | bigint)[];
 
 // What a key is put together with, and what escapes it.
 const IN_ID = /[\\_@,]/g;

@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { sharedByCopies } from '../shared-by-copies.js';
+import { sharedByCopies } from '../common/shared-by-copies.js';
 
 const snapshots = sharedByCopies('snapshots', () => new WeakSet<object>());
 

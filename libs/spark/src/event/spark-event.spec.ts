@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { sparkEvent, type EventId, type SparkEvent } from './spark-event.js';
+import type { EventId } from './event-key.js';
+import { sparkEvent, type SparkEvent } from './spark-event.js';
 
 describe('sparkEvent', () => {
   it.each<[EventId, string]>([

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
-import { sharedByCopies } from '../shared-by-copies.js';
-import { eventKey } from './event-key.js';
+import { sharedByCopies } from '../common/shared-by-copies.js';
+import { type EventId, eventKey } from './event-key.js';
 
 /** Something that became true of the application's data. It exists once for each key, whoever finds it and how often. */
 export interface SparkEvent<C = unknown> {
@@ -15,9 +15,6 @@ export interface SparkEvent<C = unknown> {
   /** When it stops being of use: from then on it is neither entered nor handled. Left out: never. */
   readonly until?: Date;
 }
-
-/** What an event is about: an entity's id, or the parts of a composite one. */
-export type EventId = string | number | bigint | readonly (string | number | bigint)[];
 
 /** How an event differs from the plain "group of id, now". */
 export interface SparkEventOptions {

@@ -1,8 +1,8 @@
 import type { EntityManager } from 'typeorm';
-import { mark } from '../discovery/marks.js';
+import { mark } from '../common/marks.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import type { Backoff } from '../delivery/backoff.js';
-import type { Duration } from '../spark.options.js';
+import type { Backoff } from '../config/backoff.js';
+import type { Duration } from '../config/spark.options.js';
 import { groupPattern } from './group-pattern.js';
 
 /** What a handler is told besides the event. */

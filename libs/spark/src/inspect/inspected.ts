@@ -1,17 +1,17 @@
 import type { DataSource } from 'typeorm';
-import type { SparkClock } from '../clock.js';
-import type { DeliveryDesk } from '../delivery/delivery-desk.js';
-import type { HeldDeliveries } from '../delivery/held-deliveries.js';
-import type { Dialect } from '../dialect/dialect.js';
-import type { TableNames } from '../dialect/table-names.js';
-import type { Transactions } from '../dialect/transactions.js';
+import type { SparkClock } from '../common/clock.js';
+import type { DeliveryDesk } from '../store/delivery-desk.js';
+import type { HeldDeliveries } from '../store/held-deliveries.js';
+import type { Dialect } from '../database/dialect.js';
+import type { TableNames } from '../database/table-names.js';
+import type { Transactions } from '../database/transactions.js';
 import type { ContextCodec } from '../event/context-codec.js';
-import type { RegisteredHandlers } from '../handler/registered-handlers.js';
-import type { Worker } from '../pipeline/worker.js';
+import type { RegisteredHandlers } from '../store/registered-handlers.js';
+import type { Worker } from '../deliver/worker.js';
 import type { SourceRegistry } from '../source/source.registry.js';
-import type { SparkSettings } from '../spark.settings.js';
-import type { DataSourceEntities } from '../subject/entity-lookup.js';
-import type { Counters } from './counters.js';
+import type { SparkSettings } from '../config/spark.settings.js';
+import type { DataSourceEntities } from '../entity/entity-lookup.js';
+import type { Counters } from '../common/counters.js';
 
 /** The parts of a module that `status`, `plan` and `explain` read. */
 export interface Inspected {

@@ -1,10 +1,10 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
-import { select } from '../dialect/statement.js';
-import { Derivation } from '../pipeline/derivation.js';
+import { select } from '../database/statement.js';
+import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
-import { namesOf, rootOf } from '../subject/entity-table.js';
-import { readSubjects, type Subject } from '../subject/subjects.js';
+import { namesOf, rootOf } from '../entity/entity-table.js';
+import { readSubjects, type Subject } from '../entity/subjects.js';
 import type { PlannedCancellation, PlanRequest } from './planned.js';
 
 interface LookRow {

@@ -1,11 +1,11 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
-import { chunks, select } from '../dialect/statement.js';
+import { chunks, select } from '../database/statement.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { textOf } from '../error/text-of.js';
-import { Derivation } from '../pipeline/derivation.js';
+import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
-import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
+import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { readsClock } from './clock-reads.js';
 import { sweepSlots } from './sweep-slots.js';
 import { cancellations } from './plan-cancellations.js';

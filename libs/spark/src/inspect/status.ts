@@ -1,12 +1,12 @@
 import type { EntityManager } from 'typeorm';
-import { DISCARDED_HELD } from '../delivery/held-deliveries.js';
-import { BASELINE } from '../dialect/opening.js';
-import type { Orphans } from '../delivery/delivery-desk.js';
-import { select, withRunner } from '../dialect/statement.js';
-import type { SparkCounts } from './counters.js';
-import type { RunningDelivery } from '../pipeline/worker.js';
+import { DISCARDED_HELD } from '../store/held-deliveries.js';
+import { BASELINE } from '../database/opening.js';
+import type { Orphans } from '../store/delivery-desk.js';
+import { select, withRunner } from '../database/statement.js';
+import type { SparkCounts } from '../common/counters.js';
+import type { RunningDelivery } from '../deliver/worker.js';
 import type { Inspected } from './inspected.js';
-import { namesOf } from '../subject/entity-table.js';
+import { namesOf } from '../entity/entity-table.js';
 
 /** What sweeps have done for a source. */
 export interface SourceStatus {
@@ -161,7 +161,7 @@ async function agenda(manager: EntityManager, spark: Inspected, now: number): Pr
   return { ...due, oldest: due.due === 0 ? undefined : new Date(due.oldest) };
 }
 
-async function workers(manager: EntityManager, { dialect, tables }: Spark): Promise<WorkerStatus[]> {
+async function workers(manager: EntityManager, { dialect, tables }: Inspected): Promise<WorkerStatus[]> {
   const rows = await select<{ id: string; host: string; pid: number; started_at: string }>(
     manager,
     `SELECT id, host, pid, started_at FROM ${tables.worker} WHERE lease_until >= ${dialect.clock} ORDER BY started_at, id`,

@@ -1,5 +1,5 @@
 import { CronTime } from 'cron';
-import type { SparkSettings } from '../spark.settings.js';
+import type { SparkSettings } from '../config/spark.settings.js';
 
 // What an application's sweeps would find each minute is planned in fewer steps.
 const MOST = 1_000;

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import { select } from '../dialect/statement.js';
+import { select } from '../database/statement.js';
 import type { Inspected } from './inspected.js';
-import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, YieldedEvent } from './explain.js';
+import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, YieldedEvent } from './explanation.js';
 
 type Facts = Omit<Explanation, 'words'>;
 

@@ -1,7 +1,7 @@
 import type { EntityTarget, FindOptionsRelations, FindOptionsWhere, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
-import { mark } from '../discovery/marks.js';
+import { mark } from '../common/marks.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import type { Duration } from '../spark.options.js';
+import type { Duration } from '../config/spark.options.js';
 import type { Touch } from './touch.js';
 
 /** What a source is told besides the entity. */

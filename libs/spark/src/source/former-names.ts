@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import type { Dialect } from '../dialect/dialect.js';
-import { execute, select } from '../dialect/statement.js';
-import type { TableNames } from '../dialect/table-names.js';
+import type { Dialect } from '../database/dialect.js';
+import { execute, select } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
 import type { Source } from './source.js';
 
 /**

@@ -1,6 +1,6 @@
 import type { EntityMetadata } from 'typeorm';
 import { DuplicateSourceError } from '../error/duplicate-source.error.js';
-import { rootOf } from '../subject/entity-table.js';
+import { rootOf } from '../entity/entity-table.js';
 import type { Source } from './source.js';
 
 /** The name of a source, and those that it had before. */

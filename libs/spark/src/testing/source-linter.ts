@@ -1,12 +1,12 @@
-import { withRunner } from '../dialect/statement.js';
+import { withRunner } from '../database/statement.js';
 import { SparkError } from '../error/spark.error.js';
 import { textOf } from '../error/text-of.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
-import { pageOfKeys, readSubjects, type Subject } from '../subject/subjects.js';
+import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { watchClock } from '../inspect/clock-reads.js';
-import type { Spark } from '../spark.js';
+import type { Spark } from '../runtime/spark.js';
 
 /** Something that makes a source unreliable. */
 export interface SourceProblem {

@@ -1,11 +1,11 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import { select } from '../dialect/statement.js';
+import { select } from '../database/statement.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { getSparkToken } from '../inject-spark.decorator.js';
-import type { Spark } from '../spark.js';
-import type { Duration } from '../spark.options.js';
+import type { Spark } from '../runtime/spark.js';
+import type { Duration } from '../config/spark.options.js';
 import type { SparkService } from '../spark.service.js';
-import { age } from '../spark.settings.js';
+import { age } from '../config/spark.settings.js';
 import { lintSources, SourceLintError } from './source-linter.js';
 import { instantOf, TestClock } from './test-clock.js';
 

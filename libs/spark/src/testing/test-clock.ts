@@ -1,4 +1,4 @@
-import type { SparkClock } from '../clock.js';
+import type { SparkClock } from '../common/clock.js';
 import { SparkError } from '../error/spark.error.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 

@@ -1,0 +1,166 @@
+import { Logger } from '@nestjs/common';
+import type {
+  BeforeQueryEvent,
+  EntityManager,
+  EntityMetadata,
+  EntitySubscriberInterface,
+  InsertEvent,
+  ObjectLiteral,
+  QueryRunner,
+  RecoverEvent,
+  RemoveEvent,
+  SoftRemoveEvent,
+  TransactionCommitEvent,
+  TransactionRollbackEvent,
+  TransactionStartEvent,
+  UpdateEvent,
+} from 'typeorm';
+import { Capture } from '../record/capture.js';
+import type { Recorded, Recorder } from '../record/recorder.js';
+import type { LiveRules } from './live-rules.js';
+import { Frames, type TransactionFrames } from './transaction-frames.js';
+import { linesOf } from '../error/text-of.js';
+
+/** Sees what the application saves, in which transaction, and records it just before the outermost COMMIT. */
+export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral> {
+  private readonly logger = new Logger('Spark');
+  private readonly frames = new Frames();
+  /** Saves with `{ transaction: false }`: they are committed when they are seen. */
+  private readonly outside = new WeakMap<QueryRunner, { capture: Capture; recording: Promise<void> }>();
+
+  constructor(
+    private readonly rules: LiveRules,
+    private readonly recorder: Recorder,
+    private readonly announce: (recorded: Recorded) => void,
+  ) {}
+
+  /** The transaction that the runner is in, as far as it has come, or undefined outside of one. */
+  captureOf(runner: QueryRunner): Capture | undefined {
+    return runner.isTransactionActive ? this.frames.of(runner)?.top : undefined;
+  }
+
+  /** Notes that rows were written whose state only reading them tells. */
+  wrote(runner: QueryRunner, metadata: EntityMetadata, ids: readonly string[]): Promise<void> | undefined {
+    return this.note(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id)));
+  }
+
+  afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
+    // Without an id it is a builder's insert, which tells them itself.
+    if (event.entityId === undefined) return undefined;
+    return this.noteEntity(event, event.entityId, true);
+  }
+
+  afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
+    if (!event.databaseEntity) return undefined;
+    return this.noteEntity(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
+  }
+
+  afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
+    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId);
+  }
+
+  afterRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> | undefined {
+    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId);
+  }
+
+  beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
+    if (!event.databaseEntity || !this.rules.moves(event)) return undefined;
+    return this.noteOld(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
+  }
+
+  beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> | undefined {
+    return this.noteOld(event, event.entityId);
+  }
+
+  afterTransactionStart({ queryRunner }: TransactionStartEvent): void {
+    this.frames.begin(queryRunner);
+  }
+
+  // After every hook of others that may still save. A late one would be missed in beforeTransactionCommit.
+  beforeQuery({ query, queryRunner, manager }: BeforeQueryEvent): Promise<unknown> | undefined {
+    if (query !== 'COMMIT') return undefined;
+    const transaction = this.frames.of(queryRunner);
+    if (!transaction?.outermost || transaction.top.isEmpty) return undefined;
+    // A COMMIT that the database was too busy for is sent again.
+    transaction.recording ??= this.record(transaction, manager);
+    return transaction.recording;
+  }
+
+  afterTransactionCommit({ queryRunner }: TransactionCommitEvent): void {
+    const transaction = this.frames.of(queryRunner);
+    if (!transaction) return;
+    if (!transaction.outermost) return transaction.release();
+    this.frames.end(queryRunner);
+    const { recorded, top } = transaction;
+    this.announce({ events: recorded?.events ?? [], looks: recorded?.looks || top.looksAdded });
+  }
+
+  // A subscriber of somebody else may have thrown while this one was still recording.
+  async beforeTransactionRollback({ queryRunner }: TransactionRollbackEvent): Promise<void> {
+    await this.frames.of(queryRunner)?.recording?.catch(() => undefined);
+  }
+
+  afterTransactionRollback({ queryRunner }: TransactionRollbackEvent): void {
+    const transaction = this.frames.of(queryRunner);
+    if (transaction && !transaction.outermost) transaction.drop();
+    else this.frames.end(queryRunner);
+  }
+
+  private async record(transaction: TransactionFrames, manager: EntityManager): Promise<void> {
+    transaction.recorded = await this.recorder.record(manager, transaction.top);
+  }
+
+  private noteEntity(
+    { metadata, queryRunner }: { metadata: EntityMetadata; queryRunner: QueryRunner },
+    entityId: unknown,
+    isNew = false,
+  ): Promise<void> | undefined {
+    if (!this.rules.concerns(metadata)) return undefined;
+    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, isNew));
+  }
+
+  private noteOld(
+    event: UpdateEvent<ObjectLiteral> | RemoveEvent<ObjectLiteral>,
+    entityId: unknown,
+  ): Promise<void> | undefined {
+    if (entityId === undefined || !this.rules.concerns(event.metadata)) return undefined;
+    const { queryRunner, manager, metadata } = event;
+    let keys: Promise<void> | undefined;
+    const noted = this.note(queryRunner, (capture) => {
+      keys = this.rules.touchOld(manager, capture, metadata, entityId);
+    });
+    return keys && noted ? Promise.all([keys, noted]).then(() => undefined) : (keys ?? noted);
+  }
+
+  private note(runner: QueryRunner, into: (capture: Capture) => void): Promise<void> | undefined {
+    const capture = this.captureOf(runner);
+    if (capture) {
+      into(capture);
+      return undefined;
+    }
+    const open = this.outside.get(runner);
+    if (open) {
+      into(open.capture);
+      return open.recording;
+    }
+    const fresh = new Capture();
+    into(fresh);
+    const recording = Promise.resolve().then(() => this.recordOutside(runner, fresh));
+    this.outside.set(runner, { capture: fresh, recording });
+    return recording;
+  }
+
+  private async recordOutside(runner: QueryRunner, capture: Capture): Promise<void> {
+    this.outside.delete(runner);
+    try {
+      await runner.startTransaction();
+      const recorded = await this.recorder.record(runner.manager, capture);
+      await runner.commitTransaction();
+      this.announce(recorded);
+    } catch (error) {
+      await runner.rollbackTransaction().catch(() => undefined);
+      const where = 'A save outside of any transaction could not be recorded; the next sweep finds what it missed.';
+      this.logger.error(`${where} ${linesOf(error)}`);
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, UpdateEvent } from 'typeorm';
+import type { Dialect } from '../database/dialect.js';
+import type { Capture } from '../record/capture.js';
+import type { SourceRegistry } from '../source/source.registry.js';
+import { rootOf } from '../entity/entity-table.js';
+import { keyOf, writeKey } from '../entity/subject-ref.js';
+import { touchedByRules } from '../source/touched-by.js';
+import { heldKey, touchedKeys, touchRules, type TouchRule } from '../source/touches.js';
+
+/** Which writes concern whom: the entities that live sources derive from, and those that they read with them. */
+export class LiveRules {
+  private readonly roots = new Set<EntityMetadata>();
+  private readonly rules = new Map<EntityMetadata, TouchRule[]>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly sources: SourceRegistry,
+    private readonly dialect: Dialect,
+  ) {}
+
+  /** Reads the sources once they have all been found. */
+  build(): void {
+    for (const root of this.sources.liveRoots()) {
+      this.roots.add(root);
+      const sources = this.sources.liveOf(root);
+      const named = sources.flatMap((source) => touchedByRules(this.dataSource, source));
+      for (const rule of [...sources.flatMap(touchRules), ...named]) {
+        const changed = rootOf(rule.changed);
+        this.rules.set(changed, [...(this.rules.get(changed) ?? []), rule]);
+      }
+    }
+  }
+
+  concerns(metadata: EntityMetadata): boolean {
+    const root = rootOf(metadata);
+    return this.roots.has(root) || this.rules.has(root);
+  }
+
+  derives(metadata: EntityMetadata): boolean {
+    return this.roots.has(rootOf(metadata));
+  }
+
+  touches(metadata: EntityMetadata): readonly TouchRule[] {
+    return this.rules.get(rootOf(metadata)) ?? [];
+  }
+
+  /** An entity was saved, or the row of a junction table: what it belongs to is part of its key. */
+  saved(capture: Capture, metadata: EntityMetadata, entityId: unknown, isNew: boolean): void {
+    const id = this.keyText(metadata, entityId);
+    if (id === undefined) return;
+    this.written(capture, metadata, id, isNew, metadata.isJunction ? (entityId as ObjectLiteral) : undefined);
+  }
+
+  /** A row was written. What it says is read at the end: what the application holds in memory may be out of date. */
+  written(capture: Capture, metadata: EntityMetadata, id: string, isNew = false, held?: ObjectLiteral): void {
+    if (this.derives(metadata)) capture.subject({ ref: { root: rootOf(metadata), id }, isNew });
+    for (const rule of this.touches(metadata)) this.touchHeld(capture, rule, heldKey(this.dataSource, rule, held), id);
+  }
+
+  /** Whether an update moves the entity from what it belongs to. */
+  moves({ metadata, updatedColumns, updatedRelations }: UpdateEvent<ObjectLiteral>): boolean {
+    const rules = this.touches(metadata);
+    if (rules.length === 0) return false;
+    const holders = new Set(rules.flatMap(({ direct }) => direct ?? []).map(({ databaseName }) => databaseName));
+    return (
+      updatedRelations.length > 0 ||
+      updatedColumns.some(
+        ({ relationMetadata, referencedColumn, databaseName }) =>
+          relationMetadata ?? referencedColumn ?? holders.has(databaseName),
+      )
+    );
+  }
+
+  /** Touches what an entity belongs to before it is moved or removed. What TypeORM has loaded of it may be out of date. */
+  touchOld(
+    manager: EntityManager,
+    capture: Capture,
+    metadata: EntityMetadata,
+    entityId: unknown,
+  ): Promise<void> | undefined {
+    const id = this.keyText(metadata, entityId);
+    if (id === undefined) return undefined;
+    const rules = this.touches(metadata);
+    if (!metadata.isJunction) return rules.length === 0 ? undefined : this.askOld(manager, capture, rules, [id], true);
+    for (const rule of rules)
+      this.touchHeld(capture, rule, heldKey(this.dataSource, rule, entityId as ObjectLiteral), id);
+    return undefined;
+  }
+
+  /** Touches what rows belong to before an upsert writes over them. */
+  touchOverwritten(
+    manager: EntityManager,
+    capture: Capture,
+    metadata: EntityMetadata,
+    ids: readonly string[],
+  ): Promise<void> {
+    // Without locks: they would hold up whoever inserts rows beside those that are not there yet.
+    return this.askOld(manager, capture, this.touches(metadata), ids, false);
+  }
+
+  private async askOld(
+    manager: EntityManager,
+    capture: Capture,
+    rules: readonly TouchRule[],
+    ids: readonly string[],
+    lock: boolean,
+  ): Promise<void> {
+    for (const rule of rules) {
+      const keys = await touchedKeys(manager, rule, ids, lock && this.dialect.skipsLocked);
+      for (const key of keys) capture.look({ root: rule.root, id: key });
+    }
+  }
+
+  private touchHeld(capture: Capture, rule: TouchRule, key: string | null | undefined, id: string): void {
+    if (key === undefined) capture.touch(rule, id);
+    else if (key !== null && rule.through) capture.touch(rule.through, key);
+    else if (key !== null) capture.look({ root: rule.root, id: key });
+  }
+
+  /** The key as text, given a single key as its value, which may be an object of the application's, and several as a map. */
+  private keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
+    const columns = metadata.primaryColumns;
+    if (metadata.isJunction)
+      return writeKey(
+        this.dataSource,
+        metadata,
+        columns.map(({ propertyName }) => (entityId as ObjectLiteral)[propertyName] as unknown),
+      );
+    if (columns.length > 1) return keyOf(this.dataSource, metadata, entityId as ObjectLiteral);
+    return writeKey(this.dataSource, metadata, [this.dataSource.driver.preparePersistentValue(entityId, columns[0]!)]);
+  }
+}

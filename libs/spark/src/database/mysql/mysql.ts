@@ -1,0 +1,212 @@
+import { randomUUID } from 'node:crypto';
+import type { DataSource, EntityManager } from 'typeorm';
+import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
+import { completeAndAsk, withEvents, type WithoutEvent } from '../claimed.js';
+import type {
+  ClaimedRow,
+  ClaimRequest,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  Entry,
+  KeysAlong,
+  Opened,
+  Owner,
+  RowsByKey,
+  Stretch,
+} from '../dialect.js';
+import {
+  DELIVERY_COLUMNS,
+  endOf,
+  EVENT_COLUMNS,
+  eventRow,
+  othersOf,
+  OWNER_COLUMNS,
+  type OwnerRow,
+  ownersFrom,
+} from '../entered.js';
+import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
+import { withPatience } from '../statement-deadline.js';
+import type { TableNames } from '../table-names.js';
+
+// Keeps a statement below the smallest usual max_allowed_packet.
+const ROWS = 500;
+const PRIMARY = ' USE INDEX (`PRIMARY`)';
+const LOCKED = 'LOCK IN SHARE MODE';
+const NO_SUCH_INDEX = 1176;
+
+/** MariaDB and MySQL. */
+export class MysqlDialect implements Dialect {
+  readonly longestKey = 512;
+  readonly agendaByTime = false;
+  readonly readsMayBeStale = true;
+  readonly skipsLocked = true;
+  readonly returnsFromUpdate = false;
+  readonly forUpdate = 'FOR UPDATE';
+  readonly isolation = 'READ COMMITTED';
+  readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
+  readonly worksByStatement = false;
+  // Of local times there are two in the hour when summer time ends.
+  readonly clock = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000`;
+
+  constructor(private readonly tables: TableNames) {}
+
+  returnsFromInsert({ driver }: DataSource): boolean {
+    return driver.isReturningSqlSupported('insert');
+  }
+
+  isTransient(error: unknown): boolean {
+    return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);
+  }
+
+  insertOrIgnore(rows: string): string {
+    return `INSERT IGNORE ${rows}`;
+  }
+
+  rowList(rows: string): string {
+    return rows;
+  }
+
+  async exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    // Such a lock is the whole server's, and its name has at most 64 characters.
+    const name = `CONCAT('nestjs-spark-', SHA1(CONCAT_WS('.', DATABASE(), :event)))`;
+    const { event } = this.tables.plain;
+    const get = `SELECT GET_LOCK(${name}, ${BOOT_LOCK_TIMEOUT / 1_000}) AS got`;
+    const lock = () => select<{ got: string | number | null }>(manager, get, { event });
+    const [row] = await withPatience(manager.queryRunner, BOOT_LOCK_PATIENCE, lock);
+    if (Number(row!.got) !== 1) throw new BootLockError(BOOT_LOCK_TIMEOUT);
+    try {
+      return await work(manager);
+    } finally {
+      await execute(manager, `SELECT RELEASE_LOCK(${name})`, { event });
+    }
+  }
+
+  /**
+   * A row that an UPDATE left as it was is read as it was when the transaction began, unless the read locks it. Without the
+   * index a statement for several rows may lock all of a small table; a table that has no such index is read row by row.
+   */
+  async rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[], isNew: boolean) {
+    const text = sql(`${column} IN (?)`);
+    const read = (statement: string, some: readonly unknown[]) => rowsAsGiven(manager, statement, [some]);
+    const plain = text.replace(PRIMARY, '');
+    if (isNew) return read(plain, keys);
+    const one = (key: unknown) => read(`${plain} ${LOCKED}`, [key]);
+    if (keys.length === 1) return one(keys[0]);
+    try {
+      return await read(`${text.replace(PRIMARY, PRIMARY.replace('USE', 'FORCE'))} ${LOCKED}`, keys);
+    } catch (error) {
+      if ((error as { errno?: number }).errno !== NO_SUCH_INDEX) throw error;
+      const rows: object[] = [];
+      for (const key of keys) rows.push(...(await one(key)));
+      return rows;
+    }
+  }
+
+  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
+    const ofStretch = `(SELECT event_key, ${OWNER_COLUMNS}, ? AS stretch FROM ${this.tables.event}
+      WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
+    const rows = await raw<OwnerRow & { event_key: string; stretch: number }>(
+      manager,
+      stretches.map(() => ofStretch).join(' UNION ALL '),
+      stretches.flatMap(({ first, last, most }, i) => [i, first, last, most]),
+    );
+    const along: string[][] = stretches.map(() => []);
+    for (const { event_key: key, event_group: group, entity, entity_id: id, stretch } of rows) {
+      const of = stretches[stretch]!;
+      if (group === of.group && entity === of.entity) along[stretch]!.push(key, id ?? '');
+    }
+    return along;
+  }
+
+  async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
+    const sql = `SELECT event_key, ${OWNER_COLUMNS} FROM ${this.tables.event} WHERE event_key IN (?)`;
+    return ownersFrom(await raw(manager, sql, [keys]));
+  }
+
+  async enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
+    const known = likelyNew ? new Map<string, Owner>() : await this.ownersOf(manager, keysOf(entries));
+    const fresh = new Set<string>();
+    const absent = entries.filter(({ key }) => !known.has(key));
+    for (const part of chunks(absent, ROWS)) {
+      const keys = await this.insertAbsent(manager, part, now);
+      await this.open(manager, opened, keys, now);
+      for (const key of keys) fresh.add(key);
+    }
+    const left = absent.filter(({ key }) => !fresh.has(key));
+    const owners = left.length === 0 ? known : new Map([...known, ...(await this.ownersOf(manager, keysOf(left)))]);
+    const revision = fresh.size === 0 ? 0 : await this.revision(manager);
+    return { fresh, others: othersOf(entries, owners), revision };
+  }
+
+  /**
+   * It tells for whom deliveries are opened. A statement of its own: as part of an INSERT it would hold the rows of the handlers
+   * for as long as the application's transaction takes.
+   */
+  private async revision(manager: EntityManager): Promise<number> {
+    const [row] = await raw<{ sum: string | null }>(
+      manager,
+      `SELECT SUM(revision) AS sum FROM ${this.tables.handler}`,
+      [],
+    );
+    return Number(row!.sum ?? 0);
+  }
+
+  /** Inserts events and returns the keys of those that were not there. MySQL has no RETURNING: a token tells which they are. */
+  private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number): Promise<string[]> {
+    const { event } = this.tables;
+    const token = randomUUID();
+    const keys = keysOf(entries);
+    // The driver itself writes a list of lists as rows.
+    const rows = entries.map((entry) => [...eventRow(entry, now), token]);
+    const insert = `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) VALUES ?`;
+    if ((await affected(manager, insert, [rows])) === keys.length) return keys;
+    const inserted = await raw<{ event_key: string }>(
+      manager,
+      `SELECT event_key FROM ${event} WHERE event_key IN (?) AND token = ?`,
+      [keys, token],
+    );
+    return inserted.map((row) => row.event_key);
+  }
+
+  /** Opens the deliveries of events by their keys, which nobody else has inserted. */
+  private async open(manager: EntityManager, opened: readonly Opened[], keys: readonly string[], now: number) {
+    if (opened.length === 0 || keys.length === 0) return;
+    const { event, delivery } = this.tables;
+    const rows = `SELECT id, ?, ?, 0, ?, 0, ?, ?, ? FROM ${event} WHERE event_key IN (?) AND event_group IN (?)`;
+    const given = opened.flatMap(({ name, priority, opening, groups }) => {
+      const { finished, reason } = endOf(opening, now);
+      return [name, opening, priority, now, finished, reason, keys, groups];
+    });
+    const rowsOfAll = opened.map(() => rows).join(' UNION ALL ');
+    await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${rowsOfAll}`, given);
+  }
+
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
+    const { worker, handlers, limit, now, suspect, passed } = request;
+    const { delivery } = this.tables;
+    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
+    const rows = await select<WithoutEvent>(
+      manager,
+      `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
+       WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
+       ${others} ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
+      { handlers, limit, now, suspect: Number(suspect), passed },
+    );
+    if (rows.length === 0) return [];
+    await execute(
+      manager,
+      `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
+       WHERE id IN (:...ids)`,
+      { worker, now, ids: rows.map(({ id }) => id) },
+    );
+    return withEvents(manager, this.tables, rows);
+  }
+
+  complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
+    return completeAndAsk(manager, this.tables, this, completion);
+  }
+}
+
+const keysOf = (entries: readonly Entry[]): string[] => entries.map(({ key }) => key);

@@ -1,0 +1,120 @@
+import type { EnterRequest, Entry } from '../dialect.js';
+import { DELIVERY_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS } from '../entered.js';
+import { BASELINE, type Opening } from '../opening.js';
+import type { TableNames } from '../table-names.js';
+
+/** Rows in SQL: their text, of which there is one for each shape, and its parameters. */
+interface Rows {
+  readonly shape: string;
+  readonly sql: (first: number) => string;
+  readonly given: readonly unknown[];
+}
+
+type Column<R> = readonly [type: string, of: (row: R) => unknown];
+
+// Up to so many rows are written as VALUES, and up to so many openings the statement is planned once for each shape.
+const FEW = 16;
+// Of the row that has a key: one value, so that it is looked up once.
+const OWNER = 'ARRAY[e.event_group::text, e.entity::text, e.entity_id::text]';
+/** In the order of {@link ENTRY_COLUMNS}. */
+const ENTRY: readonly Column<Entry>[] = [
+  ['text', ({ key }) => key],
+  ['text', ({ group }) => group],
+  ['text', ({ entity }) => entity],
+  ['text', ({ entityId }) => entityId],
+  ['text', ({ source }) => source],
+  ['text', ({ context }) => context],
+  ['bigint', ({ at }) => at],
+  ['bigint', ({ until }) => until],
+  ['int', ({ depth }) => depth],
+];
+const OPENING: readonly Column<readonly [group: string, name: string, priority: number, opening: Opening]>[] = [
+  ['text', ([group]) => group],
+  ['text', ([, name]) => name],
+  ['int', ([, , priority]) => priority],
+  ['text', ([, , , opening]) => opening],
+];
+
+/** The statement that enters events and opens their deliveries on PostgreSQL, all at once. */
+export class PostgresEntering {
+  /** The texts of those that have a name. */
+  private readonly known = new Map<string, string>();
+
+  constructor(private readonly tables: TableNames) {}
+
+  /** The statement, its parameters, and the name under which a connection keeps its plan. */
+  of({ entries, opened, now, likelyNew }: EnterRequest): { name: string | undefined; sql: string; given: unknown[] } {
+    const openings = opened.flatMap(({ name, priority, opening, groups }) =>
+      groups.map((group) => [group, name, priority, opening] as const),
+    );
+    const rows = entries.length <= FEW && openings.length <= FEW ? asValues : asArrays;
+    const events = rows(ENTRY, entries);
+    const asked = openings.length === 0 ? undefined : rows(OPENING, openings);
+    const shape = `spark-enter${likelyNew ? '-new' : ''}-${events.shape}-${asked?.shape ?? 0}`;
+    const name = openings.length <= FEW ? shape : undefined;
+    const sql =
+      (name && this.known.get(name)) ??
+      // The first parameter is the time.
+      this.sql(likelyNew, entries.length === 1, events.sql(2), asked?.sql(2 + events.given.length));
+    if (name) this.known.set(name, sql);
+    return { name, sql, given: [now, ...events.given, ...(asked?.given ?? [])] };
+  }
+
+  private sql(likelyNew: boolean, isOne: boolean, events: string, openings: string | undefined): string {
+    const { event, delivery, handler } = this.tables;
+    const given = `${events} AS g(${ENTRY_COLUMNS})`;
+    const sorted = (by: string) => (isOne ? '' : `ORDER BY ${by}`);
+    // A look at the index for each key: no statistics can talk the planner into anything else.
+    const looked = `WITH given AS MATERIALIZED (
+        SELECT g.*, (SELECT ${OWNER} FROM ${event} e WHERE e.event_key = g.event_key) AS owner FROM ${given}),`;
+    const opened = `, opened AS (
+        INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
+        SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
+          CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
+        FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ${sorted('f.id')})`;
+    const others = `UNION ALL SELECT event_key, owner[1], owner[2], owner[3], NULL::bigint FROM given
+      WHERE owner <> ARRAY[event_group, entity, entity_id]`;
+    return `${likelyNew ? 'WITH' : looked} fresh AS (
+        INSERT INTO ${event} (${EVENT_COLUMNS}) SELECT ${ENTRY_COLUMNS}, $1::bigint
+        FROM ${likelyNew ? given : 'given WHERE owner IS NULL'}
+        ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings === undefined ? '' : opened}
+      SELECT event_key, NULL::text AS event_group, NULL::text AS entity, NULL::text AS entity_id, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}
+      UNION ALL SELECT NULL::text, NULL::text, NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
+  }
+}
+
+/** Rows as VALUES: one shape for each number of them. */
+function asValues<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
+  const sql = (first: number) => {
+    let next = first;
+    return `(VALUES ${rows.map(() => `(${columns.map(([type]) => `$${next++}::${type}`).join()})`).join()})`;
+  };
+  const given: unknown[] = [];
+  for (const row of rows) for (const [, of] of columns) given.push(of(row));
+  return { shape: `${rows.length}`, sql, given };
+}
+
+/** Rows as an array for each column, or a single value where all rows have the same: one shape for each choice of these. */
+function asArrays<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
+  const values = columns.map(([, of]) => rows.map(of));
+  // The first column says how many rows there are.
+  const isSame = values.map((column, at) => at > 0 && column.every((value) => value === column[0]));
+  const sql = (first: number) => {
+    const arrays: string[] = [];
+    const list = columns.map(([type], at) => {
+      const parameter = `$${first + at}::${type}`;
+      return isSame[at] ? parameter : `a${arrays.push(`${parameter}[]`)}`;
+    });
+    const names = arrays.map((_, i) => `a${i + 1}`);
+    return `(SELECT ${list.join()} FROM unnest(${arrays.join()}) AS u(${names.join()}))`;
+  };
+  const shape = isSame.map((same) => (same ? '1' : 'n')).join('');
+  return { shape, sql, given: values.map((column, at) => (isSame[at] ? column[0] : arrayOf(column))) };
+}
+
+/** A list of text, numbers and nulls as PostgreSQL reads it: nearly JSON, which is written in a fraction of the driver's time. */
+export function arrayOf(list: readonly unknown[]): unknown {
+  const json = JSON.stringify(list);
+  // All that the two write differently, and some more.
+  return /\\[^"\\]/.test(json) ? list : `{${json.slice(1, -1)}}`;
+}

@@ -1,0 +1,179 @@
+import type { EntityManager } from 'typeorm';
+import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
+import { completedBy } from '../claimed.js';
+import type {
+  ClaimedRow,
+  ClaimRequest,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  KeysAlong,
+  Owner,
+  RowsByKey,
+  Stretch,
+} from '../dialect.js';
+import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../entered.js';
+import { arrayOf, PostgresEntering } from './postgres-entering.js';
+import { givenOf, keysAlongSql, keysOfRow } from '../stretches.js';
+import { execute, prepared, rowsAsGiven } from '../statement.js';
+import { withPatience } from '../statement-deadline.js';
+import type { TableNames } from '../table-names.js';
+
+// Up to so many groups a statement is planned once for each number of them.
+const FEW = 16;
+const ADVISORY_LOCK = 0x5350_4152;
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** PostgreSQL. */
+export class PostgresDialect implements Dialect {
+  readonly longestKey = Infinity;
+  readonly agendaByTime = false;
+  readonly readsMayBeStale = false;
+  readonly skipsLocked = true;
+  readonly returnsFromUpdate = true;
+  readonly forUpdate = 'FOR UPDATE';
+  readonly isolation = 'READ COMMITTED';
+  readonly readOnly = { within: 'SET TRANSACTION READ ONLY' };
+  readonly worksByStatement = true;
+  readonly clock = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
+
+  private readonly entering: PostgresEntering;
+  private readonly names = {
+    claim: replanned('spark-claim'),
+    claimOthers: replanned('spark-claim-others'),
+    complete: replanned('spark-complete'),
+    remove: replanned('spark-remove'),
+  };
+
+  constructor(
+    private readonly tables: TableNames,
+    private readonly prepare: boolean,
+  ) {
+    this.entering = new PostgresEntering(tables);
+  }
+
+  returnsFromInsert(): boolean {
+    return true;
+  }
+
+  isTransient(error: unknown): boolean {
+    return ['40001', '40P01'].includes((error as { code?: string }).code ?? '');
+  }
+
+  insertOrIgnore(rows: string): string {
+    return `INSERT ${rows} ON CONFLICT DO NOTHING`;
+  }
+
+  rowList(rows: string): string {
+    return rows;
+  }
+
+  // A pooler in transaction mode gives each transaction another session: only a lock of a transaction is sure to be given back.
+  exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return manager.transaction(async (inner) => {
+      await execute(inner, `SET LOCAL lock_timeout = ${BOOT_LOCK_TIMEOUT}`);
+      const lock = () => execute(inner, `SELECT pg_advisory_xact_lock(${ADVISORY_LOCK})`);
+      await withPatience(inner.queryRunner, BOOT_LOCK_PATIENCE, lock).catch((error: { code?: string }) => {
+        throw error.code === LOCK_NOT_AVAILABLE ? new BootLockError(BOOT_LOCK_TIMEOUT) : error;
+      });
+      return work(inner);
+    });
+  }
+
+  // Without a name: a prepared statement fails for good once a column of its table changes its type.
+  rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
+    return rowsAsGiven(manager, sql(`${column} = ANY($1)`), [keys]);
+  }
+
+  async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
+    // A look at the index for each key: no statistics can talk the planner into anything else.
+    const sql = `SELECT e.* FROM unnest($1::text[]) AS k(key) CROSS JOIN LATERAL (
+      SELECT event_key, ${OWNER_COLUMNS} FROM ${this.tables.event} WHERE event_key = k.key OFFSET 0) e`;
+    return ownersFrom(await this.query(manager, 'spark-owners', sql, [arrayOf(keys)]));
+  }
+
+  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
+    const { length } = stretches;
+    const sql = keysAlongSql(this.tables.event, length, 'string_agg', 'IS NOT DISTINCT FROM', (n) => `$${n}`);
+    const name = length <= FEW ? `spark-along-${length}` : undefined;
+    const [row] = await this.query<Record<number, string>>(manager, name, sql, givenOf(stretches));
+    return keysOfRow(stretches, row!);
+  }
+
+  async enter(manager: EntityManager, request: EnterRequest): Promise<Entered> {
+    const { entries, likelyNew } = request;
+    const { name, sql, given } = this.entering.of(request);
+    const entered = enteredFrom(await this.query<EnteredRow>(manager, name, sql, given));
+    if (!likelyNew || entered.fresh.size === entries.length) return entered;
+    const known = entries.filter(({ key }) => !entered.fresh.has(key));
+    const owners = await this.ownersOf(
+      manager,
+      known.map(({ key }) => key),
+    );
+    return { ...entered, others: othersOf(known, owners) };
+  }
+
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
+    const { worker, handlers, limit, now, suspect, passed } = request;
+    const { delivery, event } = this.tables;
+    const [name, others] =
+      passed.length > 0 ? [this.names.claimOthers, 'AND id <> ALL($6::bigint[])'] : [this.names.claim, ''];
+    // They are found once more by where they lie, which costs least; the lock keeps them there. The commit of a claim is not
+    // waited for until it is on disk: one that a crash of the server undoes is as good as never made. That of a suspect is.
+    return this.query<ClaimedRow>(
+      manager,
+      name(),
+      `WITH due AS MATERIALIZED (
+         SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
+         ${others} ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
+       claimed AS (
+         UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
+         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
+       SELECT c.id, c.handler, c.attempt, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
+       FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
+       ORDER BY c.priority, c.due_at, c.id`,
+      [now, Number(suspect), handlers, limit, worker, ...(passed.length > 0 ? [passed] : [])],
+    );
+  }
+
+  async complete(manager: EntityManager, { worker, attempt, done, now, history }: Completion): Promise<Set<string>> {
+    const { delivery } = this.tables;
+    const ids = done.map(({ id }) => id);
+    // The planner does not know how many run: there is only the primary key for it to take.
+    const ours = `d.id = ANY($1::bigint[]) AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id`;
+    const given = [arrayOf(ids), attempt, worker];
+    const durations = () => JSON.stringify(Object.fromEntries(done.map(({ id, durationMs }) => [id, durationMs])));
+    const rows = history
+      ? await this.query<{ id: string }>(
+          manager,
+          this.names.complete(),
+          `UPDATE ${delivery} d SET state = 'completed', finished_at = $4, last_error = NULL, suspect = 0,
+             duration_ms = CAST($5::jsonb ->> CAST(d.id AS text) AS int) WHERE ${ours}`,
+          [...given, now, durations()],
+        )
+      : await this.query<{ id: string }>(
+          manager,
+          this.names.remove(),
+          `DELETE FROM ${delivery} d WHERE ${ours}`,
+          given,
+        );
+    const completed = new Set(rows.map(({ id }) => id));
+    return completed.size === done.length || !history ? completed : completedBy(manager, this.tables, worker, ids);
+  }
+
+  /** Runs a statement that is planned once for each connection, by its name. */
+  private query<R>(manager: EntityManager, name: string | undefined, sql: string, given: unknown[]): Promise<R[]> {
+    return prepared<R>(manager, this.prepare ? name : undefined, sql, given);
+  }
+}
+
+/**
+ * Names for a statement that is planned anew each time it has run four times as often: a connection keeps its plans, and
+ * what is best for a small table reads all of a large one.
+ */
+function replanned(name: string): () => string {
+  let runs = 0;
+  return () => `${name}-${Math.floor(Math.log2(++runs) / 2)}`;
+}

@@ -1,0 +1,52 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { dialectOf } from '../dialects.js';
+import { migrateDown, migrateUp, VERSIONS } from './schema.js';
+import type { SchemaVersion } from './schema-version.js';
+import { tableNames } from '../table-names.js';
+import { identifier, known } from '../../config/spark.settings.js';
+
+/** What the tables were named in `SparkModule.forRoot`. */
+export interface SparkMigrationOptions {
+  /** Default: `spark_`. */
+  tablePrefix?: string;
+  /** Default: the schema of the DataSource. */
+  schema?: string;
+}
+
+/**
+ * The migrations that make Spark's tables, for the `migrations` of a DataSource that does not use `synchronize`. They
+ * run on every database that Spark supports. Each makes one version of the tables out of the version before, does nothing
+ * where that is done already, and goes on where it was interrupted.
+ *
+ * @param options The `tablePrefix` and `schema` that `SparkModule.forRoot` is given, where they are not the defaults.
+ * @returns Migration classes, oldest first.
+ * @throws InvalidOptionsError for an unknown option, and for a name that is none. The migrations themselves throw
+ *   MissingSchemaError where the schema does not exist.
+ *
+ * @example
+ * new DataSource({ type: 'postgres', migrations: [...sparkMigrations(), ...myMigrations] })
+ */
+export function sparkMigrations(options: SparkMigrationOptions = {}): (new () => MigrationInterface)[] {
+  known('sparkMigrations', options, ['tablePrefix', 'schema'], (name) => `the option ${name} of sparkMigrations`);
+  const prefix = identifier('tablePrefix', options.tablePrefix ?? 'spark_', 40);
+  const schema = options.schema === undefined ? undefined : identifier('schema', options.schema, 63);
+  return VERSIONS.map((version) => migrationOf(version, prefix, schema));
+}
+
+function migrationOf(version: SchemaVersion, prefix: string, schema?: string): new () => MigrationInterface {
+  const place = ({ dataSource, manager }: QueryRunner) => {
+    const names = tableNames(dataSource, prefix, schema);
+    return [manager, dialectOf(dataSource, names), names, version] as const;
+  };
+  return class implements MigrationInterface {
+    readonly name = version.migration;
+
+    up(runner: QueryRunner): Promise<void> {
+      return migrateUp(...place(runner));
+    }
+
+    down(runner: QueryRunner): Promise<void> {
+      return migrateDown(...place(runner));
+    }
+  };
+}

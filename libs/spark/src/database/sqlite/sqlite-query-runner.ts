@@ -1,0 +1,266 @@
+import { type QueryRunner, TransactionNotStartedError } from 'typeorm';
+import { SqlitePlainBeginError } from '../../error/sqlite-plain-begin.error.js';
+import { patiently } from './sqlite-busy.js';
+import { compiled, type Connection } from './sqlite-statements.js';
+import type { SqliteTurns, Turn } from './sqlite-turns.js';
+
+/** What is used of TypeORM's query runner for better-sqlite3. */
+export interface SqliteRunner extends QueryRunner {
+  transactionDepth: number;
+  isTransactionActive: boolean;
+  stmtCache: unknown;
+}
+
+export interface SqliteDriver {
+  databaseConnection: SqliteConnection;
+  connect(): Promise<void>;
+  createQueryRunner(mode: string): SqliteRunner;
+}
+
+export interface SqliteConnection extends Connection {
+  readonly inTransaction: boolean;
+  exec(sql: string): void;
+  pragma(sql: string, options?: object): unknown;
+}
+
+const HOOKS_OF_END = /^(Before|After)Transaction(Commit|Rollback)$/;
+
+/** A turn that is about to end. */
+interface Ending {
+  readonly turn: Turn;
+  /** Waits until nothing is within it. */
+  readonly wait: (turn: Turn) => Promise<void>;
+  /** Whether its queue is held, so that nothing comes into it. */
+  isHeld: boolean;
+}
+
+/** A query runner of one user, where TypeORM's is everyone's: it waits for its turn at the connection. */
+export function serialQueryRunner(
+  Stock: new (driver: unknown) => SqliteRunner,
+  driver: SqliteDriver,
+  turns: SqliteTurns,
+): new (driver: unknown) => SqliteRunner {
+  return class SerialQueryRunner extends Stock {
+    /** The innermost turn of this runner. */
+    private turn: Turn | undefined;
+    private migration: Turn | undefined;
+    /** On what SQLite rolled the transaction back by itself: a full disk, say, or `INSERT OR ROLLBACK`. */
+    private undone: unknown;
+    private ending: Ending | undefined;
+
+    constructor(given: unknown) {
+      super(given);
+      const broadcast = this.broadcaster.broadcast.bind(this.broadcaster);
+      this.broadcaster.broadcast = (event, ...args) => {
+        const { ending } = this;
+        const run = () => broadcast(event, ...args);
+        return ending && HOOKS_OF_END.test(event) ? this.hooked(ending, event, run) : run();
+      };
+    }
+
+    override startTransaction(isolation?: Parameters<QueryRunner['startTransaction']>[0]): Promise<void> {
+      turns.refuseCutOff();
+      const outer = turns.active();
+      const parent = this.turn && (outer?.runner === this ? outer : outermost(this.turn));
+      return this.begin(turns.next(this, parent), () => super.startTransaction(isolation));
+    }
+
+    override commitTransaction(): Promise<void> {
+      return this.end(
+        async (turn) => turns.wait(turn),
+        () => super.commitTransaction(),
+      );
+    }
+
+    override async rollbackTransaction(): Promise<void> {
+      try {
+        await this.end(
+          // Who gives up here leaves the connection taken for good.
+          (turn) => Promise.resolve(turns.wait(turn)).catch(() => this.cutOff(turn)),
+          () => this.rollBack(() => super.rollbackTransaction()),
+        );
+      } finally {
+        await this.endFailedMigration();
+      }
+    }
+
+    override query(query: string, parameters?: any[], structured?: boolean): Promise<any> {
+      turns.refuseCutOff();
+      const run = () => super.query(query, parameters, structured as true);
+      if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();
+      if (this.transactionDepth > 0) return this.inside(query === 'COMMIT' ? () => patiently(run, turns.timeout) : run);
+      if (turns.active() || this.turn) return patiently(run, turns.timeout);
+      return this.alone(query, run);
+    }
+
+    /** Runs statements of the transaction that somebody sends to the connection itself. */
+    besides<T>(work: () => T): T {
+      turns.refuseCutOff();
+      if (this.undone) throw this.undone;
+      try {
+        return work();
+      } catch (error) {
+        throw this.noted(error);
+      }
+    }
+
+    /** Has the connection for as long as foreign keys are off, which no transaction can switch. */
+    override async beforeMigration(): Promise<void> {
+      if (!turns.active()) {
+        this.migration = turns.next(this);
+        await turns.enter(this.migration);
+        this.turn = this.migration;
+      }
+      return super.beforeMigration();
+    }
+
+    override async afterMigration(): Promise<void> {
+      const { migration } = this;
+      this.migration = undefined;
+      try {
+        await super.afterMigration();
+      } finally {
+        if (migration?.state === 'active') this.leave(migration);
+      }
+    }
+
+    // TypeORM does not end a migration that failed.
+    private async endFailedMigration(): Promise<void> {
+      if (this.migration && this.transactionDepth === 0) await this.afterMigration();
+    }
+
+    private async alone<T>(query: string, run: () => Promise<T>): Promise<T> {
+      const { connection } = turns;
+      await turns.wait(connection);
+      try {
+        const result = await patiently(run, turns.timeout);
+        this.refuseToStayOpen(query);
+        return result;
+      } finally {
+        connection.queue.release();
+      }
+    }
+
+    /** Runs a statement of a transaction: once that is undone, what follows would be committed on its own. */
+    private async inside<T>(run: () => Promise<T>): Promise<T> {
+      if (this.undone) throw this.undone;
+      try {
+        return await run();
+      } catch (error) {
+        throw this.noted(error);
+      }
+    }
+
+    private noted(error: unknown): unknown {
+      if (this.transactionDepth > 0 && !driver.databaseConnection.inTransaction) this.undone = error;
+      return error;
+    }
+
+    // A transaction that reads first and writes later would find that another process has written in between.
+    private beginImmediate(): Promise<void> {
+      this.dataSource.logger.logQuery('BEGIN IMMEDIATE', [], this);
+      return patiently(() => void compiled(driver.databaseConnection, 'BEGIN IMMEDIATE').run(), turns.timeout);
+    }
+
+    private async begin(turn: Turn, start: () => Promise<void>): Promise<void> {
+      await turns.enter(turn);
+      this.turn = turn;
+      const depth = this.transactionDepth;
+      try {
+        await start();
+      } catch (error) {
+        // Unless a hook failed after BEGIN: then it is open, and whoever began it rolls it back.
+        if (this.transactionDepth === depth) {
+          this.isTransactionActive = depth > 0;
+          this.leave(turn);
+          await this.endFailedMigration();
+        }
+        throw error;
+      } finally {
+        turn.depth = this.transactionDepth;
+      }
+    }
+
+    /** Ends the turn that the caller is in; called from elsewhere, the innermost one. */
+    private async end(wait: Ending['wait'], work: () => Promise<void>): Promise<void> {
+      const own = turns.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
+      const turn = own?.runner === this ? own : this.turn;
+      if (!turn) throw new TransactionNotStartedError();
+      // Savepoints that nobody waited for end first.
+      await wait(turn);
+      const ending = { turn, wait, isHeld: true };
+      const depth = this.transactionDepth;
+      try {
+        if (turn.state !== 'active') throw new TransactionNotStartedError();
+        this.ending = ending;
+        await work();
+      } finally {
+        if (this.ending === ending) this.ending = undefined;
+        if (this.transactionDepth < depth) this.leave(turn);
+        if (ending.isHeld) turn.queue.release();
+      }
+    }
+
+    /** Hooks of subscribers may begin transactions: before the end within the one that ends, after it on their own. */
+    private async hooked(ending: Ending, event: string, broadcast: () => Promise<void>): Promise<void> {
+      if (event.startsWith('After')) {
+        this.ending = undefined;
+        this.leave(ending.turn);
+        ending.isHeld = false;
+        ending.turn.queue.release();
+        return broadcast();
+      }
+      ending.isHeld = false;
+      ending.turn.queue.release();
+      try {
+        await broadcast();
+      } finally {
+        await ending.wait(ending.turn);
+        ending.isHeld = true;
+        this.ending = ending;
+      }
+      if (ending.turn.state !== 'active') throw new TransactionNotStartedError();
+    }
+
+    /** Ends what is within a turn and does not end by itself. */
+    private cutOff(turn: Turn): void {
+      turns.takeOver(turn);
+      this.turn = turn;
+      this.transactionDepth = turn.depth;
+    }
+
+    private async rollBack(work: () => Promise<void>): Promise<void> {
+      const depth = this.transactionDepth;
+      try {
+        await work();
+      } catch (error) {
+        if (depth > 0 && this.transactionDepth === depth) {
+          // A hook threw before ROLLBACK, or SQLite has rolled back by itself.
+          const { databaseConnection } = driver;
+          const rollback = depth > 1 ? `ROLLBACK TO SAVEPOINT typeorm_${depth - 1}` : 'ROLLBACK';
+          if (databaseConnection.inTransaction) databaseConnection.exec(rollback);
+          this.transactionDepth = depth - 1;
+          this.isTransactionActive = depth > 1;
+        }
+        throw error;
+      }
+    }
+
+    private leave(turn: Turn): void {
+      if (turn.state === 'ended') return;
+      turns.leave(turn);
+      this.turn = turn.parent!.runner === this ? turn.parent : undefined;
+      if (this.transactionDepth === 0) this.undone = undefined;
+    }
+
+    private refuseToStayOpen(query: string): void {
+      if (!driver.databaseConnection.inTransaction) return;
+      driver.databaseConnection.exec('ROLLBACK');
+      throw new SqlitePlainBeginError(query);
+    }
+  };
+}
+
+function outermost(turn: Turn): Turn {
+  return turn.parent?.runner ? outermost(turn.parent) : turn;
+}

@@ -1,0 +1,168 @@
+import type { EntityManager } from 'typeorm';
+import { completeAndAsk, withEvents, type WithoutEvent } from '../claimed.js';
+import type {
+  ClaimedRow,
+  ClaimRequest,
+  Completion,
+  Dialect,
+  Entered,
+  EnterRequest,
+  KeysAlong,
+  Opened,
+  Owner,
+  RowsByKey,
+  Stretch,
+} from '../dialect.js';
+import {
+  DELIVERY_COLUMNS,
+  endOf,
+  EVENT_COLUMNS,
+  eventRow,
+  isOther,
+  OWNER_COLUMNS,
+  ownerOf,
+  type OwnerRow,
+  ownersFrom,
+} from '../entered.js';
+import { raw, select } from '../statement.js';
+import { givenOf, keysAlongSql, keysOfRow } from '../stretches.js';
+import { directly, type SqliteStatement } from './sqlite-statements.js';
+import type { TableNames } from '../table-names.js';
+
+/** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
+export class SqliteDialect implements Dialect {
+  readonly longestKey = Infinity;
+  readonly agendaByTime = true;
+  readonly readsMayBeStale = false;
+  readonly skipsLocked = false;
+  readonly returnsFromUpdate = false;
+  readonly forUpdate = '';
+  readonly isolation = undefined;
+  readonly readOnly = {};
+  readonly worksByStatement = false;
+  readonly clock = `CAST((julianday('now') - 2440587.5) * 86400000 AS integer)`;
+
+  private readonly ownerSql: string;
+  private readonly insertSql: string;
+  private readonly openSql: string;
+  private readonly revisionSql: string;
+
+  // Written once: to put them together takes as long as to run them.
+  constructor(private readonly tables: TableNames) {
+    const { event, delivery, handler } = tables;
+    this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
+    this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+    this.openSql = `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`;
+    this.revisionSql = `SELECT SUM(revision) AS revision FROM ${handler}`;
+  }
+
+  returnsFromInsert(): boolean {
+    return true;
+  }
+
+  isTransient(error: unknown): boolean {
+    return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');
+  }
+
+  insertOrIgnore(rows: string): string {
+    return `INSERT ${rows} ON CONFLICT DO NOTHING`;
+  }
+
+  rowList(rows: string): string {
+    return `VALUES ${rows}`;
+  }
+
+  exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return manager.transaction(work);
+  }
+
+  rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
+    return directly(manager, (statement) => {
+      const row = statement(sql(`${column} = ?`));
+      return keys.flatMap((key) => row.get<object>(key) ?? []);
+    });
+  }
+
+  async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
+    // Of a CROSS JOIN the left side is gone through: a look at the index for each key.
+    const sql = `SELECT event_key, ${OWNER_COLUMNS} FROM json_each(?) k CROSS JOIN ${this.tables.event} WHERE event_key = k.value`;
+    return ownersFrom(await raw(manager, sql, [JSON.stringify(keys)]));
+  }
+
+  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
+    const sql = keysAlongSql(this.tables.event, stretches.length, 'group_concat', 'IS', () => '?');
+    const [row] = await raw<Record<number, string>>(manager, sql, givenOf(stretches));
+    return keysOfRow(stretches, row!);
+  }
+
+  enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
+    return directly(manager, (statement) => {
+      const ownerRow = statement(this.ownerSql);
+      const insert = statement(this.insertSql);
+      const open = statement(this.openSql);
+      const fresh = new Set<string>();
+      const others = new Map<string, Owner>();
+      for (const entry of entries) {
+        const { key, group } = entry;
+        let known = likelyNew ? undefined : ownerRow.get<OwnerRow>(key);
+        const inserted = known ? undefined : insert.run(...eventRow(entry, now));
+        if (inserted?.changes === 1) {
+          fresh.add(key);
+          openEach(open, inserted.lastInsertRowid, group, opened, now);
+          continue;
+        }
+        known ??= ownerRow.get(key);
+        const owner = known && ownerOf(known);
+        if (owner && isOther(owner, entry)) others.set(key, owner);
+      }
+      if (fresh.size === 0) return { fresh, others, revision: 0 };
+      // It tells for whom deliveries are opened.
+      const sum = statement(this.revisionSql).get<{ revision: number | null }>();
+      return { fresh, others, revision: Number(sum?.revision ?? 0) };
+    });
+  }
+
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
+    const { worker, handlers, limit, now, suspect, passed } = request;
+    const { delivery } = this.tables;
+    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
+    const rows = await select<WithoutEvent & Rank>(
+      manager,
+      `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
+       WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
+         ${others} ORDER BY priority, due_at, id LIMIT :limit)
+       RETURNING id, event_id, handler, attempt, priority, due_at`,
+      { worker, handlers, limit, now, suspect: Number(suspect), passed },
+    );
+    return withEvents(manager, this.tables, rows.sort(byRank));
+  }
+
+  complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
+    return completeAndAsk(manager, this.tables, this, completion);
+  }
+}
+
+/** Opens the deliveries of an event. */
+function openEach(
+  open: SqliteStatement,
+  eventId: number | bigint,
+  group: string,
+  opened: readonly Opened[],
+  now: number,
+): void {
+  for (const { name, priority, opening, groups } of opened) {
+    if (!groups.includes(group)) continue;
+    const { finished, reason } = endOf(opening, now);
+    open.run(eventId, name, opening, priority, now, finished, reason);
+  }
+}
+
+/** What says which delivery comes first: an UPDATE gives its rows in any order. */
+interface Rank {
+  readonly id: string;
+  readonly priority: number;
+  readonly due_at: string | number;
+}
+
+const byRank = (a: Rank, b: Rank): number =>
+  a.priority - b.priority || Number(a.due_at) - Number(b.due_at) || Number(a.id) - Number(b.id);

@@ -1,0 +1,72 @@
+import { Logger } from '@nestjs/common';
+import type { Transactions } from '../database/transactions.js';
+import type { SparkClock } from '../common/clock.js';
+import { linesOf } from '../error/text-of.js';
+import type { Deliveries, Done } from '../store/deliveries.js';
+import type { WorkerLease } from '../store/worker-lease.js';
+
+interface Waiting {
+  readonly done: Done;
+  readonly settled: (isOurs: boolean) => void;
+}
+
+const MOST = 1_000;
+
+/** Collects completions while one is on its way, so that many deliveries share a statement. */
+export class Completions {
+  private readonly logger = new Logger('Spark');
+  private waiting: Waiting[] = [];
+  private flushing: Promise<void> | undefined;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly lease: WorkerLease,
+    private readonly deliveries: Deliveries,
+    private readonly clock: SparkClock,
+  ) {}
+
+  /** Completes a delivery with the next statement. Once that has committed, says whether it was still ours. */
+  add(done: Done, settled: (isOurs: boolean) => void): void {
+    this.waiting.push({ done, settled });
+    this.flushing ??= this.flush();
+  }
+
+  private async flush(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.waiting.length > 0) {
+      const batch = this.waiting.splice(0, MOST);
+      for (const part of alike(batch)) {
+        const ours = await this.complete(part);
+        for (const { done, settled } of part) settled(ours.has(done.delivery.id));
+      }
+    }
+    this.flushing = undefined;
+  }
+
+  /** The ids of those that were still ours. */
+  private async complete(part: readonly Waiting[]): Promise<Set<string>> {
+    const done = part.map((waiting) => waiting.done);
+    const now = this.clock.now();
+    try {
+      return await this.lease.insist(() =>
+        this.transactions.runShort((manager) => this.deliveries.complete(manager, done, now)),
+      );
+    } catch (error) {
+      this.logger.error(`${done.length} deliveries could not be completed and are handled again: ${linesOf(error)}`);
+      return new Set();
+    }
+  }
+}
+
+/** Parts of one lease and one attempt each: the fence names these. Nearly always it is a single one. */
+function alike(batch: readonly Waiting[]): Iterable<Waiting[]> {
+  const parts = new Map<string, Waiting[]>();
+  for (const waiting of batch) {
+    const { worker, attempt } = waiting.done.delivery;
+    const fence = `${worker} ${attempt}`;
+    const part = parts.get(fence);
+    if (part) part.push(waiting);
+    else parts.set(fence, [waiting]);
+  }
+  return parts.values();
+}

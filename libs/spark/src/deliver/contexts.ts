@@ -1,0 +1,128 @@
+import { Logger } from '@nestjs/common';
+import { breathe, isBreathless } from '../common/breath.js';
+import { lineOf } from '../error/text-of.js';
+import { UnreadableContextError } from '../error/unreadable-context.error.js';
+import type { ContextCodec } from '../event/context-codec.js';
+import type { EntityRef } from '../event/entity-lookup.js';
+import type { SourceRegistry } from '../source/source.registry.js';
+import type { DataSourceEntities } from '../entity/entity-lookup.js';
+import { rootOf } from '../entity/entity-table.js';
+import type { Delivery } from '../store/deliveries.js';
+import { EntityReads, type Need } from './entity-reads.js';
+import type { SureReads } from './sure-reads.js';
+import { NotKnownHere } from './undecided.js';
+
+/** A context as a handler gets it, and the references in it whose rows are gone. */
+export interface ReadContext {
+  readonly context: unknown;
+  readonly missing: readonly EntityRef[];
+}
+
+const NOTHING: ReadContext = { context: undefined, missing: [] };
+
+/** The contexts of deliveries that were claimed together. Each is there as soon as what it needs has been read. */
+export interface Reading {
+  /** Resolves when what a delivery needs has been read, or cannot be. */
+  ended(delivery: Delivery): Promise<unknown>;
+  /**
+   * The context of a delivery. Throws NotKnownHere where this process lacks a class or source that it needs, DatabaseAway,
+   * UnreadableContextError, ContextError.
+   */
+  of(delivery: Delivery): Promise<ReadContext>;
+}
+
+/** Gives contexts back: entities in them are read again, with the relations of the event's source. One that cannot be read harms no other. */
+export class Contexts {
+  private readonly logger = new Logger('Spark');
+
+  constructor(
+    private readonly codec: ContextCodec,
+    private readonly entities: DataSourceEntities,
+    private readonly sources: SourceRegistry,
+    private readonly reads: SureReads,
+  ) {}
+
+  /** Begins to read the contexts of deliveries, and tells once for all of those that cannot be read now. */
+  read(deliveries: readonly Delivery[]): Reading {
+    const reads = new EntityReads(this.reads, this.entities);
+    const wanted = this.want(deliveries, reads);
+    const run = async (delivery: Delivery) => reads.run(quietly((await wanted).get(delivery)!));
+    const running = new Map(deliveries.map((delivery) => [delivery, run(delivery)]));
+    void this.tellOfWaiting([...running.values()]);
+    return {
+      ended: (delivery) => running.get(delivery)!.catch(() => undefined),
+      of: async (delivery) => {
+        await running.get(delivery);
+        const needs = (await wanted).get(delivery)!;
+        while (isBreathless()) await breathe();
+        return this.decode(delivery, needs(), reads);
+      },
+    };
+  }
+
+  /** Says what each delivery needs, before anything is read. */
+  private async want(deliveries: readonly Delivery[], reads: EntityReads) {
+    const wanted = new Map<Delivery, () => readonly Need[]>();
+    for (const delivery of deliveries) {
+      while (isBreathless()) await breathe();
+      const needs = this.needsOf(delivery);
+      wanted.set(delivery, needs);
+      for (const need of quietly(needs)) reads.want(need);
+    }
+    return wanted;
+  }
+
+  private async tellOfWaiting(running: readonly Promise<void>[]): Promise<void> {
+    const failed = (await Promise.allSettled(running)).filter(({ status }) => status === 'rejected');
+    if (failed.length === 0) return;
+    const [{ reason }] = failed as [PromiseRejectedResult];
+    this.logger.warn(`${failed.length} deliveries wait, as their contexts cannot be read now: ${lineOf(reason)}`);
+  }
+
+  private decode({ event }: Delivery, needs: readonly Need[], reads: EntityReads): ReadContext {
+    if (event.context === null) return NOTHING;
+    const missing: EntityRef[] = [];
+    const own = new Map<string, object | null>();
+    for (const need of needs) {
+      const read = reads.take(need);
+      if ('error' in read) throw new UnreadableContextError(need.entity, need.id, read.error);
+      if (!read.entity) missing.push(need);
+      own.set(placeOf(need), read.entity);
+    }
+    return { context: this.codec.decode(event.context, (ref) => own.get(placeOf(ref))!), missing };
+  }
+
+  /** What a delivery needs, or what is thrown where that cannot be said. */
+  private needsOf({ event }: Delivery): () => readonly Need[] {
+    if (event.context === null) return () => [];
+    try {
+      const { references, classes } = this.codec.contents(event.context);
+      const unknown = classes.find((type) => !this.entities.isKnown(type));
+      if (unknown) throw new NotKnownHere('entity', unknown.entity);
+      const needs = references.map((ref) => this.needOf(event, ref));
+      return () => needs;
+    } catch (error) {
+      return () => {
+        throw error;
+      };
+    }
+  }
+
+  private needOf({ source: name }: Delivery['event'], ref: EntityRef): Need {
+    const source = name === null ? undefined : this.sources.named(name);
+    // Its relations are what the handler relies on.
+    if (name !== null && !source) throw new NotKnownHere('source', name);
+    if (!source || rootOf(source.metadata) !== rootOf(this.entities.named(ref)!)) return ref;
+    return { ...ref, relations: source.options.relations, withDeleted: source.options.withDeleted };
+  }
+}
+
+const placeOf = ({ entity, table, id }: EntityRef): string => `${entity} ${table} ${id}`;
+
+function quietly(needs: () => readonly Need[]): readonly Need[] {
+  try {
+    return needs();
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,143 @@
+import { Logger } from '@nestjs/common';
+import { Subject as Stream } from 'rxjs';
+import type { EntityManager } from 'typeorm';
+import type { SparkClock } from '../common/clock.js';
+import type { Deliveries, Delivery } from '../store/deliveries.js';
+import { PASSED_OVER_FOR, PassedOver } from './passed-over.js';
+import type { NotKnownHere } from './undecided.js';
+import type { WorkerLease } from '../store/worker-lease.js';
+import type { Transactions } from '../database/transactions.js';
+import { lineOf, linesOf, shown } from '../error/text-of.js';
+import type { Counters } from '../common/counters.js';
+import type { Outcome } from './attempt.js';
+
+/** How an attempt to deliver ended. */
+export interface DeliveryReport {
+  /** As in `HandlerScope.deliveryId`. */
+  readonly deliveryId: string;
+  /** The event's key. */
+  readonly key: string;
+  readonly group: string;
+  readonly handler: string;
+  /** `available` means that it failed and will be tried again. */
+  readonly state: 'completed' | 'available' | 'discarded' | 'skipped';
+  /** Which try it was: 1 is the first. */
+  readonly attempt: number;
+  /** How long the attempt took, in milliseconds. */
+  readonly durationMs: number;
+  /** Why it failed, or was discarded or skipped. */
+  readonly error?: string;
+}
+
+// How long deliveries wait that cannot be begun because the database is away, in milliseconds.
+const AWAY = 5_000;
+
+/** Writes down how attempts ended, and tells of it. */
+export class Settler {
+  private readonly logger = new Logger('Spark');
+  private readonly stream = new Stream<DeliveryReport>();
+  /** What this process cannot decide on, and leaves to others for a while. */
+  readonly passed = new PassedOver();
+  /** How many attempts ended too late: another process had taken the delivery over. */
+  fenced = 0;
+  readonly reports$ = this.stream.asObservable();
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly lease: WorkerLease,
+    private readonly deliveries: Deliveries,
+    private readonly clock: SparkClock,
+    private readonly counters: Counters,
+    /** Something was given back that other processes may know. */
+    private readonly onLeft: () => void,
+  ) {}
+
+  /** Writes down how the attempt ended. Returns whether the delivery was still ours, as far as that can be told. */
+  async settle(delivery: Delivery, outcome: Outcome): Promise<boolean | undefined> {
+    // Noted in the handler's transaction.
+    if (outcome.state === 'completed') return true;
+    // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
+    if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
+    try {
+      return await this.lease.insist((refused) =>
+        this.transactions.run((manager) => this.end(manager, delivery, writable(outcome, refused))),
+      );
+    } catch (error) {
+      this.logger.error(
+        `Delivery ${delivery.id} of ${shown(delivery.event.key)} could not be settled: ${linesOf(error)}`,
+      );
+      return undefined;
+    }
+  }
+
+  private end(
+    manager: EntityManager,
+    delivery: Delivery,
+    outcome: Exclude<Outcome, { state: 'completed' }>,
+  ): Promise<boolean> {
+    const now = this.clock.now();
+    const { state, error } = outcome;
+    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, outcome.keepsError);
+    if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
+    if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
+    if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
+    if (!outcome.lacking) return this.deliveries.giveBack(manager, delivery, now + AWAY);
+    const isPassed = this.passed.add(delivery.id);
+    return this.deliveries.giveBack(manager, delivery, isPassed ? undefined : now + PASSED_OVER_FOR);
+  }
+
+  /** Tells of an attempt that was settled. */
+  tell(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
+    const { id, handler, attempt, event } = delivery;
+    const { key, group } = event;
+    const what = `${shown(key)} for ${shown(handler)}`;
+    if (!isOurs) {
+      this.fenced++;
+      this.logger.warn(`${what} was taken over by another process meanwhile.`);
+      return;
+    }
+    if (outcome.state === 'undecided') return this.tellOfLacking(delivery, outcome.lacking);
+    const state = outcome.state === 'stopped' ? 'available' : outcome.state;
+    const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
+    if (outcome.state === 'completed') return this.stream.next(report);
+    if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`);
+    if (outcome.state === 'discarded')
+      this.logger.error(`${what} is discarded after ${tries(attempt)}: ${linesOf(whyOf(outcome))}`);
+    // In one line, as there will be others. Of what the process made end, whoever stopped it tells once for all.
+    if (outcome.state === 'available')
+      this.logger.warn(
+        `${what} failed at attempt ${attempt}, tried again at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
+      );
+    this.stream.next({ ...report, error: outcome.error });
+  }
+
+  private tellOfLacking({ event, handler }: Delivery, lacking: NotKnownHere | undefined): void {
+    // Of a database that is away, the worker tells once for all that wait.
+    if (!lacking) return;
+    const { kind, missing } = lacking;
+    this.counters.tellOnce('leftToOthers', `${kind} ${missing}`, () => {
+      const remedy = kind === 'entity' ? 'list it in the entities of the DataSource' : REMEDY;
+      return (
+        `${shown(event.key)} for ${shown(handler)} is left to other processes, with all others like it: this one has no ` +
+        `${kind} ${shown(missing)}, which it needs. If no process has it, ${remedy}, or discard the deliveries.`
+      );
+    });
+    this.onLeft();
+  }
+}
+
+// What the database refuses may be the text of the error: it has a character that the column cannot hold.
+function writable<O extends { readonly error: string }>(outcome: O, refused: number): O {
+  if (refused === 0) return outcome;
+  const plain = outcome.error.replace(/[^\n\x20-\x7e]/gu, '?');
+  return { ...outcome, error: refused === 1 ? plain : 'the database refuses the text of its error; the log has it' };
+}
+
+const REMEDY = 'name it among the `aliases` of the one that took its place';
+
+const tries = (attempt: number): string => (attempt === 1 ? '1 attempt' : `${attempt} attempts`);
+
+const whyOf = (outcome: { readonly error: string; readonly thrown?: unknown }): unknown =>
+  'thrown' in outcome ? outcome.thrown : outcome.error;
+
+const instant = (due: number): string => new Date(due).toISOString();

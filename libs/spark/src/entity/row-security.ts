@@ -1,0 +1,35 @@
+import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
+import { select } from '../database/statement.js';
+import { HiddenRowError } from '../error/hidden-row.error.js';
+import { rootOf } from './entity-table.js';
+
+const hidden = new WeakSet<EntityMetadata>();
+
+/** The entities whose rows PostgreSQL hides from the role of the connection, unless a policy of theirs lets them through. */
+export async function findHidden(
+  manager: EntityManager,
+  entities: readonly EntityMetadata[],
+): Promise<readonly EntityMetadata[]> {
+  if (manager.dataSource.options.type !== 'postgres' || entities.length === 0) return [];
+  const paths = entities.map((metadata) => pathOf(manager.dataSource, metadata));
+  const rows = await select<{ place: number }>(
+    manager,
+    `SELECT place FROM unnest(CAST(:paths AS text[])) WITH ORDINALITY AS t(path, place)
+     WHERE row_security_active(CAST(to_regclass(path) AS oid))`,
+    { paths },
+  );
+  const found = rows.map(({ place }) => entities[Number(place) - 1]!);
+  for (const metadata of found) hidden.add(rootOf(metadata));
+  return found;
+}
+
+/** Throws HiddenRowError where a row that was not found may be there all the same. */
+export function refuseHidden(metadata: EntityMetadata, id: string): void {
+  if (hidden.has(rootOf(metadata))) throw new HiddenRowError(metadata.name, id);
+}
+
+const pathOf = ({ driver }: DataSource, { tablePath }: EntityMetadata): string =>
+  tablePath
+    .split('.')
+    .map((part) => driver.escape(part))
+    .join('.');

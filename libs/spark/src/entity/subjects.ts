@@ -1,0 +1,244 @@
+import type {
+  EntityManager,
+  EntityMetadata,
+  FindOptionsRelations,
+  FindOptionsWhere,
+  ObjectLiteral,
+  SelectQueryBuilder,
+} from 'typeorm';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { chunks } from '../database/statement.js';
+import type { EntityQuery } from './entity-query.js';
+import { instancesOf } from './instances.js';
+import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
+import { rootOf } from './entity-table.js';
+import { keyOf, readKey, sameKey, type SubjectRef } from './subject-ref.js';
+
+/** An entity that events are derived from, as its row says. */
+export interface Subject {
+  readonly ref: SubjectRef;
+  readonly entity: ObjectLiteral;
+}
+
+/** How the entities of a source are read, the same by live capture, looks, sweeps and deliveries. */
+interface Reading {
+  readonly metadata: EntityMetadata;
+  readonly relations?: FindOptionsRelations<ObjectLiteral>;
+  readonly where?: FindOptionsWhere<ObjectLiteral> | FindOptionsWhere<ObjectLiteral>[];
+  readonly withDeleted?: boolean;
+}
+
+export const ALIAS = 'subject';
+
+/**
+ * Reads the entities of a source by their keys. Those that are gone, or that the source is not about, are left out. With `lock`
+ * they are locked, one at a time: a statement for more of them could lock every row that it passes.
+ */
+export async function readSubjects(
+  manager: EntityManager,
+  source: EntityQuery,
+  ids: readonly string[],
+  lock = false,
+): Promise<Subject[]> {
+  const { metadata } = source;
+  const build = () => {
+    const qb = narrowed(manager, source, true);
+    return lock ? qb.setLock('pessimistic_read') : qb;
+  };
+  return subjectsOf(manager, metadata, await readByKey(manager, build, metadata, ids, lock ? 1 : KEYS));
+}
+
+/** Reads entities by their keys whether or not a source is about them, by key. */
+export async function readEntities(
+  manager: EntityManager,
+  reading: Reading,
+  ids: readonly string[],
+): Promise<Map<string, ObjectLiteral>> {
+  const { metadata } = reading;
+  const entities = await readByKey(manager, () => query(manager, reading), metadata, ids);
+  return new Map(entities.map((entity) => [entityKey(manager, metadata, entity), entity]));
+}
+
+/**
+ * Reads entities by their keys whether or not a source is about them, by key: as many instances of each as are wanted, which share
+ * nothing. It may give fewer, but one at least of each that is there.
+ */
+export async function readInstances(
+  manager: EntityManager,
+  reading: Reading,
+  wanted: ReadonlyMap<string, number>,
+): Promise<Map<string, ObjectLiteral[]>> {
+  const { metadata } = reading;
+  const idOf = (entity: ObjectLiteral) => entityKey(manager, metadata, entity);
+  const instances = new Map<string, ObjectLiteral[]>();
+  for (const part of chunks([...wanted.keys()], KEYS)) {
+    const qb = query(manager, reading);
+    restrict(qb, keysIn(qb, ALIAS, metadata, part));
+    const isShared = part.some((id) => wanted.get(id)! > 1);
+    const found = isShared
+      ? await instancesOf(manager, qb, (entity) => wanted.get(idOf(entity)) ?? 1)
+      : (await qb.getMany()).map((entity) => [entity]);
+    for (const some of found) instances.set(idOf(some[0]!), some);
+  }
+  return instances;
+}
+
+/** The keys of the rows that have the same values in some columns as the given ones. Rows that lack a value are passed over. */
+export async function readKeysBy(
+  manager: EntityManager,
+  metadata: EntityMetadata,
+  columns: readonly ColumnMetadata[],
+  rows: readonly ObjectLiteral[],
+): Promise<string[]> {
+  const { driver } = manager.dataSource;
+  const tuples = rows
+    .map((row) => columns.map((column) => column.getEntityValue(row) as unknown))
+    .filter((tuple) => tuple.every((value) => value !== undefined && value !== null && typeof value !== 'function'));
+  const keys: string[] = [];
+  for (const part of chunks(tuples, KEYS / 5)) {
+    const qb = query(manager, { metadata, withDeleted: true }, false);
+    const names = columnsSql(qb.dataSource, columns, ALIAS);
+    const conditions = part.map((tuple, r) => {
+      tuple.forEach((value, c) =>
+        qb.setParameter(`spark_u${r}_${c}`, driver.preparePersistentValue(value, columns[c]!)),
+      );
+      return `(${names.map((name, c) => `${name} = :spark_u${r}_${c}`).join(' AND ')})`;
+    });
+    const key = keySql(qb.dataSource, columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS));
+    const found = await qb.select(key, 'spark_key').where(conditions.join(' OR ')).getRawMany<{ spark_key: string }>();
+    keys.push(...found.map((row) => sameKey(metadata, row.spark_key)));
+  }
+  return keys;
+}
+
+/** Where a page lies in the order of the primary key. */
+export interface PageBounds {
+  /** The key that it comes after. */
+  readonly after: string | undefined;
+  /** The key that it goes up to. */
+  readonly upTo?: string;
+  readonly limit: number;
+}
+
+/** The next keys of a source in the order of the primary key. Pages by key stay right while rows come and go. */
+export async function pageOfKeys(manager: EntityManager, source: EntityQuery, bounds: PageBounds): Promise<string[]> {
+  const qb = narrowed(manager, source, false);
+  const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
+  qb.select(keySql(qb.dataSource, columns), 'spark_key');
+  for (const column of columns) qb.addGroupBy(column);
+  const rows = await bounded(qb, source.metadata, bounds).getRawMany<{ spark_key: string }>();
+  return rows.map((row) => sameKey(source.metadata, row.spark_key));
+}
+
+/** The entities of such a page, where one statement reads them: none where a source joins, or has a query of its own. */
+export async function pageOfSubjects(
+  manager: EntityManager,
+  source: EntityQuery,
+  bounds: PageBounds,
+): Promise<Subject[] | undefined> {
+  const { metadata, options } = source;
+  if (options.query) return undefined;
+  const qb = narrowed(manager, source, true);
+  if (qb.expressionMap.joinAttributes.length > 0) return undefined;
+  return subjectsOf(manager, metadata, await bounded(qb, metadata, bounds).getMany());
+}
+
+function bounded(
+  qb: SelectQueryBuilder<ObjectLiteral>,
+  metadata: EntityMetadata,
+  { after, upTo, limit }: PageBounds,
+): SelectQueryBuilder<ObjectLiteral> {
+  const columns = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
+  // An order of the source's own would make pages overlap.
+  qb.orderBy();
+  for (const column of columns) qb.addOrderBy(column);
+  const bound = (key: string, operator: string, name: string) => {
+    const names = readKey(qb.dataSource, metadata, key).map((value, i) => {
+      qb.setParameter(`spark_${name}${i}`, value);
+      return `:spark_${name}${i}`;
+    });
+    return `(${columns.join(', ')}) ${operator} (${names.join(', ')})`;
+  };
+  const bounds = [
+    ...(after === undefined ? [] : [bound(after, '>', 'after')]),
+    ...(upTo === undefined ? [] : [bound(upTo, '<=', 'upTo')]),
+  ];
+  if (bounds.length > 0) restrict(qb, bounds.join(' AND '));
+  return qb.limit(limit);
+}
+
+async function readByKey(
+  manager: EntityManager,
+  build: () => SelectQueryBuilder<ObjectLiteral>,
+  metadata: EntityMetadata,
+  ids: readonly string[],
+  atOnce = KEYS,
+): Promise<ObjectLiteral[]> {
+  const entities: ObjectLiteral[] = [];
+  for (const part of chunks(ids, atOnce)) {
+    const qb = build();
+    restrict(qb, keysIn(qb, ALIAS, metadata, part));
+    entities.push(...(await qb.getMany()));
+  }
+  return entities;
+}
+
+/** The query of a source's entities: `whole`, or of their keys alone. */
+export function narrowed(
+  manager: EntityManager,
+  { metadata, options }: EntityQuery,
+  whole: boolean,
+): SelectQueryBuilder<ObjectLiteral> {
+  const { relations, where, withDeleted } = options;
+  const qb = query(manager, { metadata, relations: whole ? relations : undefined, where, withDeleted }, whole);
+  return options.query ? options.query(qb).cache(false) : qb;
+}
+
+function query(manager: EntityManager, { metadata, relations, where, withDeleted }: Reading, whole = true) {
+  const qb = manager.createQueryBuilder<ObjectLiteral>(metadata.target, ALIAS, manager.queryRunner);
+  // All at once: a second call would join the relations of the first one again. What the cache holds is no row.
+  qb.setFindOptions({
+    relations,
+    where,
+    withDeleted,
+    loadEagerRelations: whole,
+    relationLoadStrategy: 'join',
+    cache: false,
+  });
+  // Only what the row says: hooks of the application must not run inside a transaction of somebody else.
+  qb.callListeners(false);
+  if (whole) {
+    for (const column of metadata.columns) if (!column.isSelect) qb.addSelect(`${ALIAS}.${column.propertyPath}`);
+  }
+  return qb;
+}
+
+// What a source's own `where` and `query` say may hold an OR; this condition stands beside it in brackets of its own.
+export function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): void {
+  qb.expressionMap.extraAppendedAndWhereCondition = condition;
+}
+
+/** Entities with the keys that their rows say. */
+export function subjectsOf(
+  manager: EntityManager,
+  metadata: EntityMetadata,
+  entities: readonly ObjectLiteral[],
+): Subject[] {
+  const root = rootOf(metadata);
+  return entities.map((entity) => ({ ref: { root, id: entityKey(manager, metadata, entity) }, entity }));
+}
+
+function entityKey({ dataSource }: EntityManager, metadata: EntityMetadata, entity: ObjectLiteral): string {
+  return keyOf(dataSource, metadata, entity)!;
+}
+
+/** Throws InvalidOptionsError when the options of a source make no query. */
+export function checkReading(manager: EntityManager, source: EntityQuery & { readonly name: string }): void {
+  try {
+    narrowed(manager, source, true).getQuery();
+  } catch (error) {
+    const expected = `relations, where and query that fit ${source.metadata.name}: ${(error as Error).message}`;
+    throw new InvalidOptionsError(`@EventSource of ${source.name}`, source.options, expected);
+  }
+}

@@ -1,0 +1,49 @@
+import type { DataSource } from 'typeorm';
+import type { Notifier, Work } from './notifier.js';
+
+interface SqliteDriver {
+  readonly databaseConnection?: { readonly open: boolean; pragma(name: string, options: { simple: true }): unknown };
+}
+
+const EVERY = 25;
+
+/** SQLite: a number of the file changes when another connection has committed. Reading it takes microseconds, and no lock. */
+export class SqliteNotifier implements Notifier {
+  private timer: NodeJS.Timeout | undefined;
+  private version: unknown;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly onNotified: (work: Work) => void,
+  ) {}
+
+  start(): void {
+    this.version = this.read();
+    this.timer = setInterval(() => this.compare(), EVERY);
+    this.timer.unref();
+  }
+
+  /** The commit has told already. */
+  notify(): void {}
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+  }
+
+  private compare(): void {
+    const version = this.read();
+    if (version === undefined || version === this.version) return;
+    this.version = version;
+    this.onNotified({ looks: true, deliveries: true });
+  }
+
+  private read(): unknown {
+    const { databaseConnection } = this.dataSource.driver as unknown as SqliteDriver;
+    try {
+      return databaseConnection?.open ? databaseConnection.pragma('data_version', { simple: true }) : undefined;
+    } catch {
+      // Somebody iterates over rows on the connection; the next time will do.
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import type { LedgerEntry } from '../store/ledger.js';
+import { tableOf } from '../entity/entity-table.js';
+import type { SubjectRef } from '../entity/subject-ref.js';
+import type { TouchRule } from '../source/touches.js';
+
+/** An entity that a transaction has written. */
+export interface CapturedSubject {
+  readonly ref: SubjectRef;
+  /** Whether the transaction has inserted it. */
+  readonly isNew: boolean;
+}
+
+/** What a transaction, or a savepoint in it, has changed so far. */
+export class Capture {
+  readonly subjects = new Map<string, CapturedSubject>();
+  /** Entities to look at again after the commit. */
+  readonly looks = new Map<string, SubjectRef>();
+  /** Changed rows by the rule that says what they touch. */
+  readonly touched = new Map<TouchRule, Set<string>>();
+  readonly entries: LedgerEntry[] = [];
+  /** Whether looks were added to the agenda already. */
+  looksAdded = false;
+
+  subject({ ref, isNew }: CapturedSubject): void {
+    const key = textOf(ref);
+    this.subjects.set(key, { ref, isNew: isNew || (this.subjects.get(key)?.isNew ?? false) });
+  }
+
+  look(ref: SubjectRef): void {
+    this.looks.set(textOf(ref), ref);
+  }
+
+  touch(rule: TouchRule, id: string): void {
+    const ids = this.touched.get(rule);
+    if (ids) ids.add(id);
+    else this.touched.set(rule, new Set([id]));
+  }
+
+  get isEmpty(): boolean {
+    return this.subjects.size + this.looks.size + this.touched.size + this.entries.length === 0;
+  }
+
+  /** Whether all that was written was inserted: then what is derived of it is hardly known. */
+  get isNew(): boolean {
+    return [...this.subjects.values()].every(({ isNew }) => isNew);
+  }
+
+  /** Takes over what a released savepoint has changed. */
+  merge(inner: Capture): void {
+    for (const subject of inner.subjects.values()) this.subject(subject);
+    for (const [key, look] of inner.looks) this.looks.set(key, look);
+    for (const [rule, ids] of inner.touched) for (const id of ids) this.touch(rule, id);
+    this.entries.push(...inner.entries);
+    this.looksAdded ||= inner.looksAdded;
+  }
+}
+
+const textOf = ({ root, id }: SubjectRef): string => `${tableOf(root)} ${id}`;

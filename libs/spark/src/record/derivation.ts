@@ -1,0 +1,237 @@
+import { breathe, isBreathless } from '../common/breath.js';
+import type { Look } from '../store/looks.js';
+import { apart } from '../common/boot-context.js';
+import { checkEvent, NEVER } from '../event/event-check.js';
+import { chainDepth, DEEPEST, isLate, isTooDeep, restOf } from '../event/chain.js';
+import type { ContextCodec } from '../event/context-codec.js';
+import { idText, idTextIn } from '../event/event-key.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
+import { InvalidEventError } from '../error/invalid-event.error.js';
+import { messageOf } from '../error/wording.js';
+import type { LedgerEntry } from '../store/ledger.js';
+import { eventsNow, type Source } from '../source/source.js';
+import { rootOf, tableOf } from '../entity/entity-table.js';
+import { idsOf, isExact, type SubjectRef } from '../entity/subject-ref.js';
+import type { Subject } from '../entity/subjects.js';
+import { runSource, type SourceCalls } from './run-source.js';
+
+/** A source that threw, and the subject that it threw at. */
+export interface Failure {
+  readonly source: Source;
+  readonly ref: SubjectRef;
+  readonly error: unknown;
+}
+
+/** An event that is not true yet, and whom to look at when it is: unknown for one of a batch with a key of its own. */
+export interface FutureEvent {
+  readonly event: SparkEvent;
+  readonly at: number;
+  readonly ref: SubjectRef | undefined;
+}
+
+/** What is to be made of an event that a source gave: `later` has an `at` to come, `over` an `until` that is past, `never` a date that is not set. */
+export type Verdict = 'true' | 'later' | 'over' | 'never' | 'refused';
+
+/** Judges an event at an instant. */
+export function judge(event: SparkEvent, now: number): { verdict: Verdict; reason?: string } {
+  const reason = checkEvent(event);
+  if (reason === NEVER) return { verdict: 'never' };
+  if (reason !== undefined) return { verdict: 'refused', reason };
+  if (event.until && event.until.getTime() <= now) return { verdict: 'over' };
+  return event.at && event.at.getTime() > now ? LATER : TRUE;
+}
+
+const TRUE = { verdict: 'true' } as const;
+const LATER = { verdict: 'later' } as const;
+
+/** An event that is true, and where it came from. */
+export type Found = Pick<LedgerEntry, 'event' | 'key' | 'group'> & Origin;
+
+/** Where events came from: null all over for emitted ones. `className` is for people. */
+type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'> & { readonly className: string | null };
+
+const always = (depth: number) => () => depth;
+
+/** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
+export class Derivation {
+  found: Found[] = [];
+  readonly future: FutureEvent[] = [];
+  readonly looks: Look[] = [];
+  readonly failures: Failure[] = [];
+  readonly refused: (InvalidEventError | ChainTooDeepError)[] = [];
+  /** Sources that were not run to the end, as nothing came of any call. */
+  readonly givenUp = new Map<Source, unknown>();
+  private entries: LedgerEntry[] | undefined;
+
+  constructor(
+    private readonly now: number,
+    /** How many events led to what is derived, by entity where they differ. */
+    private readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
+  ) {}
+
+  /** Runs a source that does not wait on each subject. One that throws leaves the others alone. */
+  async runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const scope = { now: new Date(this.now) };
+    for (const subject of subjects) {
+      while (isBreathless()) await breathe();
+      try {
+        this.take(source, eventsNow(source, subject.entity, scope), subject);
+      } catch (error) {
+        this.fail(source, [subject.ref], error);
+      }
+    }
+  }
+
+  /** Runs any source, on each subject or on all at once as it asks. */
+  async run(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const scope = { now: new Date(this.now) };
+    const byId = source.options.batch && byIdText(subjects);
+    const calls: SourceCalls = {
+      take: (events, [subject]) => {
+        if (byId) for (const event of events) this.take(source, [event], subjectIn(byId, event));
+        else this.take(source, events, subject);
+      },
+      fail: (failed, error) =>
+        this.fail(
+          source,
+          failed.map(({ ref }) => ref),
+          error,
+        ),
+    };
+    const error = await apart(() => runSource(source, subjects, scope, calls));
+    if (error !== undefined) this.givenUp.set(source, error);
+  }
+
+  /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */
+  async written(codec: ContextCodec): Promise<readonly LedgerEntry[]> {
+    if (this.entries) return this.entries;
+    const entries: LedgerEntry[] = [];
+    const sizes = new Map<string, number>();
+    for (const found of this.found) {
+      while (isBreathless()) await breathe();
+      try {
+        const entry = entryOf(codec, found);
+        checkSize(sizes, entry);
+        entries.push(entry);
+      } catch (error) {
+        const { group, key, source, className, entityId } = found;
+        const [id, by, of] = [entityId ?? undefined, source ?? undefined, className ?? undefined];
+        this.refused.push(new InvalidEventError(messageOf(error), { source: by, entity: of, id, group, key }));
+      }
+    }
+    return (this.entries = entries);
+  }
+
+  /** Notes that a source could not be run on subjects, or that they could not be read. */
+  fail(source: Source, refs: readonly SubjectRef[], error: unknown): void {
+    this.failures.push(...refs.map((ref) => ({ source, ref, error })));
+  }
+
+  private take(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
+    const depth = this.depthOf(subject?.ref);
+    const { name: className } = source.metadata;
+    const entity = tableOf(rootOf(source.metadata));
+    const origin = { entity, className, entityId: subject?.ref.id ?? null, source: source.name, depth };
+    const isKnown = !subject || subject.ref.id.length < UNSAFE_LENGTH || isExact(subject.ref.root, subject.entity);
+    for (const event of events) {
+      const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
+      if (verdict === 'refused') this.refuse(reason!, source, event, subject);
+      else if (verdict === 'later') this.lookAgain(source, event, event.at!.getTime(), subject);
+      else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
+    }
+  }
+
+  /** `again`: whom to look at again where the chain of events is too long. What waits for an instant begins a chain of its own. */
+  private enter(event: SparkEvent, origin: Origin, again: SubjectRef | undefined): void {
+    const { key, group } = event;
+    const { className, entity, entityId, source, depth } = origin;
+    // A spread copy with a property more takes thirty times as long.
+    if (!isTooDeep(depth)) this.found.push({ event, key, group, className, entity, entityId, source, depth });
+    else {
+      const { pause, depth: rested } = restOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
+      this.refused.push(new ChainTooDeepError(key, source!, DEEPEST, pause));
+      if (again) this.looks.push({ ref: again, due: this.now + pause, attempt: 0, depth: rested });
+    }
+  }
+
+  // A source that is not live is left to the sweep, the future included.
+  private lookAgain(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
+    this.future.push({ event, at, ref: subject?.ref });
+    if (!source.live) return;
+    if (subject) this.looks.push({ ref: subject.ref, due: at, attempt: 0, depth: 0 });
+    else this.refuse(UNKNOWN_SUBJECT, source, event, undefined);
+  }
+
+  private refuse(reason: string, source: Source, event: SparkEvent, subject: Subject | undefined): void {
+    const where = { source: source.name, entity: source.metadata.name, id: subject?.ref.id, ...nameOf(event) };
+    this.refused.push(new InvalidEventError(reason, where));
+  }
+}
+
+const UNSAFE_LENGTH = String(Number.MAX_SAFE_INTEGER).length;
+const INEXACT = {
+  verdict: 'refused',
+  reason:
+    `the id of its entity is a number beyond ${Number.MAX_SAFE_INTEGER}, which JavaScript does not hold exactly. ` +
+    'Use smaller ids, or text.',
+} as const;
+const UNKNOWN_SUBJECT =
+  'its at lies in the future, and whom to look at then is unknown, as its id is not that of any entity of the batch. ' +
+  'Give sparkEvent the id of the entity, and no key of its own.';
+
+function byIdText(subjects: readonly Subject[]): Map<string, Subject> {
+  const ids = subjects.flatMap((subject) =>
+    idsOf(subject.ref, subject.entity).map((id) => [idText(id), subject] as const),
+  );
+  return new Map(ids);
+}
+
+/** The entity of a batch that an event is about: its key holds the id, if nobody gave it another one. */
+function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subject | undefined {
+  const { group, key } = nameOf(event);
+  const id = typeof group === 'string' && typeof key === 'string' ? idTextIn(group, key) : undefined;
+  return id === undefined ? undefined : byId.get(id);
+}
+
+// 16 MB of text: a transaction, and the memory of the process, must be able to hold it.
+const LARGEST = 16 * 1024 * 1024;
+
+/** Adds up what the contexts of one entity's events take. Throws when it is too much. */
+function checkSize(sizes: Map<string, number>, { entity, entityId, source, context }: LedgerEntry): void {
+  if (context === null) return;
+  const name = JSON.stringify([source, entity, entityId]);
+  const size = (sizes.get(name) ?? 0) + context.length;
+  if (size > LARGEST)
+    throw new Error(
+      `the contexts of the events of this entity take more than ${LARGEST / 1024 / 1024} million characters together. ` +
+        `Let the context name what handlers can read by themselves`,
+    );
+  sizes.set(name, size);
+}
+
+/** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */
+export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
+  const { key, group } = event;
+  const depth = chainDepth();
+  return entryOf(codec, { event, key, group, className: null, entity: null, entityId: null, source: null, depth });
+}
+
+/** An event as the ledger enters it. Throws when the context cannot be stored. */
+function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
+  const { event, key, group, entity, entityId, source, depth } = found;
+  const context = codec.encode(event.context);
+  const at = event.at?.getTime() ?? null;
+  const until = event.until?.getTime() ?? null;
+  return { event, key, group, entity, entityId, source, context, at, until, depth };
+}
+
+/** What an event that is refused calls itself, as far as it can be read at all. */
+export function nameOf(event: unknown): { group?: string; key?: string } {
+  try {
+    const { group, key } = Object(event) as Partial<SparkEvent>;
+    return { group, key };
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,205 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Look, Looks } from '../store/looks.js';
+import type { SparkClock } from '../common/clock.js';
+import type { Counters } from '../common/counters.js';
+import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
+import { backoffDelay } from '../config/backoff.js';
+import { withRunner } from '../database/statement.js';
+import { chainDepth } from '../event/chain.js';
+import type { ContextCodec } from '../event/context-codec.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { Entering, Ledger, LedgerEntry } from '../store/ledger.js';
+import { NotSynchronous, type Source } from '../source/source.js';
+import type { SourceRegistry } from '../source/source.registry.js';
+import { rootOf } from '../entity/entity-table.js';
+import type { SubjectRef } from '../entity/subject-ref.js';
+import { readSubjects, type Subject } from '../entity/subjects.js';
+import { touchedKeys } from '../source/touches.js';
+import type { WrittenRows } from '../entity/written-rows.js';
+import type { Capture, CapturedSubject } from './capture.js';
+import { Derivation, type Failure } from './derivation.js';
+import { inHalves } from './in-halves.js';
+import { linesOf, shown } from '../error/text-of.js';
+
+/** What led to a look: how often it has failed, and how many events came before it. */
+export interface Past {
+  readonly attempt: number;
+  readonly depth: number;
+}
+
+/** What a transaction has recorded, to be told after its commit. */
+export interface Recorded {
+  readonly events: SparkEvent[];
+  readonly looks: boolean;
+}
+
+/** How what was derived is entered. */
+type Recording = Entering & {
+  readonly emitted?: readonly LedgerEntry[];
+  /** Whether it was derived from what is committed, in a transaction that changes no entity. */
+  readonly changesNothing?: boolean;
+};
+
+/** More entities than these in one transaction are looked at after it, to keep it short. */
+export const MOST_IN_TRANSACTION = 1_000;
+
+/**
+ * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → what
+ * is to be looked at again goes on the agenda.
+ */
+export class Recorder {
+  constructor(
+    private readonly sources: SourceRegistry,
+    private readonly ledger: Ledger,
+    private readonly looks: Looks,
+    private readonly rows: WrittenRows,
+    private readonly codec: ContextCodec,
+    private readonly clock: SparkClock,
+    private readonly counters: Counters,
+  ) {}
+
+  /** Records what a transaction of the application has changed, just before it commits. */
+  async record(manager: EntityManager, capture: Capture): Promise<Recorded> {
+    const now = this.clock.now();
+    const derivation = new Derivation(now);
+    const again = [...capture.looks.values()];
+    for (const [root, subjects] of byRoot(capture.subjects.values())) {
+      const sources = this.sources.liveOf(root);
+      const own = capture.subjects.size > MOST_IN_TRANSACTION ? [] : sources.filter(({ ownRow }) => ownRow);
+      if (own.length < sources.length) again.push(...subjects.map(({ ref }) => ref));
+      await this.deriveNow(manager, derivation, own, subjects);
+    }
+    for (const [rule, ids] of capture.touched) {
+      const keys = await touchedKeys(manager, rule, [...ids]);
+      again.push(...keys.map((id) => ({ root: rule.root, id })));
+    }
+    derivation.looks.push(
+      ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
+      ...this.retries(derivation.failures, now),
+    );
+    return this.enter(manager, derivation, now, { emitted: capture.entries, likelyNew: capture.isNew });
+  }
+
+  /**
+   * Runs sources on entities by their keys. They derive from a state that was committed when it was read; while they run no
+   * connection is held, unless the manager's own. A source that cannot be read fails alone.
+   */
+  async derive(
+    manager: EntityManager,
+    sources: readonly Source[],
+    ids: readonly string[],
+    now: number,
+    past: ReadonlyMap<string, Past> = new Map(),
+  ): Promise<Derivation> {
+    // Of which entity a batch's event is may be unknown. It counts as the first of its chain rather than as too deep.
+    const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
+    const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
+    const derivation = new Derivation(now, depthOf);
+    for (const source of sources) await derivation.run(source, await this.read(manager, derivation, source, ids));
+    return derivation;
+  }
+
+  /** Reads what a source is about, and holds no connection afterwards. Rows that cannot be read fail alone. */
+  private async read(
+    manager: EntityManager,
+    derivation: Derivation,
+    source: Source,
+    ids: readonly string[],
+  ): Promise<Subject[]> {
+    const subjects: Subject[] = [];
+    const root = rootOf(source.metadata);
+    const readPart = (part: readonly string[]) =>
+      withRunner(manager, async ({ manager: own }) => {
+        subjects.push(...(await inSavepoint(own, (inner) => readSubjects(inner, source, part))));
+      });
+    const fail = (part: readonly string[], error: unknown) => {
+      const refs = part.map((id) => ({ root, id }));
+      derivation.fail(source, refs, error);
+    };
+    const error = await inHalves(ids, readPart, fail);
+    if (error !== undefined) derivation.givenUp.set(source, error);
+    return subjects;
+  }
+
+  /** Runs a source on entities that were read already. */
+  async deriveFrom(source: Source, subjects: readonly Subject[], now: number): Promise<Derivation> {
+    const derivation = new Derivation(now);
+    await derivation.run(source, subjects);
+    return derivation;
+  }
+
+  /** Leaves out what the ledger knows. */
+  async dropKnown(manager: EntityManager, derivation: Derivation): Promise<void> {
+    derivation.found = await this.ledger.unknown(manager, derivation.found);
+  }
+
+  /** Enters what was derived. Agenda last: nothing is locked after it. */
+  async enter(
+    manager: EntityManager,
+    derivation: Derivation,
+    now: number,
+    { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
+  ): Promise<Recorded> {
+    const entries = [...emitted, ...(await derivation.written(this.codec))];
+    const events = await this.ledger.enter(manager, entries, now, how);
+    if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now, changesNothing);
+    for (const error of derivation.refused) {
+      const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
+      this.counters.refuse(source, key, error.message);
+    }
+    return { events, looks: derivation.looks.length > 0 };
+  }
+
+  /** Looks for subjects that sources threw at, later and later; and a log line for each source and minute. */
+  retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Look[] {
+    return failures.map(({ source, ref, error }) => {
+      if (error instanceof NotSynchronous) {
+        source.ownRow = false;
+        return { ref, due: now, attempt: 0, depth: past.get(ref.id)?.depth ?? chainDepth() };
+      }
+      const attempt = (past.get(ref.id)?.attempt ?? 0) + 1;
+      this.tell(source, ref, error, attempt);
+      return { ref, due: now + backoffDelay(attempt), attempt, depth: past.get(ref.id)?.depth ?? chainDepth() };
+    });
+  }
+
+  /** Runs own-row sources on the rows as the transaction will commit them. */
+  private async deriveNow(
+    manager: EntityManager,
+    derivation: Derivation,
+    sources: readonly Source[],
+    captured: readonly CapturedSubject[],
+  ): Promise<void> {
+    const ids = captured.map(({ ref }) => ref.id);
+    const isNew = captured.every((subject) => subject.isNew);
+    const plain = new Map<EntityMetadata, Subject[]>();
+    for (const source of sources) {
+      const isPlain = !source.options.where && !source.options.withDeleted;
+      const subjects = (isPlain && plain.get(source.metadata)) || (await this.rows.read(manager, source, ids, isNew));
+      if (isPlain) plain.set(source.metadata, subjects);
+      await derivation.runNow(source, subjects);
+    }
+  }
+
+  private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
+    const message = () =>
+      `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
+      `touched by it. ${linesOf(error)}`;
+    this.counters.tell('failedEntities', source.name, message);
+  }
+}
+
+function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, CapturedSubject[]> {
+  const groups = new Map<EntityMetadata, CapturedSubject[]>();
+  for (const subject of subjects) {
+    const group = groups.get(subject.ref.root);
+    if (group) group.push(subject);
+    else groups.set(subject.ref.root, [subject]);
+  }
+  return groups;
+}
+
+/** Runs reads that may fail: on PostgreSQL a statement that fails spoils its transaction, and a savepoint keeps it to itself. */
+export function inSavepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return manager.queryRunner?.isTransactionActive ? manager.transaction(work) : work(manager);
+}

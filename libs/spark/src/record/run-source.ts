@@ -1,0 +1,87 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { breathe, isBreathless } from '../common/breath.js';
+import { SourceTimeoutError } from '../error/source-timeout.error.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { SourceScope } from '../source/event-source.decorator.js';
+import { eventsOf, type Source } from '../source/source.js';
+import type { Subject } from '../entity/subjects.js';
+import { inHalves } from './in-halves.js';
+
+// A call that takes longer than this does not keep the next ones waiting. In milliseconds.
+const SLOW = 1_000;
+// How many slow calls may be under way, and how many may come to nothing in a row.
+const BESIDE = 10;
+
+/** What becomes of calls of a source. */
+export interface SourceCalls {
+  /** The events that it gave for subjects: one, or a batch. */
+  take(events: readonly SparkEvent[], subjects: readonly Subject[]): void;
+  fail(subjects: readonly Subject[], error: unknown): void;
+}
+
+/**
+ * Calls a source with subjects, each by itself or all at once as it asks. One that it fails at leaves the others alone. Returns an
+ * error where the source was given up: what was left has failed without a call.
+ */
+export async function runSource(
+  source: Source,
+  subjects: readonly Subject[],
+  scope: SourceScope,
+  calls: SourceCalls,
+): Promise<unknown> {
+  if (!source.options.batch) return runEach(source, subjects, scope, calls);
+  const run = async (part: readonly Subject[]) => {
+    const entities = part.map(({ entity }) => entity);
+    calls.take(await eventsOf(source, entities, scope), part);
+  };
+  return inHalves(subjects, run, (part, error) => calls.fail(part, error));
+}
+
+async function runEach(source: Source, subjects: readonly Subject[], scope: SourceScope, calls: SourceCalls) {
+  const running = new Set<Promise<void>>();
+  const late = { inARow: 0, error: undefined as unknown };
+  for (const subject of subjects) {
+    if (late.inARow >= BESIDE) {
+      calls.fail([subject], late.error);
+      continue;
+    }
+    while (isBreathless()) await breathe();
+    try {
+      const events = eventsOf(source, subject.entity, scope);
+      if (!(events instanceof Promise)) calls.take(events, [subject]);
+      else await wait(running, ended(events, subject, calls, late));
+    } catch (error) {
+      calls.fail([subject], error);
+    }
+  }
+  await Promise.all(running);
+  return late.inARow >= BESIDE ? late.error : undefined;
+}
+
+async function ended(
+  events: Promise<readonly SparkEvent[]>,
+  subject: Subject,
+  calls: SourceCalls,
+  late: { inARow: number; error: unknown },
+): Promise<void> {
+  try {
+    calls.take(await events, [subject]);
+    late.inARow = 0;
+  } catch (error) {
+    late.inARow = error instanceof SourceTimeoutError ? late.inARow + 1 : 0;
+    late.error = error;
+    calls.fail([subject], error);
+  }
+}
+
+/** Waits for a call, but not for a slow one, unless there are many. */
+async function wait(running: Set<Promise<void>>, call: Promise<void>): Promise<void> {
+  const ending = new AbortController();
+  running.add(call);
+  void call.finally(() => {
+    running.delete(call);
+    ending.abort();
+  });
+  await Promise.race([call, delay(SLOW, undefined, { signal: ending.signal }).catch(() => undefined)]);
+  while (running.size >= BESIDE) await Promise.race(running);
+}

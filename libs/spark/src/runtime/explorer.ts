@@ -1,0 +1,177 @@
+import { checkBackoff } from '../config/backoff.js';
+import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
+import { DuplicateEntityError } from '../error/duplicate-entity.error.js';
+import { poolSize, SPARE } from '../database/pool-size.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { PoolTooSmallError } from '../error/pool-too-small.error.js';
+import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
+import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import type { GroupHandlerOptions, HandlerMark } from '../handler/group-handler.decorator.js';
+import type { Spark } from './spark.js';
+import { entityName } from '../error/entity-name.js';
+import { count, duration, flag, known } from '../config/spark.settings.js';
+import type { SourceMark } from '../source/event-source.decorator.js';
+import type { Source } from '../source/source.js';
+import type { Touch } from '../source/touch.js';
+import { strangersOf } from '../entity/entity-table.js';
+import { checkKey } from '../entity/subject-ref.js';
+import { checkReading } from '../entity/subjects.js';
+import { touchedByRules } from '../source/touched-by.js';
+import type { MarkedMethod, MarkedMethods } from './marked-methods.js';
+
+const SOURCE_OPTIONS = [
+  'relations',
+  'touchedBy',
+  'where',
+  'withDeleted',
+  'query',
+  'batch',
+  'timeout',
+  'live',
+  'dataSource',
+  'name',
+  'aliases',
+];
+const SOURCE_FLAGS = ['withDeleted', 'batch', 'live'] as const;
+const HANDLER_OPTIONS = [
+  'name',
+  'aliases',
+  'maxAttempts',
+  'backoff',
+  'timeout',
+  'concurrency',
+  'priority',
+  'transactional',
+  'revalidate',
+  'missing',
+  'dataSource',
+];
+const LONGEST_NAME = { source: 255, handler: 100 };
+
+/** Finds the sources and handlers of one SparkModule among the application's providers, and what is wrong with them. */
+export class Explorer {
+  constructor(
+    private readonly methods: MarkedMethods,
+    private readonly spark: Spark,
+    private readonly all: readonly Spark[],
+  ) {}
+
+  explore(): void {
+    const marked = this.methods.sources();
+    const shared = new Map<unknown, number>();
+    for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
+    for (const method of marked) {
+      known(sourceOption('options', method.where), method.mark.options, SOURCE_OPTIONS, (key) =>
+        sourceOption(key, method.where),
+      );
+      if (this.sparkOf(method) === this.spark)
+        this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
+    }
+    for (const method of this.methods.handlers()) this.addHandler(method);
+  }
+
+  private source({ mark, where, call, isAsync }: MarkedMethod<SourceMark>, isShared: boolean): Source {
+    const { dataSource, settings } = this.spark;
+    const { entity, options } = mark;
+    const option = (key: string) => sourceOption(key, where);
+    for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
+    const metadata = dataSource.getMetadata(entity);
+    checkKey(dataSource, metadata, this.spark.dialect.longestKey);
+    const [stranger] = strangersOf(metadata);
+    if (stranger) throw new DuplicateEntityError(where, metadata.name, stranger.name, metadata.tablePath);
+    const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
+    checkName(option('name'), name, LONGEST_NAME.source);
+    checkAliases(option('aliases'), options.aliases, LONGEST_NAME.source);
+    const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
+    const source = {
+      name,
+      where,
+      metadata,
+      options,
+      call,
+      live: options.live ?? settings.live,
+      timeout: options.timeout === undefined ? settings.sources.timeout : duration(option('timeout'), options.timeout),
+      ownRow: !reads && !isAsync,
+    };
+    checkReading(dataSource.manager, source);
+    checkTouches(option('touchedBy'), options.touchedBy);
+    touchedByRules(dataSource, source);
+    return source;
+  }
+
+  private addHandler({ mark: { pattern, options }, where, call }: MarkedMethod<HandlerMark>): void {
+    const option = (key: string) => `${key} of @GroupHandler on ${where}`;
+    known(option('options'), options, HANDLER_OPTIONS, option);
+    const name = options.name ?? where;
+    checkName(option('name'), name, LONGEST_NAME.handler);
+    checkAliases(option('aliases'), options.aliases, LONGEST_NAME.handler);
+    if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
+    this.checkLimits(name, options, option);
+    if (options.revalidate !== undefined) flag(option('revalidate'), options.revalidate);
+    if (options.backoff !== undefined) checkBackoff(options.backoff, option);
+    if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
+      throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
+    if (!this.isMeant(where, options.dataSource)) return;
+    const { handlerTimeout } = this.spark.settings.worker;
+    const complete = { ...options, timeout: options.timeout ?? handlerTimeout };
+    this.spark.handlers.add({ name, where, pattern, options: complete, call });
+  }
+
+  private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {
+    const { dataSource, settings } = this.spark;
+    const { concurrency, priority, timeout, transactional } = options;
+    if (concurrency !== undefined) count(option('concurrency'), concurrency);
+    if (timeout !== undefined) duration(option('timeout'), timeout);
+    if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= 1_000))
+      throw new InvalidOptionsError(option('priority'), priority, 'a whole number from -1000 to 1000');
+    if (transactional === undefined || !flag(option('transactional'), transactional)) return;
+    if (dataSource.options.type === 'better-sqlite3' && !settings.sqlite.serialize)
+      throw new InvalidOptionsError(option('transactional'), true, 'false where sqlite.serialize is false');
+    const pool = poolSize(dataSource);
+    if (pool < 3 || (concurrency ?? 1) > pool - SPARE) throw new PoolTooSmallError(name, concurrency ?? 1, pool);
+  }
+
+  /** The SparkModule that a source belongs to. */
+  private sparkOf({ mark: { entity, options }, where }: MarkedMethod<SourceMark>): Spark {
+    const meant = this.all.filter(
+      (spark) => options.dataSource === undefined || spark.dataSourceName === options.dataSource,
+    );
+    if (meant.length === 0) throw new UnknownDataSourceError(where, options.dataSource!);
+    const knowing = meant.filter(({ dataSource }) => dataSource.hasMetadata(entity));
+    if (knowing.length > 1) {
+      const names = knowing.map(({ dataSourceName }) => dataSourceName);
+      throw new AmbiguousDataSourceError(where, entityName(entity), names);
+    }
+    if (!knowing[0]) throw new UnknownEntityError(`${where} is an event source of`, entityName(entity));
+    return knowing[0];
+  }
+
+  private isMeant(where: string, dataSource: string | undefined): boolean {
+    if (dataSource === undefined) return true;
+    if (!this.all.some(({ dataSourceName }) => dataSourceName === dataSource))
+      throw new UnknownDataSourceError(where, dataSource);
+    return this.spark.dataSourceName === dataSource;
+  }
+}
+
+const sourceOption = (key: string, where: string): string => `${key} of @EventSource on ${where}`;
+
+function checkTouches(option: string, touches: unknown): void {
+  if (touches === undefined) return;
+  const isTouch = (touch: unknown) => typeof (Object(touch) as Partial<Touch>).key === 'function';
+  if (Array.isArray(touches) && touches.every(isTouch)) return;
+  throw new InvalidOptionsError(option, touches, 'a list of touch(Entity, (entity) => entity.column)');
+}
+
+function checkAliases(option: string, aliases: unknown, longest: number): void {
+  if (aliases === undefined) return;
+  if (!Array.isArray(aliases)) throw new InvalidOptionsError(option, aliases, 'a list of names');
+  for (const alias of aliases) checkName(option, alias, longest);
+}
+
+function checkName(option: string, name: unknown, longest: number): void {
+  if (typeof name === 'string' && name.length > 0 && name.length <= longest && isStorable(name)) return;
+  throw new InvalidOptionsError(option, name, `text of 1 to ${longest} characters without NUL and lone surrogates`);
+}
+
+const isStorable = (name: string): boolean => name.isWellFormed() && !name.includes('\0');

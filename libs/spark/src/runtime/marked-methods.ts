@@ -1,0 +1,107 @@
+import { Injectable } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import { RequestScopedError } from '../error/request-scoped.error.js';
+import { EVENT_SOURCE, type SourceMark } from '../source/event-source.decorator.js';
+import { GROUP_HANDLER, type HandlerMark } from '../handler/group-handler.decorator.js';
+import { MissingMethodError } from '../error/missing-method.error.js';
+import { marksOf } from '../common/marks.js';
+
+/** A marked method of a provider, and the mark. */
+export interface MarkedMethod<M> {
+  readonly mark: M;
+  /** `Class.method`, for names and messages. */
+  readonly where: string;
+  readonly call: (...args: any[]) => any;
+  /** Whether it is declared `async`. */
+  readonly isAsync: boolean;
+}
+
+type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+type Method = (...args: any[]) => any;
+
+/** Finds what Spark's decorators marked, in all providers and controllers, each once. */
+@Injectable()
+export class MarkedMethods {
+  constructor(private readonly discovery: DiscoveryService) {}
+
+  sources(): MarkedMethod<SourceMark>[] {
+    return this.find(EVENT_SOURCE, 'EventSource', 'events');
+  }
+
+  handlers(): MarkedMethod<HandlerMark>[] {
+    return this.find(GROUP_HANDLER, 'GroupHandler', 'handle');
+  }
+
+  /** The instances of a class among the providers. */
+  instancesOf<T extends object>(type: new (...args: any[]) => T): T[] {
+    const instances = this.discovery.getProviders().map(({ instance }) => instance as unknown);
+    return [...new Set(instances.filter((instance): instance is T => instance instanceof type))];
+  }
+
+  private find<M>(token: symbol, decorator: string, classMethod: string): MarkedMethod<M>[] {
+    const found: MarkedMethod<M>[] = [];
+    const seen = new Set<unknown>();
+    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
+      const methods = prototype ? markedOf<M>(token, decorator, classMethod, prototype) : [];
+      if (!prototype || methods.length === 0) continue;
+      // A class listed by two modules has two instances, but is one source; an instance may be provided twice.
+      const identities = [wrapper.instance, ...(wrapper.token === prototype.constructor ? [wrapper.token] : [])];
+      const isNew = !identities.some((identity) => seen.has(identity));
+      for (const identity of identities) seen.add(identity);
+      for (const { mark, where, method } of isNew ? methods : []) {
+        if (!isSingleton(wrapper)) throw new RequestScopedError(where);
+        found.push({ mark, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
+      }
+    }
+    return found;
+  }
+}
+
+const isSingleton = (wrapper: Wrapper): boolean => wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
+
+function prototypeOf(wrapper: Wrapper): object | undefined {
+  const { instance, metatype, inject, token } = wrapper;
+  if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object;
+  // What is made for each request is known by its class only, or by its token when a factory makes it.
+  const type = inject ? token : metatype;
+  return typeof type === 'function' && !isSingleton(wrapper) ? (type.prototype as object) : undefined;
+}
+
+function markedOf<M>(
+  token: symbol,
+  decorator: string,
+  classMethod: string,
+  prototype: object,
+): { mark: M; where: string; method: Method }[] {
+  const { constructor } = prototype;
+  const marked: { mark: M; where: string; method: Method }[] = [];
+  for (const [key, method] of methodsOf(prototype)) {
+    for (const mark of marksOf<M>(token, method))
+      marked.push({ mark, where: `${constructor.name}.${String(key)}`, method });
+  }
+  for (const mark of typeof constructor === 'function' ? marksOf<M>(token, constructor) : []) {
+    const method = (prototype as Record<string, unknown>)[classMethod];
+    if (typeof method !== 'function') throw new MissingMethodError(constructor.name, decorator, classMethod);
+    marked.push({ mark, where: `${constructor.name}.${classMethod}`, method: method as Method });
+  }
+  return marked;
+}
+
+const isAsync = (method: Method): boolean => method.constructor.name.startsWith('Async');
+
+/** The methods that an instance has, its own class's before those it inherits; symbols included. */
+function methodsOf(prototype: object): Map<string | symbol, Method> {
+  const methods = new Map<string | symbol, Method>();
+  for (
+    let place: object | null = prototype;
+    place && place !== Object.prototype;
+    place = Object.getPrototypeOf(place)
+  ) {
+    for (const key of Reflect.ownKeys(place)) {
+      const value: unknown = Object.getOwnPropertyDescriptor(place, key)?.value;
+      if (key !== 'constructor' && typeof value === 'function' && !methods.has(key)) methods.set(key, value as Method);
+    }
+  }
+  return methods;
+}

@@ -1,0 +1,57 @@
+import { inspect } from 'node:util';
+import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
+import type { DeliveryFilter } from '../store/delivery-desk.js';
+import { entityName } from '../error/entity-name.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { NoSourceError } from '../error/no-source.error.js';
+import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import type { Source } from '../source/source.js';
+import type { Spark } from './spark.js';
+import { known } from '../config/spark.settings.js';
+import { isKeyPart, writeKey } from '../entity/subject-ref.js';
+
+/** Checks a filter: what is misspelled or undefined would mean all deliveries. */
+export function checkFilter(method: string, filter: DeliveryFilter): void {
+  known(method, filter, ['handler', 'group', 'key']);
+  for (const [name, value] of Object.entries(filter) as [string, unknown][]) {
+    if (typeof value === 'string') continue;
+    throw new InvalidOptionsError(`${method} { ${name} }`, value, 'text; leave it out where it does not matter');
+  }
+}
+
+/** The entity that a method was given. Throws UnknownEntityError. */
+export function metadataGiven({ dataSource }: Spark, method: string, entity: EntityTarget<ObjectLiteral>) {
+  if (dataSource.hasMetadata(entity)) return dataSource.getMetadata(entity);
+  throw new UnknownEntityError(`${method} was given`, entityName(entity));
+}
+
+/** Which sources are those of the entity that a method was given. Throws UnknownEntityError and NoSourceError. */
+export function sourcesGiven(spark: Spark, method: string, entity: EntityTarget<ObjectLiteral>) {
+  const metadata = metadataGiven(spark, method, entity);
+  const all = spark.sources.all().map((source) => source.metadata);
+  if (!all.includes(metadata))
+    throw new NoSourceError(method, metadata.name, [...new Set(all.map(({ name }) => name))]);
+  return (source: Source): boolean => source.metadata === metadata;
+}
+
+/** The key of the id that a method was given. Throws TypeError when it is none, or lacks a part. */
+export function keyGiven({ dataSource }: Spark, method: string, metadata: EntityMetadata, id: unknown): string {
+  const columns = metadata.primaryColumns;
+  const isMap = typeof id === 'object' && id !== null && !Array.isArray(id) && !isValueOf(metadata, id);
+  const given: unknown[] = Array.isArray(id) ? id : [id];
+  const parts = isMap ? columns.map((column) => column.getEntityValue(id) as unknown) : given;
+  if (parts.length !== columns.length || parts.some((part) => part === undefined || part === null))
+    throw new TypeError(`${method} needs every part of the id of ${metadata.name}.`);
+  // Not every driver of TypeORM takes a bigint for a number.
+  const plain = parts.map((part) => (typeof part === 'bigint' ? String(part) : part));
+  const values = columns.map((column, i) => dataSource.driver.preparePersistentValue(plain[i], column) as unknown);
+  if (!columns.every((column, i) => isKeyPart(dataSource, column, column.transformer ? values[i] : parts[i])))
+    throw new TypeError(`${method} was given ${inspect(id)}, which cannot be an id of ${metadata.name}.`);
+  return writeKey(dataSource, metadata, values);
+}
+
+/** Whether an object is the value of a single key, which a transformer makes of what the column holds. */
+function isValueOf({ primaryColumns, target }: EntityMetadata, id: object): boolean {
+  if (primaryColumns.length > 1 || !primaryColumns[0]!.transformer) return false;
+  return Object.getPrototypeOf(id) !== Object.prototype && !(typeof target === 'function' && id instanceof target);
+}

@@ -1,0 +1,213 @@
+import {
+  type BeforeApplicationShutdown,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ModuleRef } from '@nestjs/core';
+import { SchedulerRegistry } from '@nestjs/schedule';
+import { CronJob, validateCronExpression } from 'cron';
+import { poolSize } from '../database/pool-size.js';
+import { Explorer } from './explorer.js';
+import type { MarkedMethods } from './marked-methods.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { MissingSchedulerError } from '../error/missing-scheduler.error.js';
+import { Spark } from './spark.js';
+import { linesOf } from '../error/text-of.js';
+import { lastSlot } from './last-slot.js';
+
+/** How long a process that ends waits for each answer of the database, in milliseconds. */
+const LAST_LIMIT = 1_000;
+/** How many connections Spark and the application want beside those of handlers. */
+const SPARE = 5;
+/** By then the application has called `enableShutdownHooks()`, in milliseconds. */
+const BOOTED = 1_000;
+
+/** Starts and stops the parts of one SparkModule with the application. */
+export class SparkLifecycle
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
+{
+  private readonly logger = new Logger('Spark');
+  private unscheduleSweep = (): void => {};
+  /** When a shutdown waits no longer, by `performance.now()`. */
+  private endsAt = 0;
+  started = false;
+
+  constructor(
+    private readonly spark: Spark,
+    private readonly methods: MarkedMethods,
+    private readonly moduleRef: ModuleRef,
+  ) {}
+
+  /** Before the hooks of other modules, whose first writes are seen already. */
+  async onModuleInit(): Promise<void> {
+    new Explorer(this.methods, this.spark, this.methods.instancesOf(Spark)).explore();
+    const { sweep } = this.spark.settings;
+    if (sweep && 'cron' in sweep) checkCron(sweep.cron);
+    if (sweep) this.scheduler();
+    await this.spark.register();
+    this.started = true;
+  }
+
+  onApplicationBootstrap(): void {
+    const { spark } = this;
+    const { length: sources } = spark.sources.all();
+    const { length: handlers } = spark.handlers.all();
+    this.logger.log(
+      `Started on the ${spark.dataSourceName} DataSource (event sources: ${sources}, handlers: ${handlers}).`,
+    );
+    if (sources + handlers === 0)
+      this.logger.warn(
+        `No event source and no handler was found for the ${spark.dataSourceName} DataSource, so nothing will ever happen. ` +
+          `Are the classes with @EventSource and @GroupHandler listed as providers of a module that is imported?`,
+      );
+    else if (sources === 0 && spark.settings.sweep)
+      this.logger.warn(
+        `Sweeps of the ${spark.dataSourceName} DataSource are scheduled, but no event source was found for them. ` +
+          `Are the classes with @EventSource listed as providers of a module that is imported?`,
+      );
+    if (spark.clock.isManual) return;
+    spark.context.runNow(() => this.begin());
+    if (!spark.settings.worker.enabled || handlers === 0) return;
+    this.warnOfSmallPool();
+    warnIfNothingListens(spark.settings.worker.lease.ttl);
+  }
+
+  private warnOfSmallPool(): void {
+    const { concurrency } = this.spark;
+    const pool = poolSize(this.spark.dataSource);
+    if (concurrency < pool) return;
+    this.logger.warn(
+      `worker.concurrency is ${concurrency}, and the DataSource has ${pool} connections: handlers that use the database can hold all of ` +
+        `them, and everything else waits. Set the DataSource's poolSize to ${concurrency + SPARE} or more, or lower worker.concurrency.`,
+    );
+  }
+
+  /** From now on things run by themselves. */
+  private begin(): void {
+    const { spark } = this;
+    this.scheduleSweep();
+    spark.agendaTicker.start();
+    if (spark.settings.worker.enabled) spark.workerTicker.start();
+    spark.housekeeping.start();
+    spark.notifier.start();
+  }
+
+  /** Nothing new begins. */
+  async onModuleDestroy(): Promise<void> {
+    const { spark } = this;
+    this.unscheduleSweep();
+    spark.agenda.halt();
+    spark.worker.halt();
+    const tickers = [spark.agendaTicker, spark.workerTicker, spark.housekeeping];
+    const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.agenda.ended(), spark.sweep.stop()]);
+    const { shutdownTimeout } = spark.settings;
+    this.endsAt = performance.now() + shutdownTimeout;
+    spark.deadline.shorten(shutdownTimeout);
+    if ((await Promise.race([ended, delay(shutdownTimeout, 'late', { ref: false })])) === 'late')
+      this.logger.warn(
+        `A look or a sweep was still at work after ${shutdownTimeout} ms; it is left. Does a source wait?`,
+      );
+  }
+
+  /** What runs may end, as long as the DataSource is still there. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const { worker, settler, lease, settings, notifier, deadline } = this.spark;
+    const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
+    deadline.shorten(LAST_LIMIT);
+    await lease.stop();
+    if (left > 0) notifier.notify({ looks: false, deliveries: true });
+    await Promise.all([notifier.stop(), deadline.dropIfSilent()]);
+    const { fenced } = settler;
+    if (left > 0)
+      this.logger.warn(
+        `${left} handlers were still at work after ${settings.shutdownTimeout} ms; their deliveries are given back.`,
+      );
+    if (fenced > 0)
+      this.logger.warn(`${fenced} deliveries had been taken over by other processes when they were done here.`);
+  }
+
+  private scheduleSweep(): void {
+    const { sweep } = this.spark.settings;
+    if (!sweep) return;
+    const name = this.sweepName();
+    const registry = this.scheduler();
+    if ('interval' in sweep) {
+      const tick = () => this.sweep(floored(Date.now(), sweep.interval));
+      registry.addInterval(name, setInterval(tick, sweep.interval));
+      this.unscheduleSweep = () => registry.doesExist('interval', name) && registry.deleteInterval(name);
+      // Otherwise an interval that is longer than processes live would never be over.
+      this.run(this.spark.sweep.catchUp(floored(Date.now(), sweep.interval)));
+      return;
+    }
+    const job = new CronJob(sweep.cron, () => this.sweep(planned()), null, false, sweep.timeZone);
+    // The planned instant is the same in all processes, whatever their clocks say when they come to it.
+    const planned = plannedInstants(job);
+    registry.addCronJob(name, job);
+    this.unscheduleSweep = () => registry.doesExist('cron', name) && registry.deleteCronJob(name);
+    job.start();
+    const missed = lastSlot(sweep.cron, sweep.timeZone, Date.now());
+    if (missed !== undefined) this.run(this.spark.sweep.catchUp(missed));
+  }
+
+  // A tick that rejects would end the process.
+  private sweep(slot: number): void {
+    this.run(this.spark.sweep.tick(slot));
+  }
+
+  private run(sweep: Promise<void>): void {
+    sweep.catch((error: unknown) => {
+      const reason = linesOf(error);
+      this.logger.error(`The sweep failed; the next one goes on. ${reason}`);
+    });
+  }
+
+  private sweepName(): string {
+    return this.spark.settings.dataSource === undefined
+      ? 'spark-sweep'
+      : `spark-sweep-${this.spark.settings.dataSource}`;
+  }
+
+  private scheduler(): SchedulerRegistry {
+    try {
+      return this.moduleRef.get(SchedulerRegistry, { strict: false });
+    } catch {
+      throw new MissingSchedulerError();
+    }
+  }
+}
+
+let isWarned = false;
+
+/** Says once in a process that it dies at once when it is told to stop. Tests are not told: nobody tells them to stop. */
+function warnIfNothingListens(ttl: number): void {
+  const check = () => {
+    if (isWarned || process.listenerCount('SIGTERM') > 0) return;
+    isWarned = true;
+    new Logger('Spark').warn(
+      `Nothing listens for SIGTERM. When this process is told to stop, it ends at once, and what its handlers were doing is only taken ` +
+        `over after worker.leaseTtl, ${ttl} ms. Call app.enableShutdownHooks() where the application is created.`,
+    );
+  };
+  if (process.env.NODE_ENV !== 'test') setTimeout(check, BOOTED).unref();
+}
+
+const floored = (now: number, interval: number): number => Math.trunc(Math.floor(now / interval) * interval);
+
+/** Gives at each tick of a job the instant that it was planned for. */
+function plannedInstants(job: CronJob): () => number {
+  let next = job.nextDate().toMillis();
+  return () => {
+    const planned = next;
+    next = job.nextDate().toMillis();
+    return planned;
+  };
+}
+
+function checkCron(cron: string): void {
+  const { valid, error } = validateCronExpression(cron);
+  if (!valid)
+    throw new InvalidOptionsError('sweep.cron', cron, `a cron expression of five or six fields: ${error?.message}`);
+}

@@ -1,0 +1,51 @@
+import type { EntityMetadata } from 'typeorm';
+import type { Transactions } from '../database/transactions.js';
+import { shown } from '../error/text-of.js';
+import type { Counters } from '../common/counters.js';
+import type { Looks } from './looks.js';
+
+const ROWS = 1_000;
+const DAY = 24 * 60 * 60_000;
+// A process that has the entity, and booted when this one did, has begun to take its looks by then.
+const PATIENCE = 60 * 60_000;
+
+/**
+ * Removes looks at entities that no process has a live source of any more. This process lacks it, and any other one would have
+ * taken the look long ago.
+ */
+export class AbandonedLooks {
+  private since: number | undefined;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly looks: Looks,
+    private readonly roots: () => readonly EntityMetadata[],
+    private readonly counters: Counters,
+    /** For how long they are kept after they were due, in milliseconds. */
+    private readonly kept: number,
+  ) {}
+
+  /** Removes what is over at an instant, unless this process has just booted, or has no live source at all. */
+  async prune(now: number): Promise<void> {
+    this.since ??= now;
+    const roots = this.roots();
+    if (roots.length === 0 || now - this.since < PATIENCE) return;
+    for (let removed = ROWS; removed === ROWS;) {
+      const entities = await this.transactions.run((manager) =>
+        this.looks.removeOthers(manager, roots, now - this.kept, ROWS),
+      );
+      for (const entity of entities) this.tell(entity);
+      removed = entities.length;
+    }
+  }
+
+  private tell(entity: string): void {
+    this.counters.tellOnce(
+      'abandonedLooks',
+      entity,
+      () =>
+        `Looks at entities of ${shown(entity)} were due for ${Math.round(this.kept / DAY)} days and are removed: no process has a live ` +
+        `source of them. Where one is to come again, its first sweep finds what they were for.`,
+    );
+  }
+}

@@ -1,0 +1,78 @@
+import { Logger } from '@nestjs/common';
+import { shown } from '../error/text-of.js';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { HeldDeliveries } from './held-deliveries.js';
+import type { Dialect } from '../database/dialect.js';
+import { chunks, execute, select, values } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
+
+const ROWS = 500;
+
+/**
+ * Keeps history from flooding anybody. The first sweep in which a source yields a group opens the group's deliveries as held;
+ * at its end they are released if they are few. It goes by source: a second one of the group has a history of its own.
+ * What a sweep yields counts, known or new: a group that came live is active after the next sweep.
+ */
+export class Activation {
+  private readonly logger = new Logger('Spark');
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+    private readonly held: HeldDeliveries,
+    /** How many deliveries of a group are released by themselves. */
+    private readonly limit: number,
+  ) {}
+
+  /** The groups that sweeps of a source have met, and whether one of these sweeps has been completed. */
+  async groupsOf(source: string): Promise<Map<string, boolean>> {
+    const rows = await select<{ name: string; swept_at: string | null }>(
+      this.dataSource.manager,
+      `SELECT name, swept_at FROM ${this.tables.group} WHERE source = :source`,
+      { source },
+    );
+    return new Map(rows.map((row) => [row.name, row.swept_at !== null]));
+  }
+
+  /** Notes groups that a sweep meets for the first time, in the transaction of its page. */
+  async met(manager: EntityManager, source: string, groups: readonly string[]): Promise<void> {
+    for (const part of chunks(groups, ROWS)) {
+      const rows = values(part.map((name) => [source, name]));
+      const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.group} (source, name) VALUES ${rows.sql}`);
+      await execute(manager, insert, rows.parameters);
+    }
+  }
+
+  /** Ends the first sweep of groups: releases what it held, or says loudly that it stays. Returns how many deliveries stay. */
+  async settle(source: string, groups: readonly string[], now: number): Promise<number> {
+    if (groups.length === 0) return 0;
+    let staying = 0;
+    const counts = await this.held.count(this.dataSource.manager, { source });
+    for (const group of groups) {
+      const count = counts.get(group) ?? 0;
+      if (count > this.limit) {
+        staying += count;
+        this.warn(source, group, count);
+      } else if (count > 0) await this.held.release({ group, source }, now);
+    }
+    return staying;
+  }
+
+  /** Marks groups as having been swept, in the transaction that ends the sweep. */
+  async activate(manager: EntityManager, source: string, groups: readonly string[], now: number): Promise<void> {
+    for (const names of chunks(groups, ROWS)) {
+      const update = `UPDATE ${this.tables.group} SET swept_at = :now WHERE source = :source AND name IN (:...names)`;
+      await execute(manager, update, { source, names, now });
+    }
+  }
+
+  private warn(source: string, group: string, count: number): void {
+    const name = shown(JSON.stringify(group));
+    this.logger.warn(
+      `${count} deliveries of the group ${name} are held: ${shown(source)} has found them in its first sweep, and more than ` +
+        `activation.limit (${this.limit}) may be history that nobody wants to hear of. ` +
+        `SparkService.release(${name}) delivers them, SparkService.discard(${name}) gives them up.`,
+    );
+  }
+}

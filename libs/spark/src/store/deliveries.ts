@@ -1,0 +1,154 @@
+import type { EntityManager, ObjectLiteral } from 'typeorm';
+import type { ClaimedRow, ClaimRequest, Dialect } from '../database/dialect.js';
+import { execute, select } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
+
+/** A delivery that this process has claimed: one event for one handler. */
+export interface Delivery {
+  readonly id: string;
+  readonly handler: string;
+  readonly attempt: number;
+  readonly worker: string;
+  readonly event: {
+    readonly depth: number;
+    readonly key: string;
+    readonly group: string;
+    readonly source: string | null;
+    readonly context: string | null;
+    readonly at: number | null;
+    readonly until: number | null;
+    readonly entityId: string | null;
+  };
+}
+
+/** A delivery whose handler has ended well. */
+export interface Done {
+  readonly delivery: Delivery;
+  readonly durationMs: number;
+}
+
+const GIVEN_BACK = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
+
+/** The deliveries: claim, complete, try again, discard. What is not ours any more stays as it is. */
+export class Deliveries {
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+    /** Whether completed deliveries are kept. */
+    private readonly history: boolean,
+  ) {}
+
+  /** Whether a claim is worth its transaction. On SQLite that keeps everybody else from writing, so it is looked first. */
+  async isWaiting(manager: EntityManager, { handlers, now, suspect, passed }: ClaimRequest): Promise<boolean> {
+    if (this.dialect.skipsLocked) return true;
+    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
+    const rows = await select(
+      manager,
+      `SELECT 1 FROM ${this.tables.delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect
+       AND handler IN (:...handlers) ${others} LIMIT 1`,
+      { handlers, now, suspect: Number(suspect), passed },
+    );
+    return rows.length > 0;
+  }
+
+  /** Claims available deliveries, with their events. */
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<Delivery[]> {
+    const { worker } = request;
+    const rows = await this.dialect.claim(manager, request);
+    return rows.map((row) => {
+      const { id, handler, attempt } = row;
+      return { id: String(id), handler, attempt: Number(attempt), worker, event: eventFrom(row) };
+    });
+  }
+
+  /**
+   * Marks deliveries of one worker at one attempt as done, or removes them where no history is kept. Returns the ids of those
+   * that were still ours.
+   */
+  complete(manager: EntityManager, done: readonly Done[], now: number): Promise<Set<string>> {
+    const { history } = this;
+    const { worker, attempt } = done[0]!.delivery;
+    const rows = done.map(({ delivery: { id }, durationMs }) => ({ id, durationMs }));
+    return this.dialect.complete(manager, { worker, attempt, done: rows, now, history });
+  }
+
+  /** Notes how long a delivery took that this transaction has completed. Returns whether it still has: a handler may have swallowed its end. */
+  async took(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<boolean> {
+    const { delivery } = this.tables;
+    if (!this.history) return (await select(manager, `SELECT id FROM ${delivery} WHERE id = :id`, { id })).length === 0;
+    const update = `UPDATE ${delivery} SET duration_ms = :ms WHERE id = :id AND state = 'completed'`;
+    return (await execute(manager, update, { id, ms: durationMs })).affected === 1;
+  }
+
+  /** Puts a delivery back, to be tried again later. `charged` tells whether the attempt counts. */
+  async retry(
+    manager: EntityManager,
+    delivery: Delivery,
+    due: number,
+    error: string,
+    charged: boolean,
+  ): Promise<boolean> {
+    const changes = `state = 'available', due_at = :due, claimed_by = NULL, suspect = 0, last_error = :error`;
+    const uncharged = charged ? '' : ', attempt = attempt - 1';
+    return this.end(manager, delivery, changes + uncharged, { due: Math.ceil(due), error });
+  }
+
+  /** Ends a delivery that is not wanted any more; nobody was called. */
+  async skip(manager: EntityManager, delivery: Delivery, now: number, reason: string): Promise<boolean> {
+    const changes = `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason`;
+    return this.end(manager, delivery, changes, { now, reason });
+  }
+
+  /** Gives a delivery up, visibly. `keepsError` leaves the error of its last attempt, where there was one. */
+  async discard(
+    manager: EntityManager,
+    delivery: Delivery,
+    now: number,
+    error: string,
+    keepsError = false,
+  ): Promise<boolean> {
+    const last = keepsError ? 'COALESCE(last_error, :error)' : ':error';
+    const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = ${last}`;
+    return this.end(manager, delivery, changes, { now, error });
+  }
+
+  /** Gives back what was claimed and not finished, to be claimed again at once or from `due` on; the attempt does not count. */
+  async giveBack(manager: EntityManager, delivery: Delivery, due?: number): Promise<boolean> {
+    if (due === undefined) return this.end(manager, delivery, GIVEN_BACK, {});
+    return this.end(manager, delivery, `${GIVEN_BACK}, due_at = :due`, { due: Math.ceil(due) });
+  }
+
+  /** Gives back what a worker has claimed besides these: a claim that failed here may have arrived there. */
+  async giveBackOthers(manager: EntityManager, worker: string, kept: readonly Delivery[]): Promise<void> {
+    const others = kept.length === 0 ? '' : ' AND id NOT IN (:...ids)';
+    await execute(
+      manager,
+      `UPDATE ${this.tables.delivery} SET ${GIVEN_BACK} WHERE state = 'running' AND claimed_by = :worker${others}`,
+      { worker, ids: kept.map(({ id }) => id) },
+    );
+  }
+
+  private async end(manager: EntityManager, delivery: Delivery, changes: string, extra: object): Promise<boolean> {
+    const { sql, parameters } = this.ours(delivery);
+    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`;
+    const { affected } = await execute(manager, update, { ...parameters, ...extra });
+    return affected === 1;
+  }
+
+  /** The fence: a delivery is ours as long as it runs under our lease, at the attempt that we claimed. */
+  private ours({ id, attempt, worker }: Delivery): { sql: string; parameters: ObjectLiteral } {
+    return {
+      sql: `id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`,
+      parameters: { id, attempt, worker },
+    };
+  }
+}
+
+function eventFrom(row: ClaimedRow): Delivery['event'] {
+  const { event_key: key, event_group: group, entity_id: entityId, source, context, depth } = row;
+  const at = timeOf(row.at);
+  const until = timeOf(row.until_at);
+  return { key, group, source, context, entityId, at, until, depth: Number(depth) };
+}
+
+const timeOf = (time: string | null): number | null => (time === null ? null : Number(time));

@@ -1,0 +1,212 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Dialect, Entry, Opened, Owner } from '../database/dialect.js';
+import { openByKey } from '../database/entered.js';
+import { unseen } from '../database/stretches.js';
+import type { Opening } from '../database/opening.js';
+import { breathe, isBreathless } from '../common/breath.js';
+import { chunks, execute } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { Counters } from '../common/counters.js';
+import { shown } from '../error/text-of.js';
+import type { RegisteredHandlers } from './registered-handlers.js';
+import { namesOf } from '../entity/entity-table.js';
+import type { SubjectRef } from '../entity/subject-ref.js';
+
+/** An event that is ready to be entered. */
+export type LedgerEntry = Entry & { readonly event: SparkEvent };
+
+/** What tells an event from others, and where it came from. */
+type Identity = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId' | 'source'>;
+
+/** How events are entered. */
+export interface Entering {
+  /** How deliveries of a group are opened. Default: `available`. */
+  readonly openingOf?: (group: string) => Opening;
+  /** Whether most of them are new, as far as one can tell. */
+  readonly likelyNew: boolean;
+}
+
+const ROWS = 1_000;
+// MariaDB takes 16 MB a statement by default, and a character may be three bytes.
+const CHARACTERS = 4_000_000;
+// On SQLite the process waits for each statement.
+const ROWS_AT_ONCE = 200;
+const LOOKED_UP = 5_000;
+
+/** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
+export class Ledger {
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+    private readonly handlers: RegisteredHandlers,
+    private readonly counters: Counters,
+    /** The entity that rows of the tables call so. */
+    private readonly rootNamed: (text: string) => EntityMetadata | undefined,
+  ) {}
+
+  /** Enters events in the manager's transaction and returns those that are new. Their groups say how deliveries are opened. */
+  async enter(
+    manager: EntityManager,
+    entries: readonly LedgerEntry[],
+    now: number,
+    { openingOf = () => 'available', likelyNew }: Entering,
+  ): Promise<SparkEvent[]> {
+    const events: SparkEvent[] = [];
+    const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
+    for (const part of parts(this.sorted(entries), rows)) {
+      while (isBreathless()) await breathe();
+      // Another transaction may read the registry meanwhile.
+      const { revision: matched } = this.handlers;
+      const opened = this.openedFor(part, openingOf);
+      const { fresh, others, revision } = await this.dialect.enter(manager, {
+        entries: part,
+        opened,
+        now,
+        likelyNew,
+      });
+      if (fresh.size > 0 && revision !== matched) {
+        // Another process has registered handlers since this one read the registry.
+        await this.handlers.reload(manager);
+        const more = this.besides(opened, this.openedFor(part, openingOf));
+        await openByKey(manager, this.tables, more, [...fresh], now);
+      }
+      for (const entry of part) {
+        if (fresh.has(entry.key)) {
+          events.push(entry.event);
+          if (openingOf(entry.group) !== 'discarded') this.countUnhandled(entry);
+        } else this.tellOfOwner(entry, others.get(entry.key));
+      }
+    }
+    return events;
+  }
+
+  /** The events whose keys are not known. Those whose key is another's are told of. */
+  async unknown<E extends Identity>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
+    const unknown: E[] = [];
+    for (const part of chunks(events, LOOKED_UP)) {
+      await breathe();
+      const left = await unseen(part, (stretches) => this.dialect.keysAlong(manager, stretches));
+      if (left.length === 0) continue;
+      const owners = await this.dialect.ownersOf(
+        manager,
+        left.map(({ key }) => key),
+      );
+      for (const event of left) {
+        if (owners.has(event.key)) this.tellOfOwner(event, owners.get(event.key));
+        else unknown.push(event);
+      }
+    }
+    return unknown;
+  }
+
+  /** Forgets what came from an entity, with its deliveries and looks: its keys can enter again. */
+  async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
+    const { event, delivery, agenda } = this.tables;
+    const subject = `entity IN (:...names) AND entity_id = :id`;
+    const parameters = { names: namesOf(root), id };
+    await execute(
+      manager,
+      `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`,
+      parameters,
+    );
+    await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
+    await execute(manager, `DELETE FROM ${agenda} WHERE ${subject}`, parameters);
+  }
+
+  // Every writer takes the keys in one order; two that meet wait for one another instead of dead-locking.
+  private sorted(entries: readonly LedgerEntry[]): LedgerEntry[] {
+    const byKey = new Map<string, LedgerEntry>();
+    for (const entry of entries) {
+      const twin = byKey.get(entry.key);
+      if (!twin) byKey.set(entry.key, entry);
+      else this.tellOfOwner(entry, twin);
+    }
+    return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  /** The handlers of the events, as far as they are known here. */
+  private openedFor(entries: readonly LedgerEntry[], openingOf: (group: string) => Opening): Opened[] {
+    const all = new Map<string, Opened & { groups: string[] }>();
+    for (const group of new Set(entries.map((entry) => entry.group))) {
+      const opening = openingOf(group);
+      for (const { name, priority } of this.handlers.matching(group)) {
+        const id = `${opening} ${name}`;
+        const known = all.get(id);
+        if (known) known.groups.push(group);
+        else all.set(id, { name, priority, opening, groups: [group] });
+      }
+    }
+    return [...all.values()];
+  }
+
+  /** Tells of an event that is lost, as its key is another's. */
+  private tellOfOwner(entry: Identity, owner: Owner | undefined): void {
+    if (!owner) return;
+    const { key, group, source } = entry;
+    if (owner.group !== group)
+      return this.counters.tell(
+        'collidingKeys',
+        group,
+        () =>
+          `The event ${shown(key)} of the group ${shown(group)} is not entered: its key is known as one of the group ` +
+          `${shown(owner.group)}. Keys are unique across all groups; give it another one.`,
+      );
+    if (!this.isOtherEntity(owner, entry)) return;
+    const of = ({ entity, entityId }: Owner) => `${this.rootNamed(entity!)?.name} ${shown(entityId)}`;
+    // Some yield one key from many entities on purpose.
+    this.counters.tellOnce(
+      'collidingKeys',
+      `${source} ${group}`,
+      () =>
+        `The event ${shown(key)} of ${of(entry)} (${shown(source)}) is not entered: ${of(owner)} has entered that key. Keys are unique ` +
+        `across all entities: give the events of each entity a group of their own. Where they share it on purpose, all is ` +
+        `well. This line appears once for a source and group; SparkService.status() counts them all.`,
+    );
+  }
+
+  private countUnhandled({ key, group }: LedgerEntry): void {
+    if (this.handlers.matching(group).length > 0) return;
+    this.counters.tellOnce(
+      'eventsWithoutHandler',
+      group,
+      () =>
+        `The event ${shown(key)} has no delivery: no handler that is registered matches its group ${shown(group)}. Where one is to come ` +
+        `later, SparkService.replay({ handler }) delivers the events that it missed.`,
+    );
+  }
+
+  /** What is to be opened besides what was. A handler has its deliveries under one of its names. */
+  private besides(opened: readonly Opened[], all: readonly Opened[]): Opened[] {
+    const known = (group: string, name: string) =>
+      opened.some((one) => one.groups.includes(group) && this.handlers.namesOf(name).includes(one.name));
+    return all
+      .map((one) => ({ ...one, groups: one.groups.filter((group) => !known(group, one.name)) }))
+      .filter(({ groups }) => groups.length > 0);
+  }
+
+  // Emitted events, and some of a batch, name no entity. What the first release called by a class that was renamed since, nobody knows.
+  private isOtherEntity(owner: Owner, entry: Owner): boolean {
+    if (owner.entityId === null || entry.entityId === null) return false;
+    const [theirs, ours] = [owner, entry].map(({ entity }) => this.rootNamed(entity!));
+    if (!theirs || !ours) return false;
+    return theirs !== ours || owner.entityId !== entry.entityId;
+  }
+}
+
+/** Parts that fit into one statement each, also where their contexts are long. */
+function* parts(entries: readonly LedgerEntry[], rows: number): Iterable<LedgerEntry[]> {
+  let part: LedgerEntry[] = [];
+  let characters = 0;
+  for (const entry of entries) {
+    const { length } = entry.context ?? '';
+    if (part.length === rows || (part.length > 0 && characters + length > CHARACTERS)) {
+      yield part;
+      part = [];
+      characters = 0;
+    }
+    part.push(entry);
+    characters += length;
+  }
+  if (part.length > 0) yield part;
+}

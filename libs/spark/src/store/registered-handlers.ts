@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto';
+import type { EntityManager } from 'typeorm';
+import type { SparkClock } from '../common/clock.js';
+import type { Recipient } from '../database/dialect.js';
+import { execute, select } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
+import { shown } from '../error/text-of.js';
+import type { Counters } from '../common/counters.js';
+import { GroupMatcher, slowGroupOf } from '../handler/group-matcher.js';
+import { readPattern, writePattern } from '../handler/group-pattern.js';
+import type { Handler } from '../handler/handler.registry.js';
+import { type Candidate, type Lineage, lineagesOf } from './lineages.js';
+
+interface HandlerRow {
+  name: string;
+  version: string;
+  pattern: string;
+  priority: number;
+  revision: number;
+  last_seen_at: string;
+  aliases: string | null;
+}
+
+/** How long a handler that no process says to have any more is taken for one that is there, in milliseconds. Processes say so each minute. */
+export const LIVE = 5 * 60_000;
+
+/**
+ * The handlers that all processes have registered in the database, so that each opens the deliveries of all. Versions of a
+ * handler, which differ in their pattern, live side by side while processes have them.
+ */
+export class RegisteredHandlers {
+  private lineages: Lineage[] = [];
+  private readonly byGroup = new Map<string, Recipient[]>();
+  private readonly matcher = new GroupMatcher();
+  /** The handlers of this process: they are there, however long it has stood still. */
+  private own: readonly Handler[] = [];
+  /** Grows with every handler or pattern that is new, or was thought to be gone: what was matched at an older one may lack handlers. */
+  revision = 0;
+
+  constructor(
+    private readonly tables: TableNames,
+    private readonly clock: SparkClock,
+    /** How long after it was last seen a handler still gets deliveries, in milliseconds. */
+    private readonly expiry: number,
+    private readonly counters: Counters,
+  ) {}
+
+  /** Registers the handlers of this process. */
+  async register(manager: EntityManager, handlers: readonly Handler[], now: number): Promise<void> {
+    this.own = handlers;
+    const known = new Map((await this.rows(manager)).map((row) => [idOf(row), row]));
+    for (const handler of handlers) {
+      const row = { ...rowOf(handler), now };
+      const old = known.get(idOf(row));
+      if (!old) await this.insert(manager, row);
+      else if (old.priority !== row.priority || old.aliases !== row.aliases) await this.change(manager, row);
+      this.warnOfSlow(handler);
+    }
+    await this.seen(manager, now);
+  }
+
+  /** Says that the handlers of this process are still there, and reads who else is. */
+  async seen(manager: EntityManager, now: number): Promise<void> {
+    // Others that thought them gone have matched events without them.
+    const update = `UPDATE ${this.tables.handler}
+      SET revision = revision + CASE WHEN last_seen_at > :alive THEN 0 ELSE 1 END, last_seen_at = :now
+      WHERE name = :name AND version = :version`;
+    for (const { name, version } of this.own.map(rowOf))
+      await execute(manager, update, { now, alive: now - LIVE, name, version });
+    await this.reload(manager);
+  }
+
+  /** For whom deliveries of the group are opened: handlers with a version whose pattern matches, each once, whatever it was called. */
+  matching(group: string): readonly Recipient[] {
+    let matching = this.byGroup.get(group);
+    if (!matching) {
+      matching = this.lineages.flatMap(({ versions }) => {
+        const found = versions.find((candidate) => this.matches(candidate, group));
+        return found ? [found.recipient] : [];
+      });
+      if (this.byGroup.size > 10_000) this.byGroup.clear();
+      this.byGroup.set(group, matching);
+    }
+    return matching;
+  }
+
+  async reload(manager: EntityManager): Promise<void> {
+    const rows = await this.rows(manager);
+    const since = this.clock.now() - this.expiry;
+    const others = rows
+      .filter((row) => Number(row.last_seen_at) > since)
+      .flatMap((row) => {
+        const pattern = this.patternOf(row);
+        return pattern ? [candidateOf(row, pattern, Number(row.last_seen_at))] : [];
+      });
+    const own = this.own.map((handler) => candidateOf(rowOf(handler), handler.pattern, Infinity));
+    this.lineages = lineagesOf([...own, ...others], LIVE);
+    this.revision = rows.reduce((sum, { revision }) => sum + Number(revision), 0);
+    this.byGroup.clear();
+  }
+
+  /** The names of handlers that no process has now, and when they were last seen. Old names of handlers that are there are not among them. */
+  async gone(manager: EntityManager): Promise<Map<string, Date>> {
+    const since = this.clock.now() - LIVE;
+    const rows = await this.rows(manager);
+    const there = [...rows.filter((row) => Number(row.last_seen_at) >= since), ...this.own.map(rowOf)];
+    const names = new Set(there.flatMap((row) => [row.name, ...aliasesOf(row)]));
+    const gone = new Map<string, Date>();
+    for (const { name, last_seen_at: seen } of rows)
+      if (!names.has(name)) gone.set(name, new Date(Math.max(Number(seen), gone.get(name)?.getTime() ?? 0)));
+    return gone;
+  }
+
+  /** All names of the handler that has, or had, this one, as far as processes say. */
+  namesOf(name: string): readonly string[] {
+    return [...(this.lineages.find(({ names }) => names.has(name))?.names ?? [name])];
+  }
+
+  private matches({ pattern, recipient: { name } }: Candidate, group: string): boolean {
+    const match = this.matcher.matches(pattern, group);
+    if (match === undefined)
+      this.counters.tellOnce('unusablePatterns', `${name} ${group}`, () => {
+        const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
+        return `${what} takes too long for the group ${shown(group)}: it counts as no match, and gets none of its events. ${LINEAR}`;
+      });
+    return match ?? false;
+  }
+
+  private warnOfSlow({ name, pattern }: Handler): void {
+    const group = slowGroupOf(pattern);
+    if (group === undefined) return;
+    this.counters.tellOnce('unusablePatterns', name, () => {
+      const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
+      return `${what} takes very long for groups such as ${shown(group)}, which then count as no match. ${LINEAR}`;
+    });
+  }
+
+  private patternOf({ name, pattern }: HandlerRow): RegExp | undefined {
+    try {
+      return readPattern(pattern);
+    } catch {
+      this.counters.tellOnce(
+        'unusablePatterns',
+        `${name} ${pattern}`,
+        () =>
+          `This process cannot read the pattern ${shown(pattern)} of ${shown(name)}, a handler of another one, and enters events ` +
+          `without deliveries for it: SparkService.replay({ handler }) opens them. Do all processes run one version of Node.js?`,
+      );
+      return undefined;
+    }
+  }
+
+  private rows(manager: EntityManager): Promise<HandlerRow[]> {
+    return select(
+      manager,
+      `SELECT name, version, pattern, priority, revision, last_seen_at, aliases FROM ${this.tables.handler} ORDER BY name, version`,
+    );
+  }
+
+  private async insert(manager: EntityManager, row: object): Promise<void> {
+    await execute(
+      manager,
+      `INSERT INTO ${this.tables.handler} (name, version, pattern, priority, aliases, revision, first_seen_at, last_seen_at)
+       VALUES (:name, :version, :pattern, :priority, :aliases, 1, :now, :now)`,
+      row,
+    );
+  }
+
+  private async change(manager: EntityManager, row: object): Promise<void> {
+    const changes = 'pattern = :pattern, priority = :priority, aliases = :aliases, revision = revision + 1';
+    await execute(
+      manager,
+      `UPDATE ${this.tables.handler} SET ${changes} WHERE name = :name AND version = :version`,
+      row,
+    );
+  }
+}
+
+const LINEAR = 'Let no repetition stand within another one, as in (a+)+.';
+
+type Described = Pick<HandlerRow, 'name' | 'version' | 'pattern' | 'priority' | 'aliases'>;
+
+function rowOf({ name, pattern, options }: Handler): Described {
+  const text = writePattern(pattern);
+  const { priority = 0, aliases = [] } = options;
+  const names = aliases.length === 0 ? null : JSON.stringify(aliases);
+  return { name, version: versionOf(text), pattern: text, priority, aliases: names };
+}
+
+function candidateOf(row: Described, pattern: RegExp, seen: number): Candidate {
+  const { name, priority } = row;
+  return { recipient: { name, priority: Number(priority) }, pattern, seen, aliases: aliasesOf(row) };
+}
+
+function aliasesOf({ aliases }: Pick<HandlerRow, 'aliases'>): readonly string[] {
+  try {
+    const names: unknown = JSON.parse(aliases ?? '[]');
+    return Array.isArray(names) ? names.map(String) : [];
+  } catch {
+    return [];
+  }
+}
+
+const idOf = ({ name, version }: Pick<HandlerRow, 'name' | 'version'>): string => `${name} ${version}`;
+
+/** What tells versions of a handler apart: a short hash of its pattern. */
+const versionOf = (pattern: string): string => createHash('sha256').update(pattern).digest('hex').slice(0, 16);

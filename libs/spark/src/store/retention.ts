@@ -1,0 +1,137 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { EntityManager } from 'typeorm';
+import { execute, select, withRunner } from '../database/statement.js';
+import type { RetentionTimes } from '../config/spark.settings.js';
+import type { TableNames } from '../database/table-names.js';
+import type { Transactions } from '../database/transactions.js';
+
+/** What went. */
+export interface Pruned {
+  readonly deliveries: number;
+  readonly contexts: number;
+  readonly keys: number;
+}
+
+interface Batch {
+  /** What tells its progress from that of others. */
+  readonly name: string;
+  readonly find: string;
+  readonly remove: string;
+  readonly parameters: object;
+}
+
+const ROWS = 1_000;
+
+/**
+ * Removes finished deliveries after their time, and the contexts of events that none is left of. Keys stay, unless they
+ * are said to be of no use any more: nothing happens twice because it was long ago.
+ */
+export class Retention {
+  /** Up to which event everything was looked through: what is kept is not read again and again. */
+  private readonly done = new Map<string, number>();
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly tables: TableNames,
+    private readonly times: RetentionTimes,
+  ) {}
+
+  /** Removes what is over at an instant, in small batches. */
+  async prune(now: number): Promise<Pruned> {
+    const { completed, discarded, keys } = this.times;
+    let deliveries = 0;
+    for (const state of ['completed', 'skipped'])
+      if (completed !== undefined) deliveries += await this.pruneDeliveries(state, now - completed);
+    if (discarded !== undefined) deliveries += await this.pruneDeliveries('discarded', now - discarded);
+    const kept = Math.max(completed ?? Infinity, discarded ?? 0);
+    const contexts = Number.isFinite(kept) ? await this.pruneContexts(now - kept) : 0;
+    let dropped = 0;
+    for (const [group, age] of keys) dropped += await this.pruneKeys(group, now - age);
+    return { deliveries, contexts, keys: dropped };
+  }
+
+  // A delivery ends after its event was entered: those of younger events need not be read.
+  private pruneDeliveries(state: string, before: number): Promise<number> {
+    const { delivery } = this.tables;
+    return this.inBatches(before, false, {
+      name: state,
+      find: `SELECT id, event_id AS at FROM ${delivery} WHERE event_id > :after AND event_id <= :upTo
+        AND state = :state AND finished_at < :before ORDER BY event_id LIMIT ${ROWS}`,
+      remove: `DELETE FROM ${delivery} WHERE id IN (:...ids)`,
+      parameters: { state, before },
+    });
+  }
+
+  private pruneContexts(before: number): Promise<number> {
+    const { event } = this.tables;
+    return this.inBatches(before, true, {
+      name: 'contexts',
+      find: `SELECT id, id AS at FROM ${event} WHERE id > :after AND id <= :upTo
+        AND context IS NOT NULL AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
+      remove: `UPDATE ${event} SET context = NULL WHERE id IN (:...ids)`,
+      parameters: {},
+    });
+  }
+
+  private pruneKeys(group: string, before: number): Promise<number> {
+    const { event } = this.tables;
+    return this.inBatches(before, true, {
+      name: `keys of ${group}`,
+      find: `SELECT id, id AS at FROM ${event} WHERE id > :after AND id <= :upTo
+        AND event_group = :group AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
+      remove: `DELETE FROM ${event} WHERE id IN (:...ids)`,
+      parameters: { group },
+    });
+  }
+
+  private get isUndelivered(): string {
+    const { event, delivery } = this.tables;
+    return `NOT EXISTS (SELECT 1 FROM ${delivery} d WHERE d.event_id = ${event}.id)`;
+  }
+
+  /** Removes batch by batch. `once`: what stays this time is left until the process starts anew. */
+  private async inBatches(before: number, once: boolean, { name, find, remove, parameters }: Batch): Promise<number> {
+    const upTo = await this.lastBefore(before);
+    let total = 0;
+    for (let after = (once && this.done.get(name)) || 0; after < upTo;) {
+      const found = await this.transactions.run(async (manager) => {
+        const rows = await select<{ id: string; at: string }>(manager, find, { ...parameters, after, upTo });
+        const ids = rows.map(({ id }) => id);
+        if (ids.length > 0) await execute(manager, remove, { ids });
+        return rows;
+      });
+      total += found.length;
+      if (found.length < ROWS) break;
+      // One event may have had more deliveries than fit.
+      after = Number(found.at(-1)!.at) - 1;
+      // Leaves room for those who wait for the same rows.
+      await delay(20);
+    }
+    this.done.set(name, upTo);
+    return total;
+  }
+
+  /** The last event that was entered before an instant. Their numbers follow their times; halving finds it without an index. */
+  private lastBefore(instant: number): Promise<number> {
+    return withRunner(this.transactions.manager, async ({ manager }) => {
+      let low = 0;
+      for (let high = await this.highest(manager); low < high;) {
+        const middle = Math.floor((low + high) / 2);
+        const next = await this.eventAfter(manager, middle);
+        if (next && Number(next.recorded_at) < instant) low = Number(next.id);
+        else high = middle;
+      }
+      return low;
+    });
+  }
+
+  private async highest(manager: EntityManager): Promise<number> {
+    const [row] = await select<{ id: string | null }>(manager, `SELECT MAX(id) AS id FROM ${this.tables.event}`);
+    return Number(row?.id ?? 0);
+  }
+
+  private async eventAfter(manager: EntityManager, id: number) {
+    const next = `SELECT id, recorded_at FROM ${this.tables.event} WHERE id > :id ORDER BY id LIMIT 1`;
+    return (await select<{ id: string; recorded_at: string }>(manager, next, { id }))[0];
+  }
+}

@@ -1,0 +1,29 @@
+import { breathe } from '../common/breath.js';
+
+/** Works on items before their results are asked for, on some at once, and gives the results in the order of the items. */
+export async function* ahead<T, R>(
+  items: AsyncGenerator<T>,
+  work: (item: T) => R | Promise<R>,
+  atOnce = 1,
+): AsyncGenerator<R> {
+  const begun: Promise<{ result: R } | undefined>[] = [];
+  const begin = () => {
+    const next = items.next().then(async ({ done, value }) => (done ? undefined : { result: await work(value) }));
+    // Whoever waits for it is told.
+    next.catch(() => undefined);
+    begun.push(next);
+  };
+  try {
+    for (;;) {
+      while (begun.length < atOnce) begin();
+      const ended = await begun.shift();
+      if (!ended) return;
+      begin();
+      await breathe();
+      yield ended.result;
+    }
+  } finally {
+    await Promise.allSettled(begun);
+    await items.return(undefined);
+  }
+}

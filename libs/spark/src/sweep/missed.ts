@@ -1,0 +1,67 @@
+import { Logger } from '@nestjs/common';
+import { shown } from '../error/text-of.js';
+import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
+import type { Looks } from '../store/looks.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { Derivation } from '../record/derivation.js';
+import type { Recorder } from '../record/recorder.js';
+import type { Source } from '../source/source.js';
+import { rootOf } from '../entity/entity-table.js';
+
+/** Events that a sweep found and live capture may have missed, and the entities that they may be of. */
+export interface Suspects {
+  readonly keys: ReadonlySet<string>;
+  readonly ids: readonly string[];
+}
+
+/**
+ * Tells what live capture should have seen from what only time has made true: the source, run for the instant of the last
+ * sweep, yields it too, though that sweep did not find it. So it is the entity that has changed, unseen.
+ */
+export class Missed {
+  private readonly logger = new Logger('Spark');
+  private readonly told = new Set<EntityMetadata>();
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly looks: Looks,
+    private readonly recorder: Recorder,
+  ) {}
+
+  /** In the transaction that entered them: an entity that has a look on the agenda was seen, and is not suspect. */
+  async suspects(
+    manager: EntityManager,
+    source: Source,
+    derivation: Derivation,
+    fresh: readonly SparkEvent[],
+    page: readonly string[],
+    now: number,
+  ): Promise<Suspects> {
+    const keys = new Set(fresh.map(({ key }) => key));
+    // Which entity a batch's event is of, its source does not say.
+    const ids = source.options.batch
+      ? page
+      : derivation.found.flatMap(({ key, entityId }) => (keys.has(key) && entityId !== null ? [entityId] : []));
+    const seen = await this.looks.seen(manager, rootOf(source.metadata), [...new Set(ids)], now);
+    return { keys, ids: [...new Set(ids)].filter((id) => !seen.has(id)) };
+  }
+
+  /** How many of the suspects were true at an instant already. */
+  async count(source: Source, { keys, ids }: Suspects, then: number): Promise<number> {
+    if (ids.length === 0) return 0;
+    const { found } = await this.recorder.derive(this.dataSource.manager, [source], ids, then);
+    const missed = new Set(found.map(({ key }) => key).filter((key) => keys.has(key))).size;
+    if (missed > 0) this.tell(source);
+    return missed;
+  }
+
+  private tell({ name, metadata }: Source): void {
+    if (this.told.has(metadata)) return;
+    this.told.add(metadata);
+    this.logger.warn(
+      `A sweep has found events of ${metadata.name} that live capture missed (${shown(name)}). The likely cause: raw SQL, another ` +
+        `program, a database cascade or trigger, { listeners: false }, or a source that has changed. Sweeps find what they ` +
+        `write, only later. SparkService.status() counts it; this line appears once.`,
+    );
+  }
+}

@@ -1,0 +1,186 @@
+import type { DataSource, EntityManager } from 'typeorm';
+import type { SparkClock } from '../common/clock.js';
+import type { HeldDeliveries } from '../store/held-deliveries.js';
+import { SourceTimeoutError } from '../error/source-timeout.error.js';
+import { BASELINE, type Opening } from '../database/opening.js';
+import type { Transactions } from '../database/transactions.js';
+import type { Activation } from '../store/activation.js';
+import type { Derivation } from '../record/derivation.js';
+import type { Recorded, Recorder } from '../record/recorder.js';
+import type { Source } from '../source/source.js';
+import type { Missed, Suspects } from './missed.js';
+import { ahead } from './ahead.js';
+import { type Page, pagesOf } from './pages.js';
+import type { LeasedSweep, SweepLease } from '../store/sweep-lease.js';
+
+/** What came of a page, or of several. */
+export interface Figures {
+  readonly subjects: number;
+  readonly entered: number;
+  readonly missed: number;
+  readonly failed: number;
+  readonly refused: number;
+}
+
+/** A sweep of one source that this process is at. */
+export interface SourceSweep {
+  readonly source: Source;
+  readonly leased: LeasedSweep;
+  /** The groups that the source was seen to yield, and whether each has been through a sweep. */
+  readonly groups: Map<string, boolean>;
+  /** Whether all of the last page was new: then the next one is entered without looking its keys up first. */
+  isAllNew: boolean;
+}
+
+/** A page, and what the source says of it that the ledger does not know. */
+interface DerivedPage extends Omit<Page, 'subjects'> {
+  readonly derivation: Derivation;
+  /** How many events were derived. */
+  readonly derived: number;
+  /** When it was derived. */
+  readonly now: number;
+  /** The groups that the source yields there. */
+  readonly yielded: ReadonlySet<string>;
+}
+
+// Most of a sweep's time goes into looking keys up.
+const LOOKED_UP_AT_ONCE = 2;
+/** In milliseconds. */
+const NOTED_EVERY = 1_000;
+const NO_SUSPECTS: Suspects = { keys: new Set(), ids: [] };
+
+/** Sweeps one source, page by page, each in a short transaction, and ends the sweep. */
+export class SourceSweeper {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly transactions: Transactions,
+    private readonly recorder: Recorder,
+    private readonly lease: SweepLease,
+    private readonly activation: Activation,
+    private readonly held: HeldDeliveries,
+    private readonly missed: Missed,
+    private readonly clock: SparkClock,
+    private readonly announce: (recorded: Recorded) => void,
+  ) {}
+
+  /** The pages that are still to be swept, at most up to a key. While one is swept the next ones are looked up, derived and read. */
+  pages(sweep: SourceSweep, upTo: string | undefined): AsyncGenerator<DerivedPage> {
+    const { source, leased } = sweep;
+    const read = ahead(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);
+    const derived = ahead(read, (page) => this.derivedFrom(sweep, page));
+    return ahead(derived, (page) => (sweep.isAllNew ? page : this.withoutKnown(page)), LOOKED_UP_AT_ONCE);
+  }
+
+  /** Sweeps a page: enters what is new, in a transaction of its own. */
+  async sweep(sweep: SourceSweep, page: DerivedPage): Promise<Figures> {
+    const { keys, derivation, now, yielded } = page;
+    if (keys.length === 0) return NOTHING;
+    const { leased, groups } = sweep;
+    const { failures, refused } = derivation;
+    if (failures.length > 0) this.recorder.retries(failures, now);
+    // Its other pages would take as long, and nobody else could sweep it meanwhile.
+    for (const error of derivation.givenUp.values()) if (error instanceof SourceTimeoutError) throw error;
+    const met = [...yielded].filter((group) => !groups.has(group));
+    const { recorded, suspects } =
+      met.length === 0 && isNothing(derivation)
+        ? await this.pass(leased, page)
+        : await this.transactions.run((manager) => this.commit(manager, sweep, page, met));
+    leased.reached = keys.at(-1);
+    for (const group of met) groups.set(group, false);
+    this.announce(recorded);
+    const missed = await this.count(sweep, suspects);
+    const { length: entered } = recorded.events;
+    sweep.isAllNew = entered > 0 && entered === page.derived;
+    return { subjects: keys.length, entered, missed, failed: failures.length, refused: refused.length };
+  }
+
+  /** Ends a sweep that has reached the end, and the first sweep of the given groups. Returns how many deliveries stay held. */
+  async finish({ source, leased, groups }: SourceSweep, swept: readonly string[]): Promise<number> {
+    const now = this.clock.now();
+    const staying = await this.lease.during(leased, () => this.settle(leased, swept, now));
+    await this.transactions.run(async (manager) => {
+      await this.lease.finish(manager, leased, now);
+      await this.activation.activate(manager, source.name, swept, now);
+    });
+    for (const group of swept) groups.set(group, true);
+    return staying;
+  }
+
+  private async settle(leased: LeasedSweep, groups: readonly string[], now: number): Promise<number> {
+    if (!leased.baseline && groups.length === 0) return 0;
+    await this.lease.confirm(leased);
+    if (!leased.baseline) return this.activation.settle(leased.source, groups, now);
+    // A sweep before this one may have left some.
+    await this.held.discard({ source: leased.source }, now, BASELINE);
+    return 0;
+  }
+
+  /** Derives from committed state, outside of any transaction: a source that waits holds nobody up. */
+  private async derivedFrom({ source, leased }: SourceSweep, page: Page): Promise<DerivedPage> {
+    const now = this.clock.now();
+    const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
+    const yielded = new Set<string>();
+    for (const { group } of derivation.found) yielded.add(group);
+    // Pages wait for one another: the entities themselves are let go.
+    const { keys, isLast } = page;
+    return { keys, isLast, derivation, derived: derivation.found.length, now, yielded };
+  }
+
+  private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
+    if (subjects) return this.recorder.deriveFrom(source, subjects, now);
+    return this.recorder.derive(this.dataSource.manager, [source], keys, now);
+  }
+
+  private async withoutKnown(page: DerivedPage): Promise<DerivedPage> {
+    await this.recorder.dropKnown(this.dataSource.manager, page.derivation);
+    return page;
+  }
+
+  /** A page in which there is nothing to enter: now and then it is noted how far the sweep has come. */
+  private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
+    if (leased.noted === undefined || performance.now() - leased.noted > NOTED_EVERY)
+      await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
+    return { recorded: { events: [], looks: false }, suspects: NO_SUSPECTS };
+  }
+
+  private async commit(manager: EntityManager, sweep: SourceSweep, page: DerivedPage, met: readonly string[]) {
+    const { keys, derivation, now } = page;
+    const { source, leased } = sweep;
+    const recorded = await this.recorder.enter(manager, derivation, now, {
+      openingOf: (group) => openingOf(sweep, group),
+      likelyNew: sweep.isAllNew,
+      changesNothing: true,
+    });
+    const fresh = recorded.events.filter(({ group }) => isExpected(sweep, group));
+    const suspects =
+      fresh.length === 0
+        ? NO_SUSPECTS
+        : await this.missed.suspects(manager, source, derivation, fresh, keys, this.clock.now());
+    // Last: whoever has lost the source enters nothing, and whoever stalls before does not hold its row.
+    await this.lease.advance(manager, leased, keys.at(-1)!, recorded.events.length);
+    await this.activation.met(manager, source.name, met);
+    return { recorded, suspects };
+  }
+
+  private async count({ source, leased }: SourceSweep, suspects: Suspects): Promise<number> {
+    if (suspects.ids.length === 0) return 0;
+    const missed = await this.missed.count(source, suspects, leased.sweptAt!);
+    if (missed > 0) await this.lease.missed(leased, missed);
+    return missed;
+  }
+}
+
+const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
+
+const isNothing = ({ found, looks, refused }: Derivation): boolean =>
+  found.length + looks.length + refused.length === 0;
+
+function openingOf({ leased, groups }: SourceSweep, group: string): Opening {
+  if (leased.baseline) return 'discarded';
+  return groups.get(group) ? 'available' : 'held';
+}
+
+/** Whether live capture should have seen an event of the group, if nothing but the entity has changed. */
+function isExpected({ source, leased, groups }: SourceSweep, group: string): boolean {
+  return source.live && leased.sweptAt !== undefined && groups.get(group) === true;
+}

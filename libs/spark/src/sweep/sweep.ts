@@ -1,0 +1,222 @@
+import { Logger } from '@nestjs/common';
+import { Subject as Stream } from 'rxjs';
+import type { BootContext } from '../common/boot-context.js';
+import type { SparkClock } from '../common/clock.js';
+import { linesOf, shown } from '../error/text-of.js';
+import type { Activation } from '../store/activation.js';
+import type { Source } from '../source/source.js';
+import type { SourceRegistry } from '../source/source.registry.js';
+import type { Figures, SourceSweep, SourceSweeper } from './source-sweeper.js';
+import { type LeasedSweep, LostSweep, type SweepLease, type SweepRequest } from '../store/sweep-lease.js';
+
+/** How far a sweep has come with one source. */
+export interface SweepProgress {
+  /** The source's name. */
+  readonly source: string;
+  /** The entity's name. */
+  readonly entity: string;
+  /** How many entities were read so far. */
+  readonly subjects: number;
+  /** How many events were new so far: those that live capture had not found before. */
+  readonly entered: number;
+  /** How many of these live capture should have found: they were true at the last sweep's time already, had the entity been as it is now. */
+  readonly missed: number;
+  /** How many entities the source threw at so far. */
+  readonly failed: number;
+  /** How many events were refused so far; the log says why. */
+  readonly refused: number;
+  /** Whether the sweep of this source has come to its end. */
+  readonly done: boolean;
+}
+
+/** What a sweep did: the sums over its sources. */
+export type SweepReport = Pick<SweepProgress, 'subjects' | 'entered' | 'missed' | 'failed' | 'refused'> & {
+  /** How many deliveries of groups that were swept for the first time stay held, being more than `activation.limit`. */
+  readonly held: number;
+  /** How many sources were left to another process, which is sweeping them. */
+  readonly elsewhere: number;
+  /** How long it took, in milliseconds. */
+  readonly durationMs: number;
+};
+
+type Sums = { -readonly [K in Exclude<keyof SweepReport, 'durationMs'>]: SweepReport[K] };
+
+const LOG_EVERY = 10_000;
+
+/** Goes through all entities of all sources, page by page, and enters what live capture could not see. */
+export class Sweep {
+  private readonly logger = new Logger('Spark');
+  private readonly stream = new Stream<SweepProgress>();
+  private turn: Promise<unknown> = Promise.resolve();
+  /** The slot of a scheduled sweep that waits for its turn. */
+  private slot: number | undefined;
+  private stopped = false;
+  readonly progress$ = this.stream.asObservable();
+
+  constructor(
+    private readonly context: BootContext,
+    private readonly sources: SourceRegistry,
+    private readonly lease: SweepLease,
+    private readonly activation: Activation,
+    private readonly sweeper: SourceSweeper,
+    private readonly clock: SparkClock,
+  ) {}
+
+  /** Sweeps the sources that are chosen, one after the other. Sweeps of one process queue up. */
+  run(chosen: (source: Source) => boolean = () => true, request: SweepRequest = {}): Promise<SweepReport> {
+    return this.inTurn(() => this.sweep(this.sources.all().filter(chosen), request));
+  }
+
+  /** After a boot: sweeps what has been due since the last slot of the schedule began. The first sweep is at the next slot. */
+  async catchUp(slot: number): Promise<void> {
+    await this.lease.meet(
+      this.sources.all().map(({ name }) => name),
+      slot,
+    );
+    await this.tick(slot);
+  }
+
+  /** A tick of the schedule, planned for an instant: sweeps what no process has swept for it. One that still waits is replaced. */
+  async tick(slot: number): Promise<void> {
+    const isWaiting = this.slot !== undefined;
+    this.slot = slot;
+    if (isWaiting) return;
+    await this.inTurn(() => this.sweepSlot());
+  }
+
+  private inTurn(work: () => Promise<SweepReport>): Promise<SweepReport> {
+    const { turn } = this;
+    const run = this.context.run(() => turn.then(work));
+    this.turn = run.catch(() => undefined);
+    return run;
+  }
+
+  private sweepSlot(): Promise<SweepReport> {
+    const request = { slot: this.slot! };
+    this.slot = undefined;
+    return this.sweep(this.sources.all(), request);
+  }
+
+  /** Ends a sweep under way at its next page; resolves when it has ended. The next one goes on there. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.turn;
+  }
+
+  private async sweep(sources: readonly Source[], request: SweepRequest): Promise<SweepReport> {
+    const started = performance.now();
+    const sums: Sums = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0, held: 0, elsewhere: 0 };
+    let swept = 0;
+    for (const source of sources) {
+      if (this.stopped) break;
+      swept += (await this.sweepSource(source, request, sums)) ? 1 : 0;
+    }
+    const report = { ...sums, durationMs: Math.round(performance.now() - started) };
+    // A tick whose slot another process had is no news.
+    if (swept > 0 || request.slot === undefined) this.logger.log(wordsOf(report));
+    return report;
+  }
+
+  /** Returns whether this process has swept it. */
+  private async sweepSource(source: Source, request: SweepRequest, sums: Sums): Promise<boolean> {
+    let leased: LeasedSweep | undefined;
+    try {
+      const taken = await this.lease.take(source.name, request, this.clock.now());
+      if (taken === 'elsewhere') this.leaveTo(source, sums);
+      if (typeof taken === 'string') return false;
+      leased = taken;
+      const groups = await this.activation.groupsOf(source.name);
+      await this.goThrough({ source, leased, groups, isAllNew: false }, request.slot === undefined, sums);
+      await this.lease.leave(leased, false);
+    } catch (error) {
+      await this.failed(source, leased, error, sums);
+    }
+    return true;
+  }
+
+  /** To the end; by hand then from the start to where it began, so that everything present was looked at. */
+  private async goThrough(sweep: SourceSweep, byHand: boolean, sums: Sums): Promise<void> {
+    const { leased, groups } = sweep;
+    const { reached: start } = leased;
+    const told = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
+    if (start === undefined) return void (await this.lap(sweep, { sums, told, isLast: true }));
+    // Another version of the source may have swept what lies before: only groups that it had met have been through a sweep.
+    const met = unswept(groups);
+    const isDone = await this.lap(sweep, { sums, told, isLast: !byHand, groups: met });
+    if (!byHand || !isDone) return;
+    await this.lease.restart(leased, this.clock.now());
+    await this.lap(sweep, { sums, told, isLast: true, upTo: start });
+  }
+
+  /** Sweeps page by page to the end, or up to a key. Returns whether it came there. */
+  private async lap(sweep: SourceSweep, { sums, told, isLast, groups, upTo }: Lap): Promise<boolean> {
+    for await (const page of this.sweeper.pages(sweep, upTo)) {
+      if (this.stopped) return false;
+      const figures = await this.sweeper.sweep(sweep, page);
+      for (const figure of FIGURES) {
+        sums[figure] += figures[figure];
+        told[figure] += figures[figure];
+      }
+      if (page.isLast) sums.held += await this.sweeper.finish(sweep, groups ?? unswept(sweep.groups));
+      this.tell(sweep.source, told, page.isLast && isLast);
+    }
+    return true;
+  }
+
+  private tell({ name, metadata }: Source, told: Figures, done: boolean): void {
+    this.stream.next({ source: name, entity: metadata.name, ...told, done });
+    const { subjects, entered } = told;
+    if (!done && subjects % LOG_EVERY === 0)
+      this.logger.log(`Sweep of ${shown(name)}: ${subjects} entities read, ${entered} new events so far.`);
+  }
+
+  private leaveTo({ name }: Source, sums: Sums): void {
+    sums.elsewhere++;
+    this.logger.log(`${shown(name)} is being swept by another process, and left to it.`);
+  }
+
+  private async failed(source: Source, leased: LeasedSweep | undefined, error: unknown, sums: Sums): Promise<void> {
+    if (error instanceof LostSweep) {
+      sums.elsewhere++;
+      this.logger.warn(
+        `${shown(source.name)} was taken over by another process: this one was too slow. It goes on there.`,
+      );
+      return;
+    }
+    sums.failed++;
+    const reason = linesOf(error);
+    this.logger.error(
+      `${shown(source.name)} failed: its entities could not be read. The other sources go on. ${reason}`,
+    );
+    // What fails at one page must not keep the pages before it from being swept again.
+    if (leased) await this.lease.leave(leased, true).catch(() => undefined);
+  }
+}
+
+/** A way through the entities of a source. */
+interface Lap {
+  readonly sums: Sums;
+  readonly told: { -readonly [K in keyof Figures]: Figures[K] };
+  readonly isLast: boolean;
+  /** The groups whose first sweep its end is. Default: all that have not been through one. */
+  readonly groups?: readonly string[];
+  /** The key that it ends at. Default: the end of the table. */
+  readonly upTo?: string;
+}
+
+const FIGURES = ['subjects', 'entered', 'missed', 'failed', 'refused'] as const;
+
+const unswept = (groups: ReadonlyMap<string, boolean>): string[] =>
+  [...groups].flatMap(([group, isSwept]) => (isSwept ? [] : [group]));
+
+function wordsOf({ subjects, entered, missed, failed, refused, elsewhere, durationMs }: SweepReport): string {
+  const words = [
+    `Sweep: ${subjects} entities read`,
+    `${entered} new events`,
+    ...(missed > 0 ? [`${missed} of them missed by live capture`] : []),
+    ...(failed + refused > 0 ? [`${failed} entities failed`, `${refused} events refused`] : []),
+    ...(elsewhere > 0 ? [`${elsewhere} sources left to other processes`] : []),
+    `${durationMs} ms.`,
+  ];
+  return words.join(', ');
+}

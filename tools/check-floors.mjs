@@ -1,0 +1,55 @@
+// Holds the floors of the library: a folder imports from floors below its own, types included.
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+
+const ROOT = resolve(import.meta.dirname, '../libs/spark/src');
+
+/** From the lowest to the highest. What lies beside the folders is the top. */
+const FLOORS = [
+  'error',
+  'common',
+  'config',
+  'event',
+  'database',
+  'entity',
+  'source',
+  'handler',
+  'store',
+  'record',
+  'deliver',
+  'capture',
+  'recheck',
+  'sweep',
+  'notifier',
+  'inspect',
+  'runtime',
+];
+/** They see all of the library, and nothing of it sees them. */
+const ABOVE = ['testing'];
+
+const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
+
+const folderOf = (path) => (path.includes(sep) ? path.split(sep)[0] : '.');
+
+function floorOf(folder) {
+  if (folder === '.') return FLOORS.length;
+  if (ABOVE.includes(folder)) return FLOORS.length + 1;
+  const floor = FLOORS.indexOf(folder);
+  if (floor < 0) throw new Error(`${folder}/ has no floor. Name it in tools/check-floors.mjs.`);
+  return floor;
+}
+
+const wrong = [];
+const files = readdirSync(ROOT, { recursive: true }).filter((file) => file.endsWith('.ts'));
+for (const file of files.toSorted()) {
+  const from = folderOf(file);
+  for (const [, path] of readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT)) {
+    const to = folderOf(relative(ROOT, resolve(ROOT, dirname(file), path)));
+    if (from !== to && floorOf(from) <= floorOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);
+  }
+}
+for (const line of wrong) console.error(line);
+console.log(
+  `${FLOORS.length} floors: ${wrong.length === 0 ? 'each imports from below' : `${wrong.length} imports from above`}`,
+);
+process.exitCode = wrong.length === 0 ? 0 : 1;
