@@ -704,7 +704,7 @@ export const guards = [
   ),
   guard(
     'what cannot be read on the channel ends nothing',
-    'notifier/notifications.ts',
+    'notifier/postgres-notifier.ts',
     '  } catch {\n    return {};\n  }',
     '  } catch (error) {\n    throw error;\n  }',
     ['a-process-hears-of-the-others', 'is sent on its channel'],
