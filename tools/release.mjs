@@ -30,14 +30,14 @@ if (output('git', 'branch', '--show-current') !== 'main') fail('Releases are mad
 if (!changes) fail('CHANGELOG.md has nothing under [Unreleased].');
 
 const steps = [
-  ['run all checks: npm run ci', () => show('npm', 'run', 'ci')],
-  [`say ${next} in ${LIBRARY}, ${DEPENDENT} and package-lock.json`, bump],
-  [`date the changes of ${next} in CHANGELOG.md (${changes.split('\n').length} lines)`, dateChanges],
-  ['look at what is packed: npm run check:package', () => show('npm', 'run', 'check:package')],
-  [`commit, and tag v${next}`, commit],
-  ['pack it: npm pack', () => show('npm', 'pack', '--workspace', 'libs/spark')],
+  { words: 'run all checks: npm run ci', work: () => show('npm', 'run', 'ci') },
+  { words: `say ${next} in ${LIBRARY}, ${DEPENDENT} and package-lock.json`, work: bump },
+  { words: `date the changes of ${next} in CHANGELOG.md (${changes.split('\n').length} lines)`, work: dateChanges },
+  { words: 'look at what is packed: npm run check:package', work: () => show('npm', 'run', 'check:package') },
+  { words: `commit, and tag v${next}`, work: commit },
+  { words: 'pack it: npm pack', work: () => show('npm', 'pack', '--workspace', 'libs/spark') },
 ];
-for (const [words, work] of steps) {
+for (const { words, work } of steps) {
   console.log(`${values.go ? 'now' : 'would'}: ${words}`);
   if (values.go) work();
 }
