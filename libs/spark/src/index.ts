@@ -55,6 +55,7 @@ export type {
 } from './inspect/explanation.js';
 export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
 export type { SparkCounts } from './common/counters.js';
+export type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './inspect/records.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './database/schema/migrations.js';
 export type { DeliveryReport } from './deliver/settler.js';
@@ -100,3 +101,4 @@ export { UnusableResultError } from './error/unusable-result.error.js';
 export { UnknownHistoryError } from './error/unknown-history.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';
+export type { DeliveryRecordFilter, DeliveryState, EventFilter, RecheckFilter } from './store/record-filter.js';

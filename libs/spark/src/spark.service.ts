@@ -20,12 +20,25 @@ import type { DeliveryReport } from './deliver/settler.js';
 import type { Spark } from './runtime/spark.js';
 import type { SparkSettings } from './config/spark.settings.js';
 import { isInTransaction } from './database/present-transaction.js';
+import { withRunner } from './database/statement.js';
+import type { DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';
 import { explain } from './inspect/explain.js';
 import type { Explanation } from './inspect/explanation.js';
 import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
-import { type SparkStatus, statusOf } from './inspect/status.js';
-import { checkFilter, keyGiven, metadataGiven, sourcesGiven } from './runtime/spark.arguments.js';
+import { deliveryPage, eventPage, recheckPage } from './inspect/record-pages.js';
+import type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './inspect/records.js';
+import {
+  handlersOf,
+  type HandlerStatus,
+  sourcesOf,
+  type SourceStatus,
+  type SparkStatus,
+  statusOf,
+  workersOf,
+  type WorkerStatus,
+} from './inspect/status.js';
+import { checkFilter, entityIn, keyGiven, metadataGiven, sourcesGiven } from './runtime/spark.arguments.js';
 import { rootOf } from './entity/entity-table.js';
 import type { SweepProgress, SweepReport } from './sweep/sweep.js';
 
@@ -254,6 +267,90 @@ export class SparkService {
   }
 
   /**
+   * Lists events of the ledger, the latest first.
+   *
+   * @param filter Which ones: by key, the beginning of the key, group, entity and id, source, and the time at which they were
+   * entered. Default: all.
+   * @param page.limit How many, 1 to 1,000. Default: 100.
+   * @param page.after The `next` of the page before. Default: the first page.
+   * @param page.countUpTo Counts all that the filter means, up to so many. Default: it does not count.
+   * @throws InvalidOptionsError for a part of the filter or page that cannot be; UnknownEntityError when the DataSource does not
+   * know the entity; TypeError for an id without an entity, or that is none of the entity.
+   *
+   * @example
+   * const { records, next } = await spark.events({ entity: Challenge, id: 7 }, { limit: 20 });
+   * for (const { key, recorded } of records) console.log(recorded.toISOString(), key);
+   */
+  async events(filter: EventFilter = {}, page: PageRequest = {}): Promise<Page<EventRecord>> {
+    this.checkStarted();
+    const of = entityIn(this.spark, 'SparkService.events', filter, EVENT_FILTER);
+    return eventPage(this.spark, filter, of, page);
+  }
+
+  /**
+   * Lists deliveries, those of the latest events first.
+   *
+   * @param filter Which ones: as in {@link events}, and by handler, state, and a part of the text of the last error. Default: all.
+   * @param page As in {@link events}.
+   * @throws What {@link events} throws.
+   *
+   * @example
+   * const { records } = await spark.deliveries({ state: 'discarded', error: 'timeout' });
+   * for (const { handler, event, error } of records) console.log(handler, event.key, error);
+   */
+  async deliveries(filter: DeliveryRecordFilter = {}, page: PageRequest = {}): Promise<Page<DeliveryRecord>> {
+    this.checkStarted();
+    const of = entityIn(this.spark, 'SparkService.deliveries', filter, DELIVERY_FILTER);
+    return deliveryPage(this.spark, filter, of, page);
+  }
+
+  /**
+   * Lists the entities that are looked at again, the soonest first.
+   *
+   * @param filter Which ones: by entity and id, and the time at which they are due. Default: all.
+   * @param page As in {@link events}.
+   * @throws What {@link events} throws.
+   *
+   * @example
+   * const { records } = await spark.rechecks({ to: addDays(new Date(), 1) });
+   */
+  async rechecks(filter: RecheckFilter = {}, page: PageRequest = {}): Promise<Page<RecheckRecord>> {
+    this.checkStarted();
+    const of = entityIn(this.spark, 'SparkService.rechecks', filter, RECHECK_FILTER);
+    return recheckPage(this.spark, filter, of, page);
+  }
+
+  /**
+   * What each handler has still to do, as in {@link status}.
+   *
+   * @example
+   * for (const { handler, discarded } of await spark.handlers()) console.log(handler, discarded);
+   */
+  async handlers(): Promise<HandlerStatus[]> {
+    return this.reading((manager) => handlersOf(manager, this.spark, this.spark.clock.now()));
+  }
+
+  /**
+   * What sweeps have done for each source, as in {@link status}.
+   *
+   * @example
+   * const missed = (await spark.sources()).filter((source) => source.missed > 0);
+   */
+  async sources(): Promise<SourceStatus[]> {
+    return this.reading((manager) => sourcesOf(manager, this.spark));
+  }
+
+  /**
+   * The processes that handle deliveries, as in {@link status}.
+   *
+   * @example
+   * console.log(`${(await spark.workers()).length} processes work`);
+   */
+  async workers(): Promise<WorkerStatus[]> {
+    return this.reading((manager) => workersOf(manager, this.spark));
+  }
+
+  /**
    * Says what would happen if nobody changed anything, now or up to an instant: which events would be entered, which are
    * still to come, and which dates on the agenda nothing comes of any more. Nothing is entered and nobody is called.
    *
@@ -356,6 +453,11 @@ export class SparkService {
     return this.atDesk(async (manager) => desk.orphans(manager, await registered.gone(manager)));
   }
 
+  private async reading<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    this.checkStarted();
+    return withRunner(this.spark.dataSource.manager, ({ manager }) => work(manager));
+  }
+
   private async atDesk<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
     this.checkStarted();
     const { clock, transactions } = this.spark;
@@ -408,6 +510,10 @@ export class SparkService {
     if (!this.hasStarted()) throw new NotStartedError();
   }
 }
+
+const EVENT_FILTER = ['key', 'keyPrefix', 'group', 'source', 'from', 'to'];
+const DELIVERY_FILTER = [...EVENT_FILTER, 'handler', 'state', 'error'];
+const RECHECK_FILTER = ['from', 'to'];
 
 /** Since when all finished deliveries are kept: -Infinity for all there ever were, Infinity for none. */
 function keptSince({ history, retention }: SparkSettings, now: number): number {

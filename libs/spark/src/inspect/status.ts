@@ -74,12 +74,12 @@ export function statusOf(spark: Inspected): Promise<SparkStatus> {
     const now = spark.clock.now();
     const held = await spark.held.count(manager);
     return {
-      sources: await sources(manager, spark),
+      sources: await sourcesOf(manager, spark),
       held: [...held].map(([group, deliveries]) => ({ group, deliveries })),
-      handlers: await handlers(manager, spark, now),
+      handlers: await handlersOf(manager, spark, now),
       agenda: await agenda(manager, spark, now),
       orphans: await spark.desk.orphans(manager, await spark.registered.gone(manager)),
-      workers: await workers(manager, spark),
+      workers: await workersOf(manager, spark),
       running: spark.worker.runs,
       counts: spark.counters.all(),
     };
@@ -96,7 +96,8 @@ interface SweepRow {
   missed: string;
 }
 
-async function sources(manager: EntityManager, spark: Inspected): Promise<SourceStatus[]> {
+/** What sweeps have done for each source. */
+export async function sourcesOf(manager: EntityManager, spark: Inspected): Promise<SourceStatus[]> {
   const rows = await select<SweepRow>(
     manager,
     `SELECT source, began_at, reached, finished_at, found, missed,
@@ -119,7 +120,8 @@ async function sources(manager: EntityManager, spark: Inspected): Promise<Source
   });
 }
 
-async function handlers(manager: EntityManager, { tables }: Inspected, now: number): Promise<HandlerStatus[]> {
+/** What each handler has still to do. */
+export async function handlersOf(manager: EntityManager, { tables }: Inspected, now: number): Promise<HandlerStatus[]> {
   const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
   const byName = new Map<string, Record<keyof typeof none, number>>();
   // A statement each, with the state as it is written in the index: SQLite compares the texts.
@@ -161,7 +163,8 @@ async function agenda(manager: EntityManager, spark: Inspected, now: number): Pr
   return { ...due, oldest: due.due === 0 ? undefined : new Date(due.oldest) };
 }
 
-async function workers(manager: EntityManager, { dialect, tables }: Inspected): Promise<WorkerStatus[]> {
+/** The processes whose lease holds. */
+export async function workersOf(manager: EntityManager, { dialect, tables }: Inspected): Promise<WorkerStatus[]> {
   const rows = await select<{ id: string; host: string; pid: number; started_at: string }>(
     manager,
     `SELECT id, host, pid, started_at FROM ${tables.worker} WHERE lease_until >= ${dialect.clock} ORDER BY started_at, id`,

@@ -1,6 +1,7 @@
-import { inspect } from 'node:util';
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
+import { inspect, types } from 'node:util';
 import type { DeliveryFilter } from '../store/delivery-desk.js';
+import { DELIVERY_STATES, type DeliveryRecordFilter, type FilteredEntity } from '../store/record-filter.js';
 import { entityName } from '../error/entity-name.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { NoSourceError } from '../error/no-source.error.js';
@@ -8,6 +9,7 @@ import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from './spark.js';
 import { known } from '../config/spark.settings.js';
+import { rootOf } from '../entity/entity-table.js';
 import { isKeyPart, writeKey } from '../entity/subject-ref.js';
 
 /** Checks a filter: what is misspelled or undefined would mean all deliveries. */
@@ -17,6 +19,46 @@ export function checkFilter(method: string, filter: DeliveryFilter): void {
     if (typeof value === 'string') continue;
     throw new InvalidOptionsError(`${method} { ${name} }`, value, 'text; leave it out where it does not matter');
   }
+}
+
+const TEXTS = ['key', 'keyPrefix', 'group', 'source', 'handler', 'error'];
+const STATES = DELIVERY_STATES.map((state) => `'${state}'`).join(', ');
+
+/** What a filter may say, besides the entity and its id. */
+const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
+  ...Object.fromEntries(TEXTS.map((name) => [name, (value) => (typeof value === 'string' ? undefined : 'text')])),
+  from: (value) => (isDate(value) ? undefined : 'a Date'),
+  to: (value) => (isDate(value) ? undefined : 'a Date'),
+  state: (value) =>
+    [value].flat().every((state) => (DELIVERY_STATES as readonly unknown[]).includes(state))
+      ? undefined
+      : `one of ${STATES}, or a list of these`,
+};
+
+const isDate = (value: unknown): boolean => types.isDate(value) && !Number.isNaN(value.getTime());
+
+/**
+ * Checks a filter of records, and returns the entity that it names. Throws InvalidOptionsError, UnknownEntityError, and TypeError for
+ * an id that is none.
+ */
+export function entityIn(
+  spark: Spark,
+  method: string,
+  filter: DeliveryRecordFilter,
+  names: readonly string[],
+): FilteredEntity | undefined {
+  known(method, filter, [...names, 'entity', 'id']);
+  for (const name of Object.keys(filter)) {
+    const value = filter[name as keyof DeliveryRecordFilter];
+    const expected = value === undefined ? 'given' : EXPECTED[name]?.(value);
+    if (expected === undefined) continue;
+    throw new InvalidOptionsError(`${method} { ${name} }`, value, `${expected}; leave it out where it does not matter`);
+  }
+  const { entity, id } = filter;
+  if (entity === undefined && id !== undefined) throw new TypeError(`${method} needs the entity of the id.`);
+  if (entity === undefined) return undefined;
+  const metadata = metadataGiven(spark, method, entity);
+  return { root: rootOf(metadata), id: id === undefined ? undefined : keyGiven(spark, method, metadata, id) };
 }
 
 /** The entity that a method was given. Throws UnknownEntityError. */

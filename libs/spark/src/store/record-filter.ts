@@ -1,0 +1,117 @@
+import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
+import { namesOf } from '../entity/entity-table.js';
+
+/** The state of a delivery. */
+export const DELIVERY_STATES = ['held', 'available', 'running', 'completed', 'skipped', 'discarded'] as const;
+
+/** The state of a delivery. */
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
+/** Which events are meant. What is left out does not matter. */
+export interface EventFilter {
+  /** The whole key. */
+  readonly key?: string;
+  /** What the key begins with. */
+  readonly keyPrefix?: string;
+  readonly group?: string;
+  /** The entity class that the events came from. Emitted events came from none. */
+  readonly entity?: EntityTarget<ObjectLiteral>;
+  /** The id of the entity; needs `entity`. */
+  readonly id?: unknown;
+  /** The name of the source. */
+  readonly source?: string;
+  /** Entered at this instant or later. */
+  readonly from?: Date;
+  /** Entered before this instant. */
+  readonly to?: Date;
+}
+
+/** Which deliveries are meant. What is left out does not matter. */
+export interface DeliveryRecordFilter extends EventFilter {
+  /** The name of the handler. */
+  readonly handler?: string;
+  readonly state?: DeliveryState | readonly DeliveryState[];
+  /** A part of the text of the last error, in upper or lower case. */
+  readonly error?: string;
+}
+
+/** Which rechecks are meant. What is left out does not matter. */
+export interface RecheckFilter {
+  /** The entity class. */
+  readonly entity?: EntityTarget<ObjectLiteral>;
+  /** The id of the entity; needs `entity`. */
+  readonly id?: unknown;
+  /** Due at this instant or later. */
+  readonly from?: Date;
+  /** Due before this instant. */
+  readonly to?: Date;
+}
+
+/** An entity, or one row of it, that a filter names. */
+export interface FilteredEntity {
+  readonly root: EntityMetadata;
+  readonly id: string | undefined;
+}
+
+/** Conditions in SQL, and their parameters. */
+export class Conditions {
+  private readonly texts: string[] = [];
+  readonly parameters: ObjectLiteral = {};
+
+  /** Adds a condition with its parameters, unless its value was left out. */
+  add(value: unknown, text: string, parameters: ObjectLiteral): this {
+    if (value === undefined) return this;
+    this.texts.push(text);
+    Object.assign(this.parameters, parameters);
+    return this;
+  }
+
+  /** `WHERE …`, or nothing. */
+  get sql(): string {
+    return this.texts.length === 0 ? '' : `WHERE ${this.texts.join(' AND ')}`;
+  }
+}
+
+/** The conditions of a filter on rows of the events, which are called `e`. */
+export function eventConditions(filter: EventFilter, of: FilteredEntity | undefined): Conditions {
+  const { key, keyPrefix, group, source, from, to } = filter;
+  const conditions = new Conditions()
+    .add(key, 'e.event_key = :key', { key })
+    .add(group, 'e.event_group = :group', { group })
+    .add(source, 'e.source = :source', { source })
+    .add(from, 'e.recorded_at >= :from', { from: from?.getTime() })
+    .add(to, 'e.recorded_at < :to', { to: to?.getTime() });
+  // LIKE has a case of its own on SQLite. The first part lets the index be used.
+  if (keyPrefix !== undefined)
+    conditions.add(keyPrefix, 'e.event_key >= :prefix AND SUBSTR(e.event_key, 1, :length) = :prefix', {
+      prefix: keyPrefix,
+      length: Array.from(keyPrefix).length,
+    });
+  return ofEntity(conditions, 'e', of);
+}
+
+/** The conditions of a filter on rows of the deliveries, which are called `d`, and of their events. */
+export function deliveryConditions(filter: DeliveryRecordFilter, of: FilteredEntity | undefined): Conditions {
+  const { handler, state, error } = filter;
+  const states = state === undefined ? undefined : [state].flat();
+  return eventConditions(filter, of)
+    .add(handler, 'd.handler = :handler', { handler })
+    .add(states, 'd.state IN (:...states)', { states })
+    .add(error, `LOWER(d.last_error) LIKE :error ESCAPE '!'`, {
+      error: `%${error?.toLowerCase().replaceAll(/[!%_]/g, '!$&')}%`,
+    });
+}
+
+/** The conditions of a filter on rows of the agenda, which are called `a`. */
+export function recheckConditions({ from, to }: RecheckFilter, of: FilteredEntity | undefined): Conditions {
+  const conditions = new Conditions()
+    .add(from, 'a.due_at >= :from', { from: from?.getTime() })
+    .add(to, 'a.due_at < :to', { to: to?.getTime() });
+  return ofEntity(conditions, 'a', of);
+}
+
+function ofEntity(conditions: Conditions, table: string, of: FilteredEntity | undefined): Conditions {
+  return conditions
+    .add(of, `${table}.entity IN (:...names)`, { names: of && namesOf(of.root) })
+    .add(of?.id, `${table}.entity_id = :id`, { id: of?.id });
+}
