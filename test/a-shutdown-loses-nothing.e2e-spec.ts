@@ -1,5 +1,12 @@
 import { Injectable, type Type } from '@nestjs/common';
-import { GroupHandler, type HandlerScope, sparkEvent, type SparkEvent, type SparkModuleOptions } from 'nestjs-spark';
+import {
+  EventSource,
+  GroupHandler,
+  type HandlerScope,
+  sparkEvent,
+  type SparkEvent,
+  type SparkModuleOptions,
+} from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -11,6 +18,13 @@ import { type Program, program } from './support/processes.js';
 class Effect {
   @PrimaryGeneratedColumn() id: number;
   @Column() key: string;
+}
+
+@Injectable()
+class Deferred {
+  @EventSource(Effect) async effects({ id }: Effect) {
+    return [sparkEvent('effect', id)];
+  }
 }
 
 const calls: string[] = [];
@@ -42,6 +56,25 @@ class Slow {
     calls.push('begun');
     await delay(150);
   }
+}
+
+/** Lets the answer of a statement come late. Resolves when it is under way for the first time. */
+function slowedDown({ dataSource }: TestApp, statement: RegExp, by: number): Promise<void> {
+  return new Promise((begun) => {
+    const create = dataSource.createQueryRunner.bind(dataSource);
+    dataSource.createQueryRunner = (mode) => {
+      const runner = create(mode);
+      const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<unknown>;
+      runner.query = (async (...given: unknown[]) => {
+        const answer = await query(...given);
+        if (!statement.test(String(given[0]))) return answer;
+        begun();
+        await delay(by);
+        return answer;
+      }) as typeof runner.query;
+      return runner;
+    };
+  });
 }
 
 describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
@@ -108,6 +141,17 @@ describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
     expect(calls).toEqual(['begun']);
     expect(rows).toEqual(expect.arrayContaining([untouched, expect.objectContaining({ state: 'completed' })]));
     expect(warnings).toEqual([]);
+  });
+
+  it('what is being claimed of the agenda at that moment is worked off: nobody waits for the claim to expire', async () => {
+    app = await startApp({ database: db, entities: [Effect], providers: [Deferred] });
+    const claiming = slowedDown(app, /UPDATE \S*spark_agenda\S* SET taken_by/, 300);
+    await app.dataSource.manager.save(Effect, { key: 'a' });
+    await claiming;
+    await app.close();
+    next = await startApp({ database: db, entities: [Effect], spark: { worker: false } });
+    expect(await next.dataSource.query('SELECT taken_by FROM spark_agenda')).toEqual([]);
+    expect(await next.dataSource.query('SELECT event_key FROM spark_event')).toEqual([{ event_key: 'effect_1' }]);
   });
 });
 

@@ -291,6 +291,14 @@ export const guards = [
     { databases: SERVERS },
   ),
   guard(
+    'a claim of looks that is under way at the end is waited for',
+    'recheck/agenda.ts',
+    '    await this.claiming;\n',
+    '',
+    ['a-shutdown-loses-nothing', 'claimed of the agenda'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
     'a sweep sees whose a known key is: the id',
     'database/stretches.ts',
     "id === other || id === null || other === ''",

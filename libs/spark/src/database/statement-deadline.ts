@@ -23,6 +23,8 @@ export class StatementDeadline {
   /** What dropped connections have left on the server. */
   readonly orphans = new OrphanedSessions(() => guarded(this.dataSource.createQueryRunner('master')));
   private told: 'silent' | 'busy' | undefined;
+  /** When the last silence was over, by the process's own clock. */
+  private over = -Infinity;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -74,7 +76,8 @@ export class StatementDeadline {
         if (!this.waiting.has(waiting)) return;
         end();
         const error = missed(Math.round(performance.now() - started));
-        this.tell(error);
+        // What was sent before it was over is of the same silence.
+        if (started > this.over) this.tell(error);
         reject(error);
       };
       // An answer that came while this process was busy or stopped is there, but not read yet.
@@ -104,6 +107,7 @@ export class StatementDeadline {
         this.told === 'silent' ? 'The database answers Spark again.' : 'Spark gets connections to the database again.',
       );
     this.told = undefined;
+    this.over = performance.now();
     this.orphans.end();
   }
 }

@@ -93,8 +93,9 @@ export class Agenda {
     this.halted = true;
   }
 
-  /** Resolves when nothing is being worked off. */
+  /** Resolves when nothing is being worked off, nor claimed. */
   async ended(): Promise<void> {
+    await this.claiming;
     await Promise.allSettled(this.working.values());
   }
 
