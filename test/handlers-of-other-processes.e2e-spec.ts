@@ -289,6 +289,15 @@ describe.each(databases)('processes open the deliveries of all registered handle
     expect(recorder.app.get(Mails).handled).toEqual([]);
   });
 
+  it('a pattern that a process of the first release has overwritten is put right by the next boot', async () => {
+    await stop(await start([Mails]));
+    const recorder = await start([]);
+    await recorder.dataSource.query(`UPDATE spark_handler SET pattern = '/^nothing$/'`);
+    await stop(await start([Mails]));
+    const [{ pattern }] = await recorder.dataSource.query('SELECT pattern FROM spark_handler');
+    expect(pattern).toBe('/^order/');
+  });
+
   it('each delivery goes to one of the processes that have its handler', async () => {
     const processes = [await start([Mails]), await start([Mails]), await start([Mails])];
     const { manager } = processes[0]!.dataSource;

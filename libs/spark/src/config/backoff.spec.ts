@@ -28,9 +28,9 @@ describe('with the defaults', () => {
     expect(Math.max(...Array.from({ length: 1_000 }, () => startOf(5)))).toBeLessThan(MINUTE);
   });
 
-  it('the tries are when the README says', () => {
-    const readme = readFileSync(resolve(import.meta.dirname, '../../../../README.md'), 'utf8');
-    const section = readme.slice(readme.indexOf('**How long a delivery is tried.**'));
+  it('the tries are when the documents say', () => {
+    const page = readFileSync(resolve(import.meta.dirname, '../../../../docs/production.md'), 'utf8');
+    const section = page.slice(page.indexOf('## Retries'));
     const table = section.slice(section.indexOf('|'), section.indexOf('\n\nFrom the 13th'));
     const cells = [...table.matchAll(/(\d+) +\| +([\d.]+ (?:s|min|h))/g)];
     expect(cells).toHaveLength(12);

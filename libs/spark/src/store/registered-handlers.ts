@@ -53,7 +53,7 @@ export class RegisteredHandlers {
       const row = { ...rowOf(handler), now };
       const old = known.get(idOf(row));
       if (!old) await this.insert(manager, row);
-      else if (old.priority !== row.priority || old.aliases !== row.aliases) await this.change(manager, row);
+      else if (isOther(old, row)) await this.change(manager, row);
       this.warnOfSlow(handler);
     }
     await this.seen(manager, now);
@@ -179,6 +179,10 @@ export class RegisteredHandlers {
 const LINEAR = 'Let no repetition stand within another one, as in (a+)+.';
 
 type Described = Pick<HandlerRow, 'name' | 'version' | 'pattern' | 'priority' | 'aliases'>;
+
+// A process of the first release, which knows no versions, writes its pattern into all rows of the name.
+const isOther = (one: Described, other: Described): boolean =>
+  one.pattern !== other.pattern || one.priority !== other.priority || one.aliases !== other.aliases;
 
 function rowOf({ name, pattern, options }: Handler): Described {
   const text = writePattern(pattern);

@@ -71,7 +71,7 @@ class CountingLogger extends AbstractLogger {
   protected writeLog(_level: string, _message: LogMessage | string | number | (LogMessage | string | number)[]): void {}
 }
 
-/** What the README's table says: how many statements each kind of write adds. */
+/** What the table in docs/scaling.md says: how many statements each kind of write adds. */
 const ADDED = {
   'save of what no source is about': { SQLite: 0, PostgreSQL: 0, MariaDB: 0 },
   'save that changes nothing': { SQLite: 0, PostgreSQL: 0, MariaDB: 0 },
@@ -86,7 +86,7 @@ const ADDED = {
   'update by criteria in a transaction': { SQLite: 1, PostgreSQL: 0, MariaDB: 1 },
 };
 
-describe.each(databases)('each write costs what the README says, on $name', (database) => {
+describe.each(databases)('each write costs what the docs say, on $name', (database) => {
   const logger = new CountingLogger();
   let db: TestDatabase;
   let app: TestApp;
