@@ -103,6 +103,7 @@ describe.each(databases)('events and deliveries are listed, on $name', (database
   it.each([
     ['the beginning of the key', { keyPrefix: 'order_placed_' }, 3],
     ['it in another case', { keyPrefix: 'Order_' }, 0],
+    ['several keys', { key: ['seat_A,1', 'order_placed_2', 'nothing_1'] }, 2],
     ['the group', { group: 'seat' }, 2],
     ['the entity', { entity: Order }, 3],
     ['the entity and its id', { entity: Order, id: 2 }, 1],
@@ -201,6 +202,7 @@ describe.each(databases)('events and deliveries are listed, on $name', (database
     ['a misspelled part', () => app.spark.events({ gruop: 'seat' } as never), /gruop/],
     ['undefined', () => app.spark.events({ key: undefined }), /events \{ key \} .*leave it out/],
     ['a number as a key', () => app.spark.events({ key: 7 } as never), /events \{ key \} .*text/],
+    ['no key at all', () => app.spark.events({ key: [] }), /a list of texts/],
     ['an invalid Date', () => app.spark.events({ from: new Date(Number.NaN) }), /events \{ from \} .*a Date/],
     ['an unknown state', () => app.spark.deliveries({ state: 'done' } as never), /'held', 'available'/],
     ['a state of events', () => app.spark.events({ state: 'held' } as never), /state/],

@@ -85,15 +85,18 @@ describe('the demo, on SQLite', () => {
 
     expect(await mails()).toContain(`challenge_created_${body.id}.eml`);
     const events = await api().get('/events?limit=2').expect(200);
-    expect(events.body.map(({ key }: { key: string }) => key).toSorted()).toEqual([
+    expect(events.body.events.map(({ key }: { key: string }) => key).toSorted()).toEqual([
       `challenge_created_${body.id}`,
       `challenge_inactivity_2d_${body.id}`,
     ]);
-    expect(events.body[0]).toMatchObject({
-      entity: 'challenge',
+    expect(events.body.events[0]).toMatchObject({
+      entity: 'Challenge',
       entityId: String(body.id),
-      deliveries: [{ handler: 'challenge-mails', state: 'completed', attempt: 1, lastError: null }],
+      deliveries: [{ handler: 'challenge-mails', state: 'completed', attempt: 1, error: null }],
     });
+    const { body: more } = await api().get(`/events?limit=2&after=${events.body.next}`).expect(200);
+    expect(more.events).toHaveLength(2);
+    expect(Number(more.events[0].id)).toBeLessThan(Number(events.body.next));
   });
 
   it('takes donations and changes: an early end ends and closes the challenge', async () => {
@@ -131,7 +134,7 @@ describe('the demo, on SQLite', () => {
     ['post', '/challenges/1/donations', { amount: '5' }, ['amount']],
     ['post', '/challenges/1/donations', { amount: 5, donor: '' }, ['donor']],
     ['get', '/events?limit=1000', undefined, ['limit']],
-    ['get', '/events?page=0', undefined, ['page']],
+    ['get', '/events?after=none', undefined, ['after']],
     ['get', '/challenges?order=id', undefined, ['order']],
   ] as const)('refuses %s %s %j, naming %j', async (method, path, body, fields) => {
     const response = await api()[method](path).send(body).expect(400);

@@ -2,9 +2,9 @@ import { Controller, Get, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiBadRequestResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { SparkService } from 'nestjs-spark';
 import type { SweepReport } from 'nestjs-spark';
-import { Page } from '../input/page.js';
-import { EventRecord } from './event-record.js';
 import { EventRecords } from './event-records.js';
+import { EventsQuery } from './events-query.js';
+import { ListedEvents } from './listed-event.js';
 
 @ApiTags('events')
 @Controller()
@@ -15,11 +15,11 @@ export class LedgerController {
   ) {}
 
   /** The events, newest first, each with its deliveries. */
-  @ApiOkResponse({ type: [EventRecord] })
+  @ApiOkResponse({ type: ListedEvents })
   @ApiBadRequestResponse({ description: 'Names the parameters that are wrong' })
   @Get('events')
-  events(@Query() page: Page): Promise<EventRecord[]> {
-    return this.records.list(page);
+  events(@Query() query: EventsQuery): Promise<ListedEvents> {
+    return this.records.list(query);
   }
 
   /** Looks through all challenges now, instead of waiting for the schedule. */

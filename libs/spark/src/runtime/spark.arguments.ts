@@ -21,21 +21,26 @@ export function checkFilter(method: string, filter: DeliveryFilter): void {
   }
 }
 
-const TEXTS = ['key', 'keyPrefix', 'group', 'source', 'handler', 'error'];
+const TEXTS = ['keyPrefix', 'group', 'source', 'handler', 'error'];
 const STATES = DELIVERY_STATES.map((state) => `'${state}'`).join(', ');
 
 /** What a filter may say, besides the entity and its id. */
 const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
-  ...Object.fromEntries(TEXTS.map((name) => [name, (value) => (typeof value === 'string' ? undefined : 'text')])),
+  ...Object.fromEntries(TEXTS.map((name) => [name, (value) => (isText(value) ? undefined : 'text')])),
+  key: (value) => (isList(value, isText) ? undefined : 'text, or a list of texts'),
   from: (value) => (isDate(value) ? undefined : 'a Date'),
   to: (value) => (isDate(value) ? undefined : 'a Date'),
-  state: (value) =>
-    [value].flat().every((state) => (DELIVERY_STATES as readonly unknown[]).includes(state))
-      ? undefined
-      : `one of ${STATES}, or a list of these`,
+  state: (value) => (isList(value, isState) ? undefined : `one of ${STATES}, or a list of these`),
 };
 
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isState = (value: unknown): boolean => (DELIVERY_STATES as readonly unknown[]).includes(value);
 const isDate = (value: unknown): boolean => types.isDate(value) && !Number.isNaN(value.getTime());
+
+function isList(value: unknown, isPart: (part: unknown) => boolean): boolean {
+  const parts = [value].flat();
+  return parts.length > 0 && parts.every(isPart);
+}
 
 /**
  * Checks a filter of records, and returns the entity that it names. Throws InvalidOptionsError, UnknownEntityError, and TypeError for

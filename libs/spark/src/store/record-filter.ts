@@ -9,8 +9,8 @@ export type DeliveryState = (typeof DELIVERY_STATES)[number];
 
 /** Which events are meant. What is left out does not matter. */
 export interface EventFilter {
-  /** The whole key. */
-  readonly key?: string;
+  /** The whole key, or a list of keys. */
+  readonly key?: string | readonly string[];
   /** What the key begins with. */
   readonly keyPrefix?: string;
   readonly group?: string;
@@ -75,8 +75,9 @@ export class Conditions {
 /** The conditions of a filter on rows of the events, which are called `e`. */
 export function eventConditions(filter: EventFilter, of: FilteredEntity | undefined): Conditions {
   const { key, keyPrefix, group, source, from, to } = filter;
+  const keys = key === undefined ? undefined : [key].flat();
   const conditions = new Conditions()
-    .add(key, 'e.event_key = :key', { key })
+    .add(keys, 'e.event_key IN (:...keys)', { keys })
     .add(group, 'e.event_group = :group', { group })
     .add(source, 'e.source = :source', { source })
     .add(from, 'e.recorded_at >= :from', { from: from?.getTime() })

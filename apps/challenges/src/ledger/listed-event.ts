@@ -1,7 +1,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 
 /** One handler's copy of an event, and how far it has come. */
-export class DeliveryRecord {
+export class EventDelivery {
   @ApiProperty({ example: 'challenge-mails' })
   handler: string;
 
@@ -12,14 +12,14 @@ export class DeliveryRecord {
   attempt: number;
 
   @ApiProperty({ type: Date, nullable: true })
-  finishedAt: Date | null;
+  finished: Date | null;
 
   @ApiProperty({ type: String, nullable: true })
-  lastError: string | null;
+  error: string | null;
 }
 
 /** An event as the ledger keeps it. */
-export class EventRecord {
+export class ListedEvent {
   @ApiProperty()
   id: string;
 
@@ -29,15 +29,24 @@ export class EventRecord {
   @ApiProperty({ example: 'challenge_created' })
   group: string;
 
-  @ApiProperty({ type: String, nullable: true, example: 'challenge' })
+  @ApiProperty({ type: String, nullable: true, example: 'Challenge' })
   entity: string | null;
 
   @ApiProperty({ type: String, nullable: true, example: '1' })
   entityId: string | null;
 
   @ApiProperty()
-  recordedAt: Date;
+  recorded: Date;
 
-  @ApiProperty({ type: [DeliveryRecord] })
-  deliveries: DeliveryRecord[];
+  @ApiProperty({ type: [EventDelivery] })
+  deliveries: EventDelivery[];
+}
+
+/** A page of events. */
+export class ListedEvents {
+  @ApiProperty({ type: [ListedEvent] })
+  events: ListedEvent[];
+
+  @ApiProperty({ type: String, nullable: true, description: 'The `after` of the next page; null on the last one' })
+  next: string | null;
 }
