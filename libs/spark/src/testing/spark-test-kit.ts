@@ -1,5 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { select } from '../database/statement.js';
+import type { Page, PageRequest } from '../inspect/records.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { getSparkToken } from '../inject-spark.decorator.js';
 import type { Spark } from '../runtime/spark.js';
@@ -111,13 +112,12 @@ export class SparkTestKit {
    * expect(await kit.events()).toEqual(['challenge_created_1', 'challenge_ended_1']);
    */
   async events(): Promise<string[]> {
-    const { event } = this.parts.tables;
-    const rows = await this.select<{ event_key: string }>(`SELECT event_key FROM ${event} ORDER BY id`);
-    return rows.map((row) => row.event_key);
+    const events = await all((page) => this.spark.events({}, page));
+    return events.map(({ key }) => key);
   }
 
   /**
-   * The deliveries, oldest first.
+   * The deliveries, those of the oldest events first.
    *
    * @param handler Only those of the handler of this name. Default: of all.
    *
@@ -125,22 +125,10 @@ export class SparkTestKit {
    * expect(await kit.deliveries('challenge-mails')).toMatchObject([{ group: 'challenge_created', state: 'completed' }]);
    */
   async deliveries(handler?: string): Promise<TestDelivery[]> {
-    const { event, delivery } = this.parts.tables;
-    const rows = await this.select<Record<string, string>>(
-      `SELECT e.event_key, e.event_group, d.handler, d.state, d.attempt, d.due_at, d.last_error
-       FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id ${handler === undefined ? '' : 'WHERE d.handler = :handler'}
-       ORDER BY d.id`,
-      { handler },
-    );
-    return rows.map((row) => ({
-      key: row.event_key!,
-      group: row.event_group!,
-      handler: row.handler!,
-      state: row.state!,
-      attempt: Number(row.attempt),
-      dueAt: new Date(Number(row.due_at)),
-      error: row.last_error ?? null,
-    }));
+    const deliveries = await all((page) => this.spark.deliveries(handler === undefined ? {} : { handler }, page));
+    return deliveries.map(({ event: { key, group }, handler: name, state, attempt, due: dueAt, error = null }) => {
+      return { key, group, handler: name, state, attempt, dueAt, error };
+    });
   }
 
   /**
@@ -178,3 +166,14 @@ export class SparkTestKit {
     return select<R>(this.parts.dataSource.manager, sql, parameters);
   }
 }
+
+/** All records of a list, the oldest first. */
+async function all<R>(list: (page: PageRequest) => Promise<Page<R>>): Promise<R[]> {
+  const records: R[] = [];
+  let page = await list({ limit: MOST });
+  for (records.push(...page.records); page.next !== undefined; records.push(...page.records))
+    page = await list({ limit: MOST, after: page.next });
+  return records.toReversed();
+}
+
+const MOST = 1_000;
