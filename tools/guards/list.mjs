@@ -291,6 +291,22 @@ export const guards = [
     { databases: SERVERS },
   ),
   guard(
+    'a pause waits for handlers that are running',
+    'runtime/spark.lifecycle.ts',
+    ', worker.idle()]',
+    ']',
+    ['spark-can-be-paused', 'a pause waits'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'a pause claims nothing new',
+    'runtime/spark.lifecycle.ts',
+    'agendaTicker.stop(), workerTicker.stop(), ',
+    '',
+    ['spark-can-be-paused', 'a pause waits'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
     'a claim of looks that is under way at the end is waited for',
     'recheck/agenda.ts',
     '    await this.claiming;\n',

@@ -121,7 +121,7 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
       {
         provide: service,
         inject: [Spark, SparkLifecycle],
-        useFactory: (spark: Spark, lifecycle: SparkLifecycle) => new SparkService(spark, () => lifecycle.started),
+        useFactory: (spark: Spark, lifecycle: SparkLifecycle) => new SparkService(spark, lifecycle),
       },
     ],
     exports: [service],

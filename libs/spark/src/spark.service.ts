@@ -18,6 +18,7 @@ import type { LedgerEntry } from './store/ledger.js';
 import { Derivation, emitted, nameOf } from './record/derivation.js';
 import type { DeliveryReport } from './deliver/settler.js';
 import type { Spark } from './runtime/spark.js';
+import type { SparkLifecycle } from './runtime/spark.lifecycle.js';
 import type { SparkSettings } from './config/spark.settings.js';
 import { isInTransaction } from './database/present-transaction.js';
 import { withRunner } from './database/statement.js';
@@ -69,7 +70,7 @@ export class SparkService {
 
   constructor(
     private readonly spark: Spark,
-    private readonly hasStarted: () => boolean,
+    private readonly lifecycle: SparkLifecycle,
   ) {
     this.events$ = spark.events.asObservable();
     this.deliveries$ = spark.settler.reports$;
@@ -179,6 +180,36 @@ export class SparkService {
     const root = rootOf(metadata);
     const key = keyGiven(this.spark, 'SparkService.forget', metadata, id);
     await transactions.run((manager) => ledger.forget(manager, { root, id: key }));
+  }
+
+  /**
+   * Begins with looks, deliveries and scheduled sweeps, where `autoStart` is `false` or `pause` was called. Otherwise nothing
+   * happens. Under a `TestClock` nothing runs by itself.
+   *
+   * @example
+   * await migrateTheOldData();
+   * await spark.start();
+   */
+  async start(): Promise<void> {
+    this.checkStarted();
+    await this.lifecycle.start();
+  }
+
+  /**
+   * Ends looks, deliveries and scheduled sweeps of this process until `start` is called: what is under way ends, and nothing new
+   * begins. A sweep ends at its next page; the next one goes on there. Live capture records all the same, other processes go on,
+   * and `drain` and `sweep` do what they are called for.
+   *
+   * @returns When handlers and sources that were running have ended. Give handlers a `timeout`, so that this is not for ever.
+   *
+   * @example
+   * await spark.pause();
+   * await importOrders();
+   * await spark.start();
+   */
+  async pause(): Promise<void> {
+    this.checkStarted();
+    await this.lifecycle.pause();
   }
 
   /**
@@ -507,7 +538,7 @@ export class SparkService {
   }
 
   private checkStarted(): void {
-    if (!this.hasStarted()) throw new NotStartedError();
+    if (!this.lifecycle.started) throw new NotStartedError();
   }
 }
 

@@ -94,6 +94,11 @@ export interface SqliteOptions {
 export interface SparkDynamicOptions {
   /** Whether saves are captured as they happen; `false` leaves everything to the sweep. Default: true. */
   live?: boolean;
+  /**
+   * Whether looks, deliveries and scheduled sweeps begin with the application; `false`: when `SparkService.start()` is called. Live
+   * capture and what is called by hand work all the same. Default: true.
+   */
+  autoStart?: boolean;
   /** When to sweep; `false` only when asked by `SparkService.sweep()`. Default: false. */
   sweep?: SweepSchedule | false;
   /** How event sources are run. Default: `{}`. */

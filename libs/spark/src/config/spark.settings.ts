@@ -26,6 +26,7 @@ export interface SparkSettings {
   readonly tablePrefix: string;
   readonly schema: string | undefined;
   readonly live: boolean;
+  readonly autoStart: boolean;
   readonly sources: { readonly timeout: number };
   readonly activation: { readonly limit: number };
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
@@ -54,6 +55,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 /** Options that a factory may give. */
 export const DYNAMIC_OPTIONS = [
   'live',
+  'autoStart',
   'sweep',
   'sources',
   'activation',
@@ -83,6 +85,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     tablePrefix: identifier('tablePrefix', options.tablePrefix ?? 'spark_', 40),
     schema: options.schema === undefined ? undefined : identifier('schema', options.schema, 63),
     live: flag('live', options.live ?? true),
+    autoStart: flag('autoStart', options.autoStart ?? true),
     sweep: schedule(options.sweep),
     sources: { timeout: duration('sources.timeout', sources.timeout ?? '30s') },
     activation: { limit: limit('activation.limit', activation.limit ?? 1_000) },

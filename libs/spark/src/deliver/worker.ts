@@ -109,10 +109,14 @@ export class Worker {
     }
   }
 
-  /** No further delivery is claimed. */
+  /** No further delivery is claimed, until `resume` is called. */
   halt(): void {
     this.halted = true;
     this.slots.wake();
+  }
+
+  resume(): void {
+    this.halted = false;
   }
 
   /** Tells all handlers to stop: their deliveries are no longer this process's. */
@@ -141,7 +145,7 @@ export class Worker {
   }
 
   /** Resolves when nothing is running. */
-  private async idle(): Promise<void> {
+  async idle(): Promise<void> {
     if (this.running.size > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 

@@ -88,9 +88,13 @@ export class Agenda {
     return due === undefined ? undefined : due - now;
   }
 
-  /** No further looks are taken. */
+  /** No further looks are taken, until `resume` is called. */
   halt(): void {
     this.halted = true;
+  }
+
+  resume(): void {
+    this.halted = false;
   }
 
   /** Resolves when nothing is being worked off, nor claimed. */

@@ -33,7 +33,12 @@ export class SparkLifecycle
   private unscheduleSweep = (): void => {};
   /** When a shutdown waits no longer, by `performance.now()`. */
   private endsAt = 0;
+  /** Whether the application has been initialised. */
   started = false;
+  /** Whether things run by themselves. */
+  private running = false;
+  private ended = false;
+  private pausing: Promise<void> | undefined;
 
   constructor(
     private readonly spark: Spark,
@@ -69,7 +74,8 @@ export class SparkLifecycle
           `Are the classes with @EventSource listed as providers of a module that is imported?`,
       );
     if (spark.clock.isManual) return;
-    spark.context.runNow(() => this.begin());
+    spark.context.runNow(() => spark.notifier.start());
+    if (spark.settings.autoStart) this.begin();
     if (!spark.settings.worker.enabled || handlers === 0) return;
     this.warnOfSmallPool();
     warnIfNothingListens(spark.settings.worker.lease.ttl);
@@ -85,19 +91,48 @@ export class SparkLifecycle
     );
   }
 
-  /** From now on things run by themselves. */
+  /** From now on things run by themselves, unless they do already. */
+  async start(): Promise<void> {
+    await this.pausing;
+    this.begin();
+  }
+
+  /** Nothing runs by itself any more. Resolves when what was under way has ended. */
+  pause(): Promise<void> {
+    if (!this.running) return this.pausing ?? Promise.resolve();
+    this.running = false;
+    this.pausing = this.rest().finally(() => (this.pausing = undefined));
+    return this.pausing;
+  }
+
   private begin(): void {
     const { spark } = this;
-    this.scheduleSweep();
-    spark.agendaTicker.start();
-    if (spark.settings.worker.enabled) spark.workerTicker.start();
-    spark.housekeeping.start();
-    spark.notifier.start();
+    if (this.running || this.ended || spark.clock.isManual) return;
+    this.running = true;
+    spark.context.runNow(() => {
+      this.scheduleSweep();
+      spark.agendaTicker.start();
+      if (spark.settings.worker.enabled) spark.workerTicker.start();
+      spark.housekeeping.start();
+    });
+  }
+
+  private async rest(): Promise<void> {
+    const { agenda, agendaTicker, sweep, worker, workerTicker } = this.spark;
+    this.unscheduleSweep();
+    agenda.halt();
+    worker.halt();
+    await Promise.all([agendaTicker.stop(), workerTicker.stop(), agenda.ended(), sweep.stop(), worker.idle()]);
+    if (this.ended) return;
+    agenda.resume();
+    worker.resume();
+    sweep.resume();
   }
 
   /** Nothing new begins. */
   async onModuleDestroy(): Promise<void> {
     const { spark } = this;
+    this.ended = true;
     this.unscheduleSweep();
     spark.agenda.halt();
     spark.worker.halt();

@@ -103,6 +103,11 @@ export class Sweep {
     await this.turn;
   }
 
+  /** Sweeps run again. */
+  resume(): void {
+    this.stopped = false;
+  }
+
   private async sweep(sources: readonly Source[], request: SweepRequest): Promise<SweepReport> {
     const started = performance.now();
     const sums: Sums = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0, held: 0, elsewhere: 0 };
