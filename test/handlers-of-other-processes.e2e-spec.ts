@@ -88,18 +88,18 @@ describe.each(databases)('processes open the deliveries of all registered handle
     return rows.map(({ handler, event_key: key, state, attempt }) => `${handler} ${key} ${state} ${attempt}`).sort();
   }
 
-  const housekeepingOf = ({ spark }: TestApp) =>
-    (spark as unknown as { spark: { housekeeping: { start(): void; stop(): Promise<void> } } }).spark.housekeeping;
+  const maintenanceOf = ({ spark }: TestApp) =>
+    (spark as unknown as { spark: { maintenance: { start(): void; stop(): Promise<void> } } }).spark.maintenance;
 
   /** Lets a process stand still for longer than its handlers are waited for. */
   async function standStill(app: TestApp): Promise<void> {
-    await housekeepingOf(app).stop();
+    await maintenanceOf(app).stop();
     await app.dataSource.query('UPDATE spark_handler SET last_seen_at = 0');
   }
 
   /** Lets a process do what it does each minute. */
-  async function keepHouse(app: TestApp): Promise<void> {
-    housekeepingOf(app).start();
+  async function maintain(app: TestApp): Promise<void> {
+    maintenanceOf(app).start();
     await vi.waitFor(async () => {
       const [row] = await app.dataSource.query('SELECT last_seen_at FROM spark_handler');
       expect(Number(row.last_seen_at)).toBeGreaterThan(Date.now() - 10_000);
@@ -206,7 +206,7 @@ describe.each(databases)('processes open the deliveries of all registered handle
     const recorder = await start([]);
     await save(recorder);
     expect(await deliveries(recorder)).toEqual([]);
-    await keepHouse(sleeper);
+    await maintain(sleeper);
     const { id } = await save(recorder);
     await vi.waitFor(async () => expect(await deliveries(recorder)).toContain(`mails order_${id} available 0`));
   });
@@ -263,7 +263,7 @@ describe.each(databases)('processes open the deliveries of all registered handle
   it('a process says each minute that its handlers are still there', async () => {
     const sleeper = await start([Mails], { worker: false });
     await standStill(sleeper);
-    await keepHouse(sleeper);
+    await maintain(sleeper);
   });
 
   it('with `worker: false` a process records, registers and handles nothing', async () => {

@@ -89,19 +89,19 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
        VALUES ${ids.map((id) => `('${entity}', '${id}', ${clock.now()}, 0, 0, ${by})`).join()}`,
     );
   /** What a process does each minute. */
-  const keepHouse = (app: TestApp) =>
-    (app.spark as unknown as { spark: { keepHouse(): Promise<number> } }).spark.keepHouse();
+  const maintain = (app: TestApp) =>
+    (app.spark as unknown as { spark: { maintain(): Promise<number> } }).spark.maintain();
 
   it('after 30 days, when this process has been up for an hour; what it takes itself stays', async () => {
     const app = await start(Tasks);
     await leave(app, 'gone', [1, 2]);
     await leave(app, 'task', [1], ELSEWHERE);
-    await keepHouse(app);
+    await maintain(app);
     clock.pass(30 * DAY - MINUTE);
-    await keepHouse(app);
+    await maintain(app);
     expect(await left(app)).toEqual(['gone', 'gone', 'task']);
     clock.pass(2 * MINUTE);
-    await keepHouse(app);
+    await maintain(app);
     expect(await left(app)).toEqual(['task']);
     expect((await app.spark.status()).counts.abandonedLooks).toBe(2);
     const told = app.logs.filter((line) => line.includes('are removed'));
@@ -114,9 +114,9 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     const app = await start(Tasks);
     await leave(app, 'note', [1]);
     clock.pass(60 * DAY);
-    await keepHouse(app);
+    await maintain(app);
     clock.pass(HOUR - MINUTE);
-    await keepHouse(app);
+    await maintain(app);
     expect(await left(app)).toEqual(['note']);
     await app.dataSource.manager.insert(Note, { id: 1 });
     const other = await start(Notes);
@@ -129,9 +129,9 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
   it('nor by a process without a live source, which takes no looks', async () => {
     const app = await start();
     await leave(app, 'task', [1]);
-    await keepHouse(app);
+    await maintain(app);
     clock.pass(60 * DAY);
-    await keepHouse(app);
+    await maintain(app);
     expect(await left(app)).toEqual(['task']);
   });
 

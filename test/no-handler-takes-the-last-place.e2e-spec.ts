@@ -66,20 +66,20 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
     const leaseTtl = 4_000;
     await start([Handlers], { concurrency: 4, pollInterval: '20ms', leaseTtl });
     const said = () => app.logs.filter((line) => line.includes('has been at work'));
-    const keepHouse = () => (app.spark as unknown as { spark: { keepHouse(): Promise<number> } }).spark.keepHouse();
+    const maintain = () => (app.spark as unknown as { spark: { maintain(): Promise<number> } }).spark.maintain();
     await app.spark.emit([sparkEvent('hangs', 1), sparkEvent('hangs', 2)]);
     await vi.waitFor(async () => expect((await app.spark.status()).running).toHaveLength(2), 15_000);
     await vi.waitFor(async () => {
-      await keepHouse();
+      await maintain();
       expect(said()).not.toEqual([]);
     }, 15_000);
     const [first] = (await app.spark.status()).running;
     expect(Date.now() - first!.since.getTime()).toBeGreaterThan(leaseTtl);
     await vi.waitFor(async () => {
-      await keepHouse();
+      await maintain();
       expect(said()).toHaveLength(2);
     }, 15_000);
-    await keepHouse();
+    await maintain();
     const { running } = await app.spark.status();
     expect(running.map(({ key }) => key).sort()).toEqual(['hangs_1', 'hangs_2']);
     const lines = running.map(

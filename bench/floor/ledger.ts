@@ -52,12 +52,12 @@ function among(keys: readonly string[], others: readonly string[]): number {
 }
 
 const along = (list: string, parameter: (position: number) => string): string => {
-  const stretches = GROUPS.map(
+  const ranges = GROUPS.map(
     (_, i) => `(SELECT ${list} FROM (SELECT event_key, event_group FROM floor_event
       WHERE event_key >= ${parameter(4 * i + 1)} AND event_key <= ${parameter(4 * i + 2)}
       ORDER BY event_key LIMIT ${parameter(4 * i + 3)}) e WHERE event_group = ${parameter(4 * i + 4)}) AS g${i}`,
   );
-  return `SELECT ${stretches.join()}`;
+  return `SELECT ${ranges.join()}`;
 };
 const alongOf = (keys: readonly string[][]) =>
   keys.flatMap((own, i) => [own[0], own.at(-1), 2 * own.length, GROUPS[i]]);
@@ -150,10 +150,10 @@ const mariadb: Statements = {
   },
   async along(manager, keys) {
     const query = queryOn(await rawOf(manager));
-    const stretch = `(SELECT event_key, event_group FROM floor_event
+    const range = `(SELECT event_key, event_group FROM floor_event
       WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
     const given = keys.flatMap((own) => [own[0], own.at(-1), 2 * own.length]);
-    const rows = (await query(keys.map(() => stretch).join(' UNION ALL '), given)) as Record<string, string>[];
+    const rows = (await query(keys.map(() => range).join(' UNION ALL '), given)) as Record<string, string>[];
     return GROUPS.map((group) => rows.flatMap((row) => (row.event_group === group ? [row.event_key!] : [])));
   },
 };

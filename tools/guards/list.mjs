@@ -153,7 +153,7 @@ export const guards = [
   ),
   guard(
     'fence: a completion counts only while the delivery is ours (elsewhere)',
-    'database/claimed.ts',
+    'database/claim-complete.ts',
     "`id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id IN (:...ids) AND :attempt = :attempt AND :worker = :worker`',
     ['what-is-taken-over-is-left-alone'],
@@ -316,7 +316,7 @@ export const guards = [
   ),
   guard(
     'a sweep sees whose a known key is: the id',
-    'database/stretches.ts',
+    'database/key-ranges.ts',
     "id === other || id === null || other === ''",
     'id === other || id !== other',
     ['what-goes-wrong-is-told', 'the second pages later'],
@@ -324,7 +324,7 @@ export const guards = [
   ),
   guard(
     'a sweep sees whose a known key is: the entity',
-    'database/stretches.ts',
+    'database/key-ranges.ts',
     'AND entity ${isEqual} ${next()}',
     'AND (entity IS NOT NULL OR entity ${isEqual} ${next()})',
     ['what-goes-wrong-is-told', 'the first was saved'],
@@ -656,7 +656,7 @@ export const guards = [
   ),
   guard(
     'a completion whose answer was lost is one (elsewhere)',
-    'database/claimed.ts',
+    'database/claim-complete.ts',
     'return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);',
     'return affected === done.length ? new Set(ids) : new Set();',
     ['deliveries-survive-their-database', 'when one was completed'],
@@ -856,7 +856,7 @@ export const guards = [
   ),
   guard(
     'what is done once more comes behind what is new',
-    'store/delivery-desk.ts',
+    'store/delivery-admin.ts',
     "const BEHIND = 'priority = priority + 1';",
     "const BEHIND = 'priority = priority';",
     ['what-is-done-after-a-failure', 'what is new does not wait'],

@@ -86,7 +86,7 @@ export type {
 } from './config/spark.options.js';
 export { type PlanOptions, SparkService } from './spark.service.js';
 export type { SweepProgress, SweepReport } from './sweep/sweep.js';
-export type { DeliveryFilter, Orphans } from './store/delivery-desk.js';
+export type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
 export { ChainTooDeepError } from './error/chain-too-deep.error.js';
 export { DiscardDelivery } from './error/discard-delivery.error.js';
 export { HandlerTimeoutError } from './error/handler-timeout.error.js';

@@ -1,7 +1,7 @@
 import type { Observable } from 'rxjs';
 import { types } from 'node:util';
 import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
-import type { DeliveryFilter, Orphans } from './store/delivery-desk.js';
+import type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
@@ -224,7 +224,7 @@ export class SparkService {
    */
   async retry(filter: DeliveryFilter = {}): Promise<number> {
     checkFilter('SparkService.retry', filter);
-    return this.atDesk((manager, now) => this.spark.desk.retry(manager, filter, now));
+    return this.administer((manager, now) => this.spark.admin.retry(manager, filter, now));
   }
 
   /**
@@ -241,7 +241,7 @@ export class SparkService {
   async discard(what: string | DeliveryFilter): Promise<number> {
     if (typeof what !== 'string') {
       checkFilter('SparkService.discard', what);
-      return this.atDesk((manager, now) => this.spark.desk.discard(manager, what, now));
+      return this.administer((manager, now) => this.spark.admin.discard(manager, what, now));
     }
     this.checkStarted();
     return this.spark.held.discard({ group: what }, this.spark.clock.now(), DISCARDED_HELD);
@@ -452,7 +452,7 @@ export class SparkService {
    * await spark.replay({ handler: 'statistics', since: startOfYear(new Date()) });
    */
   async replay(replay: { handler: string; group?: string; since?: Date; repeat?: boolean }): Promise<number> {
-    const { clock, desk, handlers, registered, settings } = this.spark;
+    const { clock, admin, handlers, registered, settings } = this.spark;
     const handler = handlers.named(replay.handler);
     if (!handler) {
       const known = handlers.all().map(({ name }) => name);
@@ -469,7 +469,7 @@ export class SparkService {
       matches: (group: string) => pattern.test(group),
     };
     const what = { group: replay.group, since: replay.since?.getTime() ?? 0, repeat: replay.repeat ?? false };
-    return this.atDesk((manager, now) => desk.replay(manager, whom, what, now));
+    return this.administer((manager, now) => admin.replay(manager, whom, what, now));
   }
 
   /**
@@ -480,8 +480,8 @@ export class SparkService {
    * for (const { handler, deliveries } of await spark.orphans()) console.warn(`${deliveries} wait for ${handler}`);
    */
   async orphans(): Promise<Orphans[]> {
-    const { desk, registered } = this.spark;
-    return this.atDesk(async (manager) => desk.orphans(manager, await registered.gone(manager)));
+    const { admin, registered } = this.spark;
+    return this.administer(async (manager) => admin.orphans(manager, await registered.gone(manager)));
   }
 
   private async reading<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
@@ -489,7 +489,7 @@ export class SparkService {
     return withRunner(this.spark.dataSource.manager, ({ manager }) => work(manager));
   }
 
-  private async atDesk<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
+  private async administer<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
     this.checkStarted();
     const { clock, transactions } = this.spark;
     const result = await transactions.run((manager) => work(manager, clock.now()));

@@ -16,7 +16,7 @@ import type {
   UpdateEvent,
 } from 'typeorm';
 import { Capture } from '../record/capture.js';
-import type { Recorded, Recorder } from '../record/recorder.js';
+import type { RecordResult, Recorder } from '../record/recorder.js';
 import type { LiveRules } from './live-rules.js';
 import { Frames, type TransactionFrames } from './transaction-frames.js';
 import { linesOf } from '../error/text-of.js';
@@ -31,7 +31,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   constructor(
     private readonly rules: LiveRules,
     private readonly recorder: Recorder,
-    private readonly announce: (recorded: Recorded) => void,
+    private readonly announce: (recorded: RecordResult) => void,
   ) {}
 
   /** The transaction that the runner is in, as far as it has come, or undefined outside of one. */

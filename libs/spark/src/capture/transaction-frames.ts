@@ -1,6 +1,6 @@
 import type { QueryRunner } from 'typeorm';
 import { Capture } from '../record/capture.js';
-import type { Recorded } from '../record/recorder.js';
+import type { RecordResult } from '../record/recorder.js';
 
 /** What Spark knows of a transaction under way: one frame for it, and one for each savepoint in it. */
 export class TransactionFrames {
@@ -8,7 +8,7 @@ export class TransactionFrames {
   /** The recording at the end, awaited before a rollback that overtakes it. */
   recording: Promise<void> | undefined;
   /** What came of it. */
-  recorded: Recorded | undefined;
+  recorded: RecordResult | undefined;
 
   get top(): Capture {
     return this.frames.at(-1)!;

@@ -35,17 +35,17 @@ const TOLERANCE = 1_000;
 /** The process's clock, put right by the database's where they differ: processes that share a database agree on the time. */
 export class SystemClock implements SparkClock {
   /** How far the database's clock is ahead, in milliseconds; 0 where the two agree. */
-  private ahead = 0;
+  private offset = 0;
 
   now(): number {
-    return Date.now() + this.ahead;
+    return Date.now() + this.offset;
   }
 
   /** Compares it with the database's, which was asked and has answered at two instants. Returns how far that is ahead, if it is news. */
   compare(database: number, asked: number, answered: number): number | undefined {
-    const ahead = Math.round(database - (asked + answered) / 2);
+    const offset = Math.round(database - (asked + answered) / 2);
     const uncertain = TOLERANCE + (answered - asked) / 2;
-    if (Math.abs(ahead - this.ahead) <= uncertain) return undefined;
-    return (this.ahead = Math.abs(ahead) <= uncertain ? 0 : ahead);
+    if (Math.abs(offset - this.offset) <= uncertain) return undefined;
+    return (this.offset = Math.abs(offset) <= uncertain ? 0 : offset);
   }
 }

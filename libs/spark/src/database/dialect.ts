@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import type { Opening } from './opening.js';
+import type { InitialState } from './initial-state.js';
 
 /** An event as the ledger enters it. */
 export interface Entry {
@@ -22,7 +22,7 @@ export interface Entry {
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
 
 /** Where keys of a group lie in the index of all keys. */
-export interface Stretch {
+export interface KeyRange {
   readonly group: string;
   /** What all of the events came from. */
   readonly entity: string | null;
@@ -32,8 +32,8 @@ export interface Stretch {
   readonly most: number;
 }
 
-/** Known keys of a stretch, each with the id of its entity behind it: '' where there is none. */
-export type KeysAlong = readonly string[];
+/** Known keys of a range, each with the id of its entity behind it: '' where there is none. */
+export type KeysInRange = readonly string[];
 
 /** A statement that reads rows of the application's by a key of one column. */
 export interface RowsByKey {
@@ -53,7 +53,7 @@ export interface Recipient {
 /** A handler, with the groups whose events are delivered to it. */
 export interface Opened extends Recipient {
   readonly groups: readonly string[];
-  readonly opening: Opening;
+  readonly initialState: InitialState;
 }
 
 /** What is asked of entering. */
@@ -156,8 +156,8 @@ export interface Dialect {
     keys: readonly (string | number | bigint)[],
     isNew: boolean,
   ): Promise<object[]>;
-  /** The known keys of each stretch, as far as they can be read side by side. */
-  keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<readonly KeysAlong[]>;
+  /** The known keys of each range, as far as they can be read side by side. */
+  keysInRanges(manager: EntityManager, ranges: readonly KeyRange[]): Promise<readonly KeysInRange[]>;
   /** Whose the keys are that are known. */
   ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
-import type { DeliveryDesk } from '../store/delivery-desk.js';
+import type { DeliveryAdmin } from '../store/delivery-admin.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
@@ -26,7 +26,7 @@ export interface Inspected {
   readonly registered: RegisteredHandlers;
   readonly codec: ContextCodec;
   readonly worker: Worker;
-  readonly desk: DeliveryDesk;
+  readonly admin: DeliveryAdmin;
   readonly held: HeldDeliveries;
   readonly counters: Counters;
 }

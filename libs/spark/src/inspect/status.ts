@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { DISCARDED_HELD } from '../store/held-deliveries.js';
-import { BASELINE } from '../database/opening.js';
-import type { Orphans } from '../store/delivery-desk.js';
+import { BASELINE } from '../database/initial-state.js';
+import type { Orphans } from '../store/delivery-admin.js';
 import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
 import type { RunningDelivery } from '../deliver/worker.js';
@@ -78,7 +78,7 @@ export function statusOf(spark: Inspected): Promise<SparkStatus> {
       held: [...held].map(([group, deliveries]) => ({ group, deliveries })),
       handlers: await handlersOf(manager, spark, now),
       agenda: await agenda(manager, spark, now),
-      orphans: await spark.desk.orphans(manager, await spark.registered.gone(manager)),
+      orphans: await spark.admin.orphans(manager, await spark.registered.gone(manager)),
       workers: await workersOf(manager, spark),
       running: spark.worker.runs,
       counts: spark.counters.all(),

@@ -5,7 +5,7 @@ import type { DueLook, Looks } from '../store/looks.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Transactions } from '../database/transactions.js';
 import { linesOf } from '../error/text-of.js';
-import type { Past, Recorded, Recorder } from '../record/recorder.js';
+import type { Past, RecordResult, Recorder } from '../record/recorder.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { namesOf } from '../entity/entity-table.js';
 import { sameKey } from '../entity/subject-ref.js';
@@ -58,7 +58,7 @@ export class Agenda {
     private readonly clock: SparkClock,
     /** How long a process that does not extend its claim keeps it, in milliseconds. */
     private readonly ttl: number,
-    private readonly announce: (recorded: Recorded) => void,
+    private readonly announce: (recorded: RecordResult) => void,
     /** A table that this process was at has been worked off: more of it may be due. */
     private readonly onEnded: () => void,
   ) {}
@@ -152,7 +152,7 @@ export class Agenda {
     }
   }
 
-  private async workOff(claim: Claim): Promise<Recorded | undefined> {
+  private async workOff(claim: Claim): Promise<RecordResult | undefined> {
     const { root, due, now } = claim;
     const past = pastOf(root, due);
     const sources = this.sources.liveOf(root);

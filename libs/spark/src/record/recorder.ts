@@ -28,7 +28,7 @@ export interface Past {
 }
 
 /** What a transaction has recorded, to be told after its commit. */
-export interface Recorded {
+export interface RecordResult {
   readonly events: SparkEvent[];
   readonly looks: boolean;
 }
@@ -59,7 +59,7 @@ export class Recorder {
   ) {}
 
   /** Records what a transaction of the application has changed, just before it commits. */
-  async record(manager: EntityManager, capture: Capture): Promise<Recorded> {
+  async record(manager: EntityManager, capture: Capture): Promise<RecordResult> {
     const now = this.clock.now();
     const derivation = new Derivation(now);
     const again = [...capture.looks.values()];
@@ -139,7 +139,7 @@ export class Recorder {
     derivation: Derivation,
     now: number,
     { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
-  ): Promise<Recorded> {
+  ): Promise<RecordResult> {
     const entries = [...emitted, ...(await derivation.written(this.codec))];
     const events = await this.ledger.enter(manager, entries, now, how);
     if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now, changesNothing);

@@ -1,6 +1,6 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import { inspect, types } from 'node:util';
-import type { DeliveryFilter } from '../store/delivery-desk.js';
+import type { DeliveryFilter } from '../store/delivery-admin.js';
 import { DELIVERY_STATES, type DeliveryRecordFilter, type FilteredEntity } from '../store/record-filter.js';
 import { entityName } from '../error/entity-name.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';

@@ -113,7 +113,7 @@ export class SparkLifecycle
       this.scheduleSweep();
       spark.agendaTicker.start();
       if (spark.settings.worker.enabled) spark.workerTicker.start();
-      spark.housekeeping.start();
+      spark.maintenance.start();
     });
   }
 
@@ -136,7 +136,7 @@ export class SparkLifecycle
     this.unscheduleSweep();
     spark.agenda.halt();
     spark.worker.halt();
-    const tickers = [spark.agendaTicker, spark.workerTicker, spark.housekeeping];
+    const tickers = [spark.agendaTicker, spark.workerTicker, spark.maintenance];
     const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.agenda.ended(), spark.sweep.stop()]);
     const { shutdownTimeout } = spark.settings;
     this.endsAt = performance.now() + shutdownTimeout;

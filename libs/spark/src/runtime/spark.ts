@@ -8,7 +8,7 @@ import { type SparkClock, SystemClock } from '../common/clock.js';
 import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
 import { Deliveries } from '../store/deliveries.js';
-import { DeliveryDesk } from '../store/delivery-desk.js';
+import { DeliveryAdmin } from '../store/delivery-admin.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
 import { SureReads } from '../deliver/sure-reads.js';
@@ -35,7 +35,7 @@ import { Counters } from '../common/counters.js';
 import { Activation } from '../store/activation.js';
 import { Ledger } from '../store/ledger.js';
 import { Retention } from '../store/retention.js';
-import { type Recorded, Recorder } from '../record/recorder.js';
+import { type RecordResult, Recorder } from '../record/recorder.js';
 import { Settler } from '../deliver/settler.js';
 import { StillWanted } from '../deliver/still-wanted.js';
 import { Worker } from '../deliver/worker.js';
@@ -49,7 +49,7 @@ import { WrittenRows } from '../entity/written-rows.js';
 import { CriteriaWrites } from '../capture/criteria-writes.js';
 import { EntitySubscriber } from '../capture/entity.subscriber.js';
 import { LiveRules } from '../capture/live-rules.js';
-import { Missed } from '../sweep/missed.js';
+import { MissedDetector } from '../sweep/missed-detector.js';
 import { SourceSweeper } from '../sweep/source-sweeper.js';
 import { SweepLease } from '../store/sweep-lease.js';
 import { Sweep } from '../sweep/sweep.js';
@@ -57,7 +57,7 @@ import { Ticker } from './ticker.js';
 import type { Notifier, Work } from '../notifier/notifier.js';
 import { notifierOf, pausesOf } from '../notifier/notifiers.js';
 
-const HOUSEKEEPING = { shortest: 60_000, longest: 60_000 };
+const MAINTENANCE = { shortest: 60_000, longest: 60_000 };
 // How long the worker waits for what it claims together, in milliseconds.
 const TOGETHER = 5;
 
@@ -92,12 +92,12 @@ export class Spark {
   readonly completions: Completions;
   readonly settler: Settler;
   readonly worker: Worker;
-  readonly desk: DeliveryDesk;
+  readonly admin: DeliveryAdmin;
   readonly retention: Retention;
   readonly abandoned: AbandonedLooks;
   readonly agendaTicker: Ticker;
   readonly workerTicker: Ticker;
-  readonly housekeeping: Ticker;
+  readonly maintenance: Ticker;
   readonly notifier: Notifier;
 
   constructor(
@@ -105,7 +105,7 @@ export class Spark {
     readonly settings: SparkSettings,
     readonly clock: SparkClock,
   ) {
-    const announce = (recorded: Recorded) => this.announce(recorded);
+    const announce = (recorded: RecordResult) => this.announce(recorded);
     const { lease, maxAttempts, pollInterval } = settings.worker;
     this.concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
     this.dataSourceName = settings.dataSource ?? 'default';
@@ -158,7 +158,7 @@ export class Spark {
       sweepLease,
       activation,
       this.held,
-      new Missed(dataSource, looks, this.recorder),
+      new MissedDetector(dataSource, looks, this.recorder),
       clock,
       announce,
     );
@@ -197,7 +197,7 @@ export class Spark {
       maxAttempts,
       () => this.workerTicker.pulse(),
     );
-    this.desk = new DeliveryDesk(this.tables);
+    this.admin = new DeliveryAdmin(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
     this.abandoned = new AbandonedLooks(
       this.transactions,
@@ -216,7 +216,7 @@ export class Spark {
       (most) => this.agenda.untilDue(most),
     );
     this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
-    this.housekeeping = new Ticker('housekeeping', this.context, HOUSEKEEPING, () => this.keepHouse());
+    this.maintenance = new Ticker('maintenance', this.context, MAINTENANCE, () => this.maintain());
     this.settler.reports$.subscribe(
       (report) => report.state === 'available' && void this.wakeForRetry(report.deliveryId),
     );
@@ -282,12 +282,12 @@ export class Spark {
     if (!(this.clock instanceof SystemClock)) return;
     const asked = Date.now();
     const [row] = await select<{ now: string }>(this.dataSource.manager, `SELECT ${this.dialect.clock} AS now`);
-    const ahead = this.clock.compare(Number(row!.now), asked, Date.now());
-    if (ahead !== undefined)
-      this.logger.warn(`The database's clock is ${ahead} ms ahead of this process's; Spark goes by the database's.`);
+    const offset = this.clock.compare(Number(row!.now), asked, Date.now());
+    if (offset !== undefined)
+      this.logger.warn(`The database's clock is ${offset} ms ahead of this process's; Spark goes by the database's.`);
   }
 
-  private async keepHouse(): Promise<number> {
+  private async maintain(): Promise<number> {
     this.counters.flush();
     this.worker.tellOfLong(this.settings.worker.lease.ttl);
     await this.compareClocks();
@@ -312,7 +312,7 @@ export class Spark {
   }
 
   /** Tells of what was recorded, after its commit, and wakes who works on. */
-  announce({ events, looks }: Recorded): void {
+  announce({ events, looks }: RecordResult): void {
     if (events.length > 0 && this.events.observed) this.tell(events, chainDepth());
     this.wake({ looks, deliveries: events.length > 0 });
   }

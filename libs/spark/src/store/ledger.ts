@@ -1,8 +1,8 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect, Entry, Opened, Owner } from '../database/dialect.js';
-import { openByKey } from '../database/entered.js';
-import { unseen } from '../database/stretches.js';
-import type { Opening } from '../database/opening.js';
+import { openByKey } from '../database/event-insert.js';
+import { unseen } from '../database/key-ranges.js';
+import type { InitialState } from '../database/initial-state.js';
 import { breathe, isBreathless } from '../common/breath.js';
 import { chunks, execute } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
@@ -22,7 +22,7 @@ type Identity = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId' | 'source'>;
 /** How events are entered. */
 export interface Entering {
   /** How deliveries of a group are opened. Default: `available`. */
-  readonly openingOf?: (group: string) => Opening;
+  readonly initialStateOf?: (group: string) => InitialState;
   /** Whether most of them are new, as far as one can tell. */
   readonly likelyNew: boolean;
 }
@@ -50,7 +50,7 @@ export class Ledger {
     manager: EntityManager,
     entries: readonly LedgerEntry[],
     now: number,
-    { openingOf = () => 'available', likelyNew }: Entering,
+    { initialStateOf = () => 'available', likelyNew }: Entering,
   ): Promise<SparkEvent[]> {
     const events: SparkEvent[] = [];
     const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
@@ -58,7 +58,7 @@ export class Ledger {
       while (isBreathless()) await breathe();
       // Another transaction may read the registry meanwhile.
       const { revision: matched } = this.handlers;
-      const opened = this.openedFor(part, openingOf);
+      const opened = this.openedFor(part, initialStateOf);
       const { fresh, others, revision } = await this.dialect.enter(manager, {
         entries: part,
         opened,
@@ -68,13 +68,13 @@ export class Ledger {
       if (fresh.size > 0 && revision !== matched) {
         // Another process has registered handlers since this one read the registry.
         await this.handlers.reload(manager);
-        const more = this.besides(opened, this.openedFor(part, openingOf));
+        const more = this.besides(opened, this.openedFor(part, initialStateOf));
         await openByKey(manager, this.tables, more, [...fresh], now);
       }
       for (const entry of part) {
         if (fresh.has(entry.key)) {
           events.push(entry.event);
-          if (openingOf(entry.group) !== 'discarded') this.countUnhandled(entry);
+          if (initialStateOf(entry.group) !== 'discarded') this.countUnhandled(entry);
         } else this.tellOfOwner(entry, others.get(entry.key));
       }
     }
@@ -86,7 +86,7 @@ export class Ledger {
     const unknown: E[] = [];
     for (const part of chunks(events, LOOKED_UP)) {
       await breathe();
-      const left = await unseen(part, (stretches) => this.dialect.keysAlong(manager, stretches));
+      const left = await unseen(part, (ranges) => this.dialect.keysInRanges(manager, ranges));
       if (left.length === 0) continue;
       const owners = await this.dialect.ownersOf(
         manager,
@@ -126,15 +126,15 @@ export class Ledger {
   }
 
   /** The handlers of the events, as far as they are known here. */
-  private openedFor(entries: readonly LedgerEntry[], openingOf: (group: string) => Opening): Opened[] {
+  private openedFor(entries: readonly LedgerEntry[], initialStateOf: (group: string) => InitialState): Opened[] {
     const all = new Map<string, Opened & { groups: string[] }>();
     for (const group of new Set(entries.map((entry) => entry.group))) {
-      const opening = openingOf(group);
+      const initialState = initialStateOf(group);
       for (const { name, priority } of this.handlers.matching(group)) {
-        const id = `${opening} ${name}`;
+        const id = `${initialState} ${name}`;
         const known = all.get(id);
         if (known) known.groups.push(group);
-        else all.set(id, { name, priority, opening, groups: [group] });
+        else all.set(id, { name, priority, initialState, groups: [group] });
       }
     }
     return [...all.values()];

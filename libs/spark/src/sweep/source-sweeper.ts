@@ -2,14 +2,14 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
-import { BASELINE, type Opening } from '../database/opening.js';
+import { BASELINE, type InitialState } from '../database/initial-state.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Activation } from '../store/activation.js';
 import type { Derivation } from '../record/derivation.js';
-import type { Recorded, Recorder } from '../record/recorder.js';
+import type { RecordResult, Recorder } from '../record/recorder.js';
 import type { Source } from '../source/source.js';
-import type { Missed, Suspects } from './missed.js';
-import { ahead } from './ahead.js';
+import type { MissedDetector, Candidates } from './missed-detector.js';
+import { prefetch } from './prefetch.js';
 import { type Page, pagesOf } from './pages.js';
 import type { LeasedSweep, SweepLease } from '../store/sweep-lease.js';
 
@@ -47,7 +47,7 @@ interface DerivedPage extends Omit<Page, 'subjects'> {
 const LOOKED_UP_AT_ONCE = 2;
 /** In milliseconds. */
 const NOTED_EVERY = 1_000;
-const NO_SUSPECTS: Suspects = { keys: new Set(), ids: [] };
+const NO_CANDIDATES: Candidates = { keys: new Set(), ids: [] };
 
 /** Sweeps one source, page by page, each in a short transaction, and ends the sweep. */
 export class SourceSweeper {
@@ -58,17 +58,17 @@ export class SourceSweeper {
     private readonly lease: SweepLease,
     private readonly activation: Activation,
     private readonly held: HeldDeliveries,
-    private readonly missed: Missed,
+    private readonly missed: MissedDetector,
     private readonly clock: SparkClock,
-    private readonly announce: (recorded: Recorded) => void,
+    private readonly announce: (recorded: RecordResult) => void,
   ) {}
 
   /** The pages that are still to be swept, at most up to a key. While one is swept the next ones are looked up, derived and read. */
   pages(sweep: SourceSweep, upTo: string | undefined): AsyncGenerator<DerivedPage> {
     const { source, leased } = sweep;
-    const read = ahead(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);
-    const derived = ahead(read, (page) => this.derivedFrom(sweep, page));
-    return ahead(derived, (page) => (sweep.isAllNew ? page : this.withoutKnown(page)), LOOKED_UP_AT_ONCE);
+    const read = prefetch(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);
+    const derived = prefetch(read, (page) => this.derivedFrom(sweep, page));
+    return prefetch(derived, (page) => (sweep.isAllNew ? page : this.withoutKnown(page)), LOOKED_UP_AT_ONCE);
   }
 
   /** Sweeps a page: enters what is new, in a transaction of its own. */
@@ -81,14 +81,14 @@ export class SourceSweeper {
     // Its other pages would take as long, and nobody else could sweep it meanwhile.
     for (const error of derivation.givenUp.values()) if (error instanceof SourceTimeoutError) throw error;
     const met = [...yielded].filter((group) => !groups.has(group));
-    const { recorded, suspects } =
+    const { recorded, candidates } =
       met.length === 0 && isNothing(derivation)
         ? await this.pass(leased, page)
         : await this.transactions.run((manager) => this.commit(manager, sweep, page, met));
     leased.reached = keys.at(-1);
     for (const group of met) groups.set(group, false);
     this.announce(recorded);
-    const missed = await this.count(sweep, suspects);
+    const missed = await this.count(sweep, candidates);
     const { length: entered } = recorded.events;
     sweep.isAllNew = entered > 0 && entered === page.derived;
     return { subjects: keys.length, entered, missed, failed: failures.length, refused: refused.length };
@@ -140,31 +140,31 @@ export class SourceSweeper {
   private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
     if (leased.noted === undefined || performance.now() - leased.noted > NOTED_EVERY)
       await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
-    return { recorded: { events: [], looks: false }, suspects: NO_SUSPECTS };
+    return { recorded: { events: [], looks: false }, candidates: NO_CANDIDATES };
   }
 
   private async commit(manager: EntityManager, sweep: SourceSweep, page: DerivedPage, met: readonly string[]) {
     const { keys, derivation, now } = page;
     const { source, leased } = sweep;
     const recorded = await this.recorder.enter(manager, derivation, now, {
-      openingOf: (group) => openingOf(sweep, group),
+      initialStateOf: (group) => initialStateOf(sweep, group),
       likelyNew: sweep.isAllNew,
       changesNothing: true,
     });
     const fresh = recorded.events.filter(({ group }) => isExpected(sweep, group));
-    const suspects =
+    const candidates =
       fresh.length === 0
-        ? NO_SUSPECTS
-        : await this.missed.suspects(manager, source, derivation, fresh, keys, this.clock.now());
+        ? NO_CANDIDATES
+        : await this.missed.candidates(manager, source, derivation, fresh, keys, this.clock.now());
     // Last: whoever has lost the source enters nothing, and whoever stalls before does not hold its row.
     await this.lease.advance(manager, leased, keys.at(-1)!, recorded.events.length);
     await this.activation.met(manager, source.name, met);
-    return { recorded, suspects };
+    return { recorded, candidates };
   }
 
-  private async count({ source, leased }: SourceSweep, suspects: Suspects): Promise<number> {
-    if (suspects.ids.length === 0) return 0;
-    const missed = await this.missed.count(source, suspects, leased.sweptAt!);
+  private async count({ source, leased }: SourceSweep, candidates: Candidates): Promise<number> {
+    if (candidates.ids.length === 0) return 0;
+    const missed = await this.missed.count(source, candidates, leased.sweptAt!);
     if (missed > 0) await this.lease.missed(leased, missed);
     return missed;
   }
@@ -175,7 +175,7 @@ const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refuse
 const isNothing = ({ found, looks, refused }: Derivation): boolean =>
   found.length + looks.length + refused.length === 0;
 
-function openingOf({ leased, groups }: SourceSweep, group: string): Opening {
+function initialStateOf({ leased, groups }: SourceSweep, group: string): InitialState {
   if (leased.baseline) return 'discarded';
   return groups.get(group) ? 'available' : 'held';
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completeAndAsk, withEvents, type WithoutEvent } from '../claimed.js';
+import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
 import type {
   ClaimedRow,
   ClaimRequest,
@@ -10,11 +10,11 @@ import type {
   Entered,
   EnterRequest,
   Entry,
-  KeysAlong,
+  KeysInRange,
   Opened,
   Owner,
   RowsByKey,
-  Stretch,
+  KeyRange,
 } from '../dialect.js';
 import {
   DELIVERY_COLUMNS,
@@ -25,7 +25,7 @@ import {
   OWNER_COLUMNS,
   type OwnerRow,
   ownersFrom,
-} from '../entered.js';
+} from '../event-insert.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
@@ -104,18 +104,18 @@ export class MysqlDialect implements Dialect {
     }
   }
 
-  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
-    const ofStretch = `(SELECT event_key, ${OWNER_COLUMNS}, ? AS stretch FROM ${this.tables.event}
+  async keysInRanges(manager: EntityManager, ranges: readonly KeyRange[]): Promise<KeysInRange[]> {
+    const ofRange = `(SELECT event_key, ${OWNER_COLUMNS}, ? AS range_at FROM ${this.tables.event}
       WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
-    const rows = await raw<OwnerRow & { event_key: string; stretch: number }>(
+    const rows = await raw<OwnerRow & { event_key: string; range_at: number }>(
       manager,
-      stretches.map(() => ofStretch).join(' UNION ALL '),
-      stretches.flatMap(({ first, last, most }, i) => [i, first, last, most]),
+      ranges.map(() => ofRange).join(' UNION ALL '),
+      ranges.flatMap(({ first, last, most }, i) => [i, first, last, most]),
     );
-    const along: string[][] = stretches.map(() => []);
-    for (const { event_key: key, event_group: group, entity, entity_id: id, stretch } of rows) {
-      const of = stretches[stretch]!;
-      if (group === of.group && entity === of.entity) along[stretch]!.push(key, id ?? '');
+    const along: string[][] = ranges.map(() => []);
+    for (const { event_key: key, event_group: group, entity, entity_id: id, range_at: at } of rows) {
+      const of = ranges[at]!;
+      if (group === of.group && entity === of.entity) along[at]!.push(key, id ?? '');
     }
     return along;
   }
@@ -175,9 +175,9 @@ export class MysqlDialect implements Dialect {
     if (opened.length === 0 || keys.length === 0) return;
     const { event, delivery } = this.tables;
     const rows = `SELECT id, ?, ?, 0, ?, 0, ?, ?, ? FROM ${event} WHERE event_key IN (?) AND event_group IN (?)`;
-    const given = opened.flatMap(({ name, priority, opening, groups }) => {
-      const { finished, reason } = endOf(opening, now);
-      return [name, opening, priority, now, finished, reason, keys, groups];
+    const given = opened.flatMap(({ name, priority, initialState, groups }) => {
+      const { finished, reason } = endOf(initialState, now);
+      return [name, initialState, priority, now, finished, reason, keys, groups];
     });
     const rowsOfAll = opened.map(() => rows).join(' UNION ALL ');
     await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${rowsOfAll}`, given);

@@ -1,6 +1,6 @@
 import type { EnterRequest, Entry } from '../dialect.js';
-import { DELIVERY_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS } from '../entered.js';
-import { BASELINE, type Opening } from '../opening.js';
+import { DELIVERY_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-insert.js';
+import { BASELINE, type InitialState } from '../initial-state.js';
 import type { TableNames } from '../table-names.js';
 
 /** Rows in SQL: their text, of which there is one for each shape, and its parameters. */
@@ -28,12 +28,13 @@ const ENTRY: readonly Column<Entry>[] = [
   ['bigint', ({ until }) => until],
   ['int', ({ depth }) => depth],
 ];
-const OPENING: readonly Column<readonly [group: string, name: string, priority: number, opening: Opening]>[] = [
-  ['text', ([group]) => group],
-  ['text', ([, name]) => name],
-  ['int', ([, , priority]) => priority],
-  ['text', ([, , , opening]) => opening],
-];
+const OPENING: readonly Column<readonly [group: string, name: string, priority: number, initialState: InitialState]>[] =
+  [
+    ['text', ([group]) => group],
+    ['text', ([, name]) => name],
+    ['int', ([, , priority]) => priority],
+    ['text', ([, , , initialState]) => initialState],
+  ];
 
 /** The statement that enters events and opens their deliveries on PostgreSQL, all at once. */
 export class PostgresEntering {
@@ -44,8 +45,8 @@ export class PostgresEntering {
 
   /** The statement, its parameters, and the name under which a connection keeps its plan. */
   of({ entries, opened, now, likelyNew }: EnterRequest): { name: string | undefined; sql: string; given: unknown[] } {
-    const openings = opened.flatMap(({ name, priority, opening, groups }) =>
-      groups.map((group) => [group, name, priority, opening] as const),
+    const openings = opened.flatMap(({ name, priority, initialState, groups }) =>
+      groups.map((group) => [group, name, priority, initialState] as const),
     );
     const rows = entries.length <= FEW && openings.length <= FEW ? asValues : asArrays;
     const events = rows(ENTRY, entries);

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completedBy } from '../claimed.js';
+import { completedBy } from '../claim-complete.js';
 import type {
   ClaimedRow,
   ClaimRequest,
@@ -8,14 +8,14 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  KeysAlong,
+  KeysInRange,
   Owner,
   RowsByKey,
-  Stretch,
+  KeyRange,
 } from '../dialect.js';
-import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../entered.js';
+import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../event-insert.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
-import { givenOf, keysAlongSql, keysOfRow } from '../stretches.js';
+import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { execute, prepared, rowsAsGiven } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
@@ -93,12 +93,12 @@ export class PostgresDialect implements Dialect {
     return ownersFrom(await this.query(manager, 'spark-owners', sql, [arrayOf(keys)]));
   }
 
-  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
-    const { length } = stretches;
-    const sql = keysAlongSql(this.tables.event, length, 'string_agg', 'IS NOT DISTINCT FROM', (n) => `$${n}`);
-    const name = length <= FEW ? `spark-along-${length}` : undefined;
-    const [row] = await this.query<Record<number, string>>(manager, name, sql, givenOf(stretches));
-    return keysOfRow(stretches, row!);
+  async keysInRanges(manager: EntityManager, ranges: readonly KeyRange[]): Promise<KeysInRange[]> {
+    const { length } = ranges;
+    const sql = keysInRangesSql(this.tables.event, length, 'string_agg', 'IS NOT DISTINCT FROM', (n) => `$${n}`);
+    const name = length <= FEW ? `spark-ranges-${length}` : undefined;
+    const [row] = await this.query<Record<number, string>>(manager, name, sql, givenOf(ranges));
+    return keysOfRow(ranges, row!);
   }
 
   async enter(manager: EntityManager, request: EnterRequest): Promise<Entered> {

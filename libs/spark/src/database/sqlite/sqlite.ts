@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { completeAndAsk, withEvents, type WithoutEvent } from '../claimed.js';
+import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
 import type {
   ClaimedRow,
   ClaimRequest,
@@ -7,11 +7,11 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  KeysAlong,
+  KeysInRange,
   Opened,
   Owner,
   RowsByKey,
-  Stretch,
+  KeyRange,
 } from '../dialect.js';
 import {
   DELIVERY_COLUMNS,
@@ -23,9 +23,9 @@ import {
   ownerOf,
   type OwnerRow,
   ownersFrom,
-} from '../entered.js';
+} from '../event-insert.js';
 import { raw, select } from '../statement.js';
-import { givenOf, keysAlongSql, keysOfRow } from '../stretches.js';
+import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from '../table-names.js';
 
@@ -89,10 +89,10 @@ export class SqliteDialect implements Dialect {
     return ownersFrom(await raw(manager, sql, [JSON.stringify(keys)]));
   }
 
-  async keysAlong(manager: EntityManager, stretches: readonly Stretch[]): Promise<KeysAlong[]> {
-    const sql = keysAlongSql(this.tables.event, stretches.length, 'group_concat', 'IS', () => '?');
-    const [row] = await raw<Record<number, string>>(manager, sql, givenOf(stretches));
-    return keysOfRow(stretches, row!);
+  async keysInRanges(manager: EntityManager, ranges: readonly KeyRange[]): Promise<KeysInRange[]> {
+    const sql = keysInRangesSql(this.tables.event, ranges.length, 'group_concat', 'IS', () => '?');
+    const [row] = await raw<Record<number, string>>(manager, sql, givenOf(ranges));
+    return keysOfRow(ranges, row!);
   }
 
   enter(manager: EntityManager, { entries, opened, now, likelyNew }: EnterRequest): Promise<Entered> {
@@ -150,10 +150,10 @@ function openEach(
   opened: readonly Opened[],
   now: number,
 ): void {
-  for (const { name, priority, opening, groups } of opened) {
+  for (const { name, priority, initialState, groups } of opened) {
     if (!groups.includes(group)) continue;
-    const { finished, reason } = endOf(opening, now);
-    open.run(eventId, name, opening, priority, now, finished, reason);
+    const { finished, reason } = endOf(initialState, now);
+    open.run(eventId, name, initialState, priority, now, finished, reason);
   }
 }
 

@@ -9,7 +9,7 @@ import type { Source } from '../source/source.js';
 import { rootOf } from '../entity/entity-table.js';
 
 /** Events that a sweep found and live capture may have missed, and the entities that they may be of. */
-export interface Suspects {
+export interface Candidates {
   readonly keys: ReadonlySet<string>;
   readonly ids: readonly string[];
 }
@@ -18,7 +18,7 @@ export interface Suspects {
  * Tells what live capture should have seen from what only time has made true: the source, run for the instant of the last
  * sweep, yields it too, though that sweep did not find it. So it is the entity that has changed, unseen.
  */
-export class Missed {
+export class MissedDetector {
   private readonly logger = new Logger('Spark');
   private readonly told = new Set<EntityMetadata>();
 
@@ -28,15 +28,15 @@ export class Missed {
     private readonly recorder: Recorder,
   ) {}
 
-  /** In the transaction that entered them: an entity that has a look on the agenda was seen, and is not suspect. */
-  async suspects(
+  /** In the transaction that entered them: an entity that has a look on the agenda was seen, and is not a candidate. */
+  async candidates(
     manager: EntityManager,
     source: Source,
     derivation: Derivation,
     fresh: readonly SparkEvent[],
     page: readonly string[],
     now: number,
-  ): Promise<Suspects> {
+  ): Promise<Candidates> {
     const keys = new Set(fresh.map(({ key }) => key));
     // Which entity a batch's event is of, its source does not say.
     const ids = source.options.batch
@@ -46,8 +46,8 @@ export class Missed {
     return { keys, ids: [...new Set(ids)].filter((id) => !seen.has(id)) };
   }
 
-  /** How many of the suspects were true at an instant already. */
-  async count(source: Source, { keys, ids }: Suspects, then: number): Promise<number> {
+  /** How many of the candidates were true at an instant already. */
+  async count(source: Source, { keys, ids }: Candidates, then: number): Promise<number> {
     if (ids.length === 0) return 0;
     const { found } = await this.recorder.derive(this.dataSource.manager, [source], ids, then);
     const missed = new Set(found.map(({ key }) => key).filter((key) => keys.has(key))).size;

@@ -1,7 +1,7 @@
 import { breathe } from '../common/breath.js';
 
 /** Works on items before their results are asked for, on some at once, and gives the results in the order of the items. */
-export async function* ahead<T, R>(
+export async function* prefetch<T, R>(
   items: AsyncGenerator<T>,
   work: (item: T) => R | Promise<R>,
   atOnce = 1,

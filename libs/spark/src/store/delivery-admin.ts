@@ -1,5 +1,5 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import { BASELINE } from '../database/opening.js';
+import { BASELINE } from '../database/initial-state.js';
 import { execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { DISCARDED_HELD } from './held-deliveries.js';
@@ -30,7 +30,7 @@ const ROWS = 1_000;
 const BEHIND = 'priority = priority + 1';
 
 /** What people do with deliveries after something failed, or for a handler that is new. */
-export class DeliveryDesk {
+export class DeliveryAdmin {
   constructor(private readonly tables: TableNames) {}
 
   /**

@@ -1,25 +1,25 @@
-import type { Entry, KeysAlong, Stretch } from './dialect.js';
+import type { Entry, KeysInRange, KeyRange } from './dialect.js';
 
 type Keyed = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId'>;
 
 // Each is a part of the statement that reads along them.
-const STRETCHES = 50;
+const RANGES = 50;
 
 /**
  * Those events that are not seen where their keys lie: they may be known all the same. Mostly all are known and lie side by
  * side, and to read along them costs a fraction of looking each up.
  *
- * @param keysAlong gives the known keys of each stretch
+ * @param keysInRanges gives the known keys of each range
  */
 export async function unseen<E extends Keyed>(
   events: readonly E[],
-  keysAlong: (stretches: readonly Stretch[]) => Promise<readonly KeysAlong[]>,
+  keysInRanges: (ranges: readonly KeyRange[]) => Promise<readonly KeysInRange[]>,
 ): Promise<readonly E[]> {
   const groups = byGroup(events);
-  if (groups.length > STRETCHES) return events;
-  const stretches = groups.map(stretchOf);
-  const along = await keysAlong(stretches);
-  return groups.flatMap((group, i) => besides(group, stretches[i]!, along[i]!));
+  if (groups.length > RANGES) return events;
+  const ranges = groups.map(rangeOf);
+  const along = await keysInRanges(ranges);
+  return groups.flatMap((group, i) => besides(group, ranges[i]!, along[i]!));
 }
 
 function byGroup<E extends Keyed>(events: readonly E[]): E[][] {
@@ -32,7 +32,7 @@ function byGroup<E extends Keyed>(events: readonly E[]): E[][] {
   return [...groups.values()];
 }
 
-function stretchOf(events: readonly Keyed[]): Stretch {
+function rangeOf(events: readonly Keyed[]): KeyRange {
   const { group, entity, key } = events[0]!;
   let [first, last] = [key, key];
   for (const event of events) {
@@ -43,7 +43,7 @@ function stretchOf(events: readonly Keyed[]): Stretch {
 }
 
 /** Those of some events whose keys are not seen as theirs. */
-function besides<E extends Keyed>(events: readonly E[], { entity }: Stretch, along: KeysAlong): E[] {
+function besides<E extends Keyed>(events: readonly E[], { entity }: KeyRange, along: KeysInRange): E[] {
   const ids = new Map<string, string>();
   for (let at = 0; at < along.length; at += 2) ids.set(along[at]!, along[at + 1]!);
   return events.filter((event) => {
@@ -59,15 +59,15 @@ const isSame = (id: string | null, other: string): boolean => id === other || id
 const SEPARATOR = '\x1f';
 
 /**
- * SQL for one row: what is known of each stretch as one text, in columns that are called 0, 1 and so on. The parameters are
+ * SQL for one row: what is known of each range as one text, in columns that are called 0, 1 and so on. The parameters are
  * those of {@link givenOf}.
  *
  * @param join the database's function that joins text
  * @param isEqual the database's operator for which two nulls are equal
  */
-export function keysAlongSql(
+export function keysInRangesSql(
   event: string,
-  stretches: number,
+  ranges: number,
   join: string,
   isEqual: string,
   parameter: (position: number) => string,
@@ -75,23 +75,23 @@ export function keysAlongSql(
   let position = 1;
   const next = () => parameter(position++);
   const known = `event_key || '${SEPARATOR}' || coalesce(entity_id, '')`;
-  const ofStretch = (_: unknown, i: number) =>
+  const ofRange = (_: unknown, i: number) =>
     `(SELECT count(*) || coalesce('${SEPARATOR}' || ${join}(${known}, '${SEPARATOR}'), '') FROM (
       SELECT event_key, event_group, entity, entity_id FROM ${event} WHERE event_key >= ${next()} AND event_key <= ${next()}
       ORDER BY event_key LIMIT ${next()}) e WHERE event_group = ${next()} AND entity ${isEqual} ${next()}) AS "${i}"`;
-  return `SELECT ${Array.from({ length: stretches }, ofStretch).join()}`;
+  return `SELECT ${Array.from({ length: ranges }, ofRange).join()}`;
 }
 
-/** The parameters of {@link keysAlongSql}. */
-export const givenOf = (stretches: readonly Stretch[]): unknown[] =>
-  stretches.flatMap(({ group, entity, first, last, most }) => [first, last, most, group, entity]);
+/** The parameters of {@link keysInRangesSql}. */
+export const givenOf = (ranges: readonly KeyRange[]): unknown[] =>
+  ranges.flatMap(({ group, entity, first, last, most }) => [first, last, most, group, entity]);
 
-/** Reads the row of {@link keysAlongSql}. */
-export const keysOfRow = (stretches: readonly Stretch[], row: Record<number, string>): KeysAlong[] =>
-  stretches.map((_, i) => keysOfText(row[i]!));
+/** Reads the row of {@link keysInRangesSql}. */
+export const keysOfRow = (ranges: readonly KeyRange[], row: Record<number, string>): KeysInRange[] =>
+  ranges.map((_, i) => keysOfText(row[i]!));
 
 // Where a key or an id holds what stands between them, none is seen: all of them are looked up.
-function keysOfText(text: string): KeysAlong {
+function keysOfText(text: string): KeysInRange {
   const [count, ...along] = text.split(SEPARATOR);
   return along.length === 2 * Number(count) ? along : [];
 }

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { Entered, Entry, Opened, Owner } from './dialect.js';
-import { BASELINE, type Opening } from './opening.js';
+import { BASELINE, type InitialState } from './initial-state.js';
 import { execute } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -64,8 +64,8 @@ export function othersOf(entries: readonly Entry[], known: ReadonlyMap<string, O
 export const DELIVERY_COLUMNS = 'event_id, handler, state, attempt, priority, suspect, due_at, finished_at, last_error';
 
 /** When a delivery that is opened has ended already, and why. */
-export function endOf(opening: Opening, now: number): { finished: number | null; reason: string | null } {
-  return opening === 'discarded' ? { finished: now, reason: BASELINE } : { finished: null, reason: null };
+export function endOf(initialState: InitialState, now: number): { finished: number | null; reason: string | null } {
+  return initialState === 'discarded' ? { finished: now, reason: BASELINE } : { finished: null, reason: null };
 }
 
 /** Opens deliveries of events by their keys. */
@@ -76,13 +76,13 @@ export async function openByKey(
   keys: readonly string[],
   now: number,
 ): Promise<void> {
-  for (const { name, priority, opening, groups } of opened) {
+  for (const { name, priority, initialState, groups } of opened) {
     await execute(
       manager,
       `INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
-       SELECT id, :name, :opening, 0, :priority, 0, :now, :finished, :reason
+       SELECT id, :name, :initialState, 0, :priority, 0, :now, :finished, :reason
        FROM ${event} WHERE event_key IN (:...keys) AND event_group IN (:...groups)`,
-      { name, opening, priority, now, ...endOf(opening, now), keys, groups },
+      { name, initialState, priority, now, ...endOf(initialState, now), keys, groups },
     );
   }
 }
