@@ -4,6 +4,7 @@ import { Completions } from '../../libs/spark/src/deliver/completions.js';
 import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
+import { Claimer } from '../../libs/spark/src/deliver/claimer.js';
 import { Worker } from '../../libs/spark/src/deliver/worker.js';
 import { Spark } from '../../libs/spark/src/runtime/spark.js';
 import type { Page } from '../../libs/spark/src/sweep/pages.js';
@@ -52,7 +53,7 @@ export class FaultPoints {
         return sweep(of, page);
       }),
     );
-    wrap(Worker, 'claimSurely', async (claim, ...given) => {
+    wrap(Claimer, 'claimSurely', async (claim, ...given) => {
       const claimed = await claim(...given);
       journal.claimed();
       return claimed;

@@ -20,7 +20,7 @@ import { inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { waitedFor } from '../event/waited-for.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
-import type { Handler } from '../handler/handler.registry.js';
+import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
 import { runToEnd } from './run-to-end.js';
 import { duration } from '../config/spark.settings.js';
 import { linesOf, lineOf, shown, textOf } from '../error/text-of.js';
@@ -202,6 +202,25 @@ export class Attempt {
       logger.error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`);
       return backoffDelay(attempt);
     }
+  }
+}
+
+/** Makes the attempts of a process. */
+export class Attempts {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly deliveries: Deliveries,
+    private readonly wanted: StillWanted,
+    private readonly clock: SparkClock,
+    private readonly handlers: HandlerRegistry,
+    private readonly maxAttempts: number,
+  ) {}
+
+  at(delivery: Delivery, suspect: boolean): Attempt {
+    const handler = this.handlers.named(delivery.handler)!;
+    const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
+    const { transactions, deliveries, wanted, clock } = this;
+    return new Attempt(transactions, deliveries, wanted, clock, handler, delivery, maxAttempts, suspect);
   }
 }
 

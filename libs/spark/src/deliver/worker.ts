@@ -1,32 +1,18 @@
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
-import type { SparkClock } from '../common/clock.js';
+import { shown } from '../error/text-of.js';
+import { WorkerStoppedError } from '../error/worker-stopped.error.js';
+import type { Delivery } from '../store/deliveries.js';
+import type { WorkerLease } from '../store/worker-lease.js';
+import type { Attempt, Attempts } from './attempt.js';
+import type { Claimant, Claimer } from './claimer.js';
 import type { Completions } from './completions.js';
 import type { Contexts, Reading } from './contexts.js';
-import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { HandlerSlots } from './handler-slots.js';
-import type { ClaimRequest } from '../database/dialect.js';
-import type { WorkerLease } from '../store/worker-lease.js';
-import type { Transactions } from '../database/transactions.js';
-import { WorkerStoppedError } from '../error/worker-stopped.error.js';
-import type { HandlerRegistry } from '../handler/handler.registry.js';
-import { shown } from '../error/text-of.js';
-import { Attempt } from './attempt.js';
 import type { Settler } from './settler.js';
-import type { StillWanted } from './still-wanted.js';
 
 // How long what was told to stop has to roll back and be given back, in milliseconds. Then others rescue it.
 const GRACE = 2_000;
-
-// While there is other work; without it, suspects are asked for at once. In milliseconds.
-const SUSPECTS_EVERY = 250;
-
-/** How many deliveries were claimed, and whether there may be more for the handlers that were asked for. */
-interface Claim {
-  readonly claimed: number;
-  readonly isMore: boolean;
-}
 
 /** A delivery that a handler of this process is at work on. */
 export interface RunningDelivery {
@@ -38,33 +24,27 @@ export interface RunningDelivery {
   readonly since: Date;
 }
 
-/** Works after the commit: claim → handle → complete, or fail and wait. */
+/** Works after the commit: claim → attempt → complete, or fail and wait. */
 export class Worker {
   private readonly logger = new Logger('Spark');
   private readonly running = new Set<Attempt>();
   private readonly told = new WeakSet<Attempt>();
   private readonly waiting: (() => void)[] = [];
-  private claiming: Promise<unknown> = Promise.resolve();
-  private halted = false;
-  private suspectsAsked = -Infinity;
-  /** Whether the last claim failed: its commit may have arrived nevertheless. */
-  private unsure = false;
+  private readonly claimant: Claimant = {
+    running: () => [...this.running].map(({ delivery }) => delivery),
+    begin: (claimed, suspect, isMore) => void this.begin(claimed, suspect, isMore),
+  };
   /** How many deliveries this process has begun to handle. */
   begun = 0;
 
   constructor(
-    private readonly dataSource: DataSource,
-    private readonly transactions: Transactions,
+    private readonly claimer: Claimer,
     private readonly lease: WorkerLease,
-    private readonly deliveries: Deliveries,
     private readonly completions: Completions,
     private readonly contexts: Contexts,
-    private readonly handlers: HandlerRegistry,
     private readonly slots: HandlerSlots,
-    private readonly wanted: StillWanted,
+    private readonly attempts: Attempts,
     private readonly settler: Settler,
-    private readonly clock: SparkClock,
-    private readonly maxAttempts: number,
     /** What could not be claimed before can be now. */
     private readonly onFreed: () => void,
   ) {}
@@ -76,8 +56,8 @@ export class Worker {
   async fill(rest = 0): Promise<number> {
     let total = 0;
     for (;;) {
-      while (this.slots.free <= 0 && !this.halted) await this.slots.freed();
-      const { claimed, isMore } = await this.claim();
+      while (this.slots.free <= 0 && !this.claimer.halted) await this.slots.freed();
+      const { claimed, isMore } = await this.claimer.claim(this.claimant);
       total += claimed;
       if (claimed === 0) return total;
       if (rest > 0 && !isMore) await delay(rest);
@@ -111,12 +91,12 @@ export class Worker {
 
   /** No further delivery is claimed, until `resume` is called. */
   halt(): void {
-    this.halted = true;
+    this.claimer.halted = true;
     this.slots.wake();
   }
 
   resume(): void {
-    this.halted = false;
+    this.claimer.halted = false;
   }
 
   /** Tells all handlers to stop: their deliveries are no longer this process's. */
@@ -149,53 +129,9 @@ export class Worker {
     if (this.running.size > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
 
-  /** Claims what there is a place for, and begins to handle it. One claim at a time, so that places are counted right. */
-  private claim(): Promise<Claim> {
-    const claim = this.claiming.then(async () => {
-      const isTime = performance.now() - this.suspectsAsked > SUSPECTS_EVERY;
-      const first = await this.claimAs(isTime);
-      return first.claimed > 0 || isTime ? first : this.claimAs(true);
-    });
-    this.claiming = claim.catch(() => undefined);
-    return claim;
-  }
-
-  private async claimAs(suspects: boolean): Promise<Claim> {
-    let claimed = 0;
-    let isMore = false;
-    if (suspects) this.suspectsAsked = performance.now();
-    for (const request of this.halted ? [] : this.slots.requests(suspects)) {
-      await this.lease.start();
-      if (!this.lease.isHeld) break;
-      const deliveries = await this.claimSurely({ ...request, worker: this.lease.id, now: this.clock.now() });
-      const isFull = deliveries.length === request.limit;
-      if (deliveries.length > 0) void this.begin(deliveries, request.suspect, isFull);
-      claimed += deliveries.length;
-      isMore ||= isFull;
-    }
-    return { claimed, isMore };
-  }
-
-  private async claimSurely(request: Omit<ClaimRequest, 'passed'>): Promise<Delivery[]> {
-    if (this.unsure) await this.giveBackOthers(request.worker);
-    // As late as can be: others are given back meanwhile.
-    const now = () => ({ ...request, passed: this.settler.passed.ids });
-    if (!(await this.deliveries.isWaiting(this.dataSource.manager, now()))) return [];
-    this.unsure = true;
-    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, now()));
-    this.unsure = false;
-    return claimed;
-  }
-
-  private async giveBackOthers(worker: string): Promise<void> {
-    const running = [...this.running].map(({ delivery }) => delivery);
-    await this.transactions.run((manager) => this.deliveries.giveBackOthers(manager, worker, running));
-    this.unsure = false;
-  }
-
   private async begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): Promise<void> {
     this.begun += claimed.length;
-    const attempts = claimed.map((delivery) => this.attemptAt(delivery, suspect));
+    const attempts = claimed.map((delivery) => this.attempts.at(delivery, suspect));
     for (const attempt of attempts) {
       this.slots.take(attempt.handler.name, suspect);
       this.running.add(attempt);
@@ -204,13 +140,6 @@ export class Worker {
     // The next claim goes out before handlers keep the process busy.
     if (isMore) await setImmediate();
     for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
-  }
-
-  private attemptAt(delivery: Delivery, suspect: boolean): Attempt {
-    const handler = this.handlers.named(delivery.handler)!;
-    const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-    const { transactions, deliveries, wanted, clock } = this;
-    return new Attempt(transactions, deliveries, wanted, clock, handler, delivery, maxAttempts, suspect);
   }
 
   private async deliver(attempt: Attempt, contexts: Reading, suspect: boolean): Promise<void> {
@@ -234,7 +163,7 @@ export class Worker {
     else {
       const isOurs = outcome && (await this.settler.settle(delivery, outcome));
       // What could not be written down is still running as far as its row says: the next claim gives it back.
-      if (outcome && isOurs === undefined) this.unsure = true;
+      if (outcome && isOurs === undefined) this.claimer.doubt();
       settled(isOurs);
     }
   }

@@ -38,6 +38,8 @@ import { Retention } from '../store/retention.js';
 import { type RecordResult, Recorder } from '../record/recorder.js';
 import { Settler } from '../deliver/settler.js';
 import { StillWanted } from '../deliver/still-wanted.js';
+import { Attempts } from '../deliver/attempt.js';
+import { Claimer } from '../deliver/claimer.js';
 import { Worker } from '../deliver/worker.js';
 import { adoptSweeps } from '../source/former-names.js';
 import { sourceNames, SourceRegistry } from '../source/source.registry.js';
@@ -182,20 +184,19 @@ export class Spark {
     this.completions = new Completions(this.transactions, this.lease, deliveries, clock);
     const others = () => this.notifier.notify({ looks: false, deliveries: true });
     this.settler = new Settler(this.transactions, this.lease, deliveries, clock, this.counters, others);
-    this.worker = new Worker(
+    const claimer = new Claimer(
       dataSource,
       this.transactions,
       this.lease,
       deliveries,
-      this.completions,
-      contexts,
-      this.handlers,
       slots,
-      new StillWanted(reads, this.sources, clock),
-      this.settler,
+      this.settler.passed,
       clock,
-      maxAttempts,
-      () => this.workerTicker.pulse(),
+    );
+    const wanted = new StillWanted(reads, this.sources, clock);
+    const attempts = new Attempts(this.transactions, deliveries, wanted, clock, this.handlers, maxAttempts);
+    this.worker = new Worker(claimer, this.lease, this.completions, contexts, slots, attempts, this.settler, () =>
+      this.workerTicker.pulse(),
     );
     this.admin = new DeliveryAdmin(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
