@@ -1,11 +1,4 @@
-import type {
-  EntityManager,
-  EntityMetadata,
-  FindOptionsRelations,
-  FindOptionsWhere,
-  ObjectLiteral,
-  SelectQueryBuilder,
-} from 'typeorm';
+import type { EntityManager, EntityMetadata, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { chunks } from '../database/statement.js';
@@ -22,12 +15,7 @@ export interface Subject {
 }
 
 /** How the entities of a source are read, the same by live capture, looks, sweeps and deliveries. */
-interface Reading {
-  readonly metadata: EntityMetadata;
-  readonly relations?: FindOptionsRelations<ObjectLiteral>;
-  readonly where?: FindOptionsWhere<ObjectLiteral> | FindOptionsWhere<ObjectLiteral>[];
-  readonly withDeleted?: boolean;
-}
+type Reading = Pick<EntityQuery, 'metadata'> & Omit<EntityQuery['options'], 'query'>;
 
 export const ALIAS = 'subject';
 
