@@ -141,7 +141,9 @@ describe('rarer misuse fails at boot', () => {
     const spark = SparkModule.forRootAsync({ useFactory: () => given as object });
     const error = await refusal({ entities, spark });
     expect(error).toBeInstanceOf(InvalidOptionsError);
-    expect(error.message).toContain(`the factory of forRootAsync is ${String(given)}. Expected: { live, sweep`);
+    expect(error.message).toContain(
+      `the factory of forRootAsync is ${String(given)}. Expected: { live, autoStart, sweep`,
+    );
   });
 
   it('an option beside a factory that the factory has to give', () => {
