@@ -113,6 +113,8 @@ describe.each(databases)('Spark can be paused, on $name', (database) => {
     await until(() => expect(handled).toContain('now_1'));
     await app.spark.pause();
     await app.spark.pause();
+    await app.spark.start();
+    await Promise.all([app.spark.pause(), app.spark.start(), app.spark.pause()]);
     const before = handled.length;
     await save(2);
     await delay(REST);

@@ -37,6 +37,8 @@ export class SparkLifecycle
   started = false;
   /** Whether things run by themselves. */
   private running = false;
+  /** What `start` or `pause` has asked for last. */
+  private wanted = true;
   private ended = false;
   private pausing: Promise<void> | undefined;
 
@@ -75,7 +77,7 @@ export class SparkLifecycle
       );
     if (spark.clock.isManual) return;
     spark.context.runNow(() => spark.notifier.start());
-    if (spark.settings.autoStart) this.begin();
+    if (spark.settings.autoStart && this.wanted) this.begin();
     if (!spark.settings.worker.enabled || handlers === 0) return;
     this.warnOfSmallPool();
     warnIfNothingListens(spark.settings.worker.lease.ttl);
@@ -93,12 +95,14 @@ export class SparkLifecycle
 
   /** From now on things run by themselves, unless they do already. */
   async start(): Promise<void> {
+    this.wanted = true;
     await this.pausing;
-    this.begin();
+    if (this.wanted) this.begin();
   }
 
   /** Nothing runs by itself any more. Resolves when what was under way has ended. */
   pause(): Promise<void> {
+    this.wanted = false;
     if (!this.running) return this.pausing ?? Promise.resolve();
     this.running = false;
     this.pausing = this.rest().finally(() => (this.pausing = undefined));
