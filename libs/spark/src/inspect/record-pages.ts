@@ -12,6 +12,7 @@ import {
   recheckConditions,
   type RecheckFilter,
 } from '../store/record-filter.js';
+import { instant } from './instant.js';
 import type { Inspected } from './inspected.js';
 import type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './records.js';
 
@@ -198,5 +199,3 @@ const originOf = ({ entities }: Inspected, row: OriginRow) => ({
   source: row.source ?? undefined,
   recorded: instant(row.recorded_at)!,
 });
-
-const instant = (ms: string | number | null): Date | undefined => (ms === null ? undefined : new Date(Number(ms)));

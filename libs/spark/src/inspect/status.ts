@@ -5,6 +5,7 @@ import type { Orphans } from '../store/delivery-admin.js';
 import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
 import type { RunningDelivery } from '../deliver/worker.js';
+import { instant } from './instant.js';
 import type { Inspected } from './inspected.js';
 import { namesOf } from '../entity/entity-table.js';
 
@@ -176,6 +177,3 @@ export async function workersOf(manager: EntityManager, { dialect, tables }: Ins
     started: instant(started)!,
   }));
 }
-
-const instant = (ms: string | null | undefined): Date | undefined =>
-  ms === null || ms === undefined ? undefined : new Date(Number(ms));

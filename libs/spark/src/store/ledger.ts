@@ -93,7 +93,8 @@ export class Ledger {
         left.map(({ key }) => key),
       );
       for (const event of left) {
-        if (owners.has(event.key)) this.tellOfOwner(event, owners.get(event.key));
+        const owner = owners.get(event.key);
+        if (owner) this.tellOfOwner(event, owner);
         else unknown.push(event);
       }
     }

@@ -1,7 +1,7 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import { namesOf } from '../entity/entity-table.js';
 
-/** The state of a delivery. */
+/** All states that a delivery can be in. */
 export const DELIVERY_STATES = ['held', 'available', 'running', 'completed', 'skipped', 'discarded'] as const;
 
 /** The state of a delivery. */
