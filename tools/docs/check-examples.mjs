@@ -1,19 +1,14 @@
 // Compiles every TypeScript example of the documents against the library and the application that they are parts of.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pages, ROOT } from './pages.mjs';
 
-const ROOT = resolve(import.meta.dirname, '../..');
 // Below the project, so that packages are found.
 const FOLDER = join(ROOT, 'node_modules/.spark-docs');
-const PAGES = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'UPGRADING.md'];
 const EXAMPLE = /^```ts\n([^]*?)^```$/gm;
 const OF_APPLICATION = /from '\.\/([\w.-]+)\.js'/g;
 
-const pages = [
-  ...PAGES,
-  ...readdirSync(join(ROOT, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
-];
 rmSync(FOLDER, { recursive: true, force: true });
 mkdirSync(FOLDER);
 try {

@@ -1,11 +1,9 @@
 // Fails where a link of the documents leads nowhere: to a file or a heading that is not there.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { pages, ROOT } from './pages.mjs';
 
-const ROOT = resolve(import.meta.dirname, '../..');
 const LINK = /\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)/g;
-const inFolder = (folder) =>
-  readdirSync(join(ROOT, folder)).flatMap((name) => (name.endsWith('.md') ? [join(ROOT, folder, name)] : []));
 
 /** What the headings of a page are called in links. */
 function anchorsOf(page) {
@@ -18,14 +16,13 @@ function anchorsOf(page) {
   );
 }
 
-const pages = [...inFolder('.'), ...inFolder('docs')];
 let links = 0;
 const dead = pages.flatMap((page) =>
-  [...readFileSync(page, 'utf8').matchAll(LINK)].flatMap(([, path, anchor]) => {
+  [...readFileSync(resolve(ROOT, page), 'utf8').matchAll(LINK)].flatMap(([, path, anchor]) => {
     links++;
-    const target = path === '' ? page : resolve(dirname(page), path);
+    const target = path === '' ? resolve(ROOT, page) : resolve(ROOT, dirname(page), path);
     const isThere = existsSync(target) && (anchor === undefined || anchorsOf(target).includes(anchor));
-    return isThere ? [] : [`${relative(ROOT, page)}: ${path}${anchor === undefined ? '' : `#${anchor}`}`];
+    return isThere ? [] : [`${page}: ${path}${anchor === undefined ? '' : `#${anchor}`}`];
   }),
 );
 for (const link of dead) console.error(`leads nowhere: ${link}`);
