@@ -15,9 +15,15 @@ import { isKeyPart, writeKey } from '../entity/subject-ref.js';
 /** Checks a filter: what is misspelled or undefined would mean all deliveries. */
 export function checkFilter(method: string, filter: DeliveryFilter): void {
   known(method, filter, ['handler', 'group', 'key']);
+  checkParts(method, filter, (_, value) => (isText(value) ? undefined : 'text'));
+}
+
+/** Throws InvalidOptionsError for the first part of a filter of which something else is expected. */
+function checkParts(method: string, filter: object, expectedOf: (name: string, value: unknown) => string | undefined) {
   for (const [name, value] of Object.entries(filter) as [string, unknown][]) {
-    if (typeof value === 'string') continue;
-    throw new InvalidOptionsError(`${method} { ${name} }`, value, 'text; leave it out where it does not matter');
+    const expected = expectedOf(name, value);
+    if (expected === undefined) continue;
+    throw new InvalidOptionsError(`${method} { ${name} }`, value, `${expected}; leave it out where it does not matter`);
   }
 }
 
@@ -53,12 +59,7 @@ export function entityIn(
   names: readonly string[],
 ): FilteredEntity | undefined {
   known(method, filter, [...names, 'entity', 'id']);
-  for (const name of Object.keys(filter)) {
-    const value = filter[name as keyof DeliveryRecordFilter];
-    const expected = value === undefined ? 'given' : EXPECTED[name]?.(value);
-    if (expected === undefined) continue;
-    throw new InvalidOptionsError(`${method} { ${name} }`, value, `${expected}; leave it out where it does not matter`);
-  }
+  checkParts(method, filter, (name, value) => (value === undefined ? 'given' : EXPECTED[name]?.(value)));
   const { entity, id } = filter;
   if (entity === undefined && id !== undefined) throw new TypeError(`${method} needs the entity of the id.`);
   if (entity === undefined) return undefined;
