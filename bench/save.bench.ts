@@ -123,19 +123,19 @@ async function criteria(db: DatabaseName, rounds: number, spark: DataSource, flo
   const arms = [
     {
       name: 'floor',
-      prepare: () => floor.query('DELETE FROM floor_agenda'),
+      prepare: () => floor.query('DELETE FROM floor_recheck'),
       run: () =>
         floor.transaction(async (manager) => {
           await manager.query(`UPDATE orders SET amount = ${++amount} WHERE title = 'a kettle'`);
           await manager.query(
-            `INSERT INTO floor_agenda (entity, entity_id, due_at, attempt, depth)
+            `INSERT INTO floor_recheck (entity, entity_id, due_at, attempt, depth)
              SELECT 'Order', CAST(id AS ${text}), ${Date.now()}, 0, 0 FROM orders WHERE title = 'a kettle'`,
           );
         }),
     },
     {
       name: 'spark',
-      prepare: () => spark.query('DELETE FROM spark_agenda'),
+      prepare: () => spark.query('DELETE FROM spark_recheck'),
       run: async () => void (await spark.manager.update(Order, { title: 'a kettle' }, { amount: ++amount })),
     },
   ];

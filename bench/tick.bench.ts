@@ -26,7 +26,7 @@ const SECOND = 1_000;
 // MariaDB's locks of more at once would fill its memory.
 const PART = 50_000;
 
-/** Ticks with 1,000 looks due among ever more on the agenda, at the same entities of one table, each with a to-many relation. */
+/** Ticks with 1,000 rechecks due among ever more rechecks, of the same entities of one table, each with a to-many relation. */
 async function tick(db: DatabaseName, rounds: number): Promise<Row[]> {
   const restore = db === 'mariadb' ? await withMemory() : undefined;
   try {
@@ -50,14 +50,14 @@ async function withMemory() {
   };
 }
 
-/** Looks that were added in the order in which they come due lie side by side; others each on a page of their own. */
+/** Rechecks that were added in the order in which they come due lie side by side; others each on a page of their own. */
 async function ticks(db: DatabaseName, rounds: number, inOrder: boolean): Promise<Row[]> {
   const { options, drop } = await ownDatabase(db);
   const start = Date.now() + 1_000 * 86_400_000;
-  const arms: Awaited<ReturnType<typeof looks>>[] = [];
+  const arms: Awaited<ReturnType<typeof rechecks>>[] = [];
   try {
     for (const size of SIZES) {
-      const arm = await looks(db, size, start, options);
+      const arm = await rechecks(db, size, start, options);
       if (arms.length === 0) await fillChallenges(db, arm.dataSource, MOST, start, DUE);
       await arm.fill(inOrder);
       arms.push(arm);
@@ -67,7 +67,7 @@ async function ticks(db: DatabaseName, rounds: number, inOrder: boolean): Promis
     const aims = others.map((of) => ({ of, to: smallest!, target: '≤ 1.3' }));
     return await compare({
       bench: 'tick',
-      work: `${DUE} looks due, ${inOrder ? 'added in their order' : 'scattered over the table'}`,
+      work: `${DUE} rechecks due, ${inOrder ? 'added in their order' : 'scattered over the table'}`,
       db,
       rounds,
       arms,
@@ -79,8 +79,8 @@ async function ticks(db: DatabaseName, rounds: number, inOrder: boolean): Promis
   }
 }
 
-/** An agenda of so many looks, in tables of its own. Each second of its clock's, another 1,000 come due. */
-async function looks(db: DatabaseName, size: number, start: number, options: DataSourceOptions) {
+/** So many rechecks, in tables of its own. Each second of its clock's, another 1,000 come due. */
+async function rechecks(db: DatabaseName, size: number, start: number, options: DataSourceOptions) {
   let now = start - SECOND;
   const tablePrefix = `spark${size}_`;
   const clock = { provide: SPARK_CLOCK, useValue: { now: () => now } };
@@ -95,18 +95,18 @@ async function looks(db: DatabaseName, size: number, start: number, options: Dat
   const end = dataSource.driver.escape('end');
   const challenge = dataSource.getRepository(Challenge);
   return {
-    name: `${size} looks`,
+    name: `${size} rechecks`,
     dataSource,
     close,
     async fill(inOrder: boolean) {
-      const instant = (look: number) => start + (look / DUE) * SECOND;
+      const instant = (recheck: number) => start + (recheck / DUE) * SECOND;
       const order = inOrder ? `${end}, id` : 'id';
       for (let first = 0; first < MOST; first += PART) {
         const part = inOrder
           ? `${end} >= ${instant(first)} AND ${end} < ${instant(first + PART)}`
           : `id > ${first} AND id <= ${first + PART}`;
         await dataSource.query(
-          `INSERT INTO ${tablePrefix}agenda (entity, entity_id, due_at, attempt, depth)
+          `INSERT INTO ${tablePrefix}recheck (entity, entity_id, due_at, attempt, depth)
            SELECT 'challenge', CAST(id AS ${db === 'mariadb' ? 'CHAR' : 'text'}), ${end}, 0, 0 FROM challenge
            WHERE ${part} AND ${end} < ${instant(size)} ORDER BY ${order}`,
         );

@@ -3,7 +3,7 @@ export const POINTS = [
   'before-enter',
   'after-enter',
   'after-commit',
-  'in-look',
+  'in-recheck',
   'in-sweep',
   'after-claim',
   'in-handler',
@@ -21,7 +21,7 @@ export const STALL_POINTS = ['after-claim', 'in-handler', 'in-transactional-hand
 export const SILENCE_POINTS = [
   'before-enter',
   'after-enter',
-  'in-look',
+  'in-recheck',
   'after-claim',
   'in-transactional-handler',
   'before-completion',

@@ -58,7 +58,7 @@ export function complaints(report: RoundReport): string[] {
     ...missed,
     ...unheard.map(([ends]) => `no silence that ${ends} was met`),
     ...(neverBack.length === 0 ? [] : [`not at work again after a silence: ${neverBack.join('; ')}`]),
-    ...(report.settled ? [] : ['deliveries or looks were left over']),
+    ...(report.settled ? [] : ['deliveries or rechecks were left over']),
     ...(kills >= options.kills ? [] : [`only ${kills} of ${options.kills} kills`]),
     ...(killsInFlight >= 0.9 * kills ? [] : [`only ${killsInFlight} of ${kills} kills found work in flight`]),
     ...(report.rescued > 0 ? [] : ['nothing was rescued']),

@@ -209,7 +209,7 @@ class Round {
 
   private async left(): Promise<number> {
     const deliveries = `SELECT COUNT(*) AS n FROM spark_delivery WHERE state NOT IN ('completed', 'discarded')`;
-    return (await this.count(deliveries)) + (await this.count('SELECT COUNT(*) AS n FROM spark_agenda'));
+    return (await this.count(deliveries)) + (await this.count('SELECT COUNT(*) AS n FROM spark_recheck'));
   }
 
   private async figures() {

@@ -58,8 +58,8 @@ export function* schedule(seed: number, kills: number, hasServer: boolean): Gene
     yield {
       ...card,
       version: dice.one(VERSIONS),
-      // One process sweeps at a time, and each seldom; looks are taken many at once.
-      nth: dice.between(1, card.point === 'in-sweep' ? 2 : card.point === 'in-look' ? 3 : 10),
+      // One process sweeps at a time, and each seldom; rechecks are taken many at once.
+      nth: dice.between(1, card.point === 'in-sweep' ? 2 : card.point === 'in-recheck' ? 3 : 10),
       after: dice.between(100, 2_000),
       cut: hasServer && dice.chance(0.3),
       poison: i === 3 || dice.chance(0.02),

@@ -123,7 +123,7 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
 
   it.each<[string, Type, Type]>([
     ['by saves, in their transactions', OwnRow, Saves],
-    ['by saves and looks', Deferred, Saves],
+    ['by saves and rechecks', Deferred, Saves],
     ['by writes by criteria', OwnRow, Updates],
     ['in transactional handlers', OwnRow, Transactional],
   ])('%s', async (_how, source, handler) => {
@@ -146,10 +146,10 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
     // After its rests: 1, 2, 4, 8, 16 and 32 minutes, and an hour each.
     const minutes = [0, 1, 3, 7, 15, 31, 63];
     expect(await kit.events()).toHaveLength(17 * minutes.length);
-    const rests: { due_at: string }[] = await app.dataSource.query('SELECT due_at FROM spark_agenda');
+    const rests: { due_at: string }[] = await app.dataSource.query('SELECT due_at FROM spark_recheck');
     expect(rests.map(({ due_at: at }) => Number(at) - began)).toEqual([123 * MINUTE]);
     expect((await app.spark.status()).counts.refusedEvents).toBe(minutes.length);
-    expect(app.logs.join('\n')).toContain('looked at again in 1 min.');
+    expect(app.logs.join('\n')).toContain('rechecked in 1 min.');
 
     // Whoever mends it begins a chain of his own.
     await app.dataSource.manager.save(Step, { id: 1, n: 1_000 });
@@ -174,7 +174,7 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
   });
 
   it('of an entity whose key SQL writes in its own way', async () => {
-    // Whoever looks was not woken by the handler: only the look says how deep the chain is.
+    // Whoever rechecks was not woken by the handler: only the recheck says how deep the chain is.
     app = await startApp({ database: db, entities: [Leg], providers: [Legs], clock: new TestClock() });
     await app.dataSource.manager.save(Leg, { tenant: TENANT, id: 1, n: 0 });
     await app.spark.drain();

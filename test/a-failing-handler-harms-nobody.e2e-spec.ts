@@ -115,7 +115,7 @@ describe.each(databases)('a failing handler or source harms nobody else, on $nam
     expect(handlers.most).toBeLessThanOrEqual(3);
   });
 
-  it('a source that throws leaves the save, other sources and other entities alone, and is looked at again', async () => {
+  it('a source that throws leaves the save, other sources and other entities alone, and is rechecked', async () => {
     const { manager } = app.dataSource;
     const [poison, fine] = await manager.save([
       manager.create(Order, { title: 'poison' }),
@@ -129,7 +129,7 @@ describe.each(databases)('a failing handler or source harms nobody else, on $nam
     expect(keys()).not.toContain(`order_made_${poison!.id}`);
     expect(app.logs.join('\n')).toContain(`Events.orders failed for Order ${poison!.id}, attempt 1`);
     expect((await app.spark.sweep()).failed).toBe(1);
-    // The reason is gone, but nobody writes through TypeORM: the look on the agenda finds it.
+    // The reason is gone, but nobody writes through TypeORM: its recheck finds it.
     await manager.query(`UPDATE orders SET title = 'cured' WHERE id = ${poison!.id}`);
     for (let i = 0; i < 400 && !reports.some(({ key }) => key === `order_made_${poison!.id}`); i++) await delay(10);
     expect(reports.map(({ key }) => key)).toContain(`order_made_${poison!.id}`);

@@ -82,7 +82,7 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
     const [looking, recording] = [await handler(), await recorder()];
     await settled();
     // It is too busy to look at its own.
-    (recording.spark as unknown as { spark: { agenda: { halt(): void } } }).spark.agenda.halt();
+    (recording.spark as unknown as { spark: { recheckRunner: { halt(): void } } }).spark.recheckRunner.halt();
     const { id } = await recording.dataSource.manager.save(Note, { text: 'b' });
     expect(await handled(looking, `later_${id}`)).toBe(true);
   });
@@ -114,7 +114,7 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       await settled();
       const channel = channelOf(handling);
       const sent = ['nonsense', 'null', '5', '"text"', '[]', '[null]', '', '{', '{"from":null}', '{"from":{}}'];
-      const hostile = [...sent, '{"looks":{},"deliveries":[]}', '{"__proto__":null}', 'x'.repeat(7_999)];
+      const hostile = [...sent, '{"rechecks":{},"deliveries":[]}', '{"__proto__":null}', 'x'.repeat(7_999)];
       for (const payload of hostile) await handling.dataSource.query('SELECT pg_notify($1, $2)', [channel, payload]);
       await handling.dataSource.query(`NOTIFY ${channel}`);
       const { id } = await recording.dataSource.manager.save(Note, { text: 'hostile' });

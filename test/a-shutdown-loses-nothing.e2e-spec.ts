@@ -143,14 +143,14 @@ describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
     expect(warnings).toEqual([]);
   });
 
-  it('what is being claimed of the agenda at that moment is worked off: nobody waits for the claim to expire', async () => {
+  it('what is being claimed of rechecks at that moment is worked off: nobody waits for the claim to expire', async () => {
     app = await startApp({ database: db, entities: [Effect], providers: [Deferred] });
-    const claiming = slowedDown(app, /UPDATE \S*spark_agenda\S* SET taken_by/, 300);
+    const claiming = slowedDown(app, /UPDATE \S*spark_recheck\S* SET taken_by/, 300);
     await app.dataSource.manager.save(Effect, { key: 'a' });
     await claiming;
     await app.close();
     next = await startApp({ database: db, entities: [Effect], spark: { worker: false } });
-    expect(await next.dataSource.query('SELECT taken_by FROM spark_agenda')).toEqual([]);
+    expect(await next.dataSource.query('SELECT taken_by FROM spark_recheck')).toEqual([]);
     expect(await next.dataSource.query('SELECT event_key FROM spark_event')).toEqual([{ event_key: 'effect_1' }]);
   });
 });

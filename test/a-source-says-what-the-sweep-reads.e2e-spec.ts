@@ -237,7 +237,7 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
       app = await start(Notes, spark);
       await sql(app, 'DELETE FROM note');
       await sql(app, 'DELETE FROM spark_event');
-      await sql(app, 'DELETE FROM spark_agenda');
+      await sql(app, 'DELETE FROM spark_recheck');
     };
     afterEach(() => app.close());
 
@@ -267,8 +267,8 @@ describe.each(databases)('a source says what the sweep reads, on $name', (databa
       await fresh({ live: false });
       expect(await entered(() => save(clock.now() + DAY))).toEqual(['live']);
       expect(await entered(sweep)).toEqual(['notes', 'swept']);
-      // Nobody would take a look.
-      expect(await sql(app, 'SELECT * FROM spark_agenda')).toEqual([]);
+      // Nobody would take a recheck.
+      expect(await sql(app, 'SELECT * FROM spark_recheck')).toEqual([]);
     });
 
     it('the future included: an event is entered by the first sweep after its instant', async () => {

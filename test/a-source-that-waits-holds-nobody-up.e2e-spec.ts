@@ -92,7 +92,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     return rows.map((row) => Number(row.entity_id)).sort((a, b) => a - b);
   };
   const until = (work: () => Promise<unknown>) => vi.waitFor(work, { timeout: 25_000, interval: 50 });
-  const agenda = async () => Number((await app.dataSource.query('SELECT COUNT(*) AS n FROM spark_agenda'))[0].n);
+  const rechecksLeft = async () => Number((await app.dataSource.query('SELECT COUNT(*) AS n FROM spark_recheck'))[0].n);
 
   it('a source that hangs fails by itself, with its name; others of its entity and other entities go on', async () => {
     await app.dataSource.manager.save(Slow, [
@@ -104,11 +104,11 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     await until(async () => expect(await keys('slow')).toEqual([2]));
     expect(await keys('second')).toEqual([2]);
     await until(async () => expect(app.logs.join('\n')).toContain('slow has not ended within 200 ms'));
-    expect(app.logs.join('\n')).toMatch(/slow failed for Slow 1, attempt 1.*looked at again/);
+    expect(app.logs.join('\n')).toMatch(/slow failed for Slow 1, attempt 1.*rechecked/);
     // It is tried again, later and later; what comes late is ignored.
-    const looks: { attempt: number }[] = await app.dataSource.query('SELECT attempt FROM spark_agenda');
-    expect(looks.length).toBeGreaterThan(0);
-    expect(looks.every(({ attempt }) => Number(attempt) > 0)).toBe(true);
+    const rechecks: { attempt: number }[] = await app.dataSource.query('SELECT attempt FROM spark_recheck');
+    expect(rechecks.length).toBeGreaterThan(0);
+    expect(rechecks.every(({ attempt }) => Number(attempt) > 0)).toBe(true);
     hanging.splice(0).forEach((end) => end());
     await delay(50);
     expect(await keys('slow')).toEqual([2]);
@@ -197,7 +197,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     }[database.name];
     await app.dataSource.query('INSERT INTO fast (id) VALUES (41)');
     await app.dataSource.query(
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth, taken_by, taken_until)
+      `INSERT INTO spark_recheck (entity, entity_id, due_at, attempt, depth, taken_by, taken_until)
        SELECT MAX(entity), '41', 1, 0, 0, 'who died', ${clock} + 1500 FROM spark_event WHERE event_group = 'fast'`,
     );
     await app.spark.drain();
@@ -206,7 +206,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
       await app.spark.drain();
       expect(await keys('fast')).toContain(41);
     }, 25_000);
-    expect(await agenda()).toBeGreaterThanOrEqual(0);
+    expect(await rechecksLeft()).toBeGreaterThanOrEqual(0);
   });
 
   it.runIf(database.name !== 'SQLite')('a table that somebody has locked holds up no other', async () => {
@@ -217,7 +217,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     await dataSource.manager.save(Batched, { id: 5_001, how: 'good' });
     await app.spark.drain();
     const again = (name: string, id: number) =>
-      dataSource.query(`INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth)
+      dataSource.query(`INSERT INTO spark_recheck (entity, entity_id, due_at, attempt, depth)
         SELECT MAX(entity), '${id}', ${Date.now()}, 0, 0 FROM spark_event WHERE event_group = '${name}'`);
     await dataSource.query('INSERT INTO fast (id) VALUES (51)');
     await dataSource.query(`INSERT INTO batched (id, how) VALUES (5002, 'good')`);
@@ -236,7 +236,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     await until(async () => expect(await keys('batch')).toContain(5_002));
   });
 
-  it.runIf(database.name === 'PostgreSQL')('slow looks need no long transaction', async () => {
+  it.runIf(database.name === 'PostgreSQL')('slow rechecks need no long transaction', async () => {
     const strict = await startApp({
       database: db,
       entities: [Fast, Slow, Batched],

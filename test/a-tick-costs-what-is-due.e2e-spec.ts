@@ -37,8 +37,8 @@ class Events {
   }
 }
 
-/** What was asked of the agenda, with its parameters. */
-class AgendaLog extends AbstractLogger {
+/** What was asked of the table of rechecks, with its parameters. */
+class RecheckLog extends AbstractLogger {
   asked: { sql: string; given: unknown[] }[] = [];
 
   constructor() {
@@ -46,7 +46,7 @@ class AgendaLog extends AbstractLogger {
   }
 
   override logQuery(sql: string, given: unknown[] = []): void {
-    if (/^\s*(SELECT|DELETE)[^]*spark_agenda/.test(sql)) this.asked.push({ sql, given });
+    if (/^\s*(SELECT|DELETE)[^]*spark_recheck/.test(sql)) this.asked.push({ sql, given });
   }
 
   protected writeLog(): void {}
@@ -55,10 +55,10 @@ class AgendaLog extends AbstractLogger {
 const TASKS = 20_000;
 // To SQLite all that lies in the future is a range as well, and to MariaDB all that is of one entity.
 const SCANS =
-  /SCAN spark_agenda|due_at>\?(?! AND due_at<\?)|Seq Scan on spark_agenda|"table":"spark_agenda"[^}]*"rows":"?\d{4}/;
+  /SCAN spark_recheck|due_at>\?(?! AND due_at<\?)|Seq Scan on spark_recheck|"table":"spark_recheck"[^}]*"rows":"?\d{4}/;
 
 describe.each(databases)('a tick costs what is due, on $name', (database) => {
-  const log = new AgendaLog();
+  const log = new RecheckLog();
   const clock = new SetClock();
   let db: TestDatabase;
   let app: TestApp;
@@ -78,10 +78,10 @@ describe.each(databases)('a tick costs what is due, on $name', (database) => {
     const text = database.name === 'MariaDB' ? 'CHAR' : 'text';
     await query(`INSERT INTO task (id, due) SELECT n, ${due} FROM (${numbers}) x`);
     await query(
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth)
+      `INSERT INTO spark_recheck (entity, entity_id, due_at, attempt, depth)
        SELECT 'task', CAST(n AS ${text}), ${due}, 0, 0 FROM (${numbers}) x`,
     );
-    await query(database.name === 'MariaDB' ? 'ANALYZE TABLE spark_agenda' : 'ANALYZE');
+    await query(database.name === 'MariaDB' ? 'ANALYZE TABLE spark_recheck' : 'ANALYZE');
     log.asked = [];
   }, 60_000);
 
@@ -102,7 +102,7 @@ describe.each(databases)('a tick costs what is due, on $name', (database) => {
     return found;
   }
 
-  it('takes, derives, enters and removes that, and reads the agenda by its index', async () => {
+  it('takes, derives, enters and removes that, and reads the rechecks by their index', async () => {
     clock.pass(HOUR);
     await app.spark.drain();
     const asked = await plans();

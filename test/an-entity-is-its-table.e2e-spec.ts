@@ -120,8 +120,8 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
   };
   const troubles = ({ logs }: TestApp) =>
     logs.filter((line) => /^(warn|error)/.test(line) && !line.includes('data source'));
-  const agenda = async (app: TestApp): Promise<number> =>
-    (await app.dataSource.query('SELECT * FROM spark_agenda')).length;
+  const rechecksLeft = async (app: TestApp): Promise<number> =>
+    (await app.dataSource.query('SELECT * FROM spark_recheck')).length;
 
   it('a class that is renamed keeps its deliveries, its dates and its history', async () => {
     const old = await start([Invoice], Invoices, Mails);
@@ -129,9 +129,9 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     await stop(old);
     const app = await start([Bill], Bills, Mails);
     expect(await drained(app)).toEqual([`invoice_sent_${id}: Bill one`]);
-    const { events, looks } = await app.spark.explain(Bill, id);
+    const { events, rechecks } = await app.spark.explain(Bill, id);
     expect(events.map(({ key }) => key)).toEqual([`invoice_sent_${id}`]);
-    expect(looks.map((look) => look.due)).toEqual([due]);
+    expect(rechecks.map((recheck) => recheck.due)).toEqual([due]);
     clock.pass(HOUR);
     expect(await drained(app)).toEqual([`invoice_due_${id}: Bill one`]);
     await app.spark.forget(Bill, id);
@@ -170,7 +170,7 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     await manager.save(Object.assign(new Bill(), { title: 'one' }));
     await manager.insert(Bill, { title: 'two' });
     expect(await drained(app)).toEqual(['invoice_sent_1: Invoice one', 'invoice_sent_2: Invoice two']);
-    expect(await agenda(app)).toBe(2);
+    expect(await rechecksLeft(app)).toBe(2);
     await manager.update(Bill, { id: 1 }, { title: 'three' });
     clock.pass(HOUR);
     expect(await drained(app)).toEqual(['invoice_due_1: Invoice three', 'invoice_due_2: Invoice two']);
@@ -180,7 +180,7 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     const app = await start([Invoice], Invoices, Mails);
     await app.dataSource.manager.save(Object.assign(new Invoice(), { title: 'one' }));
     const ofFirstRelease = [
-      `UPDATE spark_agenda SET entity = 'Invoice'`,
+      `UPDATE spark_recheck SET entity = 'Invoice'`,
       `UPDATE spark_event SET entity = 'Invoice', context = REPLACE(context, ',"table":"invoice"', '')`,
     ];
     for (const sql of ofFirstRelease) await app.dataSource.query(sql);
@@ -188,7 +188,7 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     expect(await drained(app)).toEqual(['invoice_sent_1: Invoice two']);
     expect((await app.spark.explain(Invoice, 1)).events).toHaveLength(1);
     expect(troubles(app)).toEqual([]);
-    await app.dataSource.query(`DELETE FROM spark_agenda WHERE entity = 'invoice'`);
+    await app.dataSource.query(`DELETE FROM spark_recheck WHERE entity = 'invoice'`);
     clock.pass(HOUR);
     expect(await drained(app)).toEqual(['invoice_due_1: Invoice two']);
     await app.dataSource.query(ofFirstRelease[1]!);
@@ -201,7 +201,7 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     await app.dataSource.manager.save(Object.assign(new Namesake(), { title: 'one' }));
     const names = (table: string) => app.dataSource.query(`SELECT DISTINCT entity FROM ${table}`);
     expect(await names('spark_event')).toEqual([{ entity: 'elsewhere' }]);
-    expect(await names('spark_agenda')).toEqual([{ entity: 'elsewhere' }]);
+    expect(await names('spark_recheck')).toEqual([{ entity: 'elsewhere' }]);
     expect((await app.spark.explain(Namesake, 1)).words.join('\n')).toMatch(/^other_sent_1/m);
     expect((await app.spark.explain(Namesake, 2)).words).toEqual(['There is no Invoice 2: its sources say nothing.']);
   });

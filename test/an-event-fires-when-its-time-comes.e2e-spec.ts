@@ -163,21 +163,21 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     return groups();
   };
   const groups = () => handled.map((key) => key.split('_')[0]!).sort();
-  const looks = async () => {
+  const rechecks = async () => {
     const rows: { due_at: string }[] = await dataSource.query(
-      'SELECT DISTINCT due_at FROM spark_agenda ORDER BY due_at',
+      'SELECT DISTINCT due_at FROM spark_recheck ORDER BY due_at',
     );
     return rows.map((row) => Number(row.due_at) - clock.now());
   };
   const entered = async () => Number((await dataSource.query('SELECT COUNT(*) AS n FROM spark_event'))[0].n);
 
-  it('not before: its instant is on the agenda, and nothing is entered', async () => {
+  it('not before: it waits as a recheck, and nothing is entered', async () => {
     await start();
     await save(clock.now() + 2 * DAY);
-    expect([await entered(), await looks()]).toEqual([0, [2 * DAY]]);
+    expect([await entered(), await rechecks()]).toEqual([0, [2 * DAY]]);
     expect(await later(2 * DAY - 1)).toEqual([]);
     expect(await later(1)).toEqual(['own', 'related']);
-    expect(await looks()).toEqual([]);
+    expect(await rechecks()).toEqual([]);
     expect(await later(DAY)).toEqual(['own', 'related']);
   });
 
@@ -192,12 +192,12 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(app.logs.join('\n')).toMatch(/Batch.many yielded .*unknown of 1.* whom to look at then is unknown/);
   });
 
-  it('the same look is on the agenda once, however often the entity is saved', async () => {
+  it('the same recheck exists once, however often the entity is saved', async () => {
     await start();
     await save(clock.now() + 2 * DAY);
     for (let i = 0; i < 3; i++)
       await dataSource.manager.update(Task, 1, { isOpen: true }).then(() => app.spark.drain());
-    const [row] = await dataSource.query('SELECT COUNT(*) AS n FROM spark_agenda');
+    const [row] = await dataSource.query('SELECT COUNT(*) AS n FROM spark_recheck');
     expect(Number(row.n)).toBe(1);
   });
 
@@ -236,11 +236,11 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
   it('never, when its entity is gone, or its date is not set', async () => {
     await start();
     await save(null);
-    expect(await looks()).toEqual([]);
+    expect(await rechecks()).toEqual([]);
     await save(clock.now() + DAY);
     await dataSource.manager.delete(Task, 1);
     expect(await later(DAY)).toEqual([]);
-    expect([await entered(), await looks()]).toEqual([0, []]);
+    expect([await entered(), await rechecks()]).toEqual([0, []]);
   });
 
   it('after a downtime, all that it has missed', async () => {
@@ -256,19 +256,19 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
   it('at the ends of time', async () => {
     await start();
     await save(8.64e15);
-    expect([groups(), await looks()]).toEqual([[], [8.64e15 - clock.now()]]);
+    expect([groups(), await rechecks()]).toEqual([[], [8.64e15 - clock.now()]]);
     await save(-8.64e15, { id: 2 });
     expect(groups()).toEqual(['own', 'related']);
   });
 
-  it('after its source has thrown: it is looked at again, later and later, and the log says so', async () => {
+  it('after its source has thrown: it is rechecked, later and later, and the log says so', async () => {
     await start();
     broken = true;
     await save(clock.now());
     expect(groups()).toEqual(['own']);
     const pauses: number[] = [];
     for (let i = 0; i < 4; i++) {
-      const [pause] = await looks();
+      const [pause] = await rechecks();
       pauses.push(pause!);
       await later(pause!);
     }
@@ -279,15 +279,15 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(app.logs.join('\n')).toMatch(/WithRelations\.related failed for Task 1, attempt 1/);
     broken = false;
     expect(await later(HOUR)).toEqual(['own', 'related']);
-    expect(await looks()).toEqual([]);
+    expect(await rechecks()).toEqual([]);
   });
 
-  it('after its source has thrown inside of a save: the save stands, and it is looked at again', async () => {
+  it('after its source has thrown inside of a save: the save stands, and it is rechecked', async () => {
     await start(clock, [Moody, Handlers]);
     broken = true;
     await save(clock.now());
     expect(await dataSource.manager.count(Task)).toBe(1);
-    const [pause] = await looks();
+    const [pause] = await rechecks();
     expect(pause).toBeGreaterThanOrEqual(500);
     expect(app.logs.join('\n')).toMatch(/error Moody\.moody failed for Task 1, attempt 1.*out of order/s);
     broken = false;
@@ -322,7 +322,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(days).toEqual(expected);
   });
 
-  it('a look has one instant, for what is due, what is derived and what is entered', async () => {
+  it('a recheck has one instant, for what is due, what is derived and what is entered', async () => {
     let ticks = 0;
     await start({ now: () => clock.now() + ticks++ }, [WithRelations]);
     await dataSource.manager.save(
@@ -340,24 +340,27 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
   });
 
   // On SQLite nothing is locked, and processes look at the same.
-  it.skipIf(database.name === 'SQLite')('while another process is slow at a look: others pass over that', async () => {
-    let release = () => {};
-    held = new Promise((resolve) => (release = resolve));
-    await start(clock, [Slow, Handlers]);
-    const other = await open(clock, [Slow, Handlers]);
-    try {
-      await dataSource.manager.save(Task, { id: 1, isOpen: true, due: null });
-      await vi.waitFor(() => expect(looked).toEqual([1]), 10_000);
-      await other.dataSource.manager.save(Task, { id: 2, isOpen: true, due: null });
-      await vi.waitFor(() => expect(handled).toEqual(['slow_2']), 10_000);
-      expect(looked).toEqual([1, 2]);
-      release();
-      await vi.waitFor(() => expect(handled).toEqual(['slow_2', 'slow_1']), 10_000);
-    } finally {
-      release();
-      await other.close();
-    }
-  });
+  it.skipIf(database.name === 'SQLite')(
+    'while another process is slow at a recheck: others pass over that',
+    async () => {
+      let release = () => {};
+      held = new Promise((resolve) => (release = resolve));
+      await start(clock, [Slow, Handlers]);
+      const other = await open(clock, [Slow, Handlers]);
+      try {
+        await dataSource.manager.save(Task, { id: 1, isOpen: true, due: null });
+        await vi.waitFor(() => expect(looked).toEqual([1]), 10_000);
+        await other.dataSource.manager.save(Task, { id: 2, isOpen: true, due: null });
+        await vi.waitFor(() => expect(handled).toEqual(['slow_2']), 10_000);
+        expect(looked).toEqual([1, 2]);
+        release();
+        await vi.waitFor(() => expect(handled).toEqual(['slow_2', 'slow_1']), 10_000);
+      } finally {
+        release();
+        await other.close();
+      }
+    },
+  );
 
   it('while the same entities are saved: no save fails, and each event fires once', async () => {
     await start();
@@ -385,9 +388,9 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(app.logs.filter((line) => line.startsWith('error'))).toEqual([]);
   });
 
-  // On SQLite nobody takes a look while another transaction writes.
+  // On SQLite nobody takes a recheck while another transaction writes.
   it.skipIf(database.name === 'SQLite')(
-    'though its look was taken while the change that makes it true was committing',
+    'though its recheck was taken while the change that makes it true was committing',
     async () => {
       const log = new QueryLog();
       app = await open(clock, [OwnRow, Handlers], { logger: log });
@@ -396,13 +399,13 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
       try {
         await save(clock.now() + 30 * MINUTE);
         await save(clock.now() + 30 * MINUTE, { isOpen: false });
-        expect(await looks()).toEqual([30 * MINUTE]);
+        expect(await rechecks()).toEqual([30 * MINUTE]);
         let taken = 0;
         const hold = {
           beforeQuery: async ({ query, queryRunner }: BeforeQueryEvent) => {
             if (query !== 'COMMIT' || taken++ > 0) return;
-            // The look that this transaction wants is asked for, or added, by then.
-            while (!log.statements.some((statement) => statement.includes('spark_agenda'))) await delay(5);
+            // The recheck that this transaction wants is asked for, or added, by then.
+            while (!log.statements.some((statement) => statement.includes('spark_recheck'))) await delay(5);
             await queryRunner.query('SELECT 1');
             clock.pass(30 * MINUTE);
             await other.spark.drain();
@@ -413,7 +416,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
         await save(clock.now() + 30 * MINUTE);
         dataSource.subscribers.pop();
         expect(taken).toBeGreaterThan(0);
-        // The other process may be the one that looks.
+        // The other process may be the one that rechecks.
         await vi.waitFor(async () => expect(await later(0)).toEqual(['own']), 5_000);
       } finally {
         await other.close();
@@ -441,7 +444,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
       expect(await fired(3 * MINUTE)).toEqual(['own_1', 'own_2', 'own_3', 'own_4']);
       expect((await fired(HOUR)).length).toBe(4);
       expect(handled.filter((key) => key.startsWith('related')).length).toBe(4);
-      expect(await looks()).toEqual([]);
+      expect(await rechecks()).toEqual([]);
     } finally {
       await early.close();
     }

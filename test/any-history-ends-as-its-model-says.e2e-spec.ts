@@ -197,7 +197,7 @@ class History {
   }
 
   async run(moments: readonly Moment[]): Promise<void> {
-    for (const table of ['spark_delivery', 'spark_event', 'spark_agenda', 'spark_sweep', 'spark_group'])
+    for (const table of ['spark_delivery', 'spark_event', 'spark_recheck', 'spark_sweep', 'spark_group'])
       await this.sql(`DELETE FROM ${table}`);
     await this.sql('DELETE FROM donation');
     await this.sql('DELETE FROM challenge');
@@ -220,6 +220,7 @@ class History {
       this.processes[restart] = await this.start();
     }
     const sane = this.sane(steps);
+    const swept = await this.swept();
     this.trace.push(JSON.stringify({ now: this.clock.now(), steps: sane, drain, sweep, crash }));
     if (crash) this.processes[crash.process]!.crash.after(crash.statements);
     const done = this.processes.map((one, process) => [
@@ -235,6 +236,7 @@ class History {
     const isLost = (process: number) => process === crash?.process;
     // A sweep that was cut short holds what it has found until the next one.
     const sweepsAgain = sweep && isLost(SWEEPER);
+    const sweptThen = sweepsAgain ? await this.swept() : swept;
     if (sweepsAgain) await this.processes[SWEEPER]!.spark.sweep();
     const [rows, ledger] = [await this.rows(), await this.ledger()];
     for (const [id, model] of this.models) {
@@ -244,8 +246,8 @@ class History {
         ...(drain ? [{ kind: 'drain' } as const] : []),
         ...(sweep && isLost(SWEEPER) === lost ? [{ kind: 'sweep' } as const] : []),
       ];
-      model.happen(of(false), this.clock.now(), crash && of(true));
-      if (sweepsAgain) model.happen([{ kind: 'sweep' }], this.clock.now());
+      model.happen(of(false), this.clock.now(), swept, crash && of(true));
+      if (sweepsAgain) model.happen([{ kind: 'sweep' }], this.clock.now(), sweptThen);
       const possible = model.see(rows.get(id), ledger.get(id)!);
       if (possible) {
         const seen = textOf(rows.get(id), [...ledger.get(id)!]);
@@ -277,7 +279,7 @@ class History {
     // Its leases run out.
     await this.sql(`UPDATE spark_worker SET lease_until = 0 WHERE id = '${id}'`);
     await this.sql('UPDATE spark_sweep SET held_until = 0');
-    await this.sql('UPDATE spark_agenda SET taken_until = 0 WHERE taken_until IS NOT NULL');
+    await this.sql('UPDATE spark_recheck SET taken_until = 0 WHERE taken_until IS NOT NULL');
     await next.lease.start();
     await vi.waitFor(
       async () => {
@@ -366,6 +368,12 @@ class History {
       ledger.get(Number(id))!.set(occurrence === undefined ? group : `${group}@${occurrence}`, state);
     }
     return ledger;
+  }
+
+  /** The groups that a sweep has finished. */
+  private async swept(): Promise<Set<string>> {
+    const rows = await this.sql('SELECT name FROM spark_group WHERE swept_at IS NOT NULL');
+    return new Set(rows.map(({ name }) => name));
   }
 
   private sql(statement: string): Promise<any[]> {

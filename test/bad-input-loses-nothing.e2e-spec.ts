@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
-/** One for each way in: recorded in its transaction, by a look after it, by the sweep. */
+/** One for each way in: recorded in its transaction, by a recheck after it, by the sweep. */
 @Entity()
 class OwnRow {
   @PrimaryGeneratedColumn() id: number;

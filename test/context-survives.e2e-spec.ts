@@ -107,7 +107,7 @@ class Handlers {
 
   @GroupHandler(/^shared/, { name: 'spoils' })
   spoil({ context }: SparkEvent<{ note: Note; list: number[] }>) {
-    this.look(context);
+    this.recheck(context);
     context.note.text = 'spoilt';
     context.list.push(2);
   }
@@ -117,7 +117,7 @@ class Handlers {
     this.spoil(event);
   }
 
-  private look({ note, list }: { note: Note; list: number[] }) {
+  private recheck({ note, list }: { note: Note; list: number[] }) {
     this.seen.push([note.text, [...list]]);
   }
 }

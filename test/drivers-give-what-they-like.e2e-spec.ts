@@ -163,7 +163,7 @@ function theWholeRound(make: () => Promise<{ db: TestDatabase; given: object }>)
     await app.spark.release('meeting');
     expect(await handled()).toEqual([`meeting_3 third ${EMOJI}`]);
     const status = await app.spark.status();
-    expect(status.agenda).toMatchObject({ due: 0 });
+    expect(status.rechecks).toMatchObject({ due: 0 });
     expect(status.handlers).toMatchObject([{ handler: 'all', available: 0, discarded: 0 }]);
     expect(status.workers).toHaveLength(1);
     expect(status.sources.find(({ source }) => source === 'Meetings.events')).toMatchObject({ foundBySweep: 1 });

@@ -148,7 +148,7 @@ describe.each(databases)('each write costs what the docs say, on $name', (databa
     expect(await measures[kind]()).toBe(ADDED[kind][database.name as 'SQLite']);
   });
 
-  it('more than 1,000 entities in one transaction are left to looks after it, and none is missed', async () => {
+  it('more than 1,000 entities in one transaction are left to rechecks after it, and none is missed', async () => {
     await app.spark.drain();
     const count = async (table: string) => Number((await ds.query(`SELECT COUNT(*) AS n FROM ${table}`))[0].n);
     const saved = (n: number) =>
@@ -158,7 +158,7 @@ describe.each(databases)('each write costs what the docs say, on $name', (databa
     expect(await count('spark_event')).toBe(before + 3_000);
     await saved(1_001);
     expect(await count('spark_event')).toBe(before + 3_000);
-    expect(await count('spark_agenda')).toBe(1_001);
+    expect(await count('spark_recheck')).toBe(1_001);
     await app.spark.drain();
     expect(await count('spark_event')).toBe(before + 6_003);
     // Six thousand deliveries, ten at a time.

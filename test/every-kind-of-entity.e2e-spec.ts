@@ -233,10 +233,10 @@ describe.each(databases)('every kind of entity has events, live and by sweep, on
     return rows.map(({ event_key: key }) => key);
   };
   const forgetAll = async () => {
-    // Else the agenda is still at what is removed here: MariaDB sees a dead-lock in it.
+    // Else the recheck runner is still at what is removed here: MariaDB sees a dead-lock in it.
     await app.spark.drain();
     await ds.query('DELETE FROM spark_event');
-    await ds.query('DELETE FROM spark_agenda');
+    await ds.query('DELETE FROM spark_recheck');
   };
   /** What live capture found of two writes, and what a sweep finds anew, is the same. */
   const livesAndSweeps = async (group: string, expected: string[], last: string[]) => {

@@ -128,7 +128,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
     const explanation = await app.spark.explain(Task, id);
     expect(explanation.words.map((line) => line.replace(/in \d+ ms/, 'in 7 ms'))).toEqual([
       'closed is not about Task 1: its where, query or withDeleted leaves it out.',
-      'due_1: it becomes true at 2026-06-02T12:00:00.000Z. The entity is looked at then.',
+      'due_1: it becomes true at 2026-06-02T12:00:00.000Z. The entity is rechecked then.',
       'news_1: it was not entered in time: its until is past.',
       'swept_1: it is true, but nobody has looked since; its source is not live; the next sweep enters it.',
       'created_1 was entered, found by tasks, 2026-06-01T12:00:00.000Z.',
@@ -146,7 +146,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
       events: [
         { key: 'created_1', group: 'created', source: 'tasks', deliveries: [{ handler: 'mails', state: 'completed' }] },
       ],
-      looks: [{ due: new Date(START + DAY), attempt: 0 }],
+      rechecks: [{ due: new Date(START + DAY), attempt: 0 }],
     });
     expect(explanation.sources[0]!.events).toContainEqual({
       group: 'due',
@@ -163,7 +163,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
       'created_1: it is true, but nobody has looked since; the next save or sweep enters it.',
     );
     expect(await words(1)).toContain(
-      'due_1: it becomes true at 2026-06-02T12:00:00.000Z. No look is on the agenda for then; the next save or sweep enters it.',
+      'due_1: it becomes true at 2026-06-02T12:00:00.000Z. No recheck is due then; the next save or sweep enters it.',
     );
     await insertUnseen(`${bool(false)}, NULL`);
     expect(await words(2)).toMatch(/_2: it cannot be entered: its group is empty/);
@@ -172,16 +172,16 @@ describe.each(databases)('explain says why, on $name', (database) => {
     expect(await words(3)).toContain('due_3: it has no date, so it never becomes true.');
   });
 
-  it('of a look that is due, and of a source that throws', async () => {
+  it('of a recheck that is due, and of a source that throws', async () => {
     await app.dataSource.manager.update(Task, await save(), { open: true, due: String(START - 1) });
-    expect(await words(1)).toContain('due_1: it is true; a look at the entity is due.');
+    expect(await words(1)).toContain('due_1: it is true; a recheck of the entity is due.');
     app.app.get(Tasks).fails = true;
     await app.dataSource.manager.update(Task, 1, { due: String(START - 2) });
     await kit.drain();
-    expect(await words(1)).toMatch(/tasks throws \(Error: out of order\)\. It is looked at again at 2026-06-01T12:0/);
+    expect(await words(1)).toMatch(/tasks throws \(Error: out of order\)\. It is rechecked at 2026-06-01T12:0/);
   });
 
-  it('of a source that throws and has no look, as a sweep found that, and of one that cannot be read', async () => {
+  it('of a source that throws and has no recheck, as a sweep found that, and of one that cannot be read', async () => {
     await app.close();
     app = await startApp({
       database: db,
@@ -194,7 +194,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
     const explanation = await app.spark.explain(Task, 1);
     expect(explanation.words).toEqual([
       'closed is not about Task 1: its where, query or withDeleted leaves it out.',
-      'tasks throws (Error: out of order). It is looked at again when it is saved, and by each sweep.',
+      'tasks throws (Error: out of order). It is rechecked when it is saved, and by each sweep.',
       'swept_1: it is true, but nobody has looked since; its source is not live; the next sweep enters it.',
       expect.stringMatching(/^unreadable throws \(.*no_such_column.*\)\. Each sweep looks at it again\.$/),
     ]);

@@ -19,7 +19,7 @@ class Events {
     yield sparkEvent(title, id);
   }
 
-  // Deferred: its events are entered by a look, not with the save.
+  // Deferred: its events are entered by a recheck, not with the save.
   @EventSource(Item)
   async later({ id, title }: Item) {
     return [sparkEvent(`${title}_later`, id)];
@@ -146,7 +146,7 @@ describe.each(databases)('processes open the deliveries of all registered handle
     const next = await save(recorder);
     await recorder.spark.drain();
     const expected = [`mails order_${next.id} available 0`, `mails order_later_${next.id} available 0`];
-    // Either of the two processes takes the look.
+    // Either of the two processes takes the recheck.
     await vi.waitFor(async () => expect(await deliveries(recorder)).toEqual(expected));
     // … also by a process that enters nothing new when it learns of the handler.
     await recorder.dataSource.manager.save(Item, { id: before.id, title: 'order' });

@@ -242,7 +242,7 @@ describe('misuse fails at boot and says what, where and what to do', () => {
     const error = await refusal({ dataSource: { synchronize: false }, spark });
     expect(error).toBeInstanceOf(MissingTablesError);
     expect(error.message).toMatch(
-      /my_event, my_delivery, my_agenda, my_handler.*sparkMigrations\(\{ tablePrefix: 'my_' \}\)/,
+      /my_event, my_delivery, my_recheck, my_handler.*sparkMigrations\(\{ tablePrefix: 'my_' \}\)/,
     );
 
     const migrations = [...sparkMigrations(spark)];

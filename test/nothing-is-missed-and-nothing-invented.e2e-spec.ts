@@ -177,8 +177,8 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
       }
     };
     await Promise.all(Array.from({ length: WRITERS }, writer));
-    const looks = async () => Number((await manager.query('SELECT COUNT(*) AS n FROM spark_agenda'))[0].n);
-    for (let i = 0; i < 300 && (await looks()) > 0; i++) {
+    const rechecks = async () => Number((await manager.query('SELECT COUNT(*) AS n FROM spark_recheck'))[0].n);
+    for (let i = 0; i < 300 && (await rechecks()) > 0; i++) {
       await spark.drain();
       await delay(100);
     }

@@ -23,7 +23,7 @@ describe.each(databases)('Spark can be paused, on $name', (database) => {
     @EventSource(Task) *now({ id }: Task) {
       yield sparkEvent('now', id);
     }
-    // Deferred: its events are entered by a look, not with the save.
+    // Deferred: its events are entered by a recheck, not with the save.
     @EventSource(Task) async later({ id }: Task) {
       return [sparkEvent('later', id)];
     }

@@ -84,14 +84,14 @@ describe('SQLite is safe', () => {
 
     it('do not see each other', async () => {
       const seen: number[] = [];
-      const look = (id: number) =>
+      const recheck = (id: number) =>
         dataSource.transaction(async (manager) => {
           const before = await manager.count(Row);
           await add(id, manager);
           await delay(2);
           seen.push((await manager.count(Row)) - before);
         });
-      await Promise.all([look(1), look(2), look(3)]);
+      await Promise.all([recheck(1), recheck(2), recheck(3)]);
       expect(seen).toEqual([1, 1, 1]);
     });
 

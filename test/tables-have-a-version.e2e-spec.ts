@@ -31,7 +31,8 @@ const context = JSON.stringify({
   json: { item: { entity: 'Item', id: '1' } },
   meta: { values: { item: [['custom', 'entity']] }, v: 1 },
 });
-const TABLES = ['agenda', 'delivery', 'event', 'group', 'handler', 'sweep', 'version', 'worker'];
+const TABLES = ['attempt', 'delivery', 'event', 'group', 'handler', 'pause', 'recheck', 'sweep', 'version', 'worker'];
+const AGENDA = 'entity, entity_id, due_at, attempt, depth';
 const HANDLER = 'name, pattern, priority, revision, first_seen_at, last_seen_at';
 
 describe.each(databases)('tables have a version, on $name', (database) => {
@@ -60,7 +61,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       (error: Error) => `${error.name}: ${error.message}`,
     );
 
-  /** The tables of release 0.1.0, with what it left to do: a delivery, a look, and a handler of another process. */
+  /** The tables of release 0.1.0, with what it left to do: a delivery, a recheck, and a handler of another process. */
   async function firstTables() {
     for (const sql of tablesOfVersion1[database.name]) await dataSource.query(sql);
     const token = database.name === 'MariaDB' ? [', token', `, ''`] : ['', ''];
@@ -71,7 +72,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
         VALUES ('item_1', 'item', 'Item', '1', 'Items.events', '${context}', 1000, 0${token[1]})`,
       `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at)
         SELECT id, 'mails', 'available', 0, 0, 0, 1000 FROM spark_event`,
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ('Item', '2', 1000, 0, 0)`,
+      `INSERT INTO spark_agenda (${AGENDA}) VALUES ('Item', '2', 1000, 0, 0)`,
     ];
     for (const sql of statements) await dataSource.query(sql);
   }
@@ -81,8 +82,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 2. Run the migration ` +
-        `VersionSparkTables1795860000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 3. Run the migration ` +
+        `VersionSparkTables1795860000000, ExtendSparkTables1795960000000 of ...sparkMigrations(), or set synchronize: true while ` +
+        `developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -92,7 +94,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 2 }]);
+    expect(await version()).toEqual([{ version: 3 }]);
     await app.close();
   });
 
@@ -124,25 +126,32 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     expect(await tables()).toEqual(migrated);
   });
 
-  it('goes on wherever a migration was interrupted', async () => {
+  it('goes on wherever a migration was interrupted, and by synchronize', async () => {
     await firstTables();
-    const migration = new migrations[1]!();
     const runner = dataSource.createQueryRunner();
-    let interrupted = 0;
-    for (let at = 1; ; at++) {
-      const done = await migration.up(interruptedAt(runner, at)).then(
-        () => true,
-        (error: Error) => (expect(error.message).toBe('interrupted'), false),
-      );
-      if (done) break;
-      interrupted++;
+    for (const [i, steps] of [
+      [1, 3],
+      [2, 3],
+    ] as const) {
+      let interrupted = 0;
+      for (let at = 1; ; at++) {
+        const done = await new migrations[i]!().up(interruptedAt(runner, at)).then(
+          () => true,
+          (error: Error) => (expect(error.message).toBe('interrupted'), false),
+        );
+        if (done) break;
+        interrupted++;
+      }
+      expect(interrupted).toBeGreaterThan(steps);
+      expect(await version()).toEqual([{ version: i + 1 }]);
     }
+    // A start that was interrupted after the table had its new name.
+    await interruptedAt(runner, Infinity).query('UPDATE spark_version SET version = 2');
     await runner.release();
-    expect(interrupted).toBeGreaterThan(3);
-    expect(await version()).toEqual([{ version: 2 }]);
-    const app = await start();
+    const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
+    expect(await version()).toEqual([{ version: 3 }]);
     await app.close();
   });
 
@@ -161,8 +170,8 @@ describe.each(databases)('tables have a version, on $name', (database) => {
 
   it('a column that is gone is told at boot, and migrations that run again make it', async () => {
     await dataSource.runMigrations();
-    await dataSource.query('ALTER TABLE spark_agenda DROP COLUMN taken_until');
-    expect(await refusal()).toMatch(/^IncompleteTablesError: .*spark_agenda lacks the column taken_until\. Run/);
+    await dataSource.query('ALTER TABLE spark_recheck DROP COLUMN taken_until');
+    expect(await refusal()).toMatch(/^IncompleteTablesError: .*spark_recheck lacks the column taken_until\. Run/);
     await dataSource.query(`DELETE FROM migrations`);
     await dataSource.runMigrations();
     expect(await refusal()).toBe('started');
@@ -173,7 +182,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark knows version 2. Install ` +
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark knows version 3. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -181,9 +190,6 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('processes of the release before still write to them', async () => {
     await dataSource.runMigrations();
     await dataSource.query(`INSERT INTO spark_handler (${HANDLER}) VALUES ('old', '/./', 0, 1, 1000, ${Date.now()})`);
-    await dataSource.query(
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ('Item', '1', 1000, 0, 0)`,
-    );
     const app = await start();
     await app.dataSource.manager.save(Item, { id: 1, title: 'saved' });
     await app.spark.drain();
@@ -195,12 +201,31 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await app.close();
   });
 
+  it.skipIf(database.name === 'SQLite')('they find the rechecks under their former name', async () => {
+    await firstTables();
+    await dataSource.runMigrations();
+    await dataSource.query(`INSERT INTO spark_agenda (${AGENDA}) VALUES ('Item', '1', 500, 0, 0)`);
+    await dataSource.transaction(async (manager) => {
+      const due: { id: string }[] = await manager.query(
+        `SELECT entity, entity_id, due_at, attempt, depth, id FROM spark_agenda WHERE due_at <= 2000 AND entity IN ('Item')
+         AND taken_until IS NULL ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED`,
+      );
+      expect(due).toMatchObject([{ entity_id: '1' }]);
+      await manager.query(`UPDATE spark_agenda SET taken_by = 'old', taken_until = 9000 WHERE id IN (${due[0]!.id})`);
+      await manager.query(`DELETE FROM spark_agenda WHERE id IN (${due[0]!.id}) AND taken_by = 'old'`);
+    });
+    expect(await dataSource.query('SELECT entity_id FROM spark_recheck')).toEqual([{ entity_id: '2' }]);
+  });
+
   it('going back leaves the first tables, with one row a handler', async () => {
     await firstTables();
     await dataSource.runMigrations();
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 2 }]);
+    expect(await dataSource.query('SELECT entity_id FROM spark_agenda')).toEqual([{ entity_id: '2' }]);
     await dataSource.undoLastMigration();
     expect(await dataSource.query('SELECT * FROM spark_handler')).toMatchObject([{ name: 'mails', pattern: '/new/' }]);
     expect(await refusal()).toMatch(/^OlderTablesError/);

@@ -253,13 +253,13 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
     ]);
   });
 
-  it('a look again at what failed is no date that is cancelled', async () => {
+  it('a recheck of what failed is no date that is cancelled', async () => {
     await start(Moody);
     const moody = app.app.get(Moody);
     moody.fails = true;
     await save(1);
-    const looks = await app.dataSource.query('SELECT attempt FROM spark_agenda');
-    expect(looks.map((look: any) => Number(look.attempt))).toEqual([1]);
+    const rechecks = await app.dataSource.query('SELECT attempt FROM spark_recheck');
+    expect(rechecks.map((recheck: any) => Number(recheck.attempt))).toEqual([1]);
     expect((await plan()).map(({ outcome }) => outcome)).toEqual(['fail']);
     moody.fails = false;
     expect(words(await plan())).toEqual(['enter moody_1 2026-06-01T12:00']);

@@ -232,7 +232,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     });
   });
 
-  it('known keys are filtered first and cost neither a write nor a look at their contexts', async () => {
+  it('known keys are filtered first and cost neither a write nor a reading of their contexts', async () => {
     const events = app.app.get(Events);
     await insertItems(upTo(MANY));
     await app.spark.sweep();

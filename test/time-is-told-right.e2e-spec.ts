@@ -113,7 +113,7 @@ describe.each(databases)('time is told right, on $name', (database) => {
     const rows: { event_key: string }[] = await app.dataSource.query('SELECT event_key FROM spark_event ORDER BY id');
     return rows.map((row) => row.event_key);
   };
-  const agenda = async () => Number((await app.dataSource.query('SELECT COUNT(*) AS n FROM spark_agenda'))[0].n);
+  const rechecks = async () => Number((await app.dataSource.query('SELECT COUNT(*) AS n FROM spark_recheck'))[0].n);
 
   it.each([{ interval: '1d' }, { cron: '0 3 * * *', timeZone: 'UTC' }])(
     'a plan of five weeks has what daily sweeps find in them, by %j',
@@ -151,12 +151,12 @@ describe.each(databases)('time is told right, on $name', (database) => {
     const rows = Array.from({ length: 50 }, (_, i) => `(${i + 1}, '${clock.now() + 30 * MINUTE}')`);
     await app.dataSource.query(`INSERT INTO task (id, due) VALUES ${rows.join()}`);
     await app.spark.sweep();
-    expect(await agenda()).toBe(50);
+    expect(await rechecks()).toBe(50);
     for (let i = 0; i < 3; i++) await app.spark.sweep();
-    expect(await agenda()).toBe(50);
+    expect(await rechecks()).toBe(50);
     await new SparkTestKit(app.app).advance('1h');
     expect(await keys()).toHaveLength(50);
-    expect(await agenda()).toBe(0);
+    expect(await rechecks()).toBe(0);
   });
 
   it('a task that moves its own date catches up after an outage, however often it was due', async () => {

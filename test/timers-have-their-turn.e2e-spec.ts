@@ -111,7 +111,7 @@ describe.each(databases)('timers have their turn, on $name', (database) => {
     expect(await work.during(() => app.dataSource.manager.save(Task, tasks))).toEqual({ items: MANY, most: 1 });
   });
 
-  it.each(['source', 'context'] as const)('in a tick with many looks whose %s takes long', async (part) => {
+  it.each(['source', 'context'] as const)('in a tick with many rechecks whose %s takes long', async (part) => {
     const due = clock.now() + 60_000;
     await app.dataSource.manager.save(
       Task,

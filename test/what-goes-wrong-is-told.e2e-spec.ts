@@ -112,7 +112,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
   });
 
   const collisions = async () => (await app.spark.status()).counts.collidingKeys;
-  // Looks run by themselves: what a save has counted, the look after it may count again.
+  // Rechecks run by themselves: what a save has counted, the recheck after it may count again.
   const told = (pattern: RegExp) => app.logs.filter((line) => pattern.test(line));
 
   describe('two entities with one key', () => {
@@ -139,7 +139,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
       expect(await collisions()).toBeGreaterThanOrEqual(before + 1);
     });
 
-    it('and by a look after the commit', async () => {
+    it('and by a recheck after the commit', async () => {
       const { manager } = app.dataSource;
       await manager.save(Challenge, { id: 100 });
       const before = await collisions();

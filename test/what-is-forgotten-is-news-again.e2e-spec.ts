@@ -65,9 +65,9 @@ describe.each(databases)('what is forgotten is news again, on $name', (database)
 
   const count = async (table: string) =>
     Number((await app.dataSource.query(`SELECT COUNT(*) AS n FROM ${table}`))[0].n);
-  const left = async () => [await count('spark_event'), await count('spark_delivery'), await count('spark_agenda')];
+  const left = async () => [await count('spark_event'), await count('spark_delivery'), await count('spark_recheck')];
 
-  it('its events, deliveries and looks go, those of others stay, and its handlers are called once more', async () => {
+  it('its events, deliveries and rechecks go, those of others stay, and its handlers are called once more', async () => {
     const { manager } = app.dataSource;
     const [one, other] = await manager.save(
       [{ title: 'one' }, { title: 'other' }].map((task) => manager.create(Task, task)),

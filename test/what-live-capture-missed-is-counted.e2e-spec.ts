@@ -125,13 +125,13 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
 
   it('not what live capture has seen and will look at', async () => {
     await known();
-    // A look that nobody takes yet, as the clock of who added it is ahead, and one at an entity whose source has failed.
+    // A recheck that nobody takes yet, as the clock of who added it is ahead, and one at an entity whose source has failed.
     await sql(`INSERT INTO task VALUES (2, 'done', 0), (3, 'done', 0), (4, 'done', 0)`);
-    const looks = [
+    const rechecks = [
       `('Task', '2', ${Date.now() + 30_000}, 0, 0)`,
       `('Task', '3', ${Date.now() + 3_600_000}, 2, 0)`,
     ].join(', ');
-    await sql(`INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ${looks}`);
+    await sql(`INSERT INTO spark_recheck (entity, entity_id, due_at, attempt, depth) VALUES ${rechecks}`);
     expect(await app.spark.sweep()).toMatchObject({ entered: 9, missed: 3 });
   });
 
@@ -177,7 +177,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
       ],
       held: [],
       handlers: [{ handler: 'mails', available: 0, waiting: 0, running: 0, held: 0, discarded: 0 }],
-      agenda: { due: 0, oldest: undefined, others: 0 },
+      rechecks: { due: 0, oldest: undefined, others: 0 },
       orphans: [],
       running: [],
       workers: [{ id: expect.any(String), host: expect.any(String), pid: process.pid, started: expect.any(Date) }],
@@ -196,7 +196,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     await sql(`INSERT INTO spark_event (id, event_key, event_group, recorded_at, depth${tokenColumn()})
       VALUES (102, 'x', 'old', 1, 0${tokenValue()})`);
     await sql(
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth) VALUES ('Nobody', '1', 7000, 0, 0)`,
+      `INSERT INTO spark_recheck (entity, entity_id, due_at, attempt, depth) VALUES ('Nobody', '1', 7000, 0, 0)`,
     );
     await sql(`INSERT INTO spark_sweep (source, began_at, reached, baseline, found, missed, holder, held_until)
       VALUES ('elsewhere', 9000, '17', 0, 5, 2, 'somebody', 99999999999999)`);
@@ -215,7 +215,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
       { handler: 'gone', available: 1, waiting: 0, running: 1, held: 1, discarded: 0 },
       { handler: 'mails', available: 0, waiting: 1, running: 0, held: 0, discarded: 1 },
     ]);
-    expect(now.agenda).toEqual({ due: 0, oldest: undefined, others: 1 });
+    expect(now.rechecks).toEqual({ due: 0, oldest: undefined, others: 1 });
     expect(now.orphans).toEqual([{ handler: 'gone', deliveries: 1, since: new Date(5000), lastSeen: new Date(1000) }]);
   });
 

@@ -98,73 +98,73 @@ interface Write {
   api: string;
   run: (manager: EntityManager, donation: Donation, to: number) => Promise<unknown>;
   /** Which challenges are looked at: the old one (1), and the one that it moves to (2). */
-  looks: number[];
+  rechecks: number[];
 }
 
 const writes: Write[] = [
-  { api: 'save, new', run: (m, _, to) => given(m, to), looks: [2] },
-  { api: 'save, changed', run: (m, donation) => m.save(Object.assign(donation, { amount: 7 })), looks: [1] },
-  { api: 'save, partial', run: (m, { id }) => m.save(Donation, { id, amount: 8 }), looks: [1] },
+  { api: 'save, new', run: (m, _, to) => given(m, to), rechecks: [2] },
+  { api: 'save, changed', run: (m, donation) => m.save(Object.assign(donation, { amount: 7 })), rechecks: [1] },
+  { api: 'save, partial', run: (m, { id }) => m.save(Donation, { id, amount: 8 }), rechecks: [1] },
   {
     api: 'save, moved',
     run: (m, donation, challengeId) => m.save(Object.assign(donation, { challengeId })),
-    looks: [1, 2],
+    rechecks: [1, 2],
   },
-  { api: 'save, freed', run: (m, donation) => m.save(Object.assign(donation, { challengeId: null })), looks: [1] },
+  { api: 'save, freed', run: (m, donation) => m.save(Object.assign(donation, { challengeId: null })), rechecks: [1] },
   {
     api: 'insert',
     run: (m, _, challengeId) => m.insert(Donation, { code: `code-${++serial}`, amount: 1, challengeId }),
-    looks: [2],
+    rechecks: [2],
   },
   {
     api: 'upsert',
     run: (m, { code, challengeId }) => m.upsert(Donation, { code, amount: 9, challengeId }, ['code']),
-    looks: [1],
+    rechecks: [1],
   },
   {
     api: 'upsert, moved',
     run: (m, { code }, challengeId) => m.upsert(Donation, { code, amount: 9, challengeId }, ['code']),
-    looks: [1, 2],
+    rechecks: [1, 2],
   },
-  { api: 'update by criteria', run: (m, { id }) => m.update(Donation, { id }, { amount: 9 }), looks: [1] },
+  { api: 'update by criteria', run: (m, { id }) => m.update(Donation, { id }, { amount: 9 }), rechecks: [1] },
   {
     api: 'update by criteria, moved',
     run: (m, { id }, challengeId) => m.update(Donation, { id }, { challengeId }),
-    looks: [1, 2],
+    rechecks: [1, 2],
   },
   {
     api: 'update by criteria, moved by an expression',
     run: (m, { id }, to) =>
       m.update(Donation, { id }, { challengeId: () => `${m.dataSource.driver.escape('challengeId')} * 0 + ${to}` }),
-    looks: [1, 2],
+    rechecks: [1, 2],
   },
   {
     api: 'update by criteria, freed',
     run: (m, { id }) => m.update(Donation, { id }, { challengeId: null }),
-    looks: [1],
+    rechecks: [1],
   },
-  { api: 'increment', run: (m, { id }) => m.increment(Donation, { id }, 'amount', 1), looks: [1] },
+  { api: 'increment', run: (m, { id }) => m.increment(Donation, { id }, 'amount', 1), rechecks: [1] },
   {
     api: 'a builder of updates',
     run: (m, { id }, challengeId) =>
       m.createQueryBuilder().update(Donation).set({ challengeId }).where({ id }).execute(),
-    looks: [1, 2],
+    rechecks: [1, 2],
   },
-  { api: 'remove', run: (m, donation) => m.remove(donation), looks: [1] },
-  { api: 'delete by criteria', run: (m, { code }) => m.delete(Donation, { code }), looks: [1] },
+  { api: 'remove', run: (m, donation) => m.remove(donation), rechecks: [1] },
+  { api: 'delete by criteria', run: (m, { code }) => m.delete(Donation, { code }), rechecks: [1] },
   {
     api: 'a builder of deletes',
     run: (m, { id }) => m.createQueryBuilder().delete().from(Donation).where({ id }).execute(),
-    looks: [1],
+    rechecks: [1],
   },
-  { api: 'softRemove', run: (m, donation) => m.softRemove(donation), looks: [1] },
-  { api: 'softDelete', run: (m, { id }) => m.softDelete(Donation, { id }), looks: [1] },
+  { api: 'softRemove', run: (m, donation) => m.softRemove(donation), rechecks: [1] },
+  { api: 'softDelete', run: (m, { id }) => m.softDelete(Donation, { id }), rechecks: [1] },
   {
     api: 'recover',
     run: async (m, donation) => m.recover(await m.softRemove(donation)),
-    looks: [1],
+    rechecks: [1],
   },
-  { api: 'restore', run: (m, { id }) => m.restore(Donation, { id }), looks: [1] },
+  { api: 'restore', run: (m, { id }) => m.restore(Donation, { id }), rechecks: [1] },
 ];
 
 const entities = [Challenge, Donation, Seat, Ticket, Comment];
@@ -184,7 +184,7 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
     await db.drop();
   });
 
-  const looksOf = async (write: () => Promise<unknown>) => {
+  const rechecksOf = async (write: () => Promise<unknown>) => {
     await app.spark.drain();
     looked = [];
     await write();
@@ -192,12 +192,12 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
     return [...new Set(looked)].sort();
   };
 
-  it.each(writes)('by $api', async ({ run, looks }) => {
+  it.each(writes)('by $api', async ({ run, rechecks }) => {
     const [from, to, other] = await manager.save(Challenge, [{ title: 'a' }, { title: 'b' }, { title: 'c' }]);
     const donation = await given(manager, from!.id);
     await given(manager, other!.id);
-    const ids = looks.map((n) => [from!.id, to!.id][n - 1]!);
-    expect(await looksOf(() => run(manager, donation, to!.id))).toEqual(ids.map((id) => `challenge ${id}`).sort());
+    const ids = rechecks.map((n) => [from!.id, to!.id][n - 1]!);
+    expect(await rechecksOf(() => run(manager, donation, to!.id))).toEqual(ids.map((id) => `challenge ${id}`).sort());
   });
 
   it('and the event that it makes true is there', async () => {
@@ -219,34 +219,34 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
         await given(inner, id);
         throw new Error('no');
       });
-    expect(await looksOf(() => rolledBack().catch(() => undefined))).toEqual([]);
+    expect(await rechecksOf(() => rolledBack().catch(() => undefined))).toEqual([]);
   });
 
   it('by the key of a relation that the source does not load', async () => {
     const [a, b] = await manager.save(Challenge, [{ title: 'a' }, { title: 'b' }]);
     const comment = await manager.save(manager.create(Comment, { about: a }));
-    expect(await looksOf(() => manager.save(Object.assign(comment, { about: b })))).toEqual(
+    expect(await rechecksOf(() => manager.save(Object.assign(comment, { about: b })))).toEqual(
       [`challenge ${a!.id}`, `challenge ${b!.id}`].sort(),
     );
-    expect(await looksOf(() => manager.remove(comment))).toEqual([`challenge ${b!.id}`]);
+    expect(await rechecksOf(() => manager.remove(comment))).toEqual([`challenge ${b!.id}`]);
   });
 
   it('by a composite key, also where a part of it moves', async () => {
     for (const place of [1, 2, 3]) await manager.save(Seat, { row: 7, place });
     const ticket = await manager.save(manager.create(Ticket, { seatRow: 7, seatPlace: 1 }));
-    expect(await looksOf(() => manager.save(Object.assign(ticket, { seatPlace: 2 })))).toEqual([
+    expect(await rechecksOf(() => manager.save(Object.assign(ticket, { seatPlace: 2 })))).toEqual([
       'seat 7/1',
       'seat 7/2',
     ]);
-    expect(await looksOf(() => manager.update(Ticket, { id: ticket.id }, { seatPlace: 3 }))).toEqual([
+    expect(await rechecksOf(() => manager.update(Ticket, { id: ticket.id }, { seatPlace: 3 }))).toEqual([
       'seat 7/2',
       'seat 7/3',
     ]);
-    expect(await looksOf(() => manager.update(Ticket, { id: ticket.id }, { seatRow: 7, seatPlace: 1 }))).toEqual([
+    expect(await rechecksOf(() => manager.update(Ticket, { id: ticket.id }, { seatRow: 7, seatPlace: 1 }))).toEqual([
       'seat 7/1',
       'seat 7/3',
     ]);
-    expect(await looksOf(() => manager.delete(Ticket, { id: ticket.id }))).toEqual(['seat 7/1']);
+    expect(await rechecksOf(() => manager.delete(Ticket, { id: ticket.id }))).toEqual(['seat 7/1']);
   });
 });
 

@@ -31,7 +31,7 @@ export async function spark(url: string): Promise<Peer> {
   const sender = async () => working ?? (idle ??= await start(false));
   return {
     async reset() {
-      await (await sender()).get(DataSource).query('TRUNCATE spark_event, spark_delivery, spark_agenda');
+      await (await sender()).get(DataSource).query('TRUNCATE spark_event, spark_delivery, spark_recheck');
     },
     async fill(count) {
       const dataSource = (await sender()).get(DataSource);

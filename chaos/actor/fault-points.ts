@@ -1,5 +1,5 @@
 import { Ledger } from '../../libs/spark/src/store/ledger.js';
-import { Looks } from '../../libs/spark/src/store/looks.js';
+import { Rechecks } from '../../libs/spark/src/store/rechecks.js';
 import { Completions } from '../../libs/spark/src/deliver/completions.js';
 import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
@@ -42,9 +42,9 @@ export class FaultPoints {
       if (recorded.events.length > 0) pass('after-commit');
       announce(recorded);
     });
-    wrap(Looks, 'remove', async (remove, ...given) => {
+    wrap(Rechecks, 'remove', async (remove, ...given) => {
       const isOurs = await remove(...given);
-      pass('in-look');
+      pass('in-recheck');
       return isOurs;
     });
     wrap(SourceSweeper, 'sweep', async (sweep, of, page: Page) =>

@@ -12,7 +12,7 @@ export class Sources {
     if (flag) yield sparkEvent('item_flagged', id);
   }
 
-  /** By a look when its time comes. */
+  /** By a recheck when its time comes. */
   @EventSource(Item)
   *due({ id, dueAt }: Item) {
     yield sparkEvent('item_due', id, undefined, { at: new Date(Number(dueAt)) });
@@ -31,7 +31,7 @@ const outsideOf = ({ id }: Outside) => [sparkEvent('outside', Number(id))];
 
 @Injectable()
 export class FormerSources {
-  /** By a look right after the commit. */
+  /** By a recheck right after the commit. */
   @EventSource(Item, { name: 'late' })
   async late(item: Item) {
     return lateOf(item);

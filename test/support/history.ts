@@ -37,11 +37,17 @@ export type Step =
   | { readonly kind: 'donate' | 'takeBack' | 'remove' | 'drain' }
   | { readonly kind: 'sweep' };
 
-/** What happens at one instant: a sweep reads and enters, source by source, and others may come between. */
+/**
+ * What happens at one instant. A sweep reads, enters and finishes, source by source, and others may come between. What it enters of
+ * a group that no sweep has finished before is held until it finishes.
+ */
 type Atom =
-  Exclude<Step, { kind: 'sweep' | 'drain' }> | { readonly kind: 'read' | 'enter'; readonly source: 'own' | 'related' };
+  | Exclude<Step, { kind: 'sweep' | 'drain' }>
+  | { readonly kind: 'read' | 'enter' | 'finish'; readonly source: 'own' | 'related' };
 
-export type State = 'available' | 'completed' | 'skipped';
+export type State = 'held' | 'available' | 'completed' | 'skipped';
+
+const GROUPS = { own: ['created', 'closing', 'ended'], related: ['lonely', 'supported'] };
 
 /** One way in which things may have come so far, for one challenge. */
 interface World {
@@ -54,8 +60,8 @@ interface World {
   readonly dates: readonly number[];
   /** What a sweep has read, and not entered yet. */
   readonly read: readonly Fact[];
-  /** What looks under way have read: its own row first, then what is related to it. Then their sources take their time. */
-  readonly looks: readonly { readonly facts: readonly Fact[]; readonly isRead: boolean }[];
+  /** What rechecks under way have read: its own row first, then what is related to it. Then their sources take their time. */
+  readonly rechecks: readonly { readonly facts: readonly Fact[]; readonly isRead: boolean }[];
 }
 
 /** A world, and what is still to happen in it at this instant. */
@@ -72,7 +78,7 @@ const PROCESSES = 2;
 
 /** All ways in which the history of one challenge may have come so far. What is seen leaves those that fit. */
 export class Model {
-  private worlds: World[] = [{ row: undefined, ledger: {}, changed: false, dates: [], read: [], looks: [] }];
+  private worlds: World[] = [{ row: undefined, ledger: {}, changed: false, dates: [], read: [], rechecks: [] }];
 
   /** Its row; that is the same in all worlds. */
   get row(): Challenge | undefined {
@@ -80,10 +86,12 @@ export class Model {
   }
 
   /**
-   * Lets steps happen at once: in any order, with looks of a drain round, before and after any of them. Those that are lost
+   * Lets steps happen at once: in any order, with rechecks of a drain round, before and after any of them. Those that are lost
    * were a process's that has died meanwhile: what it had taken, nobody else could take.
+   *
+   * @param swept the groups that a sweep has finished before
    */
-  happen(steps: readonly Step[], now: number, lost?: readonly Step[]): void {
+  happen(steps: readonly Step[], now: number, swept: ReadonlySet<string>, lost?: readonly Step[]): void {
     const drains = [...steps, ...(lost ?? [])].some(({ kind }) => kind === 'drain');
     const open = this.worlds.map((world): Situation => ({
       left: atomsOfAll(steps),
@@ -99,8 +107,8 @@ export class Model {
       known.add(name);
       const { left: rest, drained, world } = situation;
       const end = { ...world, read: [] };
-      if (rest.length === 0 && drained && world.looks.length === 0) ends.set(JSON.stringify(end), end);
-      open.push(...next(situation, now));
+      if (rest.length === 0 && drained && world.rechecks.length === 0) ends.set(JSON.stringify(end), end);
+      open.push(...next(situation, now, swept));
       if (drains)
         open.push(
           ...this.drainedOnce(world, now, lost !== undefined).map((one) => ({
@@ -128,12 +136,12 @@ export class Model {
     return undefined;
   }
 
-  /** What a drain may do next: deliver all, or where a process dies any of it, begin to look, end a look. */
+  /** What a drain may do next: deliver all, or where a process dies any of it, begin a recheck, end one. */
   private drainedOnce(world: World, now: number, dies: boolean): World[] {
-    const ended = world.looks.map(({ isRead }, i) => (isRead ? lookEnded(world, i, now) : lookRead(world, i)));
+    const ended = world.rechecks.map(({ isRead }, i) => (isRead ? recheckEnded(world, i, now) : recheckRead(world, i)));
     const handed = dies ? Object.keys(world.ledger).map((key) => delivered(world, now, key)) : [delivered(world, now)];
-    if (!isDue(world, now) || world.looks.length === PROCESSES) return [...handed, ...ended];
-    return [...handed, ...ended, lookBegun(world, now)];
+    if (!isDue(world, now) || world.rechecks.length === PROCESSES) return [...handed, ...ended];
+    return [...handed, ...ended, recheckBegun(world, now)];
   }
 }
 
@@ -144,17 +152,17 @@ export const textOf = (row: Challenge | undefined, entries: [string, State][]): 
 };
 
 /** One of the steps goes on. */
-function next(situation: Situation, now: number): Situation[] {
+function next(situation: Situation, now: number, swept: ReadonlySet<string>): Situation[] {
   return (['left', 'lost'] as const).flatMap((which) =>
     situation[which].map((atoms, i, all) => {
       const rest = atoms.slice(1);
       const others = [...all.slice(0, i), ...(rest.length > 0 ? [rest] : []), ...all.slice(i + 1)];
-      return { ...situation, [which]: others, world: after(situation.world, atoms[0]!, now) };
+      return { ...situation, [which]: others, world: after(situation.world, atoms[0]!, now, swept) };
     }),
   );
 }
 
-function after(world: World, atom: Atom, now: number): World {
+function after(world: World, atom: Atom, now: number, swept: ReadonlySet<string>): World {
   switch (atom.kind) {
     case 'save':
     case 'criteria':
@@ -168,9 +176,22 @@ function after(world: World, atom: Atom, now: number): World {
       return { ...world, row: undefined, changed: true };
     case 'read':
       return { ...world, read: world.row ? [...(atom.source === 'own' ? ownFacts : relatedFacts)(world.row)] : [] };
+    case 'enter':
+      return entered({ ...world, read: [] }, world.read, now, (group) => (swept.has(group) ? 'available' : 'held'));
+    case 'finish':
+      return released(world, GROUPS[atom.source]);
     default:
-      return entered({ ...world, read: [] }, world.read, now);
+      throw new Error(atom.kind);
   }
+}
+
+/** What a sweep has held is available at its end. */
+function released(world: World, groups: readonly string[]): World {
+  const ledger = Object.entries(world.ledger).map(([key, entry]) => {
+    const isHeld = entry.state === 'held' && groups.includes(key.split('@')[0]!);
+    return [key, isHeld ? { ...entry, state: 'available' as const } : entry] as const;
+  });
+  return { ...world, ledger: Object.fromEntries(ledger) };
 }
 
 function written(world: World, { kind, active, endsAt }: Extract<Step, { active: boolean }>, now: number): World {
@@ -187,33 +208,40 @@ const isDue = ({ changed, dates }: World, now: number): boolean => changed || da
 /** Whether a drain has nothing left to do. */
 const isDone = (world: World, now: number): boolean =>
   !isDue(world, now) &&
-  world.looks.length === 0 &&
+  world.rechecks.length === 0 &&
   Object.values(world.ledger).every(({ state }) => state !== 'available');
 
-function lookBegun(world: World, now: number): World {
+function recheckBegun(world: World, now: number): World {
   const dates = world.dates.filter((date) => date > now);
-  const look = { facts: world.row ? [...ownFacts(world.row)] : [], isRead: false };
-  return { ...world, changed: false, dates, looks: [...world.looks, look] };
+  const recheck = { facts: world.row ? [...ownFacts(world.row)] : [], isRead: false };
+  return { ...world, changed: false, dates, rechecks: [...world.rechecks, recheck] };
 }
 
-function lookRead(world: World, index: number): World {
+function recheckRead(world: World, index: number): World {
   const read = world.row ? [...relatedFacts(world.row)] : [];
-  const looks = world.looks.map((look, i) => (i === index ? { facts: [...look.facts, ...read], isRead: true } : look));
-  return { ...world, looks };
+  const rechecks = world.rechecks.map((recheck, i) =>
+    i === index ? { facts: [...recheck.facts, ...read], isRead: true } : recheck,
+  );
+  return { ...world, rechecks };
 }
 
-function lookEnded(world: World, index: number, now: number): World {
-  const { facts } = world.looks[index]!;
-  return entered({ ...world, looks: world.looks.filter((_, i) => i !== index) }, facts, now);
+function recheckEnded(world: World, index: number, now: number): World {
+  const { facts } = world.rechecks[index]!;
+  return entered({ ...world, rechecks: world.rechecks.filter((_, i) => i !== index) }, facts, now);
 }
 
-function entered(world: World, facts: Iterable<Fact>, now: number): World {
+function entered(
+  world: World,
+  facts: Iterable<Fact>,
+  now: number,
+  stateOf: (group: string) => State = () => 'available',
+): World {
   const ledger = { ...world.ledger };
   const dates = new Set(world.dates);
   for (const { group, at, until, occurrence } of facts) {
     if (at === null || (until !== undefined && until <= now)) continue;
     if (at !== undefined && at > now) dates.add(at);
-    else ledger[occurrence === undefined ? group : `${group}@${occurrence}`] ??= { state: 'available', until };
+    else ledger[occurrence === undefined ? group : `${group}@${occurrence}`] ??= { state: stateOf(group), until };
   }
   const sorted = Object.fromEntries(Object.entries(ledger).sort(([a], [b]) => (a < b ? -1 : 1)));
   return { ...world, ledger: sorted, dates: [...dates].sort((a, b) => a - b) };
@@ -239,5 +267,6 @@ function atomsOf(step: Step): Atom[] {
   return sources.flatMap((source) => [
     { kind: 'read', source },
     { kind: 'enter', source },
+    { kind: 'finish', source },
   ]);
 }

@@ -145,7 +145,7 @@ export class SparkService {
   }
 
   /**
-   * Works until no look is due and no delivery is available any more, whether or not this process has a worker. For
+   * Works until no recheck is due and no delivery is available any more, whether or not this process has a worker. For
    * tests and scripts. Deliveries that wait for their next attempt, and what another process is at, are not waited for.
    *
    * @throws DrainWithinError when a source or a handler calls it, and would wait for itself.
@@ -163,7 +163,7 @@ export class SparkService {
   }
 
   /**
-   * Forgets an entity: its events, their deliveries, its looks. What is true of it is then news again. For data that has
+   * Forgets an entity: its events, their deliveries, its rechecks. What is true of it is then news again. For data that has
    * to be erased, and for ids that are used again.
    *
    * @param entity The entity class.
@@ -183,7 +183,7 @@ export class SparkService {
   }
 
   /**
-   * Begins with looks, deliveries and scheduled sweeps, where `autoStart` is `false` or `pause` was called. Otherwise nothing
+   * Begins with rechecks, deliveries and scheduled sweeps, where `autoStart` is `false` or `pause` was called. Otherwise nothing
    * happens. Under a `TestClock` nothing runs by itself.
    *
    * @example
@@ -196,7 +196,7 @@ export class SparkService {
   }
 
   /**
-   * Ends looks, deliveries and scheduled sweeps of this process until `start` is called: what is under way ends, and nothing new
+   * Ends rechecks, deliveries and scheduled sweeps of this process until `start` is called: what is under way ends, and nothing new
    * begins. A sweep ends at its next page; the next one goes on there. Live capture records all the same, other processes go on,
    * and `drain` and `sweep` do what they are called for.
    *
@@ -289,7 +289,7 @@ export class SparkService {
    * @returns What is so at the moment, of all processes; `running` and `counts` tell of this process alone.
    *
    * @example
-   * const { sources, held, agenda } = await spark.status();
+   * const { sources, held, rechecks } = await spark.status();
    * const missed = sources.reduce((sum, source) => sum + source.missed, 0);
    */
   async status(): Promise<SparkStatus> {
@@ -336,7 +336,7 @@ export class SparkService {
   }
 
   /**
-   * Lists the entities that are looked at again, the soonest first.
+   * Lists the entities that are rechecked, the soonest first.
    *
    * @param filter Which ones: by entity and id, and the time at which they are due. Default: all.
    * @param page As in {@link events}.
@@ -383,7 +383,7 @@ export class SparkService {
 
   /**
    * Says what would happen if nobody changed anything, now or up to an instant: which events would be entered, which are
-   * still to come, and which dates on the agenda nothing comes of any more. Nothing is entered and nobody is called.
+   * still to come, and which rechecks nothing comes of any more. Nothing is entered and nobody is called.
    *
    * Sources run as ever, a page of 500 entities at a time, read in transactions that are read only (but on SQLite) and rolled
    * back. Up to an instant, each entity is looked at whenever something becomes true of it, and when sweeps run by their
@@ -417,7 +417,7 @@ export class SparkService {
   }
 
   /**
-   * Explains one entity: what its sources say of it now, what the ledger and the agenda have, what became of the
+   * Explains one entity: what its sources say of it now, what the ledger and the rechecks have, what became of the
    * deliveries, and in words why something did or did not happen. Nothing is entered.
    *
    * @param entity The entity class.
@@ -426,7 +426,7 @@ export class SparkService {
    *
    * @example
    * console.log((await spark.explain(Challenge, 7)).words.join('\n'));
-   * // challenge_ended_7: it becomes true at 2026-06-03T12:00:00.000Z. The entity is looked at then.
+   * // challenge_ended_7: it becomes true at 2026-06-03T12:00:00.000Z. The entity is rechecked then.
    * // challenge_created_7 was entered, found by ChallengeEvents.events, 2026-06-01T12:00:00.000Z.
    * // challenge_created_7 → challenge-mails: completed 2026-06-01T12:00:00.120Z, after 1 attempt, in 12 ms.
    */
@@ -493,7 +493,7 @@ export class SparkService {
     this.checkStarted();
     const { clock, transactions } = this.spark;
     const result = await transactions.run((manager) => work(manager, clock.now()));
-    this.spark.wake({ looks: false, deliveries: true });
+    this.spark.wake({ rechecks: false, deliveries: true });
     return result;
   }
 

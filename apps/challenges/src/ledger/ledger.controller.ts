@@ -22,7 +22,7 @@ export class LedgerController {
     return this.records.list(query);
   }
 
-  /** Looks through all challenges now, instead of waiting for the schedule. */
+  /** Goes through all challenges now, instead of waiting for the schedule. */
   @ApiOkResponse({ description: 'How many challenges were read, and how many new events were entered' })
   @HttpCode(200)
   @Post('sweep')

@@ -8,7 +8,7 @@ import {
   UpdateQueryBuilder,
 } from 'typeorm';
 import { SoftDeleteQueryBuilder } from 'typeorm/query-builder/SoftDeleteQueryBuilder.js';
-import type { Looks } from '../store/looks.js';
+import type { Rechecks } from '../store/rechecks.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Dialect } from '../database/dialect.js';
 import { columnsSql, keySql } from '../entity/key-sql.js';
@@ -21,7 +21,7 @@ import { insertedKeys, overwrittenKeys } from './inserted-keys.js';
 import type { LiveRules } from './live-rules.js';
 import { movedKeys } from './moved-keys.js';
 import { returningKeys } from './returning-keys.js';
-import { returningLooks } from './returning-looks.js';
+import { returningRechecks } from './returning-rechecks.js';
 
 /** What Spark needs of TypeORM's builders beyond their public side. */
 interface Builder {
@@ -42,13 +42,13 @@ let patched = false;
 
 /**
  * Captures writes by criteria (`update`, `softDelete`, `increment`, `insert`, `upsert`, `delete`, builders), whose
- * events carry no ids: the rows that they are about get looks, by one statement in the same transaction.
+ * events carry no ids: the rows that they are about get rechecks, by one statement in the same transaction.
  */
 export class CriteriaWrites {
   constructor(
     private readonly dialect: Dialect,
     private readonly rules: LiveRules,
-    private readonly looks: Looks,
+    private readonly rechecks: Rechecks,
     private readonly subscriber: EntitySubscriber,
     private readonly clock: SparkClock,
   ) {}
@@ -65,10 +65,10 @@ export class CriteriaWrites {
     if (!metadata || !this.rules.concerns(metadata) || isSaveOfItsOwn(builder)) return run();
     return inTransaction(builder, async (runner) => {
       if (expressionMap.queryType === 'insert') return this.insert(builder, metadata, runner, run);
-      await this.lookAtTouched(builder, metadata, runner);
+      await this.recheckTouched(builder, metadata, runner);
       if (expressionMap.queryType === 'delete' || !this.rules.derives(metadata)) return run();
       const capture = this.subscriber.captureOf(runner);
-      if (capture) capture.looksAdded = true;
+      if (capture) capture.rechecksAdded = true;
       return this.update(builder, metadata, runner, run);
     });
   }
@@ -114,18 +114,18 @@ export class CriteriaWrites {
       const isUpdate = expressionMap.queryType === 'update';
       const set = isUpdate ? (expressionMap.valuesSet as ObjectLiteral) : {};
       const moved = movedKeys(dataSource, metadata.primaryColumns, set);
-      const insert = this.looks.insertSelect(':spark_entity', moved ? keySql(dataSource, moved.sql) : key, now);
+      const insert = this.rechecks.insertSelect(':spark_entity', moved ? keySql(dataSource, moved.sql) : key, now);
       const parameters = { ...moved?.parameters, spark_entity: entity };
       await this.run(builder, runner, `${insert}${matching(builder)} ${this.dialect.forUpdate}`, parameters);
       return run();
     }
-    const insert = (parameter: string) => this.looks.insertSelect(parameter, 'spark_key', now);
+    const insert = (parameter: string) => this.rechecks.insertSelect(parameter, 'spark_key', now);
     const hasReturning = () => builder.createReturningExpression('update') !== '';
-    return withRunner(builder, returningLooks(runner, { key, entity, insert, hasReturning }), run);
+    return withRunner(builder, returningRechecks(runner, { key, entity, insert, hasReturning }), run);
   }
 
   /** Looks at what the rows that the criteria match belong to, before they are changed. */
-  private async lookAtTouched(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
+  private async recheckTouched(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
     const { dataSource } = builder;
     const capture = this.subscriber.captureOf(runner);
     const keys = columnsSql(dataSource, metadata.primaryColumns).join(', ');
@@ -137,24 +137,24 @@ export class CriteriaWrites {
         await this.touchThrough(builder, rule.through, runner, touched.getQuery(), touched.getParameters());
         continue;
       }
-      const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
+      const insert = this.rechecks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
       const parameters = { ...touched.getParameters(), spark_entity: tableOf(rule.root) };
       await this.run(builder, runner, `${insert} FROM (${touched.getQuery()}) touched`, parameters);
       if (!capture) continue;
-      capture.looksAdded = true;
-      await this.lookAtMoved(builder, rule, runner, capture, within);
+      capture.rechecksAdded = true;
+      await this.recheckMoved(builder, rule, runner, capture, within);
     }
   }
 
   /** Looks at what the rows that the criteria match will belong to. */
-  private async lookAtMoved(builder: Builder, rule: TouchRule, runner: QueryRunner, capture: Capture, within: string) {
+  private async recheckMoved(builder: Builder, rule: TouchRule, runner: QueryRunner, capture: Capture, within: string) {
     const { dataSource, expressionMap } = builder;
     if (expressionMap.queryType !== 'update') return;
     const moved = movedKeys(dataSource, rule.direct ?? [], expressionMap.valuesSet as ObjectLiteral, 'changed');
     if (!moved) return;
-    if (moved.key !== undefined) return capture.look({ root: rule.root, id: moved.key });
+    if (moved.key !== undefined) return capture.recheck({ root: rule.root, id: moved.key });
     const query = touchQuery(runner.manager, rule, moved.sql).andWhere(within);
-    const insert = this.looks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
+    const insert = this.rechecks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
     const parameters = { ...query.getParameters(), ...moved.parameters, spark_entity: tableOf(rule.root) };
     await this.run(builder, runner, `${insert} FROM (${query.getQuery()}) touched`, parameters);
   }
@@ -184,7 +184,7 @@ function isSaveOfItsOwn({ expressionMap }: Builder): boolean {
   return expressionMap.queryType !== 'update' || expressionMap.whereEntities.length > 0;
 }
 
-/** Runs the write in the transaction under way, or in one of its own, which makes the write and its looks one. */
+/** Runs the write in the transaction under way, or in one of its own, which makes the write and its rechecks one. */
 async function inTransaction(builder: Builder, work: (runner: QueryRunner) => Promise<unknown>): Promise<unknown> {
   const given = builder.queryRunner;
   if (given?.isTransactionActive) return work(given);

@@ -92,7 +92,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     if (!transaction.outermost) return transaction.release();
     this.frames.end(queryRunner);
     const { recorded, top } = transaction;
-    this.announce({ events: recorded?.events ?? [], looks: recorded?.looks || top.looksAdded });
+    this.announce({ events: recorded?.events ?? [], rechecks: recorded?.rechecks || top.rechecksAdded });
   }
 
   // A subscriber of somebody else may have thrown while this one was still recording.

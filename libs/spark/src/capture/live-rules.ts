@@ -107,14 +107,14 @@ export class LiveRules {
   ): Promise<void> {
     for (const rule of rules) {
       const keys = await touchedKeys(manager, rule, ids, lock && this.dialect.skipsLocked);
-      for (const key of keys) capture.look({ root: rule.root, id: key });
+      for (const key of keys) capture.recheck({ root: rule.root, id: key });
     }
   }
 
   private touchHeld(capture: Capture, rule: TouchRule, key: string | null | undefined, id: string): void {
     if (key === undefined) capture.touch(rule, id);
     else if (key !== null && rule.through) capture.touch(rule.through, key);
-    else if (key !== null) capture.look({ root: rule.root, id: key });
+    else if (key !== null) capture.recheck({ root: rule.root, id: key });
   }
 
   /** The key as text, given a single key as its value, which may be an object of the application's, and several as a map. */

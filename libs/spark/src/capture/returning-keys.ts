@@ -1,7 +1,7 @@
 import type { EntityMetadata, QueryResult, QueryRunner } from 'typeorm';
 import { columnsSql } from '../entity/key-sql.js';
 import { writeKey } from '../entity/subject-ref.js';
-import { runnerThatQueries } from './returning-looks.js';
+import { runnerThatQueries } from './returning-rechecks.js';
 
 /** What makes an INSERT tell the keys of its rows. */
 export interface ReturningKeys {

@@ -9,12 +9,12 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 export interface SparkClock {
   /** The present instant in epoch milliseconds, a whole number. */
   now(): number;
-  /** Whether time moves only when a test moves it: then nothing runs by itself, neither worker nor looks nor the scheduled sweep. */
+  /** Whether time moves only when a test moves it: then nothing runs by itself, neither worker nor rechecks nor the scheduled sweep. */
   readonly isManual?: boolean;
 }
 
 /**
- * The token of the clock that sources, looks and retries go by. Defaults to the process's clock, put right by the database's
+ * The token of the clock that sources, rechecks and retries go by. Defaults to the process's clock, put right by the database's
  * at boot and each minute where the two differ by more than a second.
  *
  * @example

@@ -7,7 +7,7 @@ export interface SparkCounts {
   readonly since: Date;
   /** Events that could not be entered: the log says why, and `explain` for each entity. */
   readonly refusedEvents: number;
-  /** How often sources have failed for entities, or could not read them: these are looked at again. */
+  /** How often sources have failed for entities, or could not read them: these are rechecked. */
   readonly failedEntities: number;
   /** Events whose key is another entity's or another group's event: they were not entered. */
   readonly collidingKeys: number;
@@ -17,8 +17,8 @@ export interface SparkCounts {
   readonly leftToOthers: number;
   /** Patterns of handlers that this process cannot read, or that take too long for a group. */
   readonly unusablePatterns: number;
-  /** Looks that were removed, as no process had a live source of their entity for as long as `retention.looks` says. */
-  readonly abandonedLooks: number;
+  /** Rechecks that were removed, as no process had a live source of their entity for as long as `retention.rechecks` says. */
+  readonly abandonedRechecks: number;
   /** Events without any delivery, as no registered handler matched their group. `replay` opens the deliveries of a handler that came later. */
   readonly eventsWithoutHandler: number;
 }
@@ -34,7 +34,7 @@ const ZERO: Record<CountName, number> = {
   emitsBesideTransaction: 0,
   leftToOthers: 0,
   unusablePatterns: 0,
-  abandonedLooks: 0,
+  abandonedRechecks: 0,
   eventsWithoutHandler: 0,
 };
 const MINUTE = 60_000;

@@ -20,7 +20,7 @@ export type SweepSchedule =
 export interface WorkerOptions {
   /** How many deliveries this process handles at once. Default: 10, or two fewer than the pool has connections where that is less. */
   concurrency?: number;
-  /** How often this process looks for due looks and deliveries that no process has told it of. Default: 2 seconds. */
+  /** How often this process looks for due rechecks and deliveries that no process has told it of. Default: 2 seconds. */
   pollInterval?: Duration;
   /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 80, which takes about two days. */
   maxAttempts?: number;
@@ -53,10 +53,10 @@ export interface RetentionOptions {
   /** Discarded ones. Default: for ever. */
   discarded?: Duration;
   /**
-   * Looks at entities that no process has a live source of, counted from when they were due. A source that is taken away leaves
+   * Rechecks of entities that no process has a live source of, counted from when they were due. A source that is taken away leaves
    * them behind. A process removes them once it has been up for an hour. Default: 30 days.
    */
-  looks?: Duration;
+  rechecks?: Duration;
   /**
    * By group, how long after they were entered the keys of its events are kept, once their deliveries are gone. Only for
    * groups whose sources do not yield an old key again, such as one event a day: what they yield again happens again.
@@ -95,7 +95,7 @@ export interface SparkDynamicOptions {
   /** Whether saves are captured as they happen; `false` leaves everything to the sweep. Default: true. */
   live?: boolean;
   /**
-   * Whether looks, deliveries and scheduled sweeps begin with the application; `false`: when `SparkService.start()` is called. Live
+   * Whether rechecks, deliveries and scheduled sweeps begin with the application; `false`: when `SparkService.start()` is called. Live
    * capture and what is called by hand work all the same. Default: true.
    */
   autoStart?: boolean;

@@ -14,8 +14,8 @@ export interface LeaseTimes {
 export interface RetentionTimes {
   readonly completed: number | undefined;
   readonly discarded: number | undefined;
-  /** Looks that nobody takes. */
-  readonly looks: number;
+  /** Rechecks that nobody takes. */
+  readonly rechecks: number;
   /** By group: keys of events that their sources do not yield any more. */
   readonly keys: ReadonlyMap<string, number>;
 }
@@ -77,7 +77,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
   known('worker', worker, ['concurrency', 'pollInterval', 'maxAttempts', 'handlerTimeout', 'leaseTtl', 'leaseRenewal']);
   known('sources', sources, ['timeout']);
   known('activation', activation, ['limit']);
-  known('retention', retention, ['completed', 'discarded', 'looks', 'keys']);
+  known('retention', retention, ['completed', 'discarded', 'rechecks', 'keys']);
   known('postgres', postgres, ['prepare']);
   known('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
@@ -101,7 +101,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     retention: {
       completed: retention.completed === undefined ? undefined : age('retention.completed', retention.completed),
       discarded: retention.discarded === undefined ? undefined : age('retention.discarded', retention.discarded),
-      looks: age('retention.looks', retention.looks ?? '30d'),
+      rechecks: age('retention.rechecks', retention.rechecks ?? '30d'),
       keys: keyAges(retention.keys ?? {}),
     },
     handlerExpiry: age('handlerExpiry', options.handlerExpiry ?? '7d'),

@@ -118,10 +118,10 @@ export interface Dialect {
   /** How many characters of a primary key the tables keep. */
   readonly longestKey: number;
   /**
-   * Whether the agenda's rows lie in the order of time, without an index by entity. Where a look's removal rewrites each page
+   * Whether the rechecks lie in the order of time, without an index by entity. Where a recheck's removal rewrites each page
    * that knows of it, those pages are most of what a tick costs.
    */
-  readonly agendaByTime: boolean;
+  readonly rechecksByTime: boolean;
   /** Whether a transaction that has not locked a row anew may read it as it was when the transaction began. */
   readonly readsMayBeStale: boolean;
   /** Whether rows that another transaction holds can be passed over; without it, nobody else writes meanwhile. */

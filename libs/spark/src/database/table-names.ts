@@ -1,6 +1,17 @@
 import type { DataSource } from 'typeorm';
 
-const TABLES = ['event', 'delivery', 'agenda', 'handler', 'worker', 'sweep', 'group', 'version'] as const;
+const TABLES = [
+  'event',
+  'delivery',
+  'attempt',
+  'recheck',
+  'handler',
+  'pause',
+  'worker',
+  'sweep',
+  'group',
+  'version',
+] as const;
 
 /** The names of Spark's tables, escaped for SQL, and as TypeORM's schema builder takes them. */
 export type TableNames = Readonly<Record<(typeof TABLES)[number], string>> & {

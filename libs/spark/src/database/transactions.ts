@@ -53,8 +53,8 @@ export class Transactions {
     }
   }
 
-  /** Runs work that only looks, in a transaction that is read only where the database knows such, and rolled back everywhere. */
-  async look<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  /** Runs work that only reads, in a transaction that is read only where the database knows such, and rolled back everywhere. */
+  async readOnly<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     const { before, within } = this.dialect.readOnly;
     return withRunner(this.dataSource.manager, async (runner) => {
       if (before) await execute(runner, before);

@@ -14,7 +14,7 @@ export interface Subject {
   readonly entity: ObjectLiteral;
 }
 
-/** How the entities of a source are read, the same by live capture, looks, sweeps and deliveries. */
+/** How the entities of a source are read, the same by live capture, rechecks, sweeps and deliveries. */
 type Reading = Pick<EntityQuery, 'metadata'> & Omit<EntityQuery['options'], 'query'>;
 
 export const ALIAS = 'subject';

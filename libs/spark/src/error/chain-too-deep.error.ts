@@ -12,7 +12,7 @@ export class ChainTooDeepError extends SparkError {
   ) {
     super(
       `${source} yielded ${shown(key)}, which ${deepest} events in a row have led to, each by what a handler of it wrote. It is not ` +
-        `entered now; the entity is looked at again in ${pause / 60_000} min. Do handlers write what makes their own events come true again under new keys?`,
+        `entered now; the entity is rechecked in ${pause / 60_000} min. Do handlers write what makes their own events come true again under new keys?`,
     );
   }
 }

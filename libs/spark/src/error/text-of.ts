@@ -17,7 +17,7 @@ const MOST_PARTS = 12;
 const UNREADABLE = 'something was thrown that cannot be shown as text';
 
 /**
- * What a row keeps of anything that was thrown: the stack of an error with its causes, any other value as it looks. At most
+ * What a row keeps of anything that was thrown: the stack of an error with its causes, any other value as text. At most
  * 10,000 characters, without NUL and lone surrogates, which databases refuse. It never throws.
  */
 export function textOf(thrown: unknown): string {

@@ -16,13 +16,13 @@ export async function explain(spark: Inspected, metadata: EntityMetadata, id: st
   const now = spark.clock.now();
   const sources: ExplainedSource[] = [];
   for (const source of spark.sources.of(metadata)) sources.push(await ask(spark, source, id, now));
-  return spark.transactions.look(async (manager) => {
+  return spark.transactions.readOnly(async (manager) => {
     const root = rootOf(metadata);
     const exists = (await readEntities(manager, { metadata, withDeleted: true }, [id])).size > 0;
     const keys = sources.flatMap(({ events }) => events.map(({ key }) => key));
     const events = await ledgerOf(manager, spark, root, id, keys);
-    const looks = await looksAt(manager, spark, root, id);
-    const facts = { entity: metadata.name, id, exists, sources, events, looks };
+    const rechecks = await rechecksAt(manager, spark, root, id);
+    const facts = { entity: metadata.name, id, exists, sources, events, rechecks };
     return { ...facts, words: await wordsOf(manager, spark, facts, now) };
   });
 }
@@ -31,7 +31,7 @@ export async function explain(spark: Inspected, metadata: EntityMetadata, id: st
 async function ask(spark: Inspected, source: Source, id: string, now: number): Promise<ExplainedSource> {
   const { name, live } = source;
   try {
-    const [subject] = await spark.transactions.look((manager) => readSubjects(manager, source, [id]));
+    const [subject] = await spark.transactions.readOnly((manager) => readSubjects(manager, source, [id]));
     if (!subject) return { source: name, live, isAbout: false, events: [], error: undefined };
     const given = source.options.batch ? [subject.entity] : subject.entity;
     const events = (await eventsOf(source, given, { now: new Date(now) })).map((event) => {
@@ -144,10 +144,10 @@ async function deliveriesOf(manager: EntityManager, table: string, events: reado
   return byEvent;
 }
 
-async function looksAt(manager: EntityManager, { tables }: Inspected, root: EntityMetadata, id: string) {
+async function rechecksAt(manager: EntityManager, { tables }: Inspected, root: EntityMetadata, id: string) {
   const rows = await select<{ due_at: string; attempt: number }>(
     manager,
-    `SELECT due_at, MAX(attempt) AS attempt FROM ${tables.agenda} WHERE entity IN (:...names) AND entity_id = :id
+    `SELECT due_at, MAX(attempt) AS attempt FROM ${tables.recheck} WHERE entity IN (:...names) AND entity_id = :id
      GROUP BY due_at ORDER BY due_at`,
     { names: namesOf(root), id },
   );

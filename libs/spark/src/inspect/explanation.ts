@@ -62,8 +62,8 @@ export interface Explanation {
   readonly sources: readonly ExplainedSource[];
   /** The latest 1,000 events of the entity in the ledger, oldest first. */
   readonly events: readonly ExplainedEvent[];
-  /** When it is looked at again, and how often looking has failed. */
-  readonly looks: readonly { readonly due: Date; readonly attempt: number }[];
+  /** When it is rechecked, and how often it has failed. */
+  readonly rechecks: readonly { readonly due: Date; readonly attempt: number }[];
   /** Why something did or did not happen, a sentence each. */
   readonly words: readonly string[];
 }

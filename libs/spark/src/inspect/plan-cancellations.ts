@@ -7,7 +7,7 @@ import { namesOf, rootOf } from '../entity/entity-table.js';
 import { readSubjects, type Subject } from '../entity/subjects.js';
 import type { PlannedCancellation, PlanRequest } from './planned.js';
 
-interface LookRow {
+interface RecheckRow {
   id: string;
   entity: string;
   entity_id: string;
@@ -16,13 +16,13 @@ interface LookRow {
 
 const PAGE = 500;
 
-/** The instants on the agenda at which nothing becomes true any more. */
+/** The instants of the rechecks at which nothing becomes true any more. */
 export async function* cancellations(spark: Inspected, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
   for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
     const last = after;
-    const rows = await spark.transactions.look((manager) => looks(manager, spark, roots, request, last));
+    const rows = await spark.transactions.readOnly((manager) => rechecks(manager, spark, roots, request, last));
     const seen = new Set<string>();
     for (const { entity, entity_id: id, due_at: due } of await emptyOnes(spark, roots, rows)) {
       const text = JSON.stringify([entity, id, String(due)]);
@@ -35,29 +35,29 @@ export async function* cancellations(spark: Inspected, request: PlanRequest): As
 }
 
 /** Looks at what has changed, and at what failed, are no dates of the future. */
-function looks(
+function rechecks(
   manager: EntityManager,
   { tables }: Inspected,
   roots: readonly EntityMetadata[],
   { id, now }: PlanRequest,
-  after: Pick<LookRow, 'due_at' | 'id'>,
+  after: Pick<RecheckRow, 'due_at' | 'id'>,
 ) {
-  return select<LookRow>(
+  return select<RecheckRow>(
     manager,
-    `SELECT id, entity, entity_id, due_at FROM ${tables.agenda}
+    `SELECT id, entity, entity_id, due_at FROM ${tables.recheck}
      WHERE due_at > :now AND due_at >= :last AND (due_at > :last OR id > :lastId) AND attempt = 0
      AND entity IN (:...entities) ${id === undefined ? '' : 'AND entity_id = :id'} ORDER BY due_at, id LIMIT ${PAGE}`,
     { last: after.due_at, lastId: after.id, now, id, entities: roots.flatMap(namesOf) },
   );
 }
 
-async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], rows: LookRow[]) {
-  const empty: LookRow[] = [];
+async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], rows: RecheckRow[]) {
+  const empty: RecheckRow[] = [];
   for (const root of roots) {
     const own = rows.filter(({ entity }) => namesOf(root).includes(entity));
     const ids = [...new Set(own.map((row) => row.entity_id))];
     if (ids.length === 0) continue;
-    const standing = new Set<LookRow>();
+    const standing = new Set<RecheckRow>();
     for (const source of spark.sources.liveOf(root)) {
       const subjects = await byId(spark, source, ids);
       for (const row of own) {
@@ -72,7 +72,7 @@ async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], row
 }
 
 async function byId({ transactions }: Inspected, source: Source, ids: readonly string[]) {
-  const subjects = await transactions.look((manager) => readSubjects(manager, source, ids)).catch(() => undefined);
+  const subjects = await transactions.readOnly((manager) => readSubjects(manager, source, ids)).catch(() => undefined);
   return subjects && new Map(subjects.map((subject) => [subject.ref.id, subject]));
 }
 

@@ -23,7 +23,7 @@ export async function* plan(spark: Inspected, request: PlanRequest): AsyncGenera
     const told = new Set<Source>();
     for (let after: string | undefined, isEnd = false; !isEnd;) {
       const last = after;
-      const keys = await spark.transactions.look((manager) => keysOf(manager, metadata, last, request.id));
+      const keys = await spark.transactions.readOnly((manager) => keysOf(manager, metadata, last, request.id));
       yield* await new PagePlan(spark, metadata, request, slots, told).of(keys);
       after = keys.at(-1);
       isEnd = keys.length < PAGE;
@@ -64,16 +64,16 @@ class PagePlan {
       this.subjects.set(source, new Map(subjects.map((subject) => [subject.ref.id, subject])));
       await this.checkClock(source, subjects.slice(0, CHECKED));
     }
-    let last = await this.look(sources, keys, now);
+    let last = await this.recheck(sources, keys, now);
     if (end > now) {
       const live = this.spark.sources.liveOf(this.metadata);
       const instants = new Map<string, Set<number>>();
       for (const { id, due } of last.dates) instants.set(id, (instants.get(id) ?? new Set()).add(due));
       for (const [id, own] of instants) await this.pass(live, id, own);
       // What only time makes true, without an instant of its own, sweeps find.
-      for (const slot of this.slots) await this.look(sources, keys, slot);
+      for (const slot of this.slots) await this.recheck(sources, keys, slot);
       const before = new Set(this.entered.keys());
-      last = await this.look(sources, keys, end);
+      last = await this.recheck(sources, keys, end);
       if (this.slots.length === 0) this.tellOfTime(sources, before);
     }
     return [...this.problems.values(), ...(await this.unknown([...this.entered.values(), ...last.future]))];
@@ -93,7 +93,7 @@ class PagePlan {
 
   private async read(source: Source, keys: readonly string[]): Promise<Subject[]> {
     try {
-      return await this.spark.transactions.look((manager) => readSubjects(manager, source, keys));
+      return await this.spark.transactions.readOnly((manager) => readSubjects(manager, source, keys));
     } catch (error) {
       this.problem('fail', source, undefined, `its entities cannot be read: ${textOf(error)}`);
       return [];
@@ -107,7 +107,7 @@ class PagePlan {
     // A set is gone through in the order of insertion, with what is inserted meanwhile.
     for (const instant of instants) {
       if (instant >= end) continue;
-      const { dates } = await this.look(live, [id], instant);
+      const { dates } = await this.recheck(live, [id], instant);
       const fresh = dates.filter(({ due }) => !instants.has(due));
       if (++steps >= MOST_STEPS && fresh[0])
         return this.problem('fail', fresh[0].source, id, `it gives more than ${MOST_STEPS} dates until then`);
@@ -115,7 +115,7 @@ class PagePlan {
     }
   }
 
-  private async look(sources: readonly Source[], ids: readonly string[], instant: number) {
+  private async recheck(sources: readonly Source[], ids: readonly string[], instant: number) {
     const dates: { source: Source; id: string; due: number }[] = [];
     const future: PlannedEvent[] = [];
     for (const source of sources) {
@@ -133,7 +133,7 @@ class PagePlan {
       }
       for (const { event, at, ref } of derivation.future)
         future.push(this.planned('schedule', source, event, ref?.id, at));
-      dates.push(...derivation.looks.map(({ ref, due }) => ({ source, id: ref.id, due })));
+      dates.push(...derivation.rechecks.map(({ ref, due }) => ({ source, id: ref.id, due })));
       for (const { ref, error } of derivation.failures) this.problem('fail', source, ref.id, textOf(error));
       for (const error of derivation.refused)
         this.problem('fail', source, error instanceof InvalidEventError ? error.origin.id : undefined, error.message);
@@ -145,7 +145,9 @@ class PagePlan {
   private async unknown(events: readonly PlannedEvent[]): Promise<PlannedEvent[]> {
     const byKey = new Map<string, PlannedEvent>();
     for (const event of events) if (!byKey.has(event.key)) byKey.set(event.key, event);
-    const known = await this.spark.transactions.look((manager) => knownKeys(manager, this.spark, [...byKey.keys()]));
+    const known = await this.spark.transactions.readOnly((manager) =>
+      knownKeys(manager, this.spark, [...byKey.keys()]),
+    );
     return [...byKey.values()].filter(({ key }) => !known.has(key)).sort((a, b) => Number(a.at) - Number(b.at));
   }
 

@@ -17,7 +17,7 @@ export interface PlannedEvent {
   readonly handlers: readonly string[];
 }
 
-/** An instant on the agenda of an entity at which nothing becomes true any more: its date was moved, say. */
+/** An instant at which an entity is rechecked and nothing becomes true any more: its date was moved, say. */
 export interface PlannedCancellation {
   readonly outcome: 'cancel';
   readonly entity: string;

@@ -81,7 +81,7 @@ export function recheckPage(
   page: PageRequest,
 ): Promise<Page<RecheckRecord>> {
   return read(spark, page, recheckConditions(filter, of), {
-    from: `${spark.tables.agenda} a`,
+    from: `${spark.tables.recheck} a`,
     columns: 'a.id, a.entity, a.entity_id, a.due_at, a.attempt',
     order: ['a.due_at', 'a.id'],
     isDescending: false,

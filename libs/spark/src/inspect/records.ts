@@ -47,14 +47,14 @@ export interface DeliveryRecord {
   readonly worker: string | undefined;
 }
 
-/** An entity that is looked at again. */
+/** An entity that is rechecked. */
 export interface RecheckRecord {
   readonly id: string;
   /** The name of the entity class, or of the table where this DataSource does not know it. */
   readonly entity: string;
   readonly entityId: string;
   readonly due: Date;
-  /** How often looking has failed. */
+  /** How often it has failed. */
   readonly attempt: number;
 }
 

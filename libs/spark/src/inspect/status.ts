@@ -55,10 +55,10 @@ export interface SparkStatus {
   readonly held: { readonly group: string; readonly deliveries: number }[];
   readonly handlers: HandlerStatus[];
   /**
-   * How many looks are due that this process takes, and since when the oldest. `others`: how many are due at entities that it has
-   * no live source of. Another process takes these; where none does, they are removed after `retention.looks`.
+   * How many rechecks are due that this process takes, and since when the oldest. `others`: how many are due at entities that it has
+   * no live source of. Another process takes these; where none does, they are removed after `retention.rechecks`.
    */
-  readonly agenda: { readonly due: number; readonly oldest: Date | undefined; readonly others: number };
+  readonly rechecks: { readonly due: number; readonly oldest: Date | undefined; readonly others: number };
   /** Deliveries whose handlers no process has. */
   readonly orphans: Orphans[];
   /** Processes whose lease holds. */
@@ -78,7 +78,7 @@ export function statusOf(spark: Inspected): Promise<SparkStatus> {
       sources: await sourcesOf(manager, spark),
       held: [...held].map(([group, deliveries]) => ({ group, deliveries })),
       handlers: await handlersOf(manager, spark, now),
-      agenda: await agenda(manager, spark, now),
+      rechecks: await rechecks(manager, spark, now),
       orphans: await spark.admin.orphans(manager, await spark.registered.gone(manager)),
       workers: await workersOf(manager, spark),
       running: spark.worker.runs,
@@ -147,10 +147,10 @@ export async function handlersOf(manager: EntityManager, { tables }: Inspected, 
   return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([handler, counts]) => ({ handler, ...counts }));
 }
 
-async function agenda(manager: EntityManager, spark: Inspected, now: number): Promise<SparkStatus['agenda']> {
+async function rechecks(manager: EntityManager, spark: Inspected, now: number): Promise<SparkStatus['rechecks']> {
   const rows = await select<{ entity: string; n: string; oldest: string }>(
     manager,
-    `SELECT entity, COUNT(*) AS n, MIN(due_at) AS oldest FROM ${spark.tables.agenda} WHERE due_at <= :now GROUP BY entity`,
+    `SELECT entity, COUNT(*) AS n, MIN(due_at) AS oldest FROM ${spark.tables.recheck} WHERE due_at <= :now GROUP BY entity`,
     { now },
   );
   const own = new Set(spark.sources.liveRoots().flatMap(namesOf));

@@ -46,11 +46,9 @@ function sourceWords(
   now: number,
 ): string[] {
   if (error !== undefined) {
-    const again = facts.looks.find(({ attempt }) => attempt > 0);
-    const otherwise = live
-      ? 'It is looked at again when it is saved, and by each sweep.'
-      : 'Each sweep looks at it again.';
-    const then = again ? `It is looked at again ${when(again.due, now)}.` : otherwise;
+    const again = facts.rechecks.find(({ attempt }) => attempt > 0);
+    const otherwise = live ? 'It is rechecked when it is saved, and by each sweep.' : 'Each sweep looks at it again.';
+    const then = again ? `It is rechecked ${when(again.due, now)}.` : otherwise;
     return [`${source} throws (${saidBy(error)}). ${then}`];
   }
   if (!isAbout) return [];
@@ -67,18 +65,20 @@ function sourceWords(
 }
 
 /** Why an event that its source yields is not in the ledger. */
-function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { looks }: Facts, now: number): string {
+function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { rechecks }: Facts, now: number): string {
   if (verdict === 'never') return 'it has no date, so it never becomes true.';
   if (verdict === 'over') return 'it was not entered in time: its until is past.';
   if (verdict === 'refused') return `it cannot be entered: ${reason}`;
   const bySweep = live ? 'the next save or sweep enters it.' : 'its source is not live; the next sweep enters it.';
   if (verdict === 'true') {
-    const isDue = looks.some(({ due, attempt }) => due.getTime() <= now && attempt === 0);
-    return isDue ? 'it is true; a look at the entity is due.' : `it is true, but nobody has looked since; ${bySweep}`;
+    const isDue = rechecks.some(({ due, attempt }) => due.getTime() <= now && attempt === 0);
+    return isDue
+      ? 'it is true; a recheck of the entity is due.'
+      : `it is true, but nobody has looked since; ${bySweep}`;
   }
   const due = Math.ceil(at!.getTime());
-  const isPlanned = looks.some((look) => look.due.getTime() === due);
-  const then = isPlanned ? 'The entity is looked at then.' : `No look is on the agenda for then; ${bySweep}`;
+  const isPlanned = rechecks.some((recheck) => recheck.due.getTime() === due);
+  const then = isPlanned ? 'The entity is rechecked then.' : `No recheck is due then; ${bySweep}`;
   return `it becomes true ${when(at!, now)}. ${then}`;
 }
 

@@ -1,6 +1,6 @@
 /** What there may be to do. */
 export interface Work {
-  readonly looks: boolean;
+  readonly rechecks: boolean;
   readonly deliveries: boolean;
 }
 

@@ -65,10 +65,10 @@ export class PostgresNotifier implements Notifier {
 
   /** At once, and then what comes within 10 ms, or until the database has answered, together. */
   notify(work: Work): void {
-    if (!this.client || !(work.looks || work.deliveries)) return;
+    if (!this.client || !(work.rechecks || work.deliveries)) return;
     if (this.resting) {
-      const { looks = false, deliveries = false } = this.unsent ?? {};
-      this.unsent = { looks: looks || work.looks, deliveries: deliveries || work.deliveries };
+      const { rechecks = false, deliveries = false } = this.unsent ?? {};
+      this.unsent = { rechecks: rechecks || work.rechecks, deliveries: deliveries || work.deliveries };
       return;
     }
     const said = JSON.stringify({ from: this.id, ...work });
@@ -130,7 +130,7 @@ export class PostgresNotifier implements Notifier {
       if (this.isDeaf) this.logger.log('Other processes are heard again.');
       this.isDeaf = false;
       // What they said meanwhile was not heard.
-      this.onNotified({ looks: true, deliveries: true });
+      this.onNotified({ rechecks: true, deliveries: true });
       return await Promise.race([lost, stopped, this.probe(client, ending.signal)]);
     } finally {
       ending.abort();
@@ -187,14 +187,14 @@ export class PostgresNotifier implements Notifier {
   }
 
   private receive(payload: string | undefined): void {
-    const { from, looks, deliveries } = readNotification(payload);
+    const { from, rechecks, deliveries } = readNotification(payload);
     if (from === this.id) return this.passedTest();
-    this.onNotified({ looks: looks !== false, deliveries: deliveries !== false });
+    this.onNotified({ rechecks: rechecks !== false, deliveries: deliveries !== false });
   }
 }
 
 // Any role that may connect to the database can notify: what cannot be read says only that there may be something to do.
-function readNotification(payload: string | undefined): { from?: unknown; looks?: unknown; deliveries?: unknown } {
+function readNotification(payload: string | undefined): { from?: unknown; rechecks?: unknown; deliveries?: unknown } {
   try {
     return Object(JSON.parse(payload ?? '')) as object;
   } catch {

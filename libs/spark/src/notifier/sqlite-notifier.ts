@@ -34,7 +34,7 @@ export class SqliteNotifier implements Notifier {
     const version = this.read();
     if (version === undefined || version === this.version) return;
     this.version = version;
-    this.onNotified({ looks: true, deliveries: true });
+    this.onNotified({ rechecks: true, deliveries: true });
   }
 
   private read(): unknown {

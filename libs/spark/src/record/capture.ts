@@ -13,21 +13,21 @@ export interface CapturedSubject {
 /** What a transaction, or a savepoint in it, has changed so far. */
 export class Capture {
   readonly subjects = new Map<string, CapturedSubject>();
-  /** Entities to look at again after the commit. */
-  readonly looks = new Map<string, SubjectRef>();
+  /** Entities to recheck after the commit. */
+  readonly rechecks = new Map<string, SubjectRef>();
   /** Changed rows by the rule that says what they touch. */
   readonly touched = new Map<TouchRule, Set<string>>();
   readonly entries: LedgerEntry[] = [];
-  /** Whether looks were added to the agenda already. */
-  looksAdded = false;
+  /** Whether rechecks were added already. */
+  rechecksAdded = false;
 
   subject({ ref, isNew }: CapturedSubject): void {
     const key = textOf(ref);
     this.subjects.set(key, { ref, isNew: isNew || (this.subjects.get(key)?.isNew ?? false) });
   }
 
-  look(ref: SubjectRef): void {
-    this.looks.set(textOf(ref), ref);
+  recheck(ref: SubjectRef): void {
+    this.rechecks.set(textOf(ref), ref);
   }
 
   touch(rule: TouchRule, id: string): void {
@@ -37,7 +37,7 @@ export class Capture {
   }
 
   get isEmpty(): boolean {
-    return this.subjects.size + this.looks.size + this.touched.size + this.entries.length === 0;
+    return this.subjects.size + this.rechecks.size + this.touched.size + this.entries.length === 0;
   }
 
   /** Whether all that was written was inserted: then what is derived of it is hardly known. */
@@ -48,10 +48,10 @@ export class Capture {
   /** Takes over what a released savepoint has changed. */
   merge(inner: Capture): void {
     for (const subject of inner.subjects.values()) this.subject(subject);
-    for (const [key, look] of inner.looks) this.looks.set(key, look);
+    for (const [key, recheck] of inner.rechecks) this.rechecks.set(key, recheck);
     for (const [rule, ids] of inner.touched) for (const id of ids) this.touch(rule, id);
     this.entries.push(...inner.entries);
-    this.looksAdded ||= inner.looksAdded;
+    this.rechecksAdded ||= inner.rechecksAdded;
   }
 }
 

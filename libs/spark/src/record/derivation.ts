@@ -1,5 +1,5 @@
 import { breathe, isBreathless } from '../common/breath.js';
-import type { Look } from '../store/looks.js';
+import type { Recheck } from '../store/rechecks.js';
 import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import { chainDepth, DEEPEST, isLate, isTooDeep, restOf } from '../event/chain.js';
@@ -57,7 +57,7 @@ const always = (depth: number) => () => depth;
 export class Derivation {
   found: Found[] = [];
   readonly future: FutureEvent[] = [];
-  readonly looks: Look[] = [];
+  readonly rechecks: Recheck[] = [];
   readonly failures: Failure[] = [];
   readonly refused: (InvalidEventError | ChainTooDeepError)[] = [];
   /** Sources that were not run to the end, as nothing came of any call. */
@@ -137,12 +137,12 @@ export class Derivation {
     for (const event of events) {
       const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
       if (verdict === 'refused') this.refuse(reason!, source, event, subject);
-      else if (verdict === 'later') this.lookAgain(source, event, event.at!.getTime(), subject);
+      else if (verdict === 'later') this.recheckAgain(source, event, event.at!.getTime(), subject);
       else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
     }
   }
 
-  /** `again`: whom to look at again where the chain of events is too long. What waits for an instant begins a chain of its own. */
+  /** `again`: whom to recheck where the chain of events is too long. What waits for an instant begins a chain of its own. */
   private enter(event: SparkEvent, origin: Origin, again: SubjectRef | undefined): void {
     const { key, group } = event;
     const { className, entity, entityId, source, depth } = origin;
@@ -151,15 +151,15 @@ export class Derivation {
     else {
       const { pause, depth: rested } = restOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
       this.refused.push(new ChainTooDeepError(key, source!, DEEPEST, pause));
-      if (again) this.looks.push({ ref: again, due: this.now + pause, attempt: 0, depth: rested });
+      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: rested });
     }
   }
 
   // A source that is not live is left to the sweep, the future included.
-  private lookAgain(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
+  private recheckAgain(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
     this.future.push({ event, at, ref: subject?.ref });
     if (!source.live) return;
-    if (subject) this.looks.push({ ref: subject.ref, due: at, attempt: 0, depth: 0 });
+    if (subject) this.rechecks.push({ ref: subject.ref, due: at, attempt: 0, depth: 0 });
     else this.refuse(UNKNOWN_SUBJECT, source, event, undefined);
   }
 

@@ -1,5 +1,5 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
-import type { Look, Looks } from '../store/looks.js';
+import type { Recheck, Rechecks } from '../store/rechecks.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Counters } from '../common/counters.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
@@ -21,7 +21,7 @@ import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
 import { linesOf, shown } from '../error/text-of.js';
 
-/** What led to a look: how often it has failed, and how many events came before it. */
+/** What led to a recheck: how often it has failed, and how many events came before it. */
 export interface Past {
   readonly attempt: number;
   readonly depth: number;
@@ -30,7 +30,7 @@ export interface Past {
 /** What a transaction has recorded, to be told after its commit. */
 export interface RecordResult {
   readonly events: SparkEvent[];
-  readonly looks: boolean;
+  readonly rechecks: boolean;
 }
 
 /** How what was derived is entered. */
@@ -45,13 +45,13 @@ export const MOST_IN_TRANSACTION = 1_000;
 
 /**
  * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → what
- * is to be looked at again goes on the agenda.
+ * is to be rechecked becomes a recheck.
  */
 export class Recorder {
   constructor(
     private readonly sources: SourceRegistry,
     private readonly ledger: Ledger,
-    private readonly looks: Looks,
+    private readonly rechecks: Rechecks,
     private readonly rows: WrittenRows,
     private readonly codec: ContextCodec,
     private readonly clock: SparkClock,
@@ -62,7 +62,7 @@ export class Recorder {
   async record(manager: EntityManager, capture: Capture): Promise<RecordResult> {
     const now = this.clock.now();
     const derivation = new Derivation(now);
-    const again = [...capture.looks.values()];
+    const again = [...capture.rechecks.values()];
     for (const [root, subjects] of byRoot(capture.subjects.values())) {
       const sources = this.sources.liveOf(root);
       const own = capture.subjects.size > MOST_IN_TRANSACTION ? [] : sources.filter(({ ownRow }) => ownRow);
@@ -73,7 +73,7 @@ export class Recorder {
       const keys = await touchedKeys(manager, rule, [...ids]);
       again.push(...keys.map((id) => ({ root: rule.root, id })));
     }
-    derivation.looks.push(
+    derivation.rechecks.push(
       ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
       ...this.retries(derivation.failures, now),
     );
@@ -133,7 +133,7 @@ export class Recorder {
     derivation.found = await this.ledger.unknown(manager, derivation.found);
   }
 
-  /** Enters what was derived. Agenda last: nothing is locked after it. */
+  /** Enters what was derived. Rechecks last: nothing is locked after it. */
   async enter(
     manager: EntityManager,
     derivation: Derivation,
@@ -142,16 +142,16 @@ export class Recorder {
   ): Promise<RecordResult> {
     const entries = [...emitted, ...(await derivation.written(this.codec))];
     const events = await this.ledger.enter(manager, entries, now, how);
-    if (derivation.looks.length > 0) await this.looks.add(manager, derivation.looks, now, changesNothing);
+    if (derivation.rechecks.length > 0) await this.rechecks.add(manager, derivation.rechecks, now, changesNothing);
     for (const error of derivation.refused) {
       const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
       this.counters.refuse(source, key, error.message);
     }
-    return { events, looks: derivation.looks.length > 0 };
+    return { events, rechecks: derivation.rechecks.length > 0 };
   }
 
   /** Looks for subjects that sources threw at, later and later; and a log line for each source and minute. */
-  retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Look[] {
+  retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Recheck[] {
     return failures.map(({ source, ref, error }) => {
       if (error instanceof NotSynchronous) {
         source.ownRow = false;
@@ -183,7 +183,7 @@ export class Recorder {
 
   private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
     const message = () =>
-      `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be looked at again, and nothing else is ` +
+      `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be rechecked, and nothing else is ` +
       `touched by it. ${linesOf(error)}`;
     this.counters.tell('failedEntities', source.name, message);
   }

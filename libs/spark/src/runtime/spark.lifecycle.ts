@@ -115,20 +115,20 @@ export class SparkLifecycle
     this.running = true;
     spark.context.runNow(() => {
       this.scheduleSweep();
-      spark.agendaTicker.start();
+      spark.recheckTicker.start();
       if (spark.settings.worker.enabled) spark.workerTicker.start();
       spark.maintenance.start();
     });
   }
 
   private async rest(): Promise<void> {
-    const { agenda, agendaTicker, sweep, worker, workerTicker } = this.spark;
+    const { recheckRunner, recheckTicker, sweep, worker, workerTicker } = this.spark;
     this.unscheduleSweep();
-    agenda.halt();
+    recheckRunner.halt();
     worker.halt();
-    await Promise.all([agendaTicker.stop(), workerTicker.stop(), agenda.ended(), sweep.stop(), worker.idle()]);
+    await Promise.all([recheckTicker.stop(), workerTicker.stop(), recheckRunner.ended(), sweep.stop(), worker.idle()]);
     if (this.ended) return;
-    agenda.resume();
+    recheckRunner.resume();
     worker.resume();
     sweep.resume();
   }
@@ -138,16 +138,20 @@ export class SparkLifecycle
     const { spark } = this;
     this.ended = true;
     this.unscheduleSweep();
-    spark.agenda.halt();
+    spark.recheckRunner.halt();
     spark.worker.halt();
-    const tickers = [spark.agendaTicker, spark.workerTicker, spark.maintenance];
-    const ended = Promise.all([...tickers.map((ticker) => ticker.stop()), spark.agenda.ended(), spark.sweep.stop()]);
+    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance];
+    const ended = Promise.all([
+      ...tickers.map((ticker) => ticker.stop()),
+      spark.recheckRunner.ended(),
+      spark.sweep.stop(),
+    ]);
     const { shutdownTimeout } = spark.settings;
     this.endsAt = performance.now() + shutdownTimeout;
     spark.deadline.shorten(shutdownTimeout);
     if ((await Promise.race([ended, delay(shutdownTimeout, 'late', { ref: false })])) === 'late')
       this.logger.warn(
-        `A look or a sweep was still at work after ${shutdownTimeout} ms; it is left. Does a source wait?`,
+        `A recheck or a sweep was still at work after ${shutdownTimeout} ms; it is left. Does a source wait?`,
       );
   }
 
@@ -157,7 +161,7 @@ export class SparkLifecycle
     const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
     deadline.shorten(LAST_LIMIT);
     await lease.stop();
-    if (left > 0) notifier.notify({ looks: false, deliveries: true });
+    if (left > 0) notifier.notify({ rechecks: false, deliveries: true });
     await Promise.all([notifier.stop(), deadline.dropIfSilent()]);
     const { fenced } = settler;
     if (left > 0)

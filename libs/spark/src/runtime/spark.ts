@@ -1,8 +1,8 @@
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { DataSource } from 'typeorm';
-import { AbandonedLooks } from '../store/abandoned-looks.js';
-import { Looks } from '../store/looks.js';
+import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
+import { Rechecks } from '../store/rechecks.js';
 import { BootContext } from '../common/boot-context.js';
 import { type SparkClock, SystemClock } from '../common/clock.js';
 import { Completions } from '../deliver/completions.js';
@@ -46,7 +46,7 @@ import { sourceNames, SourceRegistry } from '../source/source.registry.js';
 import type { SparkSettings } from '../config/spark.settings.js';
 import { findHidden } from '../entity/row-security.js';
 import { DataSourceEntities } from '../entity/entity-lookup.js';
-import { Agenda } from '../recheck/agenda.js';
+import { RecheckRunner } from '../recheck/recheck-runner.js';
 import { WrittenRows } from '../entity/written-rows.js';
 import { CriteriaWrites } from '../capture/criteria-writes.js';
 import { EntitySubscriber } from '../capture/entity.subscriber.js';
@@ -87,7 +87,7 @@ export class Spark {
   readonly rules: LiveRules;
   readonly subscriber: EntitySubscriber;
   readonly criteria: CriteriaWrites;
-  readonly agenda: Agenda;
+  readonly recheckRunner: RecheckRunner;
   readonly held: HeldDeliveries;
   readonly sweep: Sweep;
   readonly lease: WorkerLease;
@@ -96,8 +96,8 @@ export class Spark {
   readonly worker: Worker;
   readonly admin: DeliveryAdmin;
   readonly retention: Retention;
-  readonly abandoned: AbandonedLooks;
-  readonly agendaTicker: Ticker;
+  readonly abandoned: AbandonedRechecks;
+  readonly recheckTicker: Ticker;
   readonly workerTicker: Ticker;
   readonly maintenance: Ticker;
   readonly notifier: Notifier;
@@ -124,28 +124,28 @@ export class Spark {
     this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (text) =>
       this.entities.rootNamed(text),
     );
-    const looks = new Looks(this.dialect, this.tables);
+    const rechecks = new Rechecks(this.dialect, this.tables);
     const rows = new WrittenRows(this.dialect);
-    this.recorder = new Recorder(this.sources, this.ledger, looks, rows, this.codec, clock, this.counters);
+    this.recorder = new Recorder(this.sources, this.ledger, rechecks, rows, this.codec, clock, this.counters);
 
     this.rules = new LiveRules(dataSource, this.sources, this.dialect);
     this.subscriber = new EntitySubscriber(this.rules, this.recorder, announce);
-    this.criteria = new CriteriaWrites(this.dialect, this.rules, looks, this.subscriber, clock);
-    this.agenda = new Agenda(
+    this.criteria = new CriteriaWrites(this.dialect, this.rules, rechecks, this.subscriber, clock);
+    this.recheckRunner = new RecheckRunner(
       dataSource,
       this.transactions,
-      looks,
+      rechecks,
       this.sources,
       this.recorder,
       clock,
       lease.ttl,
       announce,
-      () => this.agendaTicker.pulse(),
+      () => this.recheckTicker.pulse(),
     );
     this.held = new HeldDeliveries(
       this.transactions,
       this.tables,
-      () => this.wake({ looks: false, deliveries: true }),
+      () => this.wake({ rechecks: false, deliveries: true }),
       (name) => {
         const source = this.sources.named(name);
         return source ? sourceNames(source) : [name];
@@ -160,7 +160,7 @@ export class Spark {
       sweepLease,
       activation,
       this.held,
-      new MissedDetector(dataSource, looks, this.recorder),
+      new MissedDetector(dataSource, rechecks, this.recorder),
       clock,
       announce,
     );
@@ -182,7 +182,7 @@ export class Spark {
       (count) => this.rescued(count),
     );
     this.completions = new Completions(this.transactions, this.lease, deliveries, clock);
-    const others = () => this.notifier.notify({ looks: false, deliveries: true });
+    const others = () => this.notifier.notify({ rechecks: false, deliveries: true });
     this.settler = new Settler(this.transactions, this.lease, deliveries, clock, this.counters, others);
     const claimer = new Claimer(
       dataSource,
@@ -200,21 +200,21 @@ export class Spark {
     );
     this.admin = new DeliveryAdmin(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
-    this.abandoned = new AbandonedLooks(
+    this.abandoned = new AbandonedRechecks(
       this.transactions,
-      looks,
+      rechecks,
       () => this.sources.liveRoots(),
       this.counters,
-      settings.retention.looks,
+      settings.retention.rechecks,
     );
 
     const pauses = pausesOf(dataSource, pollInterval);
-    this.agendaTicker = new Ticker(
-      'agenda',
+    this.recheckTicker = new Ticker(
+      'recheck',
       this.context,
       pauses,
-      () => this.agenda.begin(),
-      (most) => this.agenda.untilDue(most),
+      () => this.recheckRunner.begin(),
+      (most) => this.recheckRunner.untilDue(most),
     );
     this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
     this.maintenance = new Ticker('maintenance', this.context, MAINTENANCE, () => this.maintain());
@@ -258,23 +258,23 @@ export class Spark {
     const hidden = await findHidden(this.dataSource.manager, entities);
     if (hidden.length === 0) return;
     this.logger.warn(
-      `PostgreSQL hides rows of ${hidden.map(({ name }) => name).join(', ')} from Spark by row-level security. What it hides, looks and ` +
+      `PostgreSQL hides rows of ${hidden.map(({ name }) => name).join(', ')} from Spark by row-level security. What it hides, rechecks and ` +
         `sweeps miss, and no handler gets. Let Spark connect as a role with BYPASSRLS: a DataSource of its own, which reads ` +
         `the same tables.`,
     );
   }
 
-  /** Works off what is due now, by looks and by deliveries. */
+  /** Works off what is due now, by rechecks and by deliveries. */
   drain(): Promise<void> {
     return this.context.run(() => this.drainAll());
   }
 
   private async drainAll(): Promise<void> {
     // What a poll or a pulse does meanwhile may lead to more, too.
-    const done = () => this.agenda.taken + this.worker.begun;
+    const done = () => this.recheckRunner.taken + this.worker.begun;
     for (let before = -1; before !== done();) {
       before = done();
-      await this.agenda.drain();
+      await this.recheckRunner.drain();
       await this.worker.drain();
     }
   }
@@ -309,13 +309,13 @@ export class Spark {
     this.logger.warn(
       `${deliveries} deliveries of a process that died, or did not renew its lease in time, are available again, one at a time.`,
     );
-    this.wake({ looks: false, deliveries: true });
+    this.wake({ rechecks: false, deliveries: true });
   }
 
   /** Tells of what was recorded, after its commit, and wakes who works on. */
-  announce({ events, looks }: RecordResult): void {
+  announce({ events, rechecks }: RecordResult): void {
     if (events.length > 0 && this.events.observed) this.tell(events, chainDepth());
-    this.wake({ looks, deliveries: events.length > 0 });
+    this.wake({ rechecks, deliveries: events.length > 0 });
   }
 
   /** What a subscriber changes is one event further down the chain. */
@@ -329,8 +329,8 @@ export class Spark {
     this.notifier.notify(work);
   }
 
-  private pulse({ looks, deliveries }: Work): void {
-    if (looks) this.agendaTicker.pulse();
+  private pulse({ rechecks, deliveries }: Work): void {
+    if (rechecks) this.recheckTicker.pulse();
     if (deliveries) this.workerTicker.pulse();
   }
 }

@@ -29,11 +29,11 @@ export interface SparkSource<S> {
 
 /** How the entities of a source are read. */
 export interface EventSourceOptions<E extends ObjectLiteral> {
-  /** Relations to load. A saved or removed related entity makes the source look again at the entities it belongs to. */
+  /** Relations to load. A saved or removed related entity makes the source recheck the entities it belongs to. */
   relations?: FindOptionsRelations<E>;
   /**
    * Entities that name the source's one without a relation in `relations`: saving, moving or removing them makes the
-   * source look again at the entities that they name and named. Default: none.
+   * source recheck the entities that they name and named. Default: none.
    *
    * @example
    * touchedBy: [touch(Donation, (donation) => donation.challengeId)]

@@ -9,7 +9,7 @@ export interface Touch {
 }
 
 /**
- * For `touchedBy` of an event source: saving, moving or removing an entity makes the source look again at the entity that
+ * For `touchedBy` of an event source: saving, moving or removing an entity makes the source recheck the entity that
  * it names, and at the one that it named before. For what relations do not tell; those in `relations` touch by themselves.
  *
  * @param entity the entity class that is written

@@ -101,9 +101,9 @@ export class Ledger {
     return unknown;
   }
 
-  /** Forgets what came from an entity, with its deliveries and looks: its keys can enter again. */
+  /** Forgets what came from an entity, with its deliveries and rechecks: its keys can enter again. */
   async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
-    const { event, delivery, agenda } = this.tables;
+    const { event, delivery, recheck } = this.tables;
     const subject = `entity IN (:...names) AND entity_id = :id`;
     const parameters = { names: namesOf(root), id };
     await execute(
@@ -112,7 +112,7 @@ export class Ledger {
       parameters,
     );
     await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
-    await execute(manager, `DELETE FROM ${agenda} WHERE ${subject}`, parameters);
+    await execute(manager, `DELETE FROM ${recheck} WHERE ${subject}`, parameters);
   }
 
   // Every writer takes the keys in one order; two that meet wait for one another instead of dead-locking.

@@ -103,7 +103,7 @@ export function deliveryConditions(filter: DeliveryRecordFilter, of: FilteredEnt
     });
 }
 
-/** The conditions of a filter on rows of the agenda, which are called `a`. */
+/** The conditions of a filter on rows of the rechecks, which are called `r`. */
 export function recheckConditions({ from, to }: RecheckFilter, of: FilteredEntity | undefined): Conditions {
   const conditions = new Conditions()
     .add(from, 'a.due_at >= :from', { from: from?.getTime() })

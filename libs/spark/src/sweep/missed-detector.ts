@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { shown } from '../error/text-of.js';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
-import type { Looks } from '../store/looks.js';
+import type { Rechecks } from '../store/rechecks.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Derivation } from '../record/derivation.js';
 import type { Recorder } from '../record/recorder.js';
@@ -24,11 +24,11 @@ export class MissedDetector {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly looks: Looks,
+    private readonly rechecks: Rechecks,
     private readonly recorder: Recorder,
   ) {}
 
-  /** In the transaction that entered them: an entity that has a look on the agenda was seen, and is not a candidate. */
+  /** In the transaction that entered them: an entity that has a recheck was seen, and is not a candidate. */
   async candidates(
     manager: EntityManager,
     source: Source,
@@ -42,7 +42,7 @@ export class MissedDetector {
     const ids = source.options.batch
       ? page
       : derivation.found.flatMap(({ key, entityId }) => (keys.has(key) && entityId !== null ? [entityId] : []));
-    const seen = await this.looks.seen(manager, rootOf(source.metadata), [...new Set(ids)], now);
+    const seen = await this.rechecks.seen(manager, rootOf(source.metadata), [...new Set(ids)], now);
     return { keys, ids: [...new Set(ids)].filter((id) => !seen.has(id)) };
   }
 

@@ -140,7 +140,7 @@ export class SourceSweeper {
   private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
     if (leased.noted === undefined || performance.now() - leased.noted > NOTED_EVERY)
       await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
-    return { recorded: { events: [], looks: false }, candidates: NO_CANDIDATES };
+    return { recorded: { events: [], rechecks: false }, candidates: NO_CANDIDATES };
   }
 
   private async commit(manager: EntityManager, sweep: SourceSweep, page: DerivedPage, met: readonly string[]) {
@@ -172,8 +172,8 @@ export class SourceSweeper {
 
 const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
 
-const isNothing = ({ found, looks, refused }: Derivation): boolean =>
-  found.length + looks.length + refused.length === 0;
+const isNothing = ({ found, rechecks, refused }: Derivation): boolean =>
+  found.length + rechecks.length + refused.length === 0;
 
 function initialStateOf({ leased, groups }: SourceSweep, group: string): InitialState {
   if (leased.baseline) return 'discarded';

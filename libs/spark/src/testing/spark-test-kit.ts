@@ -61,7 +61,7 @@ export class SparkTestKit {
   }
 
   /**
-   * Takes all looks that are due, and handles all deliveries that are, until there is nothing left at this instant.
+   * Takes all rechecks that are due, and handles all deliveries that are, until there is nothing left at this instant.
    *
    * @example
    * await challenges.donate(id, 500);
@@ -151,10 +151,10 @@ export class SparkTestKit {
 
   /** The next instant at which something is due, after the present one. */
   private async nextDue(end: number): Promise<number | undefined> {
-    const { agenda, delivery } = this.parts.tables;
+    const { recheck, delivery } = this.parts.tables;
     const due = `due_at > :now AND due_at <= :end`;
     const rows = await this.select<{ due: string | null }>(
-      `SELECT MIN(due_at) AS due FROM ${agenda} WHERE ${due}
+      `SELECT MIN(due_at) AS due FROM ${recheck} WHERE ${due}
        UNION ALL SELECT MIN(due_at) AS due FROM ${delivery} WHERE state = 'available' AND ${due}`,
       { now: this.clock.now(), end },
     );

@@ -39,7 +39,7 @@ const NO_SUCH_INDEX = 1176;
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
   readonly longestKey = 512;
-  readonly agendaByTime = false;
+  readonly rechecksByTime = false;
   readonly readsMayBeStale = true;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = false;

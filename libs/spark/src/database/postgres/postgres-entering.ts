@@ -65,7 +65,7 @@ export class PostgresEntering {
     const { event, delivery, handler } = this.tables;
     const given = `${events} AS g(${ENTRY_COLUMNS})`;
     const sorted = (by: string) => (isOne ? '' : `ORDER BY ${by}`);
-    // A look at the index for each key: no statistics can talk the planner into anything else.
+    // One index lookup for each key: no statistics can talk the planner into anything else.
     const looked = `WITH given AS MATERIALIZED (
         SELECT g.*, (SELECT ${OWNER} FROM ${event} e WHERE e.event_key = g.event_key) AS owner FROM ${given}),`;
     const opened = `, opened AS (

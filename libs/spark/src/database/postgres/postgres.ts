@@ -28,7 +28,7 @@ const LOCK_NOT_AVAILABLE = '55P03';
 /** PostgreSQL. */
 export class PostgresDialect implements Dialect {
   readonly longestKey = Infinity;
-  readonly agendaByTime = false;
+  readonly rechecksByTime = false;
   readonly readsMayBeStale = false;
   readonly skipsLocked = true;
   readonly returnsFromUpdate = true;
@@ -87,7 +87,7 @@ export class PostgresDialect implements Dialect {
   }
 
   async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
-    // A look at the index for each key: no statistics can talk the planner into anything else.
+    // One index lookup for each key: no statistics can talk the planner into anything else.
     const sql = `SELECT e.* FROM unnest($1::text[]) AS k(key) CROSS JOIN LATERAL (
       SELECT event_key, ${OWNER_COLUMNS} FROM ${this.tables.event} WHERE event_key = k.key OFFSET 0) e`;
     return ownersFrom(await this.query(manager, 'spark-owners', sql, [arrayOf(keys)]));

@@ -15,8 +15,8 @@ export interface ColumnTypes {
   readonly extraColumns: readonly TableColumnOptions[];
   /** Whether indexes can leave rows out. */
   readonly partialIndexes: boolean;
-  /** Whether the agenda's rows lie in the order of time, without an index by entity. */
-  readonly agendaByTime: boolean;
+  /** Whether the rechecks lie in the order of time, without an index by entity. */
+  readonly rechecksByTime: boolean;
 }
 
 /** The column types of the database that a query runner is connected to. */
@@ -45,7 +45,7 @@ const POSTGRES: ColumnTypes = {
   longText: { type: 'text' },
   extraColumns: [],
   partialIndexes: true,
-  agendaByTime: false,
+  rechecksByTime: false,
 };
 
 const SQLITE: ColumnTypes = {
@@ -55,7 +55,7 @@ const SQLITE: ColumnTypes = {
   longText: { type: 'text' },
   extraColumns: [],
   partialIndexes: true,
-  agendaByTime: true,
+  rechecksByTime: true,
 };
 
 function mysqlTypes(collation: string): ColumnTypes {
@@ -67,6 +67,6 @@ function mysqlTypes(collation: string): ColumnTypes {
     longText: { type: 'longtext' },
     extraColumns: [{ name: 'token', type: 'char', length: '36', charset: 'ascii', collation: 'ascii_bin' }],
     partialIndexes: false,
-    agendaByTime: false,
+    rechecksByTime: false,
   };
 }

@@ -20,6 +20,8 @@ export interface SchemaVersion {
   /** The tables with all columns and indexes, as they are after `up`. */
   tables(place: Place): Promise<TableOptions[]>;
   up(place: Place): Promise<void>;
+  /** Whether an `up` that was interrupted has left what `up` of the version before would spoil. Default: never. */
+  hasBegun?(place: Place): Promise<boolean>;
   /** Leaves what the version before made. */
   down(place: Place): Promise<void>;
 }

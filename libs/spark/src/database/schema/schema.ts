@@ -14,9 +14,10 @@ import { complete, lacking } from './completion.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v1 } from './v1.js';
 import { v2 } from './v2.js';
+import { v3 } from './v3.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** Makes one version of the tables. Throws MissingSchemaError. */
@@ -49,7 +50,8 @@ export async function migrateAll(manager: EntityManager, dialect: Dialect, names
     if (version === CURRENT.version && (await isWhole(place))) return;
     if (version === 0) return makeCurrent(place);
     // Of the version that is there, too, an interrupted start may have left a part.
-    for (const step of VERSIONS) if (step.version >= version) await raise(place, step);
+    for (const [i, step] of VERSIONS.entries())
+      if (step.version >= version && !(await VERSIONS[i + 1]?.hasBegun?.(place))) await raise(place, step);
   });
 }
 
@@ -62,10 +64,10 @@ export async function checkTables(runner: QueryRunner, names: TableNames, option
   const place = { runner, names };
   const version = await versionOf(place);
   if (version > CURRENT.version) throw await newer(place, version);
+  const pending = VERSIONS.filter((step) => step.version > version);
+  if (version > 0 && pending.length > 0) throw new OlderTablesError(version, CURRENT.version, pending, options);
   const { absent, parts } = await lacking(place, await CURRENT.tables(place));
   if (absent.length > 0) throw new MissingTablesError(absent, options);
-  const pending = VERSIONS.filter((step) => step.version > version);
-  if (pending.length > 0) throw new OlderTablesError(version, CURRENT.version, pending, options);
   if (parts.length > 0) throw new IncompleteTablesError(parts, VERSIONS);
 }
 

@@ -1,6 +1,7 @@
 import type { TableColumnOptions, TableOptions } from 'typeorm';
 import { columnTypes } from './column-types.js';
 import { complete } from './completion.js';
+import { agendaOf } from './former-names.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 
 /** The first tables, which had no version yet. */
@@ -19,8 +20,10 @@ export const v1: SchemaVersion = {
   },
 };
 
-async function tables({ runner, names: { plain } }: Place): Promise<TableOptions[]> {
-  const { id, exact, subject, longText, extraColumns, partialIndexes, agendaByTime } = await columnTypes(runner);
+async function tables({ runner, names }: Place): Promise<TableOptions[]> {
+  const { id, exact, subject, longText, extraColumns, partialIndexes, rechecksByTime } = await columnTypes(runner);
+  const { plain } = names;
+  const agenda = agendaOf(names).plain;
   const text = (name: string, length: number) => ({ name, ...exact(length) });
   const maybe = (column: TableColumnOptions) => ({ ...column, isNullable: true });
   const time = (name: string) => ({ name, type: 'bigint' });
@@ -86,9 +89,9 @@ async function tables({ runner, names: { plain } }: Place): Promise<TableOptions
           : []),
       ],
     },
-    agendaByTime
+    rechecksByTime
       ? {
-          name: plain.agenda,
+          name: agenda,
           columns: [
             ...[time('due_at'), ...entity].map((column) => ({ ...column, isPrimary: true })),
             // As large as JavaScript's numbers go.
@@ -98,11 +101,11 @@ async function tables({ runner, names: { plain } }: Place): Promise<TableOptions
           withoutRowid: true,
         }
       : {
-          name: plain.agenda,
+          name: agenda,
           columns: [id, ...entity, time('due_at'), ...counts],
           indices: [
-            { name: index(plain.agenda, 'due'), columnNames: ['due_at', 'id'] },
-            { name: index(plain.agenda, 'subject'), columnNames: ['entity', 'entity_id'] },
+            { name: index(agenda, 'due'), columnNames: ['due_at', 'id'] },
+            { name: index(agenda, 'subject'), columnNames: ['entity', 'entity_id'] },
           ],
         },
     {

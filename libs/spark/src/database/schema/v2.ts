@@ -1,6 +1,7 @@
 import { Table, type TableColumnOptions, type TableIndexOptions, type TableOptions } from 'typeorm';
 import { columnTypes, exactCollation } from './column-types.js';
 import { columnSql, complete, escaped } from './completion.js';
+import { agendaOf } from './former-names.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v1 } from './v1.js';
 
@@ -30,7 +31,7 @@ export const v2: SchemaVersion = {
       await keyHandlersBy(place, ['name']);
       await dropColumns(place, names.plain.handler, ADDED.handler);
     }
-    await dropColumns(place, names.plain.agenda, ADDED.agenda);
+    await dropColumns(place, agendaOf(names).plain, ADDED.agenda);
   },
 };
 
@@ -48,7 +49,7 @@ async function tables(place: Place): Promise<TableOptions[]> {
     ...(column.type === 'longtext' ? { charset: 'utf8mb4' } : {}),
   });
   const added: Record<string, TableColumnOptions[]> = {
-    [plain.agenda]: [
+    [agendaOf(place.names).plain]: [
       { name: 'taken_by', ...exact(64), isNullable: true },
       { name: 'taken_until', type: 'bigint', isNullable: true },
     ],
@@ -67,7 +68,7 @@ async function tables(place: Place): Promise<TableOptions[]> {
 
 async function alterPostgres(place: Place): Promise<void> {
   const { runner, names } = place;
-  for (const table of [names.event, names.agenda])
+  for (const table of [names.event, agendaOf(names).sql])
     await runner.query(`ALTER TABLE ${table} ALTER COLUMN entity TYPE varchar(${ENTITY}) COLLATE "C"`);
   await keyHandlersBy(place, ['name', 'version']);
 }
@@ -77,7 +78,7 @@ async function alterMysql(place: Place): Promise<void> {
   const { runner, names } = place;
   const entity = `entity varchar(${ENTITY}) CHARACTER SET utf8mb4 COLLATE ${await exactCollation(runner)}`;
   await runner.query(`ALTER TABLE ${names.event} MODIFY ${entity} NULL`);
-  await runner.query(`ALTER TABLE ${names.agenda} MODIFY ${entity} NOT NULL`);
+  await runner.query(`ALTER TABLE ${agendaOf(names).sql} MODIFY ${entity} NOT NULL`);
   await keyHandlersBy(place, ['name', 'version']);
   const texts = [
     ['event', 'context', 'NULL'],

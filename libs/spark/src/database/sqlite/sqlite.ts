@@ -32,7 +32,7 @@ import type { TableNames } from '../table-names.js';
 /** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
 export class SqliteDialect implements Dialect {
   readonly longestKey = Infinity;
-  readonly agendaByTime = true;
+  readonly rechecksByTime = true;
   readonly readsMayBeStale = false;
   readonly skipsLocked = false;
   readonly returnsFromUpdate = false;
@@ -84,7 +84,7 @@ export class SqliteDialect implements Dialect {
   }
 
   async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
-    // Of a CROSS JOIN the left side is gone through: a look at the index for each key.
+    // Of a CROSS JOIN the left side is gone through: one index lookup for each key.
     const sql = `SELECT event_key, ${OWNER_COLUMNS} FROM json_each(?) k CROSS JOIN ${this.tables.event} WHERE event_key = k.value`;
     return ownersFrom(await raw(manager, sql, [JSON.stringify(keys)]));
   }

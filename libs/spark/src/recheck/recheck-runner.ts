@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
-import type { DueLook, Looks } from '../store/looks.js';
+import type { DueRecheck, Rechecks } from '../store/rechecks.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Transactions } from '../database/transactions.js';
 import { linesOf } from '../error/text-of.js';
@@ -11,48 +11,48 @@ import { namesOf } from '../entity/entity-table.js';
 import { sameKey } from '../entity/subject-ref.js';
 
 const LOOKS = 500;
-// How long looks that could not be worked off are left alone, in milliseconds.
+// How long rechecks that could not be worked off are left alone, in milliseconds.
 const PAUSE = 2_000;
-// How often looks are claimed from the oldest one on. Looks that nobody takes may be many, and they are the oldest.
+// How often rechecks are claimed from the oldest one on. Rechecks that nobody takes may be many, and they are the oldest.
 const FROM_OLDEST = 60_000;
-// A transaction adds looks that are due while it lasts. What a longer one adds is found by the next claim from the oldest on.
+// A transaction adds rechecks that are due while it lasts. What a longer one adds is found by the next claim from the oldest on.
 const LONG_TRANSACTION = 10 * 60_000;
 
-/** Looks at entities of one table that this process has claimed at an instant. */
+/** Rechecks of entities of one table that this process has claimed at an instant. */
 interface Claim {
   readonly root: EntityMetadata;
   readonly by: string;
-  readonly due: readonly DueLook[];
+  readonly due: readonly DueRecheck[];
   readonly now: number;
 }
 
-/** How many looks a claim has taken, and whether it passed over no table. */
+/** How many rechecks a claim has taken, and whether it passed over no table. */
 interface Claimed {
   readonly taken: number;
   readonly isOfAll: boolean;
 }
 
 /**
- * Works off due looks: claims them, reads the entities, derives, and then, in one short transaction, enters what was found and
- * removes the looks. Nothing is locked while sources run. Each table is worked off by itself, so that a source that waits, or a
+ * Works off due rechecks: claims them, reads the entities, derives, and then, in one short transaction, enters what was found and
+ * removes the rechecks. Nothing is locked while sources run. Each table is worked off by itself, so that a source that waits, or a
  * table that somebody has locked, holds up no other.
  *
- * An event derives from a state that was committed when it was read. Who changes the entity meanwhile adds a look of its own.
+ * An event derives from a state that was committed when it was read. Who changes the entity meanwhile adds a recheck of its own.
  */
-export class Agenda {
+export class RecheckRunner {
   private readonly logger = new Logger('Spark');
   private readonly working = new Map<EntityMetadata, Promise<void>>();
   private claiming: Promise<unknown> = Promise.resolve();
   private halted = false;
   /** When all that was due here had been claimed. */
   private claimedAll: number | undefined;
-  /** How many looks this process has taken. */
+  /** How many rechecks this process has taken. */
   taken = 0;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly transactions: Transactions,
-    private readonly looks: Looks,
+    private readonly rechecks: Rechecks,
     private readonly sources: SourceRegistry,
     private readonly recorder: Recorder,
     private readonly clock: SparkClock,
@@ -63,7 +63,7 @@ export class Agenda {
     private readonly onEnded: () => void,
   ) {}
 
-  /** Begins to work off what is due of tables that it is not at already. Returns how many looks it has taken. */
+  /** Begins to work off what is due of tables that it is not at already. Returns how many rechecks it has taken. */
   async begin(): Promise<number> {
     const now = this.clock.now();
     const then = this.claimedAll;
@@ -81,14 +81,14 @@ export class Agenda {
     }
   }
 
-  /** How long it is until looks are due, in milliseconds, where it is less than so many. */
+  /** How long it is until rechecks are due, in milliseconds, where it is less than so many. */
   async untilDue(most: number): Promise<number | undefined> {
     const now = this.clock.now();
-    const due = await this.looks.nextDue(this.dataSource.manager, now, Math.ceil(now + most));
+    const due = await this.rechecks.nextDue(this.dataSource.manager, now, Math.ceil(now + most));
     return due === undefined ? undefined : due - now;
   }
 
-  /** No further looks are taken, until `resume` is called. */
+  /** No further rechecks are taken, until `resume` is called. */
   halt(): void {
     this.halted = true;
   }
@@ -119,7 +119,7 @@ export class Agenda {
     // Each try has a name of its own: one that failed here may have arrived there.
     const { by, due } = await this.transactions.run(async (manager) => {
       const token = randomUUID();
-      return { by: token, due: await this.looks.claim(manager, { ...request, by: token }) };
+      return { by: token, due: await this.rechecks.claim(manager, { ...request, by: token }) };
     });
     this.taken += due.length;
     if (after === undefined) this.claimedAll = isOfAll && due.length < LOOKS ? now : undefined;
@@ -138,7 +138,7 @@ export class Agenda {
     });
     this.working.set(root, work);
     work.catch((error: unknown) =>
-      this.logger.error(`Looks at ${root.name} could not be worked off and are taken again. ${linesOf(error)}`),
+      this.logger.error(`Rechecks of ${root.name} could not be worked off and are taken again. ${linesOf(error)}`),
     );
   }
 
@@ -162,19 +162,19 @@ export class Agenda {
     const retries = this.recorder.retries(derivation.failures, now, past);
     const recorded = await this.transactions
       .run(async (manager) => {
-        if (!(await this.looks.remove(manager, due, claim.by))) throw new LostClaim();
+        if (!(await this.rechecks.remove(manager, due, claim.by))) throw new LostClaim();
         const { events } = await this.recorder.enter(manager, derivation, now, {
           likelyNew: false,
           changesNothing: true,
         });
-        await this.looks.add(manager, retries, now, true);
-        return { events, looks: false };
+        await this.rechecks.add(manager, retries, now, true);
+        return { events, rechecks: false };
       })
       .catch((error: unknown) => {
         if (error instanceof LostClaim) return undefined;
         throw error;
       });
-    // Somebody has forgotten an entity, or taken the looks over: what is still ours is derived anew.
+    // Somebody has forgotten an entity, or taken the rechecks over: what is still ours is derived anew.
     if (!recorded) await this.giveBack(claim, 0);
     return recorded;
   }
@@ -184,7 +184,7 @@ export class Agenda {
     let extending: Promise<void> | undefined;
     const extend = () => {
       // What goes wrong here, the removal sees.
-      extending = this.looks.extend(this.dataSource.manager, due, by, this.ttl).catch(() => undefined);
+      extending = this.rechecks.extend(this.dataSource.manager, due, by, this.ttl).catch(() => undefined);
     };
     const timer = setInterval(extend, this.ttl / 3);
     try {
@@ -198,16 +198,16 @@ export class Agenda {
   // Where the database is away, the claim ends by itself.
   private async giveBack({ due, by }: Claim, pause: number): Promise<void> {
     this.claimedAll = undefined;
-    const give = (manager: EntityManager) => this.looks.extend(manager, due, by, pause - 1);
+    const give = (manager: EntityManager) => this.rechecks.extend(manager, due, by, pause - 1);
     await this.transactions.run(give).catch(() => undefined);
   }
 }
 
-/** Some looks are not this process's any more: what was derived for them is not entered. */
+/** Some rechecks are not this process's any more: what was derived for them is not entered. */
 class LostClaim extends Error {}
 
 /** The entities that are looked at, each once, and what led to it. */
-function pastOf(root: EntityMetadata, due: readonly DueLook[]): Map<string, Past> {
+function pastOf(root: EntityMetadata, due: readonly DueRecheck[]): Map<string, Past> {
   const entities = new Map<string, Past>();
   for (const { entity_id: written, attempt, depth } of due) {
     const id = sameKey(root, written);

@@ -1,12 +1,12 @@
 import { QueryResult, type QueryRunner } from 'typeorm';
 
 /** What makes one statement of an UPDATE and the looks for the rows that it changed. */
-export interface ReturningLooks {
+export interface ReturningRechecks {
   /** SQL for the key of a changed row as text. */
   readonly key: string;
   /** Whether the statement that comes has a RETURNING clause already. */
   readonly hasReturning: () => boolean;
-  /** An INSERT … SELECT of looks, given the parameter for the entity's table, up to its FROM. */
+  /** An INSERT … SELECT of rechecks, given the parameter for the entity's table, up to its FROM. */
   readonly insert: (entity: string) => string;
   readonly entity: string;
 }
@@ -15,12 +15,12 @@ export interface ReturningLooks {
  * A query runner that adds looks for the rows that an UPDATE has changed, by the same statement. PostgreSQL applies the
  * criteria anew to rows that it had to wait for: what a SELECT before the UPDATE finds may be fewer.
  */
-export function returningLooks(runner: QueryRunner, looks: ReturningLooks): QueryRunner {
+export function returningRechecks(runner: QueryRunner, rechecks: ReturningRechecks): QueryRunner {
   return runnerThatQueries(runner, async (sql, parameters) => {
-    const isReturning = looks.hasReturning();
+    const isReturning = rechecks.hasReturning();
     const result = await runner.query(
-      statement(sql, isReturning, parameters.length + 1, looks),
-      [...parameters, looks.entity],
+      statement(sql, isReturning, parameters.length + 1, rechecks),
+      [...parameters, rechecks.entity],
       true,
     );
     return asOfUpdate(result.records as Record<string, unknown>[], isReturning);
@@ -42,7 +42,12 @@ export function runnerThatQueries(
   });
 }
 
-function statement(update: string, isReturning: boolean, parameter: number, { key, insert }: ReturningLooks): string {
+function statement(
+  update: string,
+  isReturning: boolean,
+  parameter: number,
+  { key, insert }: ReturningRechecks,
+): string {
   const returning = `${isReturning ? ',' : ' RETURNING'} ${key} AS spark_key`;
   return (
     `WITH written AS (${update}${returning}), looked AS (${insert(`$${parameter}`)} FROM written) ` +

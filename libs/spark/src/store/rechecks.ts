@@ -7,18 +7,18 @@ import { namesOf, tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
 
 /** "Look again at this entity then." Rows are only inserted and removed, so that nobody waits for anybody. */
-export interface Look {
+export interface Recheck {
   readonly ref: SubjectRef;
   /** Epoch ms. */
   readonly due: number;
-  /** How often looking has failed. */
+  /** How often it has failed. */
   readonly attempt: number;
   /** How many events led to the change that is to be looked at. */
   readonly depth: number;
 }
 
-/** A look that is due, taken by this process. */
-export interface DueLook {
+/** A recheck that is due, taken by this process. */
+export interface DueRecheck {
   readonly id: string;
   readonly entity: string;
   readonly entity_id: string;
@@ -27,8 +27,8 @@ export interface DueLook {
   readonly depth: number;
 }
 
-/** What is asked of a claim of looks. */
-export interface LookClaim {
+/** What is asked of a claim of rechecks. */
+export interface RecheckClaim {
   /** The entities that this process can look at, one for each table. At least one. */
   readonly roots: readonly EntityMetadata[];
   /** Up to when they are due, epoch ms. */
@@ -42,50 +42,50 @@ export interface LookClaim {
   readonly ttl: number;
 }
 
-// A look this far ahead cannot be being taken while the transaction that would repeat it is still under way.
+// A recheck this far ahead cannot be being taken while the transaction that would repeat it is still under way.
 const AHEAD = 60 * 60_000;
-// How far ahead the clock of a process that adds looks may be.
+// How far ahead the clock of a process that adds rechecks may be.
 const SKEW = 60_000;
-// A look that failed waits for an hour at most.
+// A recheck that failed waits for an hour at most.
 const LATEST_RETRY = 60 * 60_000 + SKEW;
 const ROWS = 1_000;
 
-/** The agenda: one queue of looks, whatever the reason. */
-export class Looks {
+/** One queue of rechecks, whatever the reason. */
+export class Rechecks {
   constructor(
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
   ) {}
 
   /**
-   * Adds looks. The last thing before COMMIT, so that nothing is locked after them.
+   * Adds rechecks. The last thing before COMMIT, so that nothing is locked after them.
    *
    * @param changesNothing whether they are of committed states only: then one that waits for the same instant will do
    */
-  async add(manager: EntityManager, looks: readonly Look[], now: number, changesNothing = false): Promise<void> {
-    for (const part of chunks(await this.absent(manager, looks, now, changesNothing), ROWS)) {
+  async add(manager: EntityManager, rechecks: readonly Recheck[], now: number, changesNothing = false): Promise<void> {
+    for (const part of chunks(await this.absent(manager, rechecks, now, changesNothing), ROWS)) {
       const rows = values(
         part.map(({ ref, due, attempt, depth }) => [tableOf(ref.root), ref.id, Math.ceil(due), attempt, depth]),
       );
-      await execute(manager, `INSERT INTO ${this.tables.agenda} (${COLUMNS}) VALUES ${rows.sql}`, rows.parameters);
+      await execute(manager, `INSERT INTO ${this.tables.recheck} (${COLUMNS}) VALUES ${rows.sql}`, rows.parameters);
     }
   }
 
   /** The start of a statement that adds a look for each key that a SELECT gives. */
   insertSelect(entity: string, key: string, now: number): string {
-    return `INSERT INTO ${this.tables.agenda} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
+    return `INSERT INTO ${this.tables.recheck} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
   }
 
   /**
-   * Claims due looks at entities that this process knows, for a time by the database's clock: others pass over them until they are
+   * Claims due rechecks of entities that this process knows, for a time by the database's clock: others pass over them until they are
    * removed or given back, or that time is over.
    */
-  async claim(manager: EntityManager, { roots, now, after, limit, by, ttl }: LookClaim): Promise<DueLook[]> {
+  async claim(manager: EntityManager, { roots, now, after, limit, by, ttl }: RecheckClaim): Promise<DueRecheck[]> {
     const { lock } = this;
     const from = after === undefined ? '' : 'due_at > :after AND ';
-    const due = await select<DueLook>(
+    const due = await select<DueRecheck>(
       manager,
-      `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE ${from}due_at <= :now AND entity IN (:...entities)
+      `SELECT ${COLUMNS}, id FROM ${this.tables.recheck} WHERE ${from}due_at <= :now AND entity IN (:...entities)
          AND (taken_until IS NULL OR taken_until < ${this.dialect.clock})
        ORDER BY ${this.byTime} LIMIT :limit ${lock}`,
       { entities: roots.flatMap(namesOf), now, after, limit },
@@ -95,26 +95,26 @@ export class Looks {
   }
 
   /** Keeps claimed looks for so many milliseconds more, as far as they are still claimed so. */
-  async extend(manager: EntityManager, looks: readonly DueLook[], by: string, ttl: number): Promise<void> {
-    await this.keep(manager, looks, by, by, ttl);
+  async extend(manager: EntityManager, rechecks: readonly DueRecheck[], by: string, ttl: number): Promise<void> {
+    await this.keep(manager, rechecks, by, by, ttl);
   }
 
   private async keep(
     manager: EntityManager,
-    looks: readonly DueLook[],
+    rechecks: readonly DueRecheck[],
     from: string | undefined,
     by: string,
     ttl: number,
   ) {
-    const { sql, parameters } = this.these(looks);
+    const { sql, parameters } = this.these(rechecks);
     const still = from === undefined ? '' : ' AND taken_by = :from';
-    const update = `UPDATE ${this.tables.agenda} SET taken_by = :by, taken_until = ${this.dialect.clock} + :ttl`;
+    const update = `UPDATE ${this.tables.recheck} SET taken_by = :by, taken_until = ${this.dialect.clock} + :ttl`;
     await execute(manager, `${update} WHERE ${sql}${still}`, { ...parameters, from, by, ttl });
   }
 
-  /** The next instant at which looks are due, up to another one. */
+  /** The next instant at which rechecks are due, up to another one. */
   async nextDue(manager: EntityManager, now: number, upTo: number): Promise<number | undefined> {
-    const next = `SELECT MIN(due_at) AS due FROM ${this.tables.agenda} WHERE due_at > :now AND due_at <= :upTo`;
+    const next = `SELECT MIN(due_at) AS due FROM ${this.tables.recheck} WHERE due_at > :now AND due_at <= :upTo`;
     const [row] = await select<{ due: string | null }>(manager, next, { now, upTo });
     return row?.due ? Number(row.due) : undefined;
   }
@@ -125,7 +125,7 @@ export class Looks {
     for (const part of chunks(ids, ROWS)) {
       const rows = await select<{ entity_id: string }>(
         manager,
-        `SELECT entity_id FROM ${this.tables.agenda}
+        `SELECT entity_id FROM ${this.tables.recheck}
          WHERE entity IN (:...names) AND entity_id IN (:...ids) AND due_at <= :latest AND (due_at <= :soon OR attempt > 0)`,
         { names: namesOf(root), ids: part, soon: now + SKEW, latest: now + LATEST_RETRY },
       );
@@ -134,30 +134,30 @@ export class Looks {
     return seen;
   }
 
-  /** Removes claimed looks. Returns whether all of them were still claimed so. */
-  async remove(manager: EntityManager, looks: readonly DueLook[], by: string): Promise<boolean> {
-    const { sql, parameters } = this.these(looks);
-    const remove = `DELETE FROM ${this.tables.agenda} WHERE ${sql} AND taken_by = :by`;
-    return (await execute(manager, remove, { ...parameters, by })).affected === looks.length;
+  /** Removes claimed rechecks. Returns whether all of them were still claimed so. */
+  async remove(manager: EntityManager, rechecks: readonly DueRecheck[], by: string): Promise<boolean> {
+    const { sql, parameters } = this.these(rechecks);
+    const remove = `DELETE FROM ${this.tables.recheck} WHERE ${sql} AND taken_by = :by`;
+    return (await execute(manager, remove, { ...parameters, by })).affected === rechecks.length;
   }
 
-  /** Removes looks at other entities than these that were due before an instant. Returns the entity of each. */
+  /** Removes rechecks of other entities than these that were due before an instant. Returns the entity of each. */
   async removeOthers(
     manager: EntityManager,
     roots: readonly EntityMetadata[],
     before: number,
     limit: number,
   ): Promise<string[]> {
-    const looks = await select<DueLook>(
+    const rechecks = await select<DueRecheck>(
       manager,
-      `SELECT ${COLUMNS}, id FROM ${this.tables.agenda} WHERE due_at < :before AND entity NOT IN (:...entities)
+      `SELECT ${COLUMNS}, id FROM ${this.tables.recheck} WHERE due_at < :before AND entity NOT IN (:...entities)
        ORDER BY ${this.byTime} LIMIT :limit ${this.lock}`,
       { entities: roots.flatMap(namesOf), before, limit },
     );
-    if (looks.length === 0) return [];
-    const { sql, parameters } = this.these(looks);
-    await execute(manager, `DELETE FROM ${this.tables.agenda} WHERE ${sql}`, parameters);
-    return looks.map(({ entity }) => entity);
+    if (rechecks.length === 0) return [];
+    const { sql, parameters } = this.these(rechecks);
+    await execute(manager, `DELETE FROM ${this.tables.recheck} WHERE ${sql}`, parameters);
+    return rechecks.map(({ entity }) => entity);
   }
 
   private get lock(): string {
@@ -166,33 +166,34 @@ export class Looks {
 
   /** The order in which the index has them. */
   private get byTime(): string {
-    return this.dialect.agendaByTime ? BY_TIME : 'due_at, id';
+    return this.dialect.rechecksByTime ? BY_TIME : 'due_at, id';
   }
 
-  private these(looks: readonly DueLook[]): { sql: string; parameters: ObjectLiteral } {
-    if (!this.dialect.agendaByTime) return { sql: 'id IN (:...ids)', parameters: { ids: looks.map(({ id }) => id) } };
-    const rows = values(looks.map((look) => [look.due_at, look.entity, look.entity_id, look.id]));
+  private these(rechecks: readonly DueRecheck[]): { sql: string; parameters: ObjectLiteral } {
+    if (!this.dialect.rechecksByTime)
+      return { sql: 'id IN (:...ids)', parameters: { ids: rechecks.map(({ id }) => id) } };
+    const rows = values(rechecks.map((recheck) => [recheck.due_at, recheck.entity, recheck.entity_id, recheck.id]));
     return { ...rows, sql: `(${BY_TIME}) IN (${this.dialect.rowList(rows.sql)})` };
   }
 
-  /** Leaves out what is on the agenda already: every save of an entity gives the same future instants again. */
+  /** Leaves out what is on the table already: every save of an entity gives the same future instants again. */
   private async absent(
     manager: EntityManager,
-    looks: readonly Look[],
+    rechecks: readonly Recheck[],
     now: number,
     changesNothing: boolean,
-  ): Promise<Look[]> {
+  ): Promise<Recheck[]> {
     const unique = new Map(
-      looks.map((look) => [textOf(tableOf(look.ref.root), look.ref.id, Math.ceil(look.due)), look]),
+      rechecks.map((recheck) => [textOf(tableOf(recheck.ref.root), recheck.ref.id, Math.ceil(recheck.due)), recheck]),
     );
-    // Whoever claims a look later reads what is committed; what this transaction changes, it may not see.
+    // Whoever claims a recheck later reads what is committed; what this transaction changes, it may not see.
     const horizon = changesNothing ? now : now + AHEAD;
     const ahead = [...unique.values()].filter(({ due }) => due > horizon);
     for (const part of chunks(ahead, ROWS)) {
       const { sql, parameters } = this.thoseLike(part, horizon);
-      const rows = await select<Pick<DueLook, 'entity' | 'entity_id' | 'due_at'>>(
+      const rows = await select<Pick<DueRecheck, 'entity' | 'entity_id' | 'due_at'>>(
         manager,
-        `SELECT entity, entity_id, due_at FROM ${this.tables.agenda} WHERE ${sql} AND taken_by IS NULL`,
+        `SELECT entity, entity_id, due_at FROM ${this.tables.recheck} WHERE ${sql} AND taken_by IS NULL`,
         parameters,
       );
       for (const row of rows) unique.delete(textOf(row.entity, row.entity_id, Number(row.due_at)));
@@ -200,14 +201,14 @@ export class Looks {
     return [...unique.values()];
   }
 
-  /** Which rows are asked for, to know whether looks are on the agenda: as its index finds them. */
-  private thoseLike(looks: readonly Look[], horizon: number): { sql: string; parameters: ObjectLiteral } {
-    if (this.dialect.agendaByTime) {
-      const rows = values(looks.map(({ ref, due }) => [Math.ceil(due), tableOf(ref.root), ref.id]));
+  /** Which rows are asked for, to know whether rechecks are there: as its index finds them. */
+  private thoseLike(rechecks: readonly Recheck[], horizon: number): { sql: string; parameters: ObjectLiteral } {
+    if (this.dialect.rechecksByTime) {
+      const rows = values(rechecks.map(({ ref, due }) => [Math.ceil(due), tableOf(ref.root), ref.id]));
       return { ...rows, sql: `(due_at, entity, entity_id) IN (${this.dialect.rowList(rows.sql)})` };
     }
-    const names = [...new Set(looks.map(({ ref }) => tableOf(ref.root)))];
-    const ids = [...new Set(looks.map(({ ref }) => ref.id))];
+    const names = [...new Set(rechecks.map(({ ref }) => tableOf(ref.root)))];
+    const ids = [...new Set(rechecks.map(({ ref }) => ref.id))];
     const sql = 'entity IN (:...names) AND entity_id IN (:...ids) AND due_at > :horizon';
     return { sql, parameters: { names, ids, horizon } };
   }

@@ -2,23 +2,23 @@ import type { EntityMetadata } from 'typeorm';
 import type { Transactions } from '../database/transactions.js';
 import { shown } from '../error/text-of.js';
 import type { Counters } from '../common/counters.js';
-import type { Looks } from './looks.js';
+import type { Rechecks } from './rechecks.js';
 
 const ROWS = 1_000;
 const DAY = 24 * 60 * 60_000;
-// A process that has the entity, and booted when this one did, has begun to take its looks by then.
+// A process that has the entity, and booted when this one did, has begun to take its rechecks by then.
 const PATIENCE = 60 * 60_000;
 
 /**
- * Removes looks at entities that no process has a live source of any more. This process lacks it, and any other one would have
- * taken the look long ago.
+ * Removes rechecks of entities that no process has a live source of any more. This process lacks it, and any other one would have
+ * taken the recheck long ago.
  */
-export class AbandonedLooks {
+export class AbandonedRechecks {
   private since: number | undefined;
 
   constructor(
     private readonly transactions: Transactions,
-    private readonly looks: Looks,
+    private readonly rechecks: Rechecks,
     private readonly roots: () => readonly EntityMetadata[],
     private readonly counters: Counters,
     /** For how long they are kept after they were due, in milliseconds. */
@@ -32,7 +32,7 @@ export class AbandonedLooks {
     if (roots.length === 0 || now - this.since < PATIENCE) return;
     for (let removed = ROWS; removed === ROWS;) {
       const entities = await this.transactions.run((manager) =>
-        this.looks.removeOthers(manager, roots, now - this.kept, ROWS),
+        this.rechecks.removeOthers(manager, roots, now - this.kept, ROWS),
       );
       for (const entity of entities) this.tell(entity);
       removed = entities.length;
@@ -41,10 +41,10 @@ export class AbandonedLooks {
 
   private tell(entity: string): void {
     this.counters.tellOnce(
-      'abandonedLooks',
+      'abandonedRechecks',
       entity,
       () =>
-        `Looks at entities of ${shown(entity)} were due for ${Math.round(this.kept / DAY)} days and are removed: no process has a live ` +
+        `Rechecks of entities of ${shown(entity)} were due for ${Math.round(this.kept / DAY)} days and are removed: no process has a live ` +
         `source of them. Where one is to come again, its first sweep finds what they were for.`,
     );
   }

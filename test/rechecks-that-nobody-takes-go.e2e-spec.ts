@@ -32,7 +32,7 @@ class Notes {
   }
 }
 
-/** Whether claims of looks began later than at the oldest one. */
+/** Whether claims of rechecks began later than at the oldest one. */
 class Claims extends AbstractLogger {
   readonly beganLater: boolean[] = [];
 
@@ -41,7 +41,7 @@ class Claims extends AbstractLogger {
   }
 
   override logQuery(sql: string): void {
-    if (/^SELECT[^]*spark_agenda[^]*taken_until/.test(sql)) this.beganLater.push(sql.includes('due_at > '));
+    if (/^SELECT[^]*spark_recheck[^]*taken_until/.test(sql)) this.beganLater.push(sql.includes('due_at > '));
   }
 
   protected writeLog(): void {}
@@ -50,7 +50,7 @@ class Claims extends AbstractLogger {
 /** Another process is at work on it. */
 const ELSEWHERE = `'other', 9000000000000`;
 
-describe.each(databases)('looks that nobody takes go, on $name', (database) => {
+describe.each(databases)('rechecks that nobody takes go, on $name', (database) => {
   let db: TestDatabase;
   let clock: SetClock;
   let claims: Claims;
@@ -80,12 +80,12 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     return app;
   };
   const left = async (app: TestApp) =>
-    (await app.dataSource.query<{ entity: string }[]>('SELECT entity FROM spark_agenda ORDER BY entity')).map(
+    (await app.dataSource.query<{ entity: string }[]>('SELECT entity FROM spark_recheck ORDER BY entity')).map(
       ({ entity }) => entity,
     );
   const leave = (app: TestApp, entity: string, ids: number[], by = 'NULL, NULL') =>
     app.dataSource.query(
-      `INSERT INTO spark_agenda (entity, entity_id, due_at, attempt, depth, taken_by, taken_until)
+      `INSERT INTO spark_recheck (entity, entity_id, due_at, attempt, depth, taken_by, taken_until)
        VALUES ${ids.map((id) => `('${entity}', '${id}', ${clock.now()}, 0, 0, ${by})`).join()}`,
     );
   /** What a process does each minute. */
@@ -103,10 +103,10 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     clock.pass(2 * MINUTE);
     await maintain(app);
     expect(await left(app)).toEqual(['task']);
-    expect((await app.spark.status()).counts.abandonedLooks).toBe(2);
+    expect((await app.spark.status()).counts.abandonedRechecks).toBe(2);
     const told = app.logs.filter((line) => line.includes('are removed'));
     expect(told).toEqual([
-      expect.stringMatching(/^warn Looks at entities of gone were due for 30 days and are removed/),
+      expect.stringMatching(/^warn Rechecks of entities of gone were due for 30 days and are removed/),
     ]);
   });
 
@@ -126,7 +126,7 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     expect(row).toEqual({ event_key: 'note_1' });
   });
 
-  it('nor by a process without a live source, which takes no looks', async () => {
+  it('nor by a process without a live source, which takes no rechecks', async () => {
     const app = await start();
     await leave(app, 'task', [1]);
     await maintain(app);
@@ -145,7 +145,7 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     await vi.waitFor(async () => expect((await app.dataSource.query('SELECT * FROM spark_event')).length).toBe(1));
     expect(claims.beganLater).toContain(true);
     await leave(app, 'task', [2], ELSEWHERE);
-    expect((await app.spark.status()).agenda).toEqual({ due: 1, oldest: clock.date(), others: 3 });
+    expect((await app.spark.status()).rechecks).toEqual({ due: 1, oldest: clock.date(), others: 3 });
   });
 
   it('each minute all are looked through: what came late is found', async () => {
@@ -157,7 +157,7 @@ describe.each(databases)('looks that nobody takes go, on $name', (database) => {
     const query = (sql: string) => app.dataSource.query(sql);
     await query('DELETE FROM spark_event');
     await leave(app, 'task', [1]);
-    await query(`UPDATE spark_agenda SET due_at = due_at - ${30 * MINUTE}`);
+    await query(`UPDATE spark_recheck SET due_at = due_at - ${30 * MINUTE}`);
     clock.pass(MINUTE);
     await app.dataSource.manager.update(Task, { id: 2 }, { id: 2 });
     await vi.waitFor(async () => expect((await query('SELECT * FROM spark_event')).length).toBe(2));
