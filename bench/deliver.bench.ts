@@ -25,7 +25,7 @@ async function deliver(db: DatabaseName, rounds: number): Promise<Row[]> {
           db,
           rounds,
           arms: started,
-          aims: [...queues.map((of) => ({ of, to: 'spark', target: '≥ 1.2' })), { of: 'spark', to: 'floor' }],
+          aims: [...queues.map((of) => ({ of, to: 'spark', target: '≥ 1.2' })), { of: 'spark', to: 'hand-written' }],
         })),
       );
     } finally {

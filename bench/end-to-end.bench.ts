@@ -28,8 +28,8 @@ async function endToEnd(db: DatabaseName, rounds: number): Promise<Row[]> {
         arms: started,
         aims: [
           ...queues.map((of) => ({ of, to: 'spark', target })),
-          { of: 'spark', to: 'floor' },
-          { of: 'BullMQ', to: 'floor' },
+          { of: 'spark', to: 'hand-written' },
+          { of: 'BullMQ', to: 'hand-written' },
         ],
       })),
     );

@@ -59,7 +59,7 @@ function tableOf({ rows }: Results): string {
 
 Ratios of arms that took turns in one run; the median of the rounds after one to warm up, and their spread. The machines are shared:
 only ratios say something. The last column says where and when it was measured, which may be on older code. \`npm run bench\`
-measures it all again; the code of each arm is in this folder. The floor writes the same rows to the same tables as Spark, by hand.
+measures it all again; the code of each arm is in this folder. Hand-written SQL writes the same rows to the same tables as Spark, by hand.
 
 ${places.map((text, i) => `${i + 1}. ${text}`).join('\n')}
 

@@ -4,7 +4,7 @@ import { application, bare, numbers } from './application.js';
 import { compare, type Row } from './contest.js';
 import type { DatabaseName } from './database.js';
 import { Handler, Order, order, ThreeEvents } from './entities.js';
-import { floorLedger } from './floor/ledger.js';
+import { handWrittenLedger } from './hand-written/ledger.js';
 import { runBench } from './results.js';
 
 const SAVES = 1_500;
@@ -15,19 +15,19 @@ const ROWS = 100_000;
 async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
   const without = await bare(db, [Order]);
   const byHand = await bare(db, [Order]);
-  const floor = await floorLedger(db, byHand.dataSource);
+  const byHandLedger = await handWrittenLedger(db, byHand.dataSource);
   const spark = await application(db, [Order], [ThreeEvents, Handler], { worker: false });
-  const places = { bare: without.dataSource, floor: byHand.dataSource, spark: spark.dataSource };
+  const places = { bare: without.dataSource, 'hand-written': byHand.dataSource, spark: spark.dataSource };
   const timed = (name: keyof typeof places, work: (dataSource: DataSource) => Promise<unknown>) => ({
     name,
     run: () => work(places[name]).then(() => undefined),
   });
   const aims = [
-    { of: 'spark', to: 'floor', target: '≤ 1.25' },
+    { of: 'spark', to: 'hand-written', target: '≤ 1.25' },
     { of: 'spark', to: 'bare' },
   ];
   const read = async (manager: EntityManager, ids: readonly number[], isNew: boolean) => {
-    const rows = await floor.rows(manager, ids, isNew);
+    const rows = await byHandLedger.rows(manager, ids, isNew);
     return rows.map(({ id }) => id);
   };
   const contest = { bench: 'save', db, rounds, aims };
@@ -42,11 +42,11 @@ async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
         work: 'something new',
         arms: [
           timed('bare', saveEach),
-          timed('floor', async (dataSource) => {
+          timed('hand-written', async (dataSource) => {
             for (let i = 0; i < SAVES; i++)
               await dataSource.transaction(async (manager) => {
                 const { id } = await manager.save(order());
-                await floor.enter(manager, await read(manager, [id], true));
+                await byHandLedger.enter(manager, await read(manager, [id], true));
               });
           }),
           timed('spark', saveEach),
@@ -64,12 +64,12 @@ async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
         work: 'something new, 100 at once',
         arms: [
           timed('bare', saveHundred),
-          timed('floor', async (dataSource) => {
+          timed('hand-written', async (dataSource) => {
             for (let i = 0; i < HUNDREDS; i++)
               await dataSource.transaction(async (manager) => {
                 const saved = await manager.save(hundred());
                 const ids = saved.map(({ id }) => id);
-                await floor.enter(manager, await read(manager, ids, true));
+                await byHandLedger.enter(manager, await read(manager, ids, true));
               });
           }),
           timed('spark', saveHundred),
@@ -80,7 +80,7 @@ async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
     let amount = 1;
     const one = new Map<DataSource, Order>();
     for (const dataSource of Object.values(places)) one.set(dataSource, await dataSource.manager.save(order()));
-    await byHand.dataSource.transaction((manager) => floor.enter(manager, [one.get(byHand.dataSource)!.id]));
+    await byHand.dataSource.transaction((manager) => byHandLedger.enter(manager, [one.get(byHand.dataSource)!.id]));
     const change = async (dataSource: DataSource) => {
       for (let i = 0; i < SAVES; i++)
         await dataSource.getRepository(Order).save(Object.assign(one.get(dataSource)!, { amount: ++amount }));
@@ -91,11 +91,12 @@ async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
         work: 'nothing new',
         arms: [
           timed('bare', change),
-          timed('floor', async (dataSource) => {
+          timed('hand-written', async (dataSource) => {
             for (let i = 0; i < SAVES; i++)
               await dataSource.transaction(async (manager) => {
                 const { id } = await manager.save(Object.assign(one.get(dataSource)!, { amount: ++amount }));
-                if ((await floor.known(manager, await read(manager, [id], false))) !== 3) throw new Error('not known');
+                if ((await byHandLedger.known(manager, await read(manager, [id], false))) !== 3)
+                  throw new Error('not known');
               });
           }),
           timed('spark', change),
@@ -110,9 +111,9 @@ async function save(db: DatabaseName, rounds: number): Promise<Row[]> {
 }
 
 /** An update of many rows by criteria: the same statement and the least that notes which rows it was. */
-async function criteria(db: DatabaseName, rounds: number, spark: DataSource, floor: DataSource): Promise<Row[]> {
+async function criteria(db: DatabaseName, rounds: number, spark: DataSource, byHandLedger: DataSource): Promise<Row[]> {
   let amount = 1;
-  for (const dataSource of [spark, floor]) {
+  for (const dataSource of [spark, byHandLedger]) {
     await dataSource.query('DELETE FROM orders');
     await dataSource.query(
       `INSERT INTO orders (id, title, amount) SELECT n + 1000000, 'a kettle', 0 FROM (${numbers(db, ROWS)}) x`,
@@ -122,13 +123,13 @@ async function criteria(db: DatabaseName, rounds: number, spark: DataSource, flo
   const text = db === 'mariadb' ? 'CHAR' : 'text';
   const arms = [
     {
-      name: 'floor',
-      prepare: () => floor.query('DELETE FROM floor_recheck'),
+      name: 'hand-written',
+      prepare: () => byHandLedger.query('DELETE FROM hand_recheck'),
       run: () =>
-        floor.transaction(async (manager) => {
+        byHandLedger.transaction(async (manager) => {
           await manager.query(`UPDATE orders SET amount = ${++amount} WHERE title = 'a kettle'`);
           await manager.query(
-            `INSERT INTO floor_recheck (entity, entity_id, due_at, attempt, depth)
+            `INSERT INTO hand_recheck (entity, entity_id, due_at, attempt, depth)
              SELECT 'Order', CAST(id AS ${text}), ${Date.now()}, 0, 0 FROM orders WHERE title = 'a kettle'`,
           );
         }),
@@ -139,7 +140,7 @@ async function criteria(db: DatabaseName, rounds: number, spark: DataSource, flo
       run: async () => void (await spark.manager.update(Order, { title: 'a kettle' }, { amount: ++amount })),
     },
   ];
-  const aims = [{ of: 'spark', to: 'floor', target: '≤ 1.25' }];
+  const aims = [{ of: 'spark', to: 'hand-written', target: '≤ 1.25' }];
   return compare({ bench: 'save', work: `criteria update of ${ROWS} rows`, db, rounds, arms, aims });
 }
 

@@ -5,8 +5,8 @@ import { type Application, application, numbers } from './application.js';
 import { compare, type Row } from './contest.js';
 import type { DatabaseName } from './database.js';
 import { Handler, Order, ThreeEvents } from './entities.js';
-import { type Floor, floorLedger, knownOfMany } from './floor/ledger.js';
-import { SeedEvent, sweepLikeTheSeed } from './floor/seed.js';
+import { type HandWrittenLedger, handWrittenLedger, knownOfMany } from './hand-written/ledger.js';
+import { SeedEvent, sweepLikeTheSeed } from './hand-written/seed.js';
 import { runBench } from './results.js';
 
 const { values } = parseArgs({ options: { rows: { type: 'string' } }, strict: false });
@@ -50,13 +50,13 @@ async function nothingNew(db: DatabaseName, rounds: number, rows: number, { data
     const columns = ['key', 'group'].map((name) => dataSource.driver.escape(name)).join(', ');
     await dataSource.query(`INSERT INTO seed_event (${columns}) SELECT ${key}, '${group}' FROM orders`);
   }
-  const floor = await floorLedger(db, dataSource);
-  await sweepByHand(dataSource, floor);
+  const byHandLedger = await handWrittenLedger(db, dataSource);
+  await sweepByHand(dataSource, byHandLedger);
   if (db === 'postgres') await dataSource.query('VACUUM ANALYZE');
   const orders = dataSource.getRepository(Order);
   const runner = dataSource.createQueryRunner();
   const check = async (ids: number[]) => {
-    const known = await knownOfMany(floor, runner.manager, ids);
+    const known = await knownOfMany(byHandLedger, runner.manager, ids);
     if (known !== ids.length * GROUPS.length) throw new Error(`${known} known`);
   };
   const figures = await compare({
@@ -67,7 +67,7 @@ async function nothingNew(db: DatabaseName, rounds: number, rows: number, { data
     arms: [
       { name: 'read', run: () => readByHand(orders, () => undefined) },
       {
-        name: 'floor',
+        name: 'hand-written',
         async run() {
           let checked: Promise<void> | undefined;
           // The next page is read meanwhile.
@@ -83,8 +83,8 @@ async function nothingNew(db: DatabaseName, rounds: number, rows: number, { data
     ],
     aims: [
       { of: 'spark', to: 'read', target: '≤ 2.0' },
-      { of: 'spark', to: 'floor' },
-      { of: 'floor', to: 'read' },
+      { of: 'spark', to: 'hand-written' },
+      { of: 'hand-written', to: 'read' },
       { of: 'seed', to: 'spark', target: db === 'sqlite' ? '≥ 8' : '≥ 50' },
     ],
   });
@@ -93,9 +93,9 @@ async function nothingNew(db: DatabaseName, rounds: number, rows: number, { data
 }
 
 async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSource, spark }: Application) {
-  const floor = await floorLedger(db, dataSource);
+  const byHandLedger = await handWrittenLedger(db, dataSource);
   const clear = async () => {
-    await floor.clear();
+    await byHandLedger.clear();
     for (const table of ['spark_event', 'spark_delivery', 'seed_event'])
       await dataSource.query(db === 'sqlite' ? `DELETE FROM ${table}` : `TRUNCATE TABLE ${table}`);
   };
@@ -105,7 +105,7 @@ async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSour
     db,
     rounds,
     arms: [
-      { name: 'floor', prepare: clear, run: () => sweepByHand(dataSource, floor) },
+      { name: 'hand-written', prepare: clear, run: () => sweepByHand(dataSource, byHandLedger) },
       { name: 'spark', prepare: clear, run: () => sweptBy(spark, rows, rows * GROUPS.length) },
       {
         name: 'seed',
@@ -119,7 +119,7 @@ async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSour
       },
     ],
     aims: [
-      { of: 'spark', to: 'floor', target: '≤ 1.5' },
+      { of: 'spark', to: 'hand-written', target: '≤ 1.5' },
       { of: 'seed', to: 'spark', target: db === 'sqlite' ? '≥ 4' : '≥ 18' },
     ],
   });
@@ -146,14 +146,14 @@ async function readByHand(orders: Repository<Order>, work: (ids: number[]) => Pr
 }
 
 /** A page, its rows' events in one transaction, the next page. */
-async function sweepByHand(dataSource: DataSource, floor: Floor): Promise<void> {
+async function sweepByHand(dataSource: DataSource, byHandLedger: HandWrittenLedger): Promise<void> {
   for (let last = 0, page = PAGE; page === PAGE;) {
     const found = (await dataSource.query(
       `SELECT id, title, amount FROM orders WHERE id > ${last} ORDER BY id LIMIT ${PAGE}`,
     )) as Order[];
     if (found.length > 0)
       await dataSource.transaction((manager) =>
-        floor.enter(
+        byHandLedger.enter(
           manager,
           found.map(({ id }) => id),
         ),

@@ -42,7 +42,7 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
   let other: TestApp;
 
   beforeEach(async () => {
-    calls.length = busy.length = stopped.length = 0;
+    calls.length = busy.length = quick.length = stopped.length = 0;
     db = await database.create();
     other = await startApp({ database: db, entities: [], spark: { worker: false } });
     const worker = { pollInterval: '20ms', leaseTtl: TTL, leaseRenewal: '100ms' };
@@ -86,6 +86,19 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
     ]);
     const lines = app.logs.filter((line) => line.includes('told to stop'));
     expect(lines).toEqual(['warn 1 handlers are told to stop: this process was too slow to renew its lease.']);
+  });
+
+  it('a drain waits until the lease is held again, or says why it cannot be', async () => {
+    await app.spark.emit(sparkEvent('quick', 7));
+    await app.spark.drain();
+    const { lease } = (app.spark as unknown as { spark: { lease: { isHeld: boolean } } }).spark;
+    await rename('spark_worker', 'away');
+    await until(() => !lease.isHeld);
+    await app.spark.emit(sparkEvent('quick', 8));
+    await expect(app.spark.drain()).rejects.toThrow(/spark_worker/);
+    await rename('away', 'spark_worker');
+    await app.spark.drain().catch(() => app.spark.drain());
+    expect(quick).toContain('quick_8');
   });
 
   it('what handlers do while they keep the process busy for longer than its lease counts, if nobody has taken over', async () => {

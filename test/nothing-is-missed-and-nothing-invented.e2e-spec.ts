@@ -78,8 +78,8 @@ const one = <T>(of: readonly T[]): T => of[Math.floor(Math.random() * of.length)
 /** What a transaction did to a row in the end, `account 7`: its mark, and whether it was saved, not only updated by criteria. */
 type Marks = Map<string, { mark: number; saved: boolean }>;
 
-function give(marksOf: Marks, row: string, mark: number, saved = true): void {
-  marksOf.set(row, { mark, saved: saved || (marksOf.get(row)?.saved ?? false) });
+function give(metadataOf: Marks, row: string, mark: number, saved = true): void {
+  metadataOf.set(row, { mark, saved: saved || (metadataOf.get(row)?.saved ?? false) });
 }
 
 const KINDS = ['save', 'save', 'new', 'update', 'insert', 'child', 'child', 'children', 'move', 'raw'] as const;

@@ -1,4 +1,4 @@
-import { floorQueue } from '../floor/queue.js';
+import { handWrittenQueue } from '../hand-written/queue.js';
 import { bullmq } from './bullmq.js';
 import { graphileWorker } from './graphile-worker.js';
 import type { Peer } from './peer.js';
@@ -14,4 +14,4 @@ export const peers: Record<string, (postgresUrl: string) => Promise<Peer>> = {
 };
 
 /** Theirs, and the least that does the same. */
-export const arms: typeof peers = { ...peers, floor: floorQueue };
+export const arms: typeof peers = { ...peers, byHandLedger: handWrittenQueue };

@@ -178,8 +178,8 @@ export const guards = [
   guard(
     'a transaction that the database has undone completes nothing',
     'deliver/attempt.ts',
-    'if (!(await this.deliveries.took(manager, this.delivery, durationMs)))',
-    'if (!(await this.deliveries.took(manager, this.delivery, durationMs)) && this.stopped)',
+    'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))',
+    'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)) && this.stopped)',
     ['transactional-effects-happen-once', '(swallows|writes|ends)'],
     { databases: ALL },
   ),
@@ -197,6 +197,14 @@ export const guards = [
     '    this.until = 0;\n    this.onLost();',
     '    this.until = 0;',
     ['a-process-that-lost-its-lease-stops'],
+    { databases: ALL },
+  ),
+  guard(
+    'a drain without a lease waits for it',
+    'deliver/worker.ts',
+    ' && !this.claimer.lacksLease) return;',
+    ') return;',
+    ['a-process-that-lost-its-lease-stops', 'a drain waits'],
     { databases: ALL },
   ),
   guard(
@@ -309,7 +317,7 @@ export const guards = [
   guard(
     'a claim of rechecks that is under way at the end is waited for',
     'recheck/recheck-runner.ts',
-    '    await this.claiming;\n',
+    '    await this.claims.ended();\n',
     '',
     ['a-shutdown-loses-nothing', 'claimed of rechecks'],
     { databases: ['SQLite'] },
@@ -489,7 +497,7 @@ export const guards = [
   guard(
     'a transaction begins before it reads (SQLite)',
     'database/sqlite/sqlite-query-runner.ts',
-    "if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();",
+    "if (this.scope && query === 'BEGIN TRANSACTION') return this.beginImmediate();",
     '',
     ['sqlite-is-safe', 'several processes read and then write'],
   ),
@@ -521,8 +529,8 @@ export const guards = [
   guard(
     'no statement goes round what SQLite itself undid',
     'database/sqlite/sqlite-query-runner.ts',
-    '      turns.refuseCutOff();\n      if (this.undone) throw this.undone;\n      try {',
-    '      turns.refuseCutOff();\n      try {',
+    '      lock.refuseCutOff();\n      if (this.undone) throw this.undone;\n      try {',
+    '      lock.refuseCutOff();\n      try {',
     ['sqlite-is-safe', 'sent to the connection itself'],
     { sample: true },
   ),
@@ -585,8 +593,8 @@ export const guards = [
   guard(
     'what is counted is told once a minute',
     'common/counters.ts',
-    '    if (now - line.told < MINUTE) {\n      line.untold++;',
-    '    if (now - line.told < 0) {\n      line.untold++;',
+    '    if (now - line.loggedAt < MINUTE) {\n      line.omitted++;',
+    '    if (now - line.loggedAt < 0) {\n      line.omitted++;',
     ['libs/spark/src/common/counters.spec.ts'],
     { sample: true },
   ),
@@ -601,7 +609,7 @@ export const guards = [
   guard(
     'a new connection that ends at once is heard',
     'runtime/spark.ts',
-    '    hearNewConnections(dataSource);\n',
+    '    listenToNewConnections(dataSource);\n',
     '',
     ['a-connection-that-ends-as-it-begins-ends-no-process'],
     { databases: ['PostgreSQL'] },
@@ -632,7 +640,7 @@ export const guards = [
   ),
   guard(
     'a nested transaction that was cut off writes nothing',
-    'database/sqlite/sqlite-turns.ts',
+    'database/sqlite/connection-lock.ts',
     '?.isCutOff) throw new',
     '?.isCutOff && this.timeout < 0) throw new',
     ['sqlite-is-safe', 'outlasts the patience'],
@@ -760,7 +768,7 @@ export const guards = [
   ),
   guard(
     'timers and sockets have their turn',
-    'common/breath.ts',
+    'common/event-loop.ts',
     '  await setImmediate();',
     '  await Promise.resolve();',
     ['timers-have-their-turn'],
@@ -769,7 +777,7 @@ export const guards = [
   guard(
     'timers have their turn between subjects of a save',
     'record/derivation.ts',
-    '    for (const subject of subjects) {\n      while (isBreathless()) await breathe();',
+    '    for (const subject of subjects) {\n      while (isBlocking()) await yieldToEventLoop();',
     '    for (const subject of subjects) {',
     ['timers-have-their-turn', 'in a save of many rows whose source'],
     { databases: ['SQLite'] },
@@ -777,7 +785,7 @@ export const guards = [
   guard(
     'timers have their turn between events that are written',
     'record/derivation.ts',
-    '    for (const found of this.found) {\n      while (isBreathless()) await breathe();',
+    '    for (const found of this.found) {\n      while (isBlocking()) await yieldToEventLoop();',
     '    for (const found of this.found) {',
     ['timers-have-their-turn', 'in a sweep whose context'],
     { databases: ['SQLite'] },
@@ -785,7 +793,7 @@ export const guards = [
   guard(
     'timers have their turn between calls of a source',
     'record/run-source.ts',
-    '    while (isBreathless()) await breathe();\n',
+    '    while (isBlocking()) await yieldToEventLoop();\n',
     '',
     ['timers-have-their-turn', 'in a sweep whose source'],
     { databases: ['SQLite'] },
@@ -793,7 +801,7 @@ export const guards = [
   guard(
     'timers have their turn between contexts that are looked through',
     'deliver/contexts.ts',
-    '      while (isBreathless()) await breathe();\n      const needs',
+    '      while (isBlocking()) await yieldToEventLoop();\n      const needs',
     '      const needs',
     ['timers-have-their-turn', 'while contexts of a claim'],
     { databases: ['SQLite'] },
@@ -801,7 +809,7 @@ export const guards = [
   guard(
     'timers have their turn between contexts that are decoded',
     'deliver/contexts.ts',
-    '        while (isBreathless()) await breathe();\n        return',
+    '        while (isBlocking()) await yieldToEventLoop();\n        return',
     '        return',
     ['timers-have-their-turn', 'while contexts of a claim'],
     { databases: ['SQLite'] },
@@ -921,7 +929,7 @@ export const guards = [
   guard(
     'what runs for longer than the lease is told of',
     'runtime/spark.ts',
-    'this.worker.tellOfLong(this.settings.worker.lease.ttl);',
+    'this.worker.warnOfLong(this.settings.worker.lease.ttl);',
     '',
     ['no-handler-takes-the-last-place', 'longer than the lease'],
     { databases: ['SQLite'] },
@@ -929,7 +937,7 @@ export const guards = [
   guard(
     'what runs long is told of only once',
     'deliver/worker.ts',
-    'this.told.add(attempt);',
+    'this.warned.add(attempt);',
     '',
     ['no-handler-takes-the-last-place', 'longer than the lease'],
     { databases: ['SQLite'] },
@@ -937,8 +945,8 @@ export const guards = [
   guard(
     'what runs for less than the lease is not told of',
     'deliver/worker.ts',
-    '<= time || this.told',
-    '<= 0 * time || this.told',
+    '<= time || this.warned',
+    '<= 0 * time || this.loggedAt',
     ['no-handler-takes-the-last-place', 'longer than the lease'],
     { databases: ['SQLite'] },
   ),

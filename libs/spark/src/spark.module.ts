@@ -3,7 +3,7 @@ import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { checkClock, SPARK_CLOCK, type SparkClock, SystemClock } from './common/clock.js';
-import { MarkedMethods } from './runtime/marked-methods.js';
+import { DecoratedMethods } from './runtime/decorated-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { getSparkToken } from './inject-spark.decorator.js';
 import { takeDataSource } from './runtime/one-module.js';
@@ -17,7 +17,8 @@ import type {
 } from './config/spark.options.js';
 import { Spark } from './runtime/spark.js';
 import { SparkService } from './spark.service.js';
-import { checkDataSource, DYNAMIC_OPTIONS, known, settingsOf, STATIC_OPTIONS } from './config/spark.settings.js';
+import { refuseUnknown } from './config/option-parsers.js';
+import { checkDataSource, DYNAMIC_OPTIONS, settingsOf, STATIC_OPTIONS } from './config/spark.settings.js';
 
 const SPARK_OPTIONS = Symbol('SPARK_OPTIONS');
 const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting'];
@@ -53,7 +54,7 @@ export class SparkModule {
    * SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES }, retention: { completed: '30d' } })
    */
   static forRoot(options: SparkModuleOptions = {}): DynamicModule {
-    known('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
+    refuseUnknown('forRoot', options, [...STATIC_OPTIONS, ...DYNAMIC_OPTIONS], (name) => name);
     return sparkModule(options, [{ provide: SPARK_OPTIONS, useValue: options }]);
   }
 
@@ -71,7 +72,7 @@ export class SparkModule {
    */
   static forRootAsync(options: SparkModuleAsyncOptions): DynamicModule {
     refuse(options, DYNAMIC_OPTIONS, 'it in what the factory of forRootAsync returns, not beside it');
-    known('forRootAsync', options, [...STATIC_OPTIONS, ...FACTORY_OPTIONS], (name) => name);
+    refuseUnknown('forRootAsync', options, [...STATIC_OPTIONS, ...FACTORY_OPTIONS], (name) => name);
     return {
       ...sparkModule(options, optionsProviders(options)),
       imports: [DiscoveryModule, ...(options.imports ?? [])],
@@ -109,14 +110,15 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
         },
       },
       {
-        provide: MarkedMethods,
+        provide: DecoratedMethods,
         inject: [DiscoveryService],
-        useFactory: (discovery: DiscoveryService) => new MarkedMethods(discovery),
+        useFactory: (discovery: DiscoveryService) => new DecoratedMethods(discovery),
       },
       {
         provide: SparkLifecycle,
-        inject: [Spark, MarkedMethods, ModuleRef],
-        useFactory: (spark: Spark, methods: MarkedMethods, ref: ModuleRef) => new SparkLifecycle(spark, methods, ref),
+        inject: [Spark, DecoratedMethods, ModuleRef],
+        useFactory: (spark: Spark, methods: DecoratedMethods, ref: ModuleRef) =>
+          new SparkLifecycle(spark, methods, ref),
       },
       {
         provide: service,
@@ -139,7 +141,7 @@ function optionsProviders({ useFactory, useClass, useExisting, inject = [] }: Sp
 
 function dynamic(options: SparkDynamicOptions): SparkDynamicOptions {
   refuse(options, STATIC_OPTIONS, 'it beside the factory of forRootAsync, not in what that returns');
-  known('the factory of forRootAsync', options, DYNAMIC_OPTIONS, (name) => name);
+  refuseUnknown('the factory of forRootAsync', options, DYNAMIC_OPTIONS, (name) => name);
   return options;
 }
 

@@ -111,12 +111,12 @@ export class SparkService {
       this.entry(event),
     );
     if (options) return this.enterWith(options.manager, entries);
-    this.tellOfTransaction();
+    this.reportTransaction();
     const { clock, recorder, transactions } = this.spark;
     const now = clock.now();
     const how = { emitted: entries, likelyNew: true };
     const recorded = await transactions.run((manager) => recorder.enter(manager, new Derivation(now), now, how));
-    this.spark.announce(recorded);
+    this.spark.onRecorded(recorded);
     return recorded.events;
   }
 
@@ -493,18 +493,18 @@ export class SparkService {
     this.checkStarted();
     const { clock, transactions } = this.spark;
     const result = await transactions.run((manager) => work(manager, clock.now()));
-    this.spark.wake({ rechecks: false, deliveries: true });
+    this.spark.notify({ rechecks: false, deliveries: true });
     return result;
   }
 
-  private tellOfTransaction(): void {
+  private reportTransaction(): void {
     const { counters, dataSource, settings } = this.spark;
     const isSerialized = dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize;
     if (!isInTransaction(dataSource, isSerialized)) return;
     const fate = isSerialized
       ? 'On SQLite they are part of it all the same'
       : 'They are entered even if it is rolled back';
-    counters.tellOnce(
+    counters.reportOnce(
       'emitsBesideTransaction',
       'emit',
       () =>

@@ -31,7 +31,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   constructor(
     private readonly rules: LiveRules,
     private readonly recorder: Recorder,
-    private readonly announce: (recorded: RecordResult) => void,
+    private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
   /** The transaction that the runner is in, as far as it has come, or undefined outside of one. */
@@ -41,35 +41,35 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
 
   /** Notes that rows were written whose state only reading them tells. */
   wrote(runner: QueryRunner, metadata: EntityMetadata, ids: readonly string[]): Promise<void> | undefined {
-    return this.note(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id)));
+    return this.capture(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id)));
   }
 
   afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
     // Without an id it is a builder's insert, which tells them itself.
     if (event.entityId === undefined) return undefined;
-    return this.noteEntity(event, event.entityId, true);
+    return this.captureEntity(event, event.entityId, true);
   }
 
   afterUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity) return undefined;
-    return this.noteEntity(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
+    return this.captureEntity(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
   }
 
   afterSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
-    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId);
+    return event.entityId === undefined ? undefined : this.captureEntity(event, event.entityId);
   }
 
   afterRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> | undefined {
-    return event.entityId === undefined ? undefined : this.noteEntity(event, event.entityId);
+    return event.entityId === undefined ? undefined : this.captureEntity(event, event.entityId);
   }
 
   beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
     if (!event.databaseEntity || !this.rules.moves(event)) return undefined;
-    return this.noteOld(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
+    return this.captureOld(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
   }
 
   beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> | undefined {
-    return this.noteOld(event, event.entityId);
+    return this.captureOld(event, event.entityId);
   }
 
   afterTransactionStart({ queryRunner }: TransactionStartEvent): void {
@@ -92,7 +92,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     if (!transaction.outermost) return transaction.release();
     this.frames.end(queryRunner);
     const { recorded, top } = transaction;
-    this.announce({ events: recorded?.events ?? [], rechecks: recorded?.rechecks || top.rechecksAdded });
+    this.onRecorded({ events: recorded?.events ?? [], rechecks: recorded?.rechecks || top.rechecksAdded });
   }
 
   // A subscriber of somebody else may have thrown while this one was still recording.
@@ -110,29 +110,29 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     transaction.recorded = await this.recorder.record(manager, transaction.top);
   }
 
-  private noteEntity(
+  private captureEntity(
     { metadata, queryRunner }: { metadata: EntityMetadata; queryRunner: QueryRunner },
     entityId: unknown,
     isNew = false,
   ): Promise<void> | undefined {
     if (!this.rules.concerns(metadata)) return undefined;
-    return this.note(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, isNew));
+    return this.capture(queryRunner, (capture) => this.rules.saved(capture, metadata, entityId, isNew));
   }
 
-  private noteOld(
+  private captureOld(
     event: UpdateEvent<ObjectLiteral> | RemoveEvent<ObjectLiteral>,
     entityId: unknown,
   ): Promise<void> | undefined {
     if (entityId === undefined || !this.rules.concerns(event.metadata)) return undefined;
     const { queryRunner, manager, metadata } = event;
     let keys: Promise<void> | undefined;
-    const noted = this.note(queryRunner, (capture) => {
+    const captured = this.capture(queryRunner, (capture) => {
       keys = this.rules.touchOld(manager, capture, metadata, entityId);
     });
-    return keys && noted ? Promise.all([keys, noted]).then(() => undefined) : (keys ?? noted);
+    return keys && captured ? Promise.all([keys, captured]).then(() => undefined) : (keys ?? captured);
   }
 
-  private note(runner: QueryRunner, into: (capture: Capture) => void): Promise<void> | undefined {
+  private capture(runner: QueryRunner, into: (capture: Capture) => void): Promise<void> | undefined {
     const capture = this.captureOf(runner);
     if (capture) {
       into(capture);
@@ -156,7 +156,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
       await runner.startTransaction();
       const recorded = await this.recorder.record(runner.manager, capture);
       await runner.commitTransaction();
-      this.announce(recorded);
+      this.onRecorded(recorded);
     } catch (error) {
       await runner.rollbackTransaction().catch(() => undefined);
       const where = 'A save outside of any transaction could not be recorded; the next sweep finds what it missed.';

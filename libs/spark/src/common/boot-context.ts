@@ -7,7 +7,7 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 export class BootContext {
   private readonly enter = AsyncLocalStorage.snapshot();
   private readonly waiting: (() => void)[] = [];
-  private wake = (): void => {};
+  private resume = (): void => {};
 
   constructor() {
     void this.begin();
@@ -17,7 +17,7 @@ export class BootContext {
   run<T>(work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.waiting.push(() => void work().then(resolve, reject));
-      this.wake();
+      this.resume();
     });
   }
 
@@ -29,7 +29,7 @@ export class BootContext {
   // It has waited since the boot, so that nothing of whoever wakes it goes along, not even by async hooks.
   private async begin(): Promise<void> {
     for (;;) {
-      await new Promise<void>((resolve) => (this.wake = resolve));
+      await new Promise<void>((resolve) => (this.resume = resolve));
       for (const work of this.waiting.splice(0)) apart(work);
     }
   }

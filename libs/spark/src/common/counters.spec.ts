@@ -19,18 +19,18 @@ describe('counters', () => {
 
   it('tell one line for each source and minute, and how many there were', () => {
     const counters = new Counters();
-    for (let i = 0; i < 1_000; i++) counters.tell('refusedEvents', 'A.events', () => `A ${i}.`);
-    counters.tell('refusedEvents', 'B.events', () => 'B.');
+    for (let i = 0; i < 1_000; i++) counters.report('refusedEvents', 'A.events', () => `A ${i}.`);
+    counters.report('refusedEvents', 'B.events', () => 'B.');
     expect(lines).toEqual(['A 0.', 'B.']);
     vi.advanceTimersByTime(60_000);
-    counters.tell('refusedEvents', 'A.events', () => 'A again.');
+    counters.report('refusedEvents', 'A.events', () => 'A again.');
     expect(lines.slice(2)).toEqual(['A again. And 999 more like it since the last such line.']);
     expect(counters.all()).toMatchObject({ refusedEvents: 1_002, collidingKeys: 0 });
   });
 
   it('tell of what was left out when nothing comes after it', () => {
     const counters = new Counters();
-    for (let i = 0; i < 3; i++) counters.tell('refusedEvents', 'A.events', () => `A ${i}.`);
+    for (let i = 0; i < 3; i++) counters.report('refusedEvents', 'A.events', () => `A ${i}.`);
     counters.flush();
     expect(lines).toEqual(['A 0.']);
     vi.advanceTimersByTime(60_000);
@@ -41,9 +41,9 @@ describe('counters', () => {
 
   it('tell once where once is enough', () => {
     const counters = new Counters();
-    for (let i = 0; i < 3; i++) counters.tellOnce('collidingKeys', 'A', () => 'A.');
+    for (let i = 0; i < 3; i++) counters.reportOnce('collidingKeys', 'A', () => 'A.');
     vi.advanceTimersByTime(600_000);
-    counters.tellOnce('collidingKeys', 'A', () => 'A.');
+    counters.reportOnce('collidingKeys', 'A', () => 'A.');
     counters.flush();
     expect(lines).toEqual(['A.']);
     expect(counters.all().collidingKeys).toBe(4);
@@ -51,7 +51,7 @@ describe('counters', () => {
 
   it('remember a bounded number of lines, whatever they are about', () => {
     const counters = new Counters();
-    for (let i = 0; i < 5_000; i++) counters.tell('refusedEvents', `${i}`, () => `${i}`);
+    for (let i = 0; i < 5_000; i++) counters.report('refusedEvents', `${i}`, () => `${i}`);
     expect(lines).toHaveLength(1_001);
     expect(counters.all().refusedEvents).toBe(5_000);
   });

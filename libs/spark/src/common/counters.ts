@@ -51,9 +51,9 @@ export interface Refusal {
 
 interface Line {
   /** When it was told, by a clock that only goes forward. */
-  told: number;
+  loggedAt: number;
   /** How often it was left out since. */
-  untold: number;
+  omitted: number;
   readonly level: 'warn' | 'error';
   readonly about: string;
 }
@@ -86,31 +86,31 @@ export class Counters {
    * @param about what it is about: a source, a handler, a group
    * @param message the line, made only where it is told
    */
-  tell(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'error'): void {
+  report(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'error'): void {
     this.counts[name]++;
     const line = this.lineOf(name, about, level);
     const now = performance.now();
-    if (now - line.told < MINUTE) {
-      line.untold++;
+    if (now - line.loggedAt < MINUTE) {
+      line.omitted++;
       return;
     }
-    this.logger[level](message() + more(line.untold));
-    line.told = now;
-    line.untold = 0;
+    this.logger[level](message() + more(line.omitted));
+    line.loggedAt = now;
+    line.omitted = 0;
   }
 
   /** Counts something and tells of it once for each of what it is about, as long as the process lives. */
-  tellOnce(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'warn'): void {
+  reportOnce(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'warn'): void {
     this.counts[name]++;
     const line = this.lineOf(name, about, level);
-    if (line.told !== -Infinity) return;
-    line.told = Infinity;
+    if (line.loggedAt !== -Infinity) return;
+    line.loggedAt = Infinity;
     this.logger[level](message());
   }
 
   /** Counts an event that was refused, tells of it, and keeps the reason. */
   refuse(source: string, key: string | undefined, reason: string): void {
-    this.tell('refusedEvents', source, () => reason);
+    this.report('refusedEvents', source, () => reason);
     if (key === undefined) return;
     this.refusals.delete(key);
     this.refusals.set(key, { at: new Date(), reason });
@@ -126,17 +126,17 @@ export class Counters {
   flush(): void {
     const now = performance.now();
     for (const line of this.lines.values()) {
-      if (line.untold === 0 || now - line.told < MINUTE) continue;
-      this.logger[line.level](`${shown(line.about)}: ${line.untold} more like the last line about it.`);
-      line.told = now;
-      line.untold = 0;
+      if (line.omitted === 0 || now - line.loggedAt < MINUTE) continue;
+      this.logger[line.level](`${shown(line.about)}: ${line.omitted} more like the last line about it.`);
+      line.loggedAt = now;
+      line.omitted = 0;
     }
   }
 
   private lineOf(name: CountName, about: string, level: 'warn' | 'error'): Line {
     const id = this.lines.size < MOST_LINES || this.lines.has(`${name} ${about}`) ? `${name} ${about}` : name;
     let line = this.lines.get(id);
-    if (!line) this.lines.set(id, (line = { told: -Infinity, untold: 0, level, about }));
+    if (!line) this.lines.set(id, (line = { loggedAt: -Infinity, omitted: 0, level, about }));
     return line;
   }
 }

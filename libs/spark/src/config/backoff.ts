@@ -1,5 +1,5 @@
 import type { Duration } from './spark.options.js';
-import { duration, known } from './spark.settings.js';
+import { parseTimeout, refuseUnknown } from './option-parsers.js';
 
 /** How long a failed delivery waits: doubling from `base` up to `max`, or a function of the attempt that failed (1, 2, …). */
 export type Backoff = { base?: Duration; max?: Duration } | ((attempt: number) => Duration);
@@ -7,16 +7,16 @@ export type Backoff = { base?: Duration; max?: Duration } | ((attempt: number) =
 /** Throws InvalidOptionsError when it means nothing; what a function gives is seen only when it is called. */
 export function checkBackoff(backoff: Backoff, option: (name: string) => string): void {
   if (typeof backoff === 'function') return;
-  known(option('backoff'), backoff, ['base', 'max'], (name) => option(`backoff.${name}`));
+  refuseUnknown(option('backoff'), backoff, ['base', 'max'], (name) => option(`backoff.${name}`));
   const { base, max } = backoff;
-  if (base !== undefined) duration(option('backoff.base'), base);
-  if (max !== undefined) duration(option('backoff.max'), max);
+  if (base !== undefined) parseTimeout(option('backoff.base'), base);
+  if (max !== undefined) parseTimeout(option('backoff.max'), max);
 }
 
 /** The milliseconds to wait after an attempt failed, half of them random, so that what failed together does not return together. */
 export function backoffDelay(attempt: number, backoff: Backoff = {}): number {
-  if (typeof backoff === 'function') return duration('backoff', backoff(attempt));
-  const base = duration('backoff.base', backoff.base ?? '1s');
-  const max = duration('backoff.max', backoff.max ?? '1h');
+  if (typeof backoff === 'function') return parseTimeout('backoff', backoff(attempt));
+  const base = parseTimeout('backoff.base', backoff.base ?? '1s');
+  const max = parseTimeout('backoff.max', backoff.max ?? '1h');
   return Math.round(Math.min(max, base * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2));
 }

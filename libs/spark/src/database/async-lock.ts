@@ -3,7 +3,7 @@ export class AsyncLock {
   private readonly waiting: (() => void)[] = [];
   private held = false;
 
-  /** Waits for its turn: not at all if nobody has it. After `timeout` milliseconds it rejects with the error that is made then. */
+  /** Waits until the lock is free, not at all if it is. After `timeout` milliseconds it rejects with the error that is made then. */
   acquire(timeout: number, error: () => Error): Promise<void> | undefined {
     if (!this.held) {
       this.held = true;

@@ -78,7 +78,7 @@ export function dropAll(dataSource: DataSource, error: Error): void {
  * Lets no new connection end the process. One that the server ends right after its greeting tells so while the pool has handed
  * it over, and TypeORM does not listen to it yet: an `error` that nobody hears is thrown. Who uses it is told by its first statement.
  */
-export function hearNewConnections(dataSource: DataSource): void {
+export function listenToNewConnections(dataSource: DataSource): void {
   for (const pool of pgPools(dataSource)) pool.on('connect', (client) => client.on('error', () => undefined));
 }
 

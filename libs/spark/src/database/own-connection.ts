@@ -1,7 +1,7 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { NoAnswerError } from '../error/no-answer.error.js';
 import type { Dialect } from './dialect.js';
-import { dropAll, hearNewConnections } from './driver-connections.js';
+import { dropAll, listenToNewConnections } from './driver-connections.js';
 import { StatementDeadline } from './statement-deadline.js';
 import { Transactions } from './transactions.js';
 
@@ -50,7 +50,7 @@ export class OwnConnection {
     return this.deadline.within(
       async () => {
         await own.initialize();
-        hearNewConnections(own);
+        listenToNewConnections(own);
         return own;
       },
       (waited) => {

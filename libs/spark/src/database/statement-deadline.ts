@@ -22,7 +22,7 @@ export class StatementDeadline {
   private readonly waiting = new Set<Waiting>();
   /** What dropped connections have left on the server. */
   readonly orphans = new OrphanedSessions(() => guarded(this.dataSource.createQueryRunner('master')));
-  private told: 'silent' | 'busy' | undefined;
+  private logged: 'silent' | 'busy' | undefined;
   /** When the last silence was over, by the process's own clock. */
   private over = -Infinity;
 
@@ -30,14 +30,14 @@ export class StatementDeadline {
     private readonly dataSource: DataSource,
     private limit: number,
     /** Whether misses are logged: once, and once more when they are over. */
-    private readonly isTold = true,
+    private readonly isLogging = true,
   ) {
     if (dataSource.options.type !== 'better-sqlite3') deadlines.set(dataSource, this);
   }
 
   /** Whether the last statement that Spark sent got no answer. */
   get isSilent(): boolean {
-    return this.told === 'silent';
+    return this.logged === 'silent';
   }
 
   /** From now on, and for what waits already, the limit is no longer than so many milliseconds. */
@@ -77,7 +77,7 @@ export class StatementDeadline {
         end();
         const error = missed(Math.round(performance.now() - started));
         // What was sent before it was over is of the same silence.
-        if (started > this.over) this.tell(error);
+        if (started > this.over) this.log(error);
         reject(error);
       };
       // An answer that came while this process was busy or stopped is there, but not read yet.
@@ -85,28 +85,30 @@ export class StatementDeadline {
       const waiting: Waiting = { miss, timer: setTimeout(miss, limit) };
       this.waiting.add(waiting);
       const answered = (answer: T) => {
-        if (this.waiting.has(waiting)) this.tellOver();
+        if (this.waiting.has(waiting)) this.logOver();
         return resolve(answer);
       };
       work().then(answered, reject).finally(end);
     });
   }
 
-  private tell(error: NoAnswerError): void {
+  private log(error: NoAnswerError): void {
     const state = error instanceof NoConnectionError && error.isBusy ? 'busy' : 'silent';
     // Only an answer ends silence.
-    if (this.told === state || this.told === 'silent') return;
-    this.told = state;
-    if (this.isTold) this.logger.warn(`${error.message} This is said once, and once more when it is over.`);
+    if (this.logged === state || this.logged === 'silent') return;
+    this.logged = state;
+    if (this.isLogging) this.logger.warn(`${error.message} This is said once, and once more when it is over.`);
   }
 
-  private tellOver(): void {
-    if (this.told === undefined) return;
-    if (this.isTold)
+  private logOver(): void {
+    if (this.logged === undefined) return;
+    if (this.isLogging)
       this.logger.log(
-        this.told === 'silent' ? 'The database answers Spark again.' : 'Spark gets connections to the database again.',
+        this.logged === 'silent'
+          ? 'The database answers Spark again.'
+          : 'Spark gets connections to the database again.',
       );
-    this.told = undefined;
+    this.logged = undefined;
     this.over = performance.now();
     this.orphans.end();
   }

@@ -22,18 +22,18 @@ import { waitedFor } from '../event/waited-for.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
 import { runToEnd } from './run-to-end.js';
-import { duration } from '../config/spark.settings.js';
+import { parseTimeout } from '../config/option-parsers.js';
 import { linesOf, lineOf, shown, textOf } from '../error/text-of.js';
 import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
 
 /**
- * How an attempt ended. `error` is what the row keeps of what was `thrown`. `noted` tells that the delivery's row says so already; `stopped` that the process made it end; `undecided`
+ * How an attempt ended. `error` is what the row keeps of what was `thrown`. `persisted` tells that the delivery's row says so already; `stopped` that the process made it end; `undecided`
  * that it cannot be begun here, as `lacking` is not known here or the database is away.
  */
 export type Outcome =
-  | { readonly state: 'completed'; readonly noted: boolean }
+  | { readonly state: 'completed'; readonly persisted: boolean }
   | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown; readonly keepsError?: true }
   | { readonly state: 'skipped'; readonly error: string }
   | { readonly state: 'stopped'; readonly error: string }
@@ -105,7 +105,7 @@ export class Attempt {
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
       await inChainOf(event.depth, () => this.handle(handed(event, context)));
-      return { state: 'completed', noted: this.handler.options.transactional ?? false };
+      return { state: 'completed', persisted: this.handler.options.transactional ?? false };
     } catch (error) {
       return this.failed(error);
     }
@@ -134,7 +134,7 @@ export class Attempt {
       throw error;
     }
     const durationMs = Math.round(performance.now() - started);
-    if (!(await this.deliveries.took(manager, this.delivery, durationMs)))
+    if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))
       throw new UndoneTransactionError(this.handler.name);
     return revoke;
   }
@@ -162,7 +162,7 @@ export class Attempt {
       Promise.resolve(work()).then(resolve, reject);
     });
     const { timeout } = this.handler.options;
-    return timeout === undefined ? ended : this.within(duration('timeout', timeout), ended);
+    return timeout === undefined ? ended : this.within(parseTimeout('timeout', timeout), ended);
   }
 
   private async within<T>(limit: number, ended: Promise<T>): Promise<T> {

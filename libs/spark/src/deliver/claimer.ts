@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
 import type { ClaimRequest } from '../database/dialect.js';
 import type { Transactions } from '../database/transactions.js';
@@ -26,11 +27,13 @@ export interface Claimant {
 
 /** Claims deliveries that there is a place for. One claim at a time, so that places are counted right. */
 export class Claimer {
-  private claiming: Promise<unknown> = Promise.resolve();
+  private readonly claims = new SerialQueue();
   private suspectsAsked = -Infinity;
   private unsure = false;
   /** Whether nothing is claimed at the moment. */
   halted = false;
+  /** Whether the last claim claimed nothing because this process had lost its lease. */
+  lacksLease = false;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -44,13 +47,11 @@ export class Claimer {
 
   /** Claims what there is a place for, and begins with it. */
   claim(by: Claimant): Promise<Claim> {
-    const claim = this.claiming.then(async () => {
+    return this.claims.run(async () => {
       const isTime = performance.now() - this.suspectsAsked > SUSPECTS_EVERY;
       const first = await this.claimAs(by, isTime);
       return first.claimed > 0 || isTime ? first : this.claimAs(by, true);
     });
-    this.claiming = claim.catch(() => undefined);
-    return claim;
   }
 
   /** The rows of this process may say that more is running than what is: the next claim gives that back. */
@@ -61,10 +62,12 @@ export class Claimer {
   private async claimAs(by: Claimant, suspects: boolean): Promise<Claim> {
     let claimed = 0;
     let isMore = false;
+    this.lacksLease = false;
     if (suspects) this.suspectsAsked = performance.now();
     for (const request of this.halted ? [] : this.slots.requests(suspects)) {
       await this.lease.start();
-      if (!this.lease.isHeld) break;
+      this.lacksLease = !this.lease.isHeld;
+      if (this.lacksLease) break;
       const deliveries = await this.claimSurely(by, { ...request, worker: this.lease.id, now: this.clock.now() });
       const isFull = deliveries.length === request.limit;
       if (deliveries.length > 0) by.begin(deliveries, request.suspect, isFull);

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { breathe, isBreathless } from '../common/breath.js';
+import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { lineOf } from '../error/text-of.js';
 import { UnreadableContextError } from '../error/unreadable-context.error.js';
 import type { ContextCodec } from '../event/context-codec.js';
@@ -48,13 +48,13 @@ export class Contexts {
     const wanted = this.want(deliveries, reads);
     const run = async (delivery: Delivery) => reads.run(quietly((await wanted).get(delivery)!));
     const running = new Map(deliveries.map((delivery) => [delivery, run(delivery)]));
-    void this.tellOfWaiting([...running.values()]);
+    void this.warnOfWaiting([...running.values()]);
     return {
       ended: (delivery) => running.get(delivery)!.catch(() => undefined),
       of: async (delivery) => {
         await running.get(delivery);
         const needs = (await wanted).get(delivery)!;
-        while (isBreathless()) await breathe();
+        while (isBlocking()) await yieldToEventLoop();
         return this.decode(delivery, needs(), reads);
       },
     };
@@ -64,7 +64,7 @@ export class Contexts {
   private async want(deliveries: readonly Delivery[], reads: EntityReads) {
     const wanted = new Map<Delivery, () => readonly Need[]>();
     for (const delivery of deliveries) {
-      while (isBreathless()) await breathe();
+      while (isBlocking()) await yieldToEventLoop();
       const needs = this.needsOf(delivery);
       wanted.set(delivery, needs);
       for (const need of quietly(needs)) reads.want(need);
@@ -72,7 +72,7 @@ export class Contexts {
     return wanted;
   }
 
-  private async tellOfWaiting(running: readonly Promise<void>[]): Promise<void> {
+  private async warnOfWaiting(running: readonly Promise<void>[]): Promise<void> {
     const failed = (await Promise.allSettled(running)).filter(({ status }) => status === 'rejected');
     if (failed.length === 0) return;
     const [{ reason }] = failed as [PromiseRejectedResult];

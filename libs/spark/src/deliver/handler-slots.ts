@@ -70,7 +70,7 @@ export class HandlerSlots {
     const wasFull = this.handlers().some((one) => one.name === handler && this.ownRoom(one) <= 0);
     this.taken.set(handler, this.taken.get(handler)! - 1);
     this.running--;
-    this.wake();
+    this.letWaitersLook();
     return wasFull;
   }
 
@@ -78,7 +78,7 @@ export class HandlerSlots {
   settle(suspect: boolean): void {
     this.unsettled--;
     if (suspect) this.suspects--;
-    this.wake();
+    this.letWaitersLook();
   }
 
   private room(handler: Handler): number {
@@ -99,8 +99,8 @@ export class HandlerSlots {
   }
 
   /** Whoever waits for a place looks again. */
-  wake(): void {
-    if (this.waiting.length > 0) for (const wake of this.waiting.splice(0)) wake();
+  letWaitersLook(): void {
+    if (this.waiting.length > 0) for (const look of this.waiting.splice(0)) look();
   }
 }
 

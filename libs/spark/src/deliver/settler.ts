@@ -87,7 +87,7 @@ export class Settler {
   }
 
   /** Tells of an attempt that was settled. */
-  tell(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
+  report(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
     const { id, handler, attempt, event } = delivery;
     const { key, group } = event;
     const what = `${shown(key)} for ${shown(handler)}`;
@@ -96,7 +96,7 @@ export class Settler {
       this.logger.warn(`${what} was taken over by another process meanwhile.`);
       return;
     }
-    if (outcome.state === 'undecided') return this.tellOfLacking(delivery, outcome.lacking);
+    if (outcome.state === 'undecided') return this.reportLacking(delivery, outcome.lacking);
     const state = outcome.state === 'stopped' ? 'available' : outcome.state;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);
@@ -111,11 +111,11 @@ export class Settler {
     this.stream.next({ ...report, error: outcome.error });
   }
 
-  private tellOfLacking({ event, handler }: Delivery, lacking: NotKnownHere | undefined): void {
+  private reportLacking({ event, handler }: Delivery, lacking: NotKnownHere | undefined): void {
     // Of a database that is away, the worker tells once for all that wait.
     if (!lacking) return;
     const { kind, missing } = lacking;
-    this.counters.tellOnce('leftToOthers', `${kind} ${missing}`, () => {
+    this.counters.reportOnce('leftToOthers', `${kind} ${missing}`, () => {
       const remedy = kind === 'entity' ? 'list it in the entities of the DataSource' : REMEDY;
       return (
         `${shown(event.key)} for ${shown(handler)} is left to other processes, with all others like it: this one has no ` +

@@ -28,7 +28,7 @@ export interface RunningDelivery {
 export class Worker {
   private readonly logger = new Logger('Spark');
   private readonly running = new Set<Attempt>();
-  private readonly told = new WeakSet<Attempt>();
+  private readonly warned = new WeakSet<Attempt>();
   private readonly waiting: (() => void)[] = [];
   private readonly claimant: Claimant = {
     running: () => [...this.running].map(({ delivery }) => delivery),
@@ -64,9 +64,14 @@ export class Worker {
     }
   }
 
-  /** Handles until nothing is available and nothing is running. */
+  /** Handles until nothing is available and nothing is running. Throws where this process cannot get its lease back. */
   async drain(): Promise<void> {
-    while ((await this.fill()) > 0 || this.running.size > 0) await this.idle();
+    for (;;) {
+      const begun = await this.fill();
+      if (begun === 0 && this.running.size === 0 && !this.claimer.lacksLease) return;
+      if (this.claimer.lacksLease) await this.lease.regained();
+      await this.idle();
+    }
   }
 
   /** What is running in this process, with its start. */
@@ -77,10 +82,10 @@ export class Worker {
   }
 
   /** Tells, once for each, of handlers that have been at work for longer than a time in ms. */
-  tellOfLong(time: number): void {
+  warnOfLong(time: number): void {
     for (const attempt of this.running) {
-      if (Date.now() - attempt.since.getTime() <= time || this.told.has(attempt)) continue;
-      this.told.add(attempt);
+      if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt)) continue;
+      this.warned.add(attempt);
       const { handler, delivery, since } = attempt;
       this.logger.warn(
         `${shown(handler.name)} has been at work on ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
@@ -92,7 +97,7 @@ export class Worker {
   /** No further delivery is claimed, until `resume` is called. */
   halt(): void {
     this.claimer.halted = true;
-    this.slots.wake();
+    this.slots.letWaitersLook();
   }
 
   resume(): void {
@@ -152,14 +157,14 @@ export class Worker {
     // Nothing else would say so before the next poll.
     if (this.slots.leave(attempt.handler.name)) this.onFreed();
     const settled = (isOurs?: boolean) => {
-      if (outcome && isOurs !== undefined) this.settler.tell(delivery, outcome, durationMs, isOurs);
+      if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
       if (suspect) this.onFreed();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // What ends well is written down many at once.
-    if (outcome?.state === 'completed' && !outcome.noted) this.completions.add({ delivery, durationMs }, settled);
+    if (outcome?.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
     else {
       const isOurs = outcome && (await this.settler.settle(delivery, outcome));
       // What could not be written down is still running as far as its row says: the next claim gives it back.

@@ -1,7 +1,7 @@
 import type { EntityManager, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import type { Alias } from 'typeorm/query-builder/Alias.js';
 import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
-import { breathe, isBreathless } from '../common/breath.js';
+import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { rowsAsGiven } from '../database/statement.js';
 import { copyRows } from './row-copies.js';
 
@@ -36,7 +36,7 @@ export async function instancesOf(
     if (!first) continue;
     const instances = [first];
     for (let left = wantedOf(first) - 1; left > 0 && copy; left--) {
-      while (isBreathless()) await breathe();
+      while (isBlocking()) await yieldToEventLoop();
       const next = left > 1 ? copyRows(copy) : undefined;
       instances.push(...(transformer.transform(copy, alias) as ObjectLiteral[]));
       copy = next;

@@ -3,7 +3,7 @@ import { messageOf } from '../error/wording.js';
 import { read, write, type Places } from './context-json.js';
 import { tooLarge } from './context-tree.js';
 import type { ClassRef, EntityLookup, EntityRef } from './entity-lookup.js';
-import { markSnapshot } from './snapshot.js';
+import { asSnapshot } from './snapshot.js';
 
 // MariaDB takes 16 MB a statement by default; a larger one would fail the user's transaction.
 const MOST_CHARACTERS = 1_000_000;
@@ -68,7 +68,7 @@ export class ContextCodec {
   decode(text: string | null, resolve: (ref: EntityRef) => object | null): unknown {
     return this.read(text, {
       reference: resolve,
-      values: (type, values) => markSnapshot(this.entities.create(type, values)),
+      values: (type, values) => asSnapshot(this.entities.create(type, values)),
     });
   }
 

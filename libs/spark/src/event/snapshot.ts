@@ -22,7 +22,7 @@ export function isSnapshot(value: object): boolean {
 }
 
 /** Makes a value a snapshot, as one is that comes back from the database. */
-export function markSnapshot<T extends object>(value: T): T {
+export function asSnapshot<T extends object>(value: T): T {
   snapshots.add(value);
   return value;
 }
@@ -41,7 +41,7 @@ function copyOf(value: unknown, copies: Map<object, object>): unknown {
   const known = copies.get(value) ?? copyOfLeaf(value);
   if (known) return known;
   // Remembered before it is filled: a circle stays a circle, for the context's check to refuse.
-  const copy = markSnapshot(emptyLike(value));
+  const copy = asSnapshot(emptyLike(value));
   copies.set(value, copy);
   fill(copy, value, (part) => copyOf(part, copies));
   return copy;

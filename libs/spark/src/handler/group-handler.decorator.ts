@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { mark } from '../common/marks.js';
+import { addMetadata } from '../common/decorator-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Backoff } from '../config/backoff.js';
 import type { Duration } from '../config/spark.options.js';
@@ -73,7 +73,7 @@ export interface GroupHandlerOptions {
   dataSource?: string;
 }
 
-export interface HandlerMark {
+export interface HandlerMetadata {
   pattern: RegExp;
   options: GroupHandlerOptions;
 }
@@ -107,6 +107,6 @@ interface HandlerDecorator {
  * async send(event: SparkEvent<{ challenge: Challenge }>, { attempt }: HandlerScope) { await this.mails.send(event); }
  */
 export function GroupHandler(pattern: RegExp | string, options: GroupHandlerOptions = {}): HandlerDecorator {
-  const value: HandlerMark = { pattern: groupPattern(pattern), options };
-  return (target: object, key?: string | symbol) => mark(GROUP_HANDLER, 'GroupHandler', value, target, key);
+  const value: HandlerMetadata = { pattern: groupPattern(pattern), options };
+  return (target: object, key?: string | symbol) => addMetadata(GROUP_HANDLER, 'GroupHandler', value, target, key);
 }

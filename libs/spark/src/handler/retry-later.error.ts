@@ -1,5 +1,5 @@
 import type { Duration } from '../config/spark.options.js';
-import { age } from '../config/spark.settings.js';
+import { parseDuration } from '../config/option-parsers.js';
 import { knownToAllCopies, SparkError } from '../error/spark.error.js';
 
 /**
@@ -23,7 +23,7 @@ export class RetryLater extends SparkError {
     options?: ErrorOptions,
   ) {
     super(reason, options);
-    this.milliseconds = age('RetryLater', delay);
+    this.milliseconds = parseDuration('RetryLater', delay);
   }
 }
 

@@ -20,11 +20,11 @@ const CHECKED = 20;
 export async function* plan(spark: Inspected, request: PlanRequest): AsyncGenerator<Planned> {
   const slots = sweepSlots(spark.settings.sweep, request.now, request.end);
   for (const metadata of request.entities) {
-    const told = new Set<Source>();
+    const reported = new Set<Source>();
     for (let after: string | undefined, isEnd = false; !isEnd;) {
       const last = after;
       const keys = await spark.transactions.readOnly((manager) => keysOf(manager, metadata, last, request.id));
-      yield* await new PagePlan(spark, metadata, request, slots, told).of(keys);
+      yield* await new PagePlan(spark, metadata, request, slots, reported).of(keys);
       after = keys.at(-1);
       isEnd = keys.length < PAGE;
     }
@@ -51,8 +51,8 @@ class PagePlan {
     private readonly request: PlanRequest,
     /** When sweeps run. */
     private readonly slots: readonly number[],
-    /** The sources of which it was told that they ask another clock. */
-    private readonly told: Set<Source>,
+    /** The sources of which it was reported that they ask another clock. */
+    private readonly reported: Set<Source>,
   ) {}
 
   async of(keys: readonly string[]): Promise<Planned[]> {
@@ -74,13 +74,13 @@ class PagePlan {
       for (const slot of this.slots) await this.recheck(sources, keys, slot);
       const before = new Set(this.entered.keys());
       last = await this.recheck(sources, keys, end);
-      if (this.slots.length === 0) this.tellOfTime(sources, before);
+      if (this.slots.length === 0) this.reportTime(sources, before);
     }
     return [...this.problems.values(), ...(await this.unknown([...this.entered.values(), ...last.future]))];
   }
 
   /** Without a schedule of sweeps nobody knows when what has no `at` is found, nor how often. */
-  private tellOfTime(sources: readonly Source[], before: ReadonlySet<string>): void {
+  private reportTime(sources: readonly Source[], before: ReadonlySet<string>): void {
     const late = [...this.entered.values()].filter(({ key }) => !before.has(key) && !this.dated.has(key));
     for (const source of sources) {
       if (!late.some((event) => event.source === source.name)) continue;
@@ -166,10 +166,10 @@ class PagePlan {
   private async checkClock(source: Source, subjects: readonly Subject[]): Promise<void> {
     const entities = subjects.map(({ entity }) => entity);
     for (const given of source.options.batch && entities.length > 0 ? [entities] : entities) {
-      if (this.told.has(source)) return;
-      // What it throws is told when it is run.
+      if (this.reported.has(source)) return;
+      // What it throws is reported when it is run.
       if (!(await readsClock(source, given, this.request.now).catch(() => false))) continue;
-      this.told.add(source);
+      this.reported.add(source);
       const reason = 'it asks the clock of the process. Let it use scope.now: a plan for another instant is wrong.';
       this.problem('unreliable', source, undefined, reason);
     }

@@ -177,13 +177,13 @@ export class PostgresNotifier implements Notifier {
     const said = JSON.stringify({ from: this.id });
     await execute(this.dataSource.manager, 'SELECT pg_notify(:channel, :said)', { channel: this.channel, said });
     const late = delay(TEST, false, { signal: ending.signal }).catch(() => false);
-    const isHeard = await Promise.race([arrived, late]);
+    const hasArrived = await Promise.race([arrived, late]);
     ending.abort();
-    if (!isHeard && !this.stopping.signal.aborted)
+    if (!hasArrived && !this.stopping.signal.aborted)
       this.logger.warn(
         'NOTIFY is not heard here, as behind a pooler in transaction mode: processes find each other by polling only.',
       );
-    return isHeard;
+    return hasArrived;
   }
 
   private receive(payload: string | undefined): void {

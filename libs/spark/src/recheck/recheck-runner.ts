@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import type { DueRecheck, Rechecks } from '../store/rechecks.js';
+import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Transactions } from '../database/transactions.js';
 import { linesOf } from '../error/text-of.js';
@@ -42,7 +43,7 @@ interface Claimed {
 export class RecheckRunner {
   private readonly logger = new Logger('Spark');
   private readonly working = new Map<EntityMetadata, Promise<void>>();
-  private claiming: Promise<unknown> = Promise.resolve();
+  private readonly claims = new SerialQueue();
   private halted = false;
   /** When all that was due here had been claimed. */
   private claimedAll: number | undefined;
@@ -58,7 +59,7 @@ export class RecheckRunner {
     private readonly clock: SparkClock,
     /** How long a process that does not extend its claim keeps it, in milliseconds. */
     private readonly ttl: number,
-    private readonly announce: (recorded: RecordResult) => void,
+    private readonly onRecorded: (recorded: RecordResult) => void,
     /** A table that this process was at has been worked off: more of it may be due. */
     private readonly onEnded: () => void,
   ) {}
@@ -99,14 +100,12 @@ export class RecheckRunner {
 
   /** Resolves when nothing is being worked off, nor claimed. */
   async ended(): Promise<void> {
-    await this.claiming;
+    await this.claims.ended();
     await Promise.allSettled(this.working.values());
   }
 
   private claim(after?: number): Promise<Claimed> {
-    const claimed = this.claiming.then(() => this.claimAll(after));
-    this.claiming = claimed.catch(() => undefined);
-    return claimed;
+    return this.claims.run(() => this.claimAll(after));
   }
 
   private async claimAll(after: number | undefined): Promise<Claimed> {
@@ -145,7 +144,7 @@ export class RecheckRunner {
   private async work(claim: Claim): Promise<void> {
     try {
       const recorded = await this.workOff(claim);
-      if (recorded) this.announce(recorded);
+      if (recorded) this.onRecorded(recorded);
     } catch (error) {
       await this.giveBack(claim, PAUSE);
       throw error;

@@ -1,4 +1,4 @@
-import { breathe, isBreathless } from '../common/breath.js';
+import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import type { Recheck } from '../store/rechecks.js';
 import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
@@ -74,7 +74,7 @@ export class Derivation {
   async runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
-      while (isBreathless()) await breathe();
+      while (isBlocking()) await yieldToEventLoop();
       try {
         this.take(source, eventsNow(source, subject.entity, scope), subject);
       } catch (error) {
@@ -109,7 +109,7 @@ export class Derivation {
     const entries: LedgerEntry[] = [];
     const sizes = new Map<string, number>();
     for (const found of this.found) {
-      while (isBreathless()) await breathe();
+      while (isBlocking()) await yieldToEventLoop();
       try {
         const entry = entryOf(codec, found);
         checkSize(sizes, entry);

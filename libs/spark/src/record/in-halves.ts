@@ -1,4 +1,4 @@
-import { breathe } from '../common/breath.js';
+import { yieldToEventLoop } from '../common/event-loop.js';
 
 // Halving 1,000 takes ten steps to the first single one: what has failed more often, and never done, is broken as a whole.
 const HOPELESS = 12;
@@ -16,7 +16,7 @@ export async function inHalves<T>(
   const isHopeless = () => calls.done === 0 && calls.failed >= HOPELESS;
   const attempt = async (part: readonly T[]): Promise<void> => {
     if (isHopeless()) return fail(part, calls.error);
-    await breathe();
+    await yieldToEventLoop();
     try {
       await work(part);
       calls.done++;

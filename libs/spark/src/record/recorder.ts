@@ -158,7 +158,7 @@ export class Recorder {
         return { ref, due: now, attempt: 0, depth: past.get(ref.id)?.depth ?? chainDepth() };
       }
       const attempt = (past.get(ref.id)?.attempt ?? 0) + 1;
-      this.tell(source, ref, error, attempt);
+      this.report(source, ref, error, attempt);
       return { ref, due: now + backoffDelay(attempt), attempt, depth: past.get(ref.id)?.depth ?? chainDepth() };
     });
   }
@@ -181,11 +181,11 @@ export class Recorder {
     }
   }
 
-  private tell(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
+  private report(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
     const message = () =>
       `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be rechecked, and nothing else is ` +
       `touched by it. ${linesOf(error)}`;
-    this.counters.tell('failedEntities', source.name, message);
+    this.counters.report('failedEntities', source.name, message);
   }
 }
 

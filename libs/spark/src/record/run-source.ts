@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { breathe, isBreathless } from '../common/breath.js';
+import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { SourceScope } from '../source/event-source.decorator.js';
@@ -45,7 +45,7 @@ async function runEach(source: Source, subjects: readonly Subject[], scope: Sour
       calls.fail([subject], late.error);
       continue;
     }
-    while (isBreathless()) await breathe();
+    while (isBlocking()) await yieldToEventLoop();
     try {
       const events = eventsOf(source, subject.entity, scope);
       if (!(events instanceof Promise)) calls.take(events, [subject]);

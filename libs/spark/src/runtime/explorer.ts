@@ -6,18 +6,18 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
-import type { GroupHandlerOptions, HandlerMark } from '../handler/group-handler.decorator.js';
+import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-handler.decorator.js';
 import type { Spark } from './spark.js';
 import { entityName } from '../error/entity-name.js';
-import { count, duration, flag, known } from '../config/spark.settings.js';
-import type { SourceMark } from '../source/event-source.decorator.js';
+import { parseBoolean, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
+import type { SourceMetadata } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
 import { strangersOf } from '../entity/entity-table.js';
 import { checkKey } from '../entity/subject-ref.js';
 import { checkReading } from '../entity/subjects.js';
 import { touchedByRules } from '../source/touched-by.js';
-import type { MarkedMethod, MarkedMethods } from './marked-methods.js';
+import type { DecoratedMethod, DecoratedMethods } from './decorated-methods.js';
 
 const SOURCE_OPTIONS = [
   'relations',
@@ -51,17 +51,17 @@ const LONGEST_NAME = { source: 255, handler: 100 };
 /** Finds the sources and handlers of one SparkModule among the application's providers, and what is wrong with them. */
 export class Explorer {
   constructor(
-    private readonly methods: MarkedMethods,
+    private readonly methods: DecoratedMethods,
     private readonly spark: Spark,
     private readonly all: readonly Spark[],
   ) {}
 
   explore(): void {
-    const marked = this.methods.sources();
+    const decorated = this.methods.sources();
     const shared = new Map<unknown, number>();
-    for (const { where } of marked) shared.set(where, (shared.get(where) ?? 0) + 1);
-    for (const method of marked) {
-      known(sourceOption('options', method.where), method.mark.options, SOURCE_OPTIONS, (key) =>
+    for (const { where } of decorated) shared.set(where, (shared.get(where) ?? 0) + 1);
+    for (const method of decorated) {
+      refuseUnknown(sourceOption('options', method.where), method.given.options, SOURCE_OPTIONS, (key) =>
         sourceOption(key, method.where),
       );
       if (this.sparkOf(method) === this.spark)
@@ -70,11 +70,11 @@ export class Explorer {
     for (const method of this.methods.handlers()) this.addHandler(method);
   }
 
-  private source({ mark, where, call, isAsync }: MarkedMethod<SourceMark>, isShared: boolean): Source {
+  private source({ given, where, call, isAsync }: DecoratedMethod<SourceMetadata>, isShared: boolean): Source {
     const { dataSource, settings } = this.spark;
-    const { entity, options } = mark;
+    const { entity, options } = given;
     const option = (key: string) => sourceOption(key, where);
-    for (const key of SOURCE_FLAGS) if (options[key] !== undefined) flag(option(key), options[key]);
+    for (const key of SOURCE_FLAGS) if (options[key] !== undefined) parseBoolean(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
     checkKey(dataSource, metadata, this.spark.dialect.longestKey);
     const [stranger] = strangersOf(metadata);
@@ -90,7 +90,8 @@ export class Explorer {
       options,
       call,
       live: options.live ?? settings.live,
-      timeout: options.timeout === undefined ? settings.sources.timeout : duration(option('timeout'), options.timeout),
+      timeout:
+        options.timeout === undefined ? settings.sources.timeout : parseTimeout(option('timeout'), options.timeout),
       ownRow: !reads && !isAsync,
     };
     checkReading(dataSource.manager, source);
@@ -99,15 +100,15 @@ export class Explorer {
     return source;
   }
 
-  private addHandler({ mark: { pattern, options }, where, call }: MarkedMethod<HandlerMark>): void {
+  private addHandler({ given: { pattern, options }, where, call }: DecoratedMethod<HandlerMetadata>): void {
     const option = (key: string) => `${key} of @GroupHandler on ${where}`;
-    known(option('options'), options, HANDLER_OPTIONS, option);
+    refuseUnknown(option('options'), options, HANDLER_OPTIONS, option);
     const name = options.name ?? where;
     checkName(option('name'), name, LONGEST_NAME.handler);
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.handler);
-    if (options.maxAttempts !== undefined) count(option('maxAttempts'), options.maxAttempts);
+    if (options.maxAttempts !== undefined) positiveInteger(option('maxAttempts'), options.maxAttempts);
     this.checkLimits(name, options, option);
-    if (options.revalidate !== undefined) flag(option('revalidate'), options.revalidate);
+    if (options.revalidate !== undefined) parseBoolean(option('revalidate'), options.revalidate);
     if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
@@ -120,11 +121,11 @@ export class Explorer {
   private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {
     const { dataSource, settings } = this.spark;
     const { concurrency, priority, timeout, transactional } = options;
-    if (concurrency !== undefined) count(option('concurrency'), concurrency);
-    if (timeout !== undefined) duration(option('timeout'), timeout);
+    if (concurrency !== undefined) positiveInteger(option('concurrency'), concurrency);
+    if (timeout !== undefined) parseTimeout(option('timeout'), timeout);
     if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= 1_000))
       throw new InvalidOptionsError(option('priority'), priority, 'a whole number from -1000 to 1000');
-    if (transactional === undefined || !flag(option('transactional'), transactional)) return;
+    if (transactional === undefined || !parseBoolean(option('transactional'), transactional)) return;
     if (dataSource.options.type === 'better-sqlite3' && !settings.sqlite.serialize)
       throw new InvalidOptionsError(option('transactional'), true, 'false where sqlite.serialize is false');
     const pool = poolSize(dataSource);
@@ -132,7 +133,7 @@ export class Explorer {
   }
 
   /** The SparkModule that a source belongs to. */
-  private sparkOf({ mark: { entity, options }, where }: MarkedMethod<SourceMark>): Spark {
+  private sparkOf({ given: { entity, options }, where }: DecoratedMethod<SourceMetadata>): Spark {
     const meant = this.all.filter(
       (spark) => options.dataSource === undefined || spark.dataSourceName === options.dataSource,
     );

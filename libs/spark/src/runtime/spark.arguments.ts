@@ -8,13 +8,13 @@ import { NoSourceError } from '../error/no-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from './spark.js';
-import { known } from '../config/spark.settings.js';
+import { refuseUnknown } from '../config/option-parsers.js';
 import { rootOf } from '../entity/entity-table.js';
 import { isKeyPart, writeKey } from '../entity/subject-ref.js';
 
 /** Checks a filter: what is misspelled or undefined would mean all deliveries. */
 export function checkFilter(method: string, filter: DeliveryFilter): void {
-  known(method, filter, ['handler', 'group', 'key']);
+  refuseUnknown(method, filter, ['handler', 'group', 'key']);
   checkParts(method, filter, (_, value) => (isText(value) ? undefined : 'text'));
 }
 
@@ -58,7 +58,7 @@ export function entityIn(
   filter: DeliveryRecordFilter,
   names: readonly string[],
 ): FilteredEntity | undefined {
-  known(method, filter, [...names, 'entity', 'id']);
+  refuseUnknown(method, filter, [...names, 'entity', 'id']);
   checkParts(method, filter, (name, value) => (value === undefined ? 'given' : EXPECTED[name]?.(value)));
   const { entity, id } = filter;
   if (entity === undefined && id !== undefined) throw new TypeError(`${method} needs the entity of the id.`);

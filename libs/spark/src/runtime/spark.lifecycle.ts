@@ -11,7 +11,7 @@ import { SchedulerRegistry } from '@nestjs/schedule';
 import { CronJob, validateCronExpression } from 'cron';
 import { poolSize } from '../database/pool-size.js';
 import { Explorer } from './explorer.js';
-import type { MarkedMethods } from './marked-methods.js';
+import type { DecoratedMethods } from './decorated-methods.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { MissingSchedulerError } from '../error/missing-scheduler.error.js';
 import { Spark } from './spark.js';
@@ -44,7 +44,7 @@ export class SparkLifecycle
 
   constructor(
     private readonly spark: Spark,
-    private readonly methods: MarkedMethods,
+    private readonly methods: DecoratedMethods,
     private readonly moduleRef: ModuleRef,
   ) {}
 

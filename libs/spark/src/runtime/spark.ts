@@ -18,7 +18,7 @@ import { dialectOf } from '../database/dialects.js';
 import { OwnConnection } from '../database/own-connection.js';
 import { poolSize, SPARE, usualConcurrency } from '../database/pool-size.js';
 import { checkPrivateParts } from '../database/private-parts.js';
-import { hearNewConnections } from '../database/driver-connections.js';
+import { listenToNewConnections } from '../database/driver-connections.js';
 import { StatementDeadline } from '../database/statement-deadline.js';
 import { serializeSqlite } from '../database/sqlite/sqlite-serializer.js';
 import { select, withRunner } from '../database/statement.js';
@@ -107,7 +107,7 @@ export class Spark {
     readonly settings: SparkSettings,
     readonly clock: SparkClock,
   ) {
-    const announce = (recorded: RecordResult) => this.announce(recorded);
+    const onRecorded = (recorded: RecordResult) => this.onRecorded(recorded);
     const { lease, maxAttempts, pollInterval } = settings.worker;
     this.concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
     this.dataSourceName = settings.dataSource ?? 'default';
@@ -115,7 +115,7 @@ export class Spark {
     this.tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
     this.dialect = dialectOf(dataSource, this.tables, settings.postgres.prepare);
     this.deadline = new StatementDeadline(dataSource, settings.statementTimeout);
-    hearNewConnections(dataSource);
+    listenToNewConnections(dataSource);
     this.transactions = new Transactions(dataSource, this.dialect);
 
     this.entities = new DataSourceEntities(dataSource);
@@ -129,7 +129,7 @@ export class Spark {
     this.recorder = new Recorder(this.sources, this.ledger, rechecks, rows, this.codec, clock, this.counters);
 
     this.rules = new LiveRules(dataSource, this.sources, this.dialect);
-    this.subscriber = new EntitySubscriber(this.rules, this.recorder, announce);
+    this.subscriber = new EntitySubscriber(this.rules, this.recorder, onRecorded);
     this.criteria = new CriteriaWrites(this.dialect, this.rules, rechecks, this.subscriber, clock);
     this.recheckRunner = new RecheckRunner(
       dataSource,
@@ -139,13 +139,13 @@ export class Spark {
       this.recorder,
       clock,
       lease.ttl,
-      announce,
-      () => this.recheckTicker.pulse(),
+      onRecorded,
+      () => this.recheckTicker.trigger(),
     );
     this.held = new HeldDeliveries(
       this.transactions,
       this.tables,
-      () => this.wake({ rechecks: false, deliveries: true }),
+      () => this.notify({ rechecks: false, deliveries: true }),
       (name) => {
         const source = this.sources.named(name);
         return source ? sourceNames(source) : [name];
@@ -162,7 +162,7 @@ export class Spark {
       this.held,
       new MissedDetector(dataSource, rechecks, this.recorder),
       clock,
-      announce,
+      onRecorded,
     );
     this.sweep = new Sweep(this.context, this.sources, sweepLease, activation, sweeper, clock);
 
@@ -196,7 +196,7 @@ export class Spark {
     const wanted = new StillWanted(reads, this.sources, clock);
     const attempts = new Attempts(this.transactions, deliveries, wanted, clock, this.handlers, maxAttempts);
     this.worker = new Worker(claimer, this.lease, this.completions, contexts, slots, attempts, this.settler, () =>
-      this.workerTicker.pulse(),
+      this.workerTicker.trigger(),
     );
     this.admin = new DeliveryAdmin(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
@@ -219,9 +219,9 @@ export class Spark {
     this.workerTicker = new Ticker('worker', this.context, pauses, () => this.worker.fill(TOGETHER));
     this.maintenance = new Ticker('maintenance', this.context, MAINTENANCE, () => this.maintain());
     this.settler.reports$.subscribe(
-      (report) => report.state === 'available' && void this.wakeForRetry(report.deliveryId),
+      (report) => report.state === 'available' && void this.triggerForRetry(report.deliveryId),
     );
-    this.notifier = notifierOf(dataSource, this.tables, settings.statementTimeout, (work) => this.pulse(work));
+    this.notifier = notifierOf(dataSource, this.tables, settings.statementTimeout, (work) => this.trigger(work));
   }
 
   /** Makes the DataSource ready: transactions kept apart, tables there and whole, writes seen. Throws what checkTables throws, InvalidOptionsError, MissingPartError. */
@@ -250,10 +250,10 @@ export class Spark {
       }),
     );
     this.rules.build();
-    await this.tellOfHiddenRows();
+    await this.warnOfHiddenRows();
   }
 
-  private async tellOfHiddenRows(): Promise<void> {
+  private async warnOfHiddenRows(): Promise<void> {
     const entities = this.dataSource.entityMetadatas.filter(({ tableType }) => tableType === 'regular');
     const hidden = await findHidden(this.dataSource.manager, entities);
     if (hidden.length === 0) return;
@@ -290,7 +290,7 @@ export class Spark {
 
   private async maintain(): Promise<number> {
     this.counters.flush();
-    this.worker.tellOfLong(this.settings.worker.lease.ttl);
+    this.worker.warnOfLong(this.settings.worker.lease.ttl);
     await this.compareClocks();
     await withRunner(this.dataSource.manager, ({ manager }) => this.registered.seen(manager, this.clock.now()));
     await this.abandoned.prune(this.clock.now());
@@ -299,38 +299,38 @@ export class Spark {
   }
 
   /** A failed delivery that is tried again before the next poll is tried in time. */
-  private async wakeForRetry(id: string): Promise<void> {
+  private async triggerForRetry(id: string): Promise<void> {
     const due = `SELECT due_at FROM ${this.tables.delivery} WHERE id = :id`;
     const [row] = await select<{ due_at: string }>(this.dataSource.manager, due, { id }).catch(() => []);
-    if (row) this.workerTicker.pulseIn(Number(row.due_at) - this.clock.now());
+    if (row) this.workerTicker.triggerIn(Number(row.due_at) - this.clock.now());
   }
 
   private rescued(deliveries: number): void {
     this.logger.warn(
       `${deliveries} deliveries of a process that died, or did not renew its lease in time, are available again, one at a time.`,
     );
-    this.wake({ rechecks: false, deliveries: true });
+    this.notify({ rechecks: false, deliveries: true });
   }
 
   /** Tells of what was recorded, after its commit, and wakes who works on. */
-  announce({ events, rechecks }: RecordResult): void {
-    if (events.length > 0 && this.events.observed) this.tell(events, chainDepth());
-    this.wake({ rechecks, deliveries: events.length > 0 });
+  onRecorded({ events, rechecks }: RecordResult): void {
+    if (events.length > 0 && this.events.observed) this.emit(events, chainDepth());
+    this.notify({ rechecks, deliveries: events.length > 0 });
   }
 
   /** What a subscriber changes is one event further down the chain. */
-  private tell(events: readonly SparkEvent[], depth: number): void {
+  private emit(events: readonly SparkEvent[], depth: number): void {
     this.context.runNow(() => inChainOf(depth, () => events.forEach((event) => this.events.next(event))));
   }
 
   /** There is work to do: for this process, and for others. */
-  wake(work: Work): void {
-    this.pulse(work);
+  notify(work: Work): void {
+    this.trigger(work);
     this.notifier.notify(work);
   }
 
-  private pulse({ rechecks, deliveries }: Work): void {
-    if (rechecks) this.recheckTicker.pulse();
-    if (deliveries) this.workerTicker.pulse();
+  private trigger({ rechecks, deliveries }: Work): void {
+    if (rechecks) this.recheckTicker.trigger();
+    if (deliveries) this.workerTicker.trigger();
   }
 }

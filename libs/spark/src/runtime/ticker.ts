@@ -5,14 +5,14 @@ import { NoAnswerError } from '../error/no-answer.error.js';
 import { linesOf } from '../error/text-of.js';
 
 /**
- * Runs work when it is pulsed and, as pulses can be lost, every so often: sooner after there was something to do, then
+ * Runs work when it is triggered and, as pulses can be lost, every so often: sooner after there was something to do, then
  * later and later. One run at a time; a failed one is logged.
  */
 export class Ticker {
   private readonly logger = new Logger('Spark');
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
-  private pulsed = false;
+  private triggered = false;
   private started = false;
   private pause: number;
 
@@ -30,20 +30,20 @@ export class Ticker {
 
   start(): void {
     this.started = true;
-    this.pulse();
+    this.trigger();
   }
 
   /** There may be work: runs now, or once more after the present run. */
-  pulse(): void {
+  trigger(): void {
     if (!this.started) return;
-    this.pulsed = true;
+    this.triggered = true;
     this.running ??= this.context.run(() => this.run());
   }
 
   /** There is work after so many milliseconds, if that is before the next run. */
-  pulseIn(delay: number): void {
+  triggerIn(delay: number): void {
     if (!this.started || delay >= this.pauses.longest) return;
-    this.context.runNow(() => setTimeout(() => this.pulse(), Math.max(0, delay)).unref());
+    this.context.runNow(() => setTimeout(() => this.trigger(), Math.max(0, delay)).unref());
   }
 
   /** No further run begins; resolves when the present one has ended. */
@@ -57,24 +57,24 @@ export class Ticker {
     clearTimeout(this.timer);
     // Whoever pulses is at the end of a transaction, which need not wait for this.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.pulsed && this.started) {
-      this.pulsed = false;
-      this.pause = (await this.turn()) > 0 ? this.pauses.shortest : Math.min(this.pause * 2, this.pauses.longest);
+    while (this.triggered && this.started) {
+      this.triggered = false;
+      this.pause = (await this.tick()) > 0 ? this.pauses.shortest : Math.min(this.pause * 2, this.pauses.longest);
     }
     // Apart by up to a quarter, so that processes started together do not poll together.
     const pause = this.pause * (0.75 + Math.random() / 4);
     const due = this.started ? await this.nextDue(pause).catch(() => undefined) : undefined;
     this.running = undefined;
     if (!this.started) return;
-    if (this.pulsed) this.pulse();
-    else this.timer = setTimeout(() => this.pulse(), Math.min(pause, due ?? pause));
+    if (this.triggered) this.trigger();
+    else this.timer = setTimeout(() => this.trigger(), Math.min(pause, due ?? pause));
   }
 
-  private turn(): Promise<number> {
+  private tick(): Promise<number> {
     return this.work().catch((error: unknown) => {
       // Said already, once for all that waits.
       if (error instanceof NoAnswerError) return 0;
-      this.logger.error(`The ${this.name} failed and goes on at its next turn. ${linesOf(error)}`);
+      this.logger.error(`The ${this.name} failed and goes on at its next tick. ${linesOf(error)}`);
       return 0;
     });
   }

@@ -1,5 +1,5 @@
 import type { EntityTarget, FindOptionsRelations, FindOptionsWhere, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
-import { mark } from '../common/marks.js';
+import { addMetadata } from '../common/decorator-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Duration } from '../config/spark.options.js';
 import type { Touch } from './touch.js';
@@ -65,7 +65,7 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
   aliases?: readonly string[];
 }
 
-export interface SourceMark {
+export interface SourceMetadata {
   entity: EntityTarget<ObjectLiteral>;
   options: EventSourceOptions<ObjectLiteral>;
 }
@@ -106,5 +106,6 @@ export function EventSource<E extends ObjectLiteral>(
   options?: EventSourceOptions<E> & { batch?: false },
 ): SourceDecorator<E>;
 export function EventSource(entity: EntityTarget<ObjectLiteral>, options: object = {}): SourceDecorator<any> {
-  return (target: object, key?: string | symbol) => mark(EVENT_SOURCE, 'EventSource', { entity, options }, target, key);
+  return (target: object, key?: string | symbol) =>
+    addMetadata(EVENT_SOURCE, 'EventSource', { entity, options }, target, key);
 }

@@ -50,19 +50,19 @@ function columnsByPath({ columns }: EntityMetadata): Map<string, ColumnMetadata>
 function pathsOf(key: Touch['key'], refuse: (reason: string) => Error): string[] {
   const paths = new WeakMap<object, string>();
   const read = new Set<string>();
-  const note = (path: string): object => {
-    const noted = new Proxy(Object.freeze({}), {
+  const recorderAt = (path: string): object => {
+    const recorder = new Proxy(Object.freeze({}), {
       get: (_, name) => {
         if (typeof name === 'symbol') return undefined;
         const longer = path === '' ? name : `${path}.${name}`;
         read.add(longer);
-        return note(longer);
+        return recorderAt(longer);
       },
     });
-    paths.set(noted, path);
-    return noted;
+    paths.set(recorder, path);
+    return recorder;
   };
-  const named = select(key, note(''), refuse).map((value) => {
+  const named = select(key, recorderAt(''), refuse).map((value) => {
     const path = Object(value) === value ? paths.get(value as object) : undefined;
     if (!path) throw refuse(`gives ${path === '' ? 'the entity itself' : got(value)} in place of a property`);
     return path;

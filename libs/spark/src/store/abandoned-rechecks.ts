@@ -34,13 +34,13 @@ export class AbandonedRechecks {
       const entities = await this.transactions.run((manager) =>
         this.rechecks.removeOthers(manager, roots, now - this.kept, ROWS),
       );
-      for (const entity of entities) this.tell(entity);
+      for (const entity of entities) this.report(entity);
       removed = entities.length;
     }
   }
 
-  private tell(entity: string): void {
-    this.counters.tellOnce(
+  private report(entity: string): void {
+    this.counters.reportOnce(
       'abandonedRechecks',
       entity,
       () =>

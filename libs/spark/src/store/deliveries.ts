@@ -73,7 +73,7 @@ export class Deliveries {
   }
 
   /** Notes how long a delivery took that this transaction has completed. Returns whether it still has: a handler may have swallowed its end. */
-  async took(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<boolean> {
+  async confirmCompleted(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<boolean> {
     const { delivery } = this.tables;
     if (!this.history) return (await select(manager, `SELECT id FROM ${delivery} WHERE id = :id`, { id })).length === 0;
     const update = `UPDATE ${delivery} SET duration_ms = :ms WHERE id = :id AND state = 'completed'`;

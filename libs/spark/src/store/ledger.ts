@@ -3,7 +3,7 @@ import type { Dialect, Entry, Opened, Owner } from '../database/dialect.js';
 import { openByKey } from '../database/event-insert.js';
 import { unseen } from '../database/key-ranges.js';
 import type { InitialState } from '../database/initial-state.js';
-import { breathe, isBreathless } from '../common/breath.js';
+import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { chunks, execute } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -55,7 +55,7 @@ export class Ledger {
     const events: SparkEvent[] = [];
     const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
     for (const part of parts(this.sorted(entries), rows)) {
-      while (isBreathless()) await breathe();
+      while (isBlocking()) await yieldToEventLoop();
       // Another transaction may read the registry meanwhile.
       const { revision: matched } = this.handlers;
       const opened = this.openedFor(part, initialStateOf);
@@ -75,7 +75,7 @@ export class Ledger {
         if (fresh.has(entry.key)) {
           events.push(entry.event);
           if (initialStateOf(entry.group) !== 'discarded') this.countUnhandled(entry);
-        } else this.tellOfOwner(entry, others.get(entry.key));
+        } else this.reportOwner(entry, others.get(entry.key));
       }
     }
     return events;
@@ -85,7 +85,7 @@ export class Ledger {
   async unknown<E extends Identity>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
     const unknown: E[] = [];
     for (const part of chunks(events, LOOKED_UP)) {
-      await breathe();
+      await yieldToEventLoop();
       const left = await unseen(part, (ranges) => this.dialect.keysInRanges(manager, ranges));
       if (left.length === 0) continue;
       const owners = await this.dialect.ownersOf(
@@ -94,7 +94,7 @@ export class Ledger {
       );
       for (const event of left) {
         const owner = owners.get(event.key);
-        if (owner) this.tellOfOwner(event, owner);
+        if (owner) this.reportOwner(event, owner);
         else unknown.push(event);
       }
     }
@@ -121,7 +121,7 @@ export class Ledger {
     for (const entry of entries) {
       const twin = byKey.get(entry.key);
       if (!twin) byKey.set(entry.key, entry);
-      else this.tellOfOwner(entry, twin);
+      else this.reportOwner(entry, twin);
     }
     return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
@@ -142,11 +142,11 @@ export class Ledger {
   }
 
   /** Tells of an event that is lost, as its key is another's. */
-  private tellOfOwner(entry: Identity, owner: Owner | undefined): void {
+  private reportOwner(entry: Identity, owner: Owner | undefined): void {
     if (!owner) return;
     const { key, group, source } = entry;
     if (owner.group !== group)
-      return this.counters.tell(
+      return this.counters.report(
         'collidingKeys',
         group,
         () =>
@@ -156,7 +156,7 @@ export class Ledger {
     if (!this.isOtherEntity(owner, entry)) return;
     const of = ({ entity, entityId }: Owner) => `${this.rootNamed(entity!)?.name} ${shown(entityId)}`;
     // Some yield one key from many entities on purpose.
-    this.counters.tellOnce(
+    this.counters.reportOnce(
       'collidingKeys',
       `${source} ${group}`,
       () =>
@@ -168,7 +168,7 @@ export class Ledger {
 
   private countUnhandled({ key, group }: LedgerEntry): void {
     if (this.handlers.matching(group).length > 0) return;
-    this.counters.tellOnce(
+    this.counters.reportOnce(
       'eventsWithoutHandler',
       group,
       () =>

@@ -119,7 +119,7 @@ export class RegisteredHandlers {
   private matches({ pattern, recipient: { name } }: Candidate, group: string): boolean {
     const match = this.matcher.matches(pattern, group);
     if (match === undefined)
-      this.counters.tellOnce('unusablePatterns', `${name} ${group}`, () => {
+      this.counters.reportOnce('unusablePatterns', `${name} ${group}`, () => {
         const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
         return `${what} takes too long for the group ${shown(group)}: it counts as no match, and gets none of its events. ${LINEAR}`;
       });
@@ -129,7 +129,7 @@ export class RegisteredHandlers {
   private warnOfSlow({ name, pattern }: Handler): void {
     const group = slowGroupOf(pattern);
     if (group === undefined) return;
-    this.counters.tellOnce('unusablePatterns', name, () => {
+    this.counters.reportOnce('unusablePatterns', name, () => {
       const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
       return `${what} takes very long for groups such as ${shown(group)}, which then count as no match. ${LINEAR}`;
     });
@@ -139,7 +139,7 @@ export class RegisteredHandlers {
     try {
       return readPattern(pattern);
     } catch {
-      this.counters.tellOnce(
+      this.counters.reportOnce(
         'unusablePatterns',
         `${name} ${pattern}`,
         () =>

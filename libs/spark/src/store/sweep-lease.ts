@@ -12,7 +12,7 @@ export interface LeasedSweep {
   /** The last key of the last page that was committed; undefined before the first one. */
   reached: string | undefined;
   /** When the row last said how far it is, by `performance.now()`. */
-  noted: number | undefined;
+  savedAt: number | undefined;
   /** Whether the deliveries that it opens are discarded at once. */
   readonly baseline: boolean;
   /** When the last completed sweep of the source began, epoch ms. */
@@ -93,7 +93,7 @@ export class SweepLease {
       const baseline = request.baseline ?? (goesOn && Number(row.baseline) === 1);
       await this.begin(manager, source, { slot: request.slot, began, reached, baseline: Number(baseline) });
       const sweptAt = row.swept_at === null ? undefined : Number(row.swept_at);
-      return { source, reached: reached ?? undefined, noted: undefined, baseline, sweptAt };
+      return { source, reached: reached ?? undefined, savedAt: undefined, baseline, sweptAt };
     });
   }
 
@@ -118,7 +118,7 @@ export class SweepLease {
   async advance(manager: EntityManager, leased: LeasedSweep, reached: string, found: number): Promise<void> {
     const changes = `${this.extended}, reached = :reached, found = found + :found`;
     await this.owned(manager, leased, changes, { reached, found });
-    leased.noted = performance.now();
+    leased.savedAt = performance.now();
   }
 
   /** Adds to what live capture has missed. */

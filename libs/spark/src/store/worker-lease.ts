@@ -31,8 +31,10 @@ export class WorkerLease {
   private expiry: NodeJS.Timeout | undefined;
   private until = 0;
   private stopped = true;
-  private isTold = false;
+  private isLogged = false;
   private rescuing: Promise<void> | undefined;
+  /** Those that wait for the lease: each is called when it is held again, or with why it is not. */
+  private waiting: ((error?: unknown) => void)[] = [];
   id = '';
 
   constructor(
@@ -64,6 +66,18 @@ export class WorkerLease {
     await this.take();
     this.stopped = false;
     this.plan();
+  }
+
+  /** Resolves when the lease is held again, or given back. Throws what the next renewal fails with. */
+  async regained(): Promise<void> {
+    if (this.stopped || this.isHeld) return;
+    await new Promise<void>((resolve, reject) =>
+      this.waiting.push((error) => (error === undefined ? resolve() : reject(error as Error))),
+    );
+  }
+
+  private endWaiting(error?: unknown): void {
+    for (const end of this.waiting.splice(0)) end(error);
   }
 
   /**
@@ -101,6 +115,7 @@ export class WorkerLease {
   async stop(): Promise<void> {
     if (this.stopped) return this.connection.close();
     this.stopped = true;
+    this.endWaiting();
     clearTimeout(this.timer);
     clearTimeout(this.expiry);
     this.connection.shorten(LAST_LIMIT);
@@ -115,10 +130,10 @@ export class WorkerLease {
   }
 
   private plan(pause = this.times.renew): void {
-    this.timer = setTimeout(() => void this.turn(), pause * (0.9 + Math.random() / 5));
+    this.timer = setTimeout(() => void this.renewInTime(), pause * (0.9 + Math.random() / 5));
   }
 
-  private async turn(): Promise<void> {
+  private async renewInTime(): Promise<void> {
     const isRenewed = await this.keep();
     if (this.stopped) return;
     // There is time for one more try, and no time to lose.
@@ -130,13 +145,16 @@ export class WorkerLease {
   private async keep(): Promise<boolean> {
     try {
       if (!(await this.renew())) await this.replace();
-      if (this.isTold) this.logger.log('The lease of this process is renewed again.');
-      this.isTold = false;
+      if (this.isLogged) this.logger.log('The lease of this process is renewed again.');
+      this.isLogged = false;
+      this.endWaiting();
       return true;
     } catch (error) {
       const words = 'This is said once, and once more when it is over.';
-      if (!this.isTold) this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`);
-      this.isTold = true;
+      if (!this.isLogged)
+        this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`);
+      this.isLogged = true;
+      this.endWaiting(error);
       return false;
     }
   }

@@ -20,7 +20,7 @@ export interface Candidates {
  */
 export class MissedDetector {
   private readonly logger = new Logger('Spark');
-  private readonly told = new Set<EntityMetadata>();
+  private readonly warned = new Set<EntityMetadata>();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -51,13 +51,13 @@ export class MissedDetector {
     if (ids.length === 0) return 0;
     const { found } = await this.recorder.derive(this.dataSource.manager, [source], ids, then);
     const missed = new Set(found.map(({ key }) => key).filter((key) => keys.has(key))).size;
-    if (missed > 0) this.tell(source);
+    if (missed > 0) this.warn(source);
     return missed;
   }
 
-  private tell({ name, metadata }: Source): void {
-    if (this.told.has(metadata)) return;
-    this.told.add(metadata);
+  private warn({ name, metadata }: Source): void {
+    if (this.warned.has(metadata)) return;
+    this.warned.add(metadata);
     this.logger.warn(
       `A sweep has found events of ${metadata.name} that live capture missed (${shown(name)}). The likely cause: raw SQL, another ` +
         `program, a database cascade or trigger, { listeners: false }, or a source that has changed. Sweeps find what they ` +

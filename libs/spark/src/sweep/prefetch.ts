@@ -1,4 +1,4 @@
-import { breathe } from '../common/breath.js';
+import { yieldToEventLoop } from '../common/event-loop.js';
 
 /** Works on items before their results are asked for, on some at once, and gives the results in the order of the items. */
 export async function* prefetch<T, R>(
@@ -19,7 +19,7 @@ export async function* prefetch<T, R>(
       const ended = await begun.shift();
       if (!ended) return;
       begin();
-      await breathe();
+      await yieldToEventLoop();
       yield ended.result;
     }
   } finally {

@@ -46,7 +46,7 @@ interface DerivedPage extends Omit<Page, 'subjects'> {
 // Most of a sweep's time goes into looking keys up.
 const LOOKED_UP_AT_ONCE = 2;
 /** In milliseconds. */
-const NOTED_EVERY = 1_000;
+const SAVED_EVERY = 1_000;
 const NO_CANDIDATES: Candidates = { keys: new Set(), ids: [] };
 
 /** Sweeps one source, page by page, each in a short transaction, and ends the sweep. */
@@ -60,7 +60,7 @@ export class SourceSweeper {
     private readonly held: HeldDeliveries,
     private readonly missed: MissedDetector,
     private readonly clock: SparkClock,
-    private readonly announce: (recorded: RecordResult) => void,
+    private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
   /** The pages that are still to be swept, at most up to a key. While one is swept the next ones are looked up, derived and read. */
@@ -87,7 +87,7 @@ export class SourceSweeper {
         : await this.transactions.run((manager) => this.commit(manager, sweep, page, met));
     leased.reached = keys.at(-1);
     for (const group of met) groups.set(group, false);
-    this.announce(recorded);
+    this.onRecorded(recorded);
     const missed = await this.count(sweep, candidates);
     const { length: entered } = recorded.events;
     sweep.isAllNew = entered > 0 && entered === page.derived;
@@ -138,7 +138,7 @@ export class SourceSweeper {
 
   /** A page in which there is nothing to enter: now and then it is noted how far the sweep has come. */
   private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
-    if (leased.noted === undefined || performance.now() - leased.noted > NOTED_EVERY)
+    if (leased.savedAt === undefined || performance.now() - leased.savedAt > SAVED_EVERY)
       await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
     return { recorded: { events: [], rechecks: false }, candidates: NO_CANDIDATES };
   }

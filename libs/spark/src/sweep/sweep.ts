@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
+import { SerialQueue } from '../common/serial-queue.js';
 import type { BootContext } from '../common/boot-context.js';
 import type { SparkClock } from '../common/clock.js';
 import { linesOf, shown } from '../error/text-of.js';
@@ -47,8 +48,8 @@ const LOG_EVERY = 10_000;
 export class Sweep {
   private readonly logger = new Logger('Spark');
   private readonly stream = new Stream<SweepProgress>();
-  private turn: Promise<unknown> = Promise.resolve();
-  /** The slot of a scheduled sweep that waits for its turn. */
+  private readonly queue = new SerialQueue();
+  /** The slot of a scheduled sweep that waits in the queue. */
   private slot: number | undefined;
   private stopped = false;
   readonly progress$ = this.stream.asObservable();
@@ -64,7 +65,7 @@ export class Sweep {
 
   /** Sweeps the sources that are chosen, one after the other. Sweeps of one process queue up. */
   run(chosen: (source: Source) => boolean = () => true, request: SweepRequest = {}): Promise<SweepReport> {
-    return this.inTurn(() => this.sweep(this.sources.all().filter(chosen), request));
+    return this.enqueue(() => this.sweep(this.sources.all().filter(chosen), request));
   }
 
   /** After a boot: sweeps what has been due since the last slot of the schedule began. The first sweep is at the next slot. */
@@ -81,14 +82,11 @@ export class Sweep {
     const isWaiting = this.slot !== undefined;
     this.slot = slot;
     if (isWaiting) return;
-    await this.inTurn(() => this.sweepSlot());
+    await this.enqueue(() => this.sweepSlot());
   }
 
-  private inTurn(work: () => Promise<SweepReport>): Promise<SweepReport> {
-    const { turn } = this;
-    const run = this.context.run(() => turn.then(work));
-    this.turn = run.catch(() => undefined);
-    return run;
+  private enqueue(work: () => Promise<SweepReport>): Promise<SweepReport> {
+    return this.context.run(() => this.queue.run(work));
   }
 
   private sweepSlot(): Promise<SweepReport> {
@@ -100,7 +98,7 @@ export class Sweep {
   /** Ends a sweep under way at its next page; resolves when it has ended. The next one goes on there. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await this.turn;
+    await this.queue.ended();
   }
 
   /** Sweeps run again. */
@@ -143,34 +141,34 @@ export class Sweep {
   private async goThrough(sweep: SourceSweep, byHand: boolean, sums: Sums): Promise<void> {
     const { leased, groups } = sweep;
     const { reached: start } = leased;
-    const told = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
-    if (start === undefined) return void (await this.lap(sweep, { sums, told, isLast: true }));
+    const soFar = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
+    if (start === undefined) return void (await this.lap(sweep, { sums, soFar, isLast: true }));
     // Another version of the source may have swept what lies before: only groups that it had met have been through a sweep.
     const met = unswept(groups);
-    const isDone = await this.lap(sweep, { sums, told, isLast: !byHand, groups: met });
+    const isDone = await this.lap(sweep, { sums, soFar, isLast: !byHand, groups: met });
     if (!byHand || !isDone) return;
     await this.lease.restart(leased, this.clock.now());
-    await this.lap(sweep, { sums, told, isLast: true, upTo: start });
+    await this.lap(sweep, { sums, soFar, isLast: true, upTo: start });
   }
 
   /** Sweeps page by page to the end, or up to a key. Returns whether it came there. */
-  private async lap(sweep: SourceSweep, { sums, told, isLast, groups, upTo }: Lap): Promise<boolean> {
+  private async lap(sweep: SourceSweep, { sums, soFar, isLast, groups, upTo }: Lap): Promise<boolean> {
     for await (const page of this.sweeper.pages(sweep, upTo)) {
       if (this.stopped) return false;
       const figures = await this.sweeper.sweep(sweep, page);
       for (const figure of FIGURES) {
         sums[figure] += figures[figure];
-        told[figure] += figures[figure];
+        soFar[figure] += figures[figure];
       }
       if (page.isLast) sums.held += await this.sweeper.finish(sweep, groups ?? unswept(sweep.groups));
-      this.tell(sweep.source, told, page.isLast && isLast);
+      this.report(sweep.source, soFar, page.isLast && isLast);
     }
     return true;
   }
 
-  private tell({ name, metadata }: Source, told: Figures, done: boolean): void {
-    this.stream.next({ source: name, entity: metadata.name, ...told, done });
-    const { subjects, entered } = told;
+  private report({ name, metadata }: Source, soFar: Figures, done: boolean): void {
+    this.stream.next({ source: name, entity: metadata.name, ...soFar, done });
+    const { subjects, entered } = soFar;
     if (!done && subjects % LOG_EVERY === 0)
       this.logger.log(`Sweep of ${shown(name)}: ${subjects} entities read, ${entered} new events so far.`);
   }
@@ -201,7 +199,7 @@ export class Sweep {
 /** A way through the entities of a source. */
 interface Lap {
   readonly sums: Sums;
-  readonly told: { -readonly [K in keyof Figures]: Figures[K] };
+  readonly soFar: { -readonly [K in keyof Figures]: Figures[K] };
   readonly isLast: boolean;
   /** The groups whose first sweep its end is. Default: all that have not been through one. */
   readonly groups?: readonly string[];

@@ -6,7 +6,7 @@ import { getSparkToken } from '../inject-spark.decorator.js';
 import type { Spark } from '../runtime/spark.js';
 import type { Duration } from '../config/spark.options.js';
 import type { SparkService } from '../spark.service.js';
-import { age } from '../config/spark.settings.js';
+import { parseDuration } from '../config/option-parsers.js';
 import { lintSources, SourceLintError } from './source-linter.js';
 import { instantOf, TestClock } from './test-clock.js';
 
@@ -82,7 +82,7 @@ export class SparkTestKit {
    * await kit.advance('3d');
    */
   async advance(by: Duration): Promise<void> {
-    await this.advanceTo(this.clock.now() + age('advance', by));
+    await this.advanceTo(this.clock.now() + parseDuration('advance', by));
   }
 
   /**

@@ -3,7 +3,7 @@ import { dialectOf } from '../dialects.js';
 import { migrateDown, migrateUp, VERSIONS } from './schema.js';
 import type { SchemaVersion } from './schema-version.js';
 import { tableNames } from '../table-names.js';
-import { identifier, known } from '../../config/spark.settings.js';
+import { refuseUnknown, sqlIdentifier } from '../../config/option-parsers.js';
 
 /** What the tables were named in `SparkModule.forRoot`. */
 export interface SparkMigrationOptions {
@@ -27,9 +27,14 @@ export interface SparkMigrationOptions {
  * new DataSource({ type: 'postgres', migrations: [...sparkMigrations(), ...myMigrations] })
  */
 export function sparkMigrations(options: SparkMigrationOptions = {}): (new () => MigrationInterface)[] {
-  known('sparkMigrations', options, ['tablePrefix', 'schema'], (name) => `the option ${name} of sparkMigrations`);
-  const prefix = identifier('tablePrefix', options.tablePrefix ?? 'spark_', 40);
-  const schema = options.schema === undefined ? undefined : identifier('schema', options.schema, 63);
+  refuseUnknown(
+    'sparkMigrations',
+    options,
+    ['tablePrefix', 'schema'],
+    (name) => `the option ${name} of sparkMigrations`,
+  );
+  const prefix = sqlIdentifier('tablePrefix', options.tablePrefix ?? 'spark_', 40);
+  const schema = options.schema === undefined ? undefined : sqlIdentifier('schema', options.schema, 63);
   return VERSIONS.map((version) => migrationOf(version, prefix, schema));
 }
 

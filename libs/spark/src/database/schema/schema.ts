@@ -36,7 +36,7 @@ export async function migrateDown(manager: EntityManager, dialect: Dialect, name
     const place = { runner, names };
     if ((await versionOf(place)) === 0) return;
     await from.down(place);
-    await note(place, from.version - 1);
+    await writeVersion(place, from.version - 1);
   });
 }
 
@@ -94,12 +94,12 @@ const TABLES_PATIENCE = 30 * 60_000;
 // Each version by itself would make all tables anew in steps.
 async function makeCurrent(place: Place): Promise<void> {
   await withPatience(place.runner, TABLES_PATIENCE, async () => complete(place, await CURRENT.tables(place)));
-  await note(place, CURRENT.version);
+  await writeVersion(place, CURRENT.version);
 }
 
 async function raise(place: Place, step: SchemaVersion): Promise<void> {
   await withPatience(place.runner, TABLES_PATIENCE, () => step.up(place));
-  await note(place, step.version);
+  await writeVersion(place, step.version);
 }
 
 /** The version of the tables that are there; 0 where there is none of them. */
@@ -113,8 +113,8 @@ async function versionOf(place: Place): Promise<number> {
   return (await runner.hasTable(names.plain.event)) ? v1.version : 0;
 }
 
-/** Notes the version that the tables are of now. */
-async function note(place: Place, version: number): Promise<void> {
+/** Writes down the version that the tables are of now. */
+async function writeVersion(place: Place, version: number): Promise<void> {
   const { runner, names } = place;
   if (version <= v1.version) return runner.dropTable(names.plain.version, true);
   const { release } = VERSIONS.find((step) => step.version === version)!;

@@ -2,7 +2,7 @@ import { type QueryRunner, TransactionNotStartedError } from 'typeorm';
 import { SqlitePlainBeginError } from '../../error/sqlite-plain-begin.error.js';
 import { patiently } from './sqlite-busy.js';
 import { compiled, type Connection } from './sqlite-statements.js';
-import type { SqliteTurns, Turn } from './sqlite-turns.js';
+import type { ConnectionLock, TransactionScope } from './connection-lock.js';
 
 /** What is used of TypeORM's query runner for better-sqlite3. */
 export interface SqliteRunner extends QueryRunner {
@@ -25,25 +25,25 @@ export interface SqliteConnection extends Connection {
 
 const HOOKS_OF_END = /^(Before|After)Transaction(Commit|Rollback)$/;
 
-/** A turn that is about to end. */
+/** A scope that is about to end. */
 interface Ending {
-  readonly turn: Turn;
+  readonly scope: TransactionScope;
   /** Waits until nothing is within it. */
-  readonly wait: (turn: Turn) => Promise<void>;
+  readonly wait: (scope: TransactionScope) => Promise<void>;
   /** Whether its queue is held, so that nothing comes into it. */
   isHeld: boolean;
 }
 
-/** A query runner of one user, where TypeORM's is everyone's: it waits for its turn at the connection. */
+/** A query runner of one user, where TypeORM's is everyone's: it waits until the connection is free. */
 export function serialQueryRunner(
   Stock: new (driver: unknown) => SqliteRunner,
   driver: SqliteDriver,
-  turns: SqliteTurns,
+  lock: ConnectionLock,
 ): new (driver: unknown) => SqliteRunner {
   return class SerialQueryRunner extends Stock {
-    /** The innermost turn of this runner. */
-    private turn: Turn | undefined;
-    private migration: Turn | undefined;
+    /** The innermost scope of this runner. */
+    private scope: TransactionScope | undefined;
+    private migration: TransactionScope | undefined;
     /** On what SQLite rolled the transaction back by itself: a full disk, say, or `INSERT OR ROLLBACK`. */
     private undone: unknown;
     private ending: Ending | undefined;
@@ -59,15 +59,15 @@ export function serialQueryRunner(
     }
 
     override startTransaction(isolation?: Parameters<QueryRunner['startTransaction']>[0]): Promise<void> {
-      turns.refuseCutOff();
-      const outer = turns.active();
-      const parent = this.turn && (outer?.runner === this ? outer : outermost(this.turn));
-      return this.begin(turns.next(this, parent), () => super.startTransaction(isolation));
+      lock.refuseCutOff();
+      const outer = lock.active();
+      const parent = this.scope && (outer?.runner === this ? outer : outermost(this.scope));
+      return this.begin(lock.next(this, parent), () => super.startTransaction(isolation));
     }
 
     override commitTransaction(): Promise<void> {
       return this.end(
-        async (turn) => turns.wait(turn),
+        async (scope) => lock.wait(scope),
         () => super.commitTransaction(),
       );
     }
@@ -76,7 +76,7 @@ export function serialQueryRunner(
       try {
         await this.end(
           // Who gives up here leaves the connection taken for good.
-          (turn) => Promise.resolve(turns.wait(turn)).catch(() => this.cutOff(turn)),
+          (scope) => Promise.resolve(lock.wait(scope)).catch(() => this.cutOff(scope)),
           () => this.rollBack(() => super.rollbackTransaction()),
         );
       } finally {
@@ -85,31 +85,31 @@ export function serialQueryRunner(
     }
 
     override query(query: string, parameters?: any[], structured?: boolean): Promise<any> {
-      turns.refuseCutOff();
+      lock.refuseCutOff();
       const run = () => super.query(query, parameters, structured as true);
-      if (this.turn && query === 'BEGIN TRANSACTION') return this.beginImmediate();
-      if (this.transactionDepth > 0) return this.inside(query === 'COMMIT' ? () => patiently(run, turns.timeout) : run);
-      if (turns.active() || this.turn) return patiently(run, turns.timeout);
+      if (this.scope && query === 'BEGIN TRANSACTION') return this.beginImmediate();
+      if (this.transactionDepth > 0) return this.inside(query === 'COMMIT' ? () => patiently(run, lock.timeout) : run);
+      if (lock.active() || this.scope) return patiently(run, lock.timeout);
       return this.alone(query, run);
     }
 
     /** Runs statements of the transaction that somebody sends to the connection itself. */
     besides<T>(work: () => T): T {
-      turns.refuseCutOff();
+      lock.refuseCutOff();
       if (this.undone) throw this.undone;
       try {
         return work();
       } catch (error) {
-        throw this.noted(error);
+        throw this.remembered(error);
       }
     }
 
     /** Has the connection for as long as foreign keys are off, which no transaction can switch. */
     override async beforeMigration(): Promise<void> {
-      if (!turns.active()) {
-        this.migration = turns.next(this);
-        await turns.enter(this.migration);
-        this.turn = this.migration;
+      if (!lock.active()) {
+        this.migration = lock.next(this);
+        await lock.enter(this.migration);
+        this.scope = this.migration;
       }
       return super.beforeMigration();
     }
@@ -130,10 +130,10 @@ export function serialQueryRunner(
     }
 
     private async alone<T>(query: string, run: () => Promise<T>): Promise<T> {
-      const { connection } = turns;
-      await turns.wait(connection);
+      const { connection } = lock;
+      await lock.wait(connection);
       try {
-        const result = await patiently(run, turns.timeout);
+        const result = await patiently(run, lock.timeout);
         this.refuseToStayOpen(query);
         return result;
       } finally {
@@ -147,11 +147,11 @@ export function serialQueryRunner(
       try {
         return await run();
       } catch (error) {
-        throw this.noted(error);
+        throw this.remembered(error);
       }
     }
 
-    private noted(error: unknown): unknown {
+    private remembered(error: unknown): unknown {
       if (this.transactionDepth > 0 && !driver.databaseConnection.inTransaction) this.undone = error;
       return error;
     }
@@ -159,12 +159,12 @@ export function serialQueryRunner(
     // A transaction that reads first and writes later would find that another process has written in between.
     private beginImmediate(): Promise<void> {
       this.dataSource.logger.logQuery('BEGIN IMMEDIATE', [], this);
-      return patiently(() => void compiled(driver.databaseConnection, 'BEGIN IMMEDIATE').run(), turns.timeout);
+      return patiently(() => void compiled(driver.databaseConnection, 'BEGIN IMMEDIATE').run(), lock.timeout);
     }
 
-    private async begin(turn: Turn, start: () => Promise<void>): Promise<void> {
-      await turns.enter(turn);
-      this.turn = turn;
+    private async begin(scope: TransactionScope, start: () => Promise<void>): Promise<void> {
+      await lock.enter(scope);
+      this.scope = scope;
       const depth = this.transactionDepth;
       try {
         await start();
@@ -172,32 +172,32 @@ export function serialQueryRunner(
         // Unless a hook failed after BEGIN: then it is open, and whoever began it rolls it back.
         if (this.transactionDepth === depth) {
           this.isTransactionActive = depth > 0;
-          this.leave(turn);
+          this.leave(scope);
           await this.endFailedMigration();
         }
         throw error;
       } finally {
-        turn.depth = this.transactionDepth;
+        scope.depth = this.transactionDepth;
       }
     }
 
-    /** Ends the turn that the caller is in; called from elsewhere, the innermost one. */
+    /** Ends the scope that the caller is in; called from elsewhere, the innermost one. */
     private async end(wait: Ending['wait'], work: () => Promise<void>): Promise<void> {
-      const own = turns.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
-      const turn = own?.runner === this ? own : this.turn;
-      if (!turn) throw new TransactionNotStartedError();
+      const own = lock.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
+      const scope = own?.runner === this ? own : this.scope;
+      if (!scope) throw new TransactionNotStartedError();
       // Savepoints that nobody waited for end first.
-      await wait(turn);
-      const ending = { turn, wait, isHeld: true };
+      await wait(scope);
+      const ending = { scope, wait, isHeld: true };
       const depth = this.transactionDepth;
       try {
-        if (turn.state !== 'active') throw new TransactionNotStartedError();
+        if (scope.state !== 'active') throw new TransactionNotStartedError();
         this.ending = ending;
         await work();
       } finally {
         if (this.ending === ending) this.ending = undefined;
-        if (this.transactionDepth < depth) this.leave(turn);
-        if (ending.isHeld) turn.queue.release();
+        if (this.transactionDepth < depth) this.leave(scope);
+        if (ending.isHeld) scope.queue.release();
       }
     }
 
@@ -205,28 +205,28 @@ export function serialQueryRunner(
     private async hooked(ending: Ending, event: string, broadcast: () => Promise<void>): Promise<void> {
       if (event.startsWith('After')) {
         this.ending = undefined;
-        this.leave(ending.turn);
+        this.leave(ending.scope);
         ending.isHeld = false;
-        ending.turn.queue.release();
+        ending.scope.queue.release();
         return broadcast();
       }
       ending.isHeld = false;
-      ending.turn.queue.release();
+      ending.scope.queue.release();
       try {
         await broadcast();
       } finally {
-        await ending.wait(ending.turn);
+        await ending.wait(ending.scope);
         ending.isHeld = true;
         this.ending = ending;
       }
-      if (ending.turn.state !== 'active') throw new TransactionNotStartedError();
+      if (ending.scope.state !== 'active') throw new TransactionNotStartedError();
     }
 
-    /** Ends what is within a turn and does not end by itself. */
-    private cutOff(turn: Turn): void {
-      turns.takeOver(turn);
-      this.turn = turn;
-      this.transactionDepth = turn.depth;
+    /** Ends what is within a scope and does not end by itself. */
+    private cutOff(scope: TransactionScope): void {
+      lock.takeOver(scope);
+      this.scope = scope;
+      this.transactionDepth = scope.depth;
     }
 
     private async rollBack(work: () => Promise<void>): Promise<void> {
@@ -246,10 +246,10 @@ export function serialQueryRunner(
       }
     }
 
-    private leave(turn: Turn): void {
-      if (turn.state === 'ended') return;
-      turns.leave(turn);
-      this.turn = turn.parent!.runner === this ? turn.parent : undefined;
+    private leave(scope: TransactionScope): void {
+      if (scope.state === 'ended') return;
+      lock.leave(scope);
+      this.scope = scope.parent!.runner === this ? scope.parent : undefined;
       if (this.transactionDepth === 0) this.undone = undefined;
     }
 
@@ -261,6 +261,6 @@ export function serialQueryRunner(
   };
 }
 
-function outermost(turn: Turn): Turn {
-  return turn.parent?.runner ? outermost(turn.parent) : turn;
+function outermost(scope: TransactionScope): TransactionScope {
+  return scope.parent?.runner ? outermost(scope.parent) : scope;
 }

@@ -5,7 +5,7 @@ import {
   type SqliteRunner,
   serialQueryRunner,
 } from './sqlite-query-runner.js';
-import { SqliteTurns } from './sqlite-turns.js';
+import { ConnectionLock } from './connection-lock.js';
 
 const serialized = new WeakSet<DataSource>();
 
@@ -18,13 +18,13 @@ export function serializeSqlite(dataSource: DataSource, { lockTimeout }: { lockT
   if (serialized.has(dataSource)) return;
   serialized.add(dataSource);
   const driver = dataSource.driver as unknown as SqliteDriver;
-  const turns = new SqliteTurns(lockTimeout);
+  const lock = new ConnectionLock(lockTimeout);
   const stock = driver.createQueryRunner('master');
-  const Runner = serialQueryRunner(stock.constructor as new (driver: unknown) => SqliteRunner, driver, turns);
+  const Runner = serialQueryRunner(stock.constructor as new (driver: unknown) => SqliteRunner, driver, lock);
   let statements = stock.stmtCache;
 
   driver.createQueryRunner = () => {
-    const current = turns.active();
+    const current = lock.active();
     if (current) return current.runner as SqliteRunner;
     const runner = new Runner(driver);
     runner.stmtCache = statements;
@@ -33,7 +33,7 @@ export function serializeSqlite(dataSource: DataSource, { lockTimeout }: { lockT
 
   const scoped = (manager: EntityManager): EntityManager => {
     const transaction = manager.transaction.bind(manager) as (...args: unknown[]) => Promise<unknown>;
-    manager.transaction = (...args: unknown[]) => turns.call(() => transaction(...args)) as Promise<any>;
+    manager.transaction = (...args: unknown[]) => lock.call(() => transaction(...args)) as Promise<any>;
     return manager;
   };
   const createEntityManager = dataSource.createEntityManager.bind(dataSource);
@@ -47,7 +47,7 @@ export function serializeSqlite(dataSource: DataSource, { lockTimeout }: { lockT
     await connect();
     prepare(driver.databaseConnection, database);
     statements = new Map();
-    turns.reconnected();
+    lock.reconnected();
   };
 }
 

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { RequestScopedError } from '../error/request-scoped.error.js';
-import { EVENT_SOURCE, type SourceMark } from '../source/event-source.decorator.js';
-import { GROUP_HANDLER, type HandlerMark } from '../handler/group-handler.decorator.js';
+import { EVENT_SOURCE, type SourceMetadata } from '../source/event-source.decorator.js';
+import { GROUP_HANDLER, type HandlerMetadata } from '../handler/group-handler.decorator.js';
 import { MissingMethodError } from '../error/missing-method.error.js';
-import { marksOf } from '../common/marks.js';
+import { metadataOf } from '../common/decorator-metadata.js';
 
-/** A marked method of a provider, and the mark. */
-export interface MarkedMethod<M> {
-  readonly mark: M;
+/** A decorated method of a provider, and the given. */
+export interface DecoratedMethod<M> {
+  readonly given: M;
   /** `Class.method`, for names and messages. */
   readonly where: string;
   readonly call: (...args: any[]) => any;
@@ -19,16 +19,16 @@ export interface MarkedMethod<M> {
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 type Method = (...args: any[]) => any;
 
-/** Finds what Spark's decorators marked, in all providers and controllers, each once. */
+/** Finds what Spark's decorators decorated, in all providers and controllers, each once. */
 @Injectable()
-export class MarkedMethods {
+export class DecoratedMethods {
   constructor(private readonly discovery: DiscoveryService) {}
 
-  sources(): MarkedMethod<SourceMark>[] {
+  sources(): DecoratedMethod<SourceMetadata>[] {
     return this.find(EVENT_SOURCE, 'EventSource', 'events');
   }
 
-  handlers(): MarkedMethod<HandlerMark>[] {
+  handlers(): DecoratedMethod<HandlerMetadata>[] {
     return this.find(GROUP_HANDLER, 'GroupHandler', 'handle');
   }
 
@@ -38,20 +38,20 @@ export class MarkedMethods {
     return [...new Set(instances.filter((instance): instance is T => instance instanceof type))];
   }
 
-  private find<M>(token: symbol, decorator: string, classMethod: string): MarkedMethod<M>[] {
-    const found: MarkedMethod<M>[] = [];
+  private find<M>(token: symbol, decorator: string, classMethod: string): DecoratedMethod<M>[] {
+    const found: DecoratedMethod<M>[] = [];
     const seen = new Set<unknown>();
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
-      const methods = prototype ? markedOf<M>(token, decorator, classMethod, prototype) : [];
+      const methods = prototype ? decoratedOf<M>(token, decorator, classMethod, prototype) : [];
       if (!prototype || methods.length === 0) continue;
       // A class listed by two modules has two instances, but is one source; an instance may be provided twice.
       const identities = [wrapper.instance, ...(wrapper.token === prototype.constructor ? [wrapper.token] : [])];
       const isNew = !identities.some((identity) => seen.has(identity));
       for (const identity of identities) seen.add(identity);
-      for (const { mark, where, method } of isNew ? methods : []) {
+      for (const { given, where, method } of isNew ? methods : []) {
         if (!isSingleton(wrapper)) throw new RequestScopedError(where);
-        found.push({ mark, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
+        found.push({ given, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
       }
     }
     return found;
@@ -68,24 +68,24 @@ function prototypeOf(wrapper: Wrapper): object | undefined {
   return typeof type === 'function' && !isSingleton(wrapper) ? (type.prototype as object) : undefined;
 }
 
-function markedOf<M>(
+function decoratedOf<M>(
   token: symbol,
   decorator: string,
   classMethod: string,
   prototype: object,
-): { mark: M; where: string; method: Method }[] {
+): { given: M; where: string; method: Method }[] {
   const { constructor } = prototype;
-  const marked: { mark: M; where: string; method: Method }[] = [];
+  const decorated: { given: M; where: string; method: Method }[] = [];
   for (const [key, method] of methodsOf(prototype)) {
-    for (const mark of marksOf<M>(token, method))
-      marked.push({ mark, where: `${constructor.name}.${String(key)}`, method });
+    for (const given of metadataOf<M>(token, method))
+      decorated.push({ given, where: `${constructor.name}.${String(key)}`, method });
   }
-  for (const mark of typeof constructor === 'function' ? marksOf<M>(token, constructor) : []) {
+  for (const given of typeof constructor === 'function' ? metadataOf<M>(token, constructor) : []) {
     const method = (prototype as Record<string, unknown>)[classMethod];
     if (typeof method !== 'function') throw new MissingMethodError(constructor.name, decorator, classMethod);
-    marked.push({ mark, where: `${constructor.name}.${classMethod}`, method: method as Method });
+    decorated.push({ given, where: `${constructor.name}.${classMethod}`, method: method as Method });
   }
-  return marked;
+  return decorated;
 }
 
 const isAsync = (method: Method): boolean => method.constructor.name.startsWith('Async');

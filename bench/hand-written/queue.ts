@@ -11,14 +11,14 @@ const PAUSE = 5;
  * The least that hands events on durably: by hand, through the raw driver, with neither leases, retries nor contexts. It
  * writes the same rows to the same tables as Spark, claims them in batches, and removes what is done.
  */
-export async function floorQueue(url: string): Promise<Peer> {
+export async function handWrittenQueue(url: string): Promise<Peer> {
   const dataSource = await new DataSource({ type: 'postgres', url }).initialize();
   const pool = new pg.Pool({ connectionString: url, max: 4 });
   let working: Promise<unknown> = Promise.resolve();
   const ending = new AbortController();
 
   const enter = (keys: string[]) => ({
-    name: 'floor-enter',
+    name: 'byHandLedger-enter',
     text: `WITH fresh AS (
         INSERT INTO floor_event (${EVENT}) SELECT 'order_' || k, 'order', 'Order', k, 'OneEvent.events', 0, $2::bigint
         FROM unnest($1::text[]) AS t(k) ON CONFLICT DO NOTHING RETURNING id)
@@ -26,7 +26,7 @@ export async function floorQueue(url: string): Promise<Peer> {
     values: [keys, Date.now()],
   });
   const claim = () => ({
-    name: 'floor-claim',
+    name: 'byHandLedger-claim',
     text: `WITH due AS MATERIALIZED (
         SELECT ctid AS place FROM floor_delivery WHERE state = 'available' AND due_at <= $1 AND suspect = 0 AND handler = 'orders'
         ORDER BY priority, due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED),
@@ -38,7 +38,7 @@ export async function floorQueue(url: string): Promise<Peer> {
     values: [Date.now(), MOST],
   });
   const remove = (ids: string[]) => ({
-    name: 'floor-remove',
+    name: 'byHandLedger-remove',
     text: `DELETE FROM floor_delivery WHERE id = ANY($1::bigint[]) AND state || '' = 'running'`,
     values: [ids],
   });

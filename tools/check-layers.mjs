@@ -1,11 +1,11 @@
-// Holds the floors of the library: a folder imports from floors below its own, types included.
+// Holds the layers of the library: a folder imports from layers below its own, types included.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
 const ROOT = resolve(import.meta.dirname, '../libs/spark/src');
 
 /** From the lowest to the highest. What lies beside the folders is the top. */
-const FLOORS = [
+const LAYERS = [
   'error',
   'common',
   'config',
@@ -32,11 +32,11 @@ const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
 const folderOf = (path) => (path.includes(sep) ? path.split(sep)[0] : '.');
 
 function floorOf(folder) {
-  if (folder === '.') return FLOORS.length;
-  if (ABOVE.includes(folder)) return FLOORS.length + 1;
-  const floor = FLOORS.indexOf(folder);
-  if (floor < 0) throw new Error(`${folder}/ has no floor. Name it in tools/check-floors.mjs.`);
-  return floor;
+  if (folder === '.') return LAYERS.length;
+  if (ABOVE.includes(folder)) return LAYERS.length + 1;
+  const layer = LAYERS.indexOf(folder);
+  if (layer < 0) throw new Error(`${folder}/ has no layer. Name it in tools/check-layers.mjs.`);
+  return layer;
 }
 
 const wrong = [];
@@ -50,6 +50,6 @@ for (const file of files.toSorted()) {
 }
 for (const line of wrong) console.error(line);
 console.log(
-  `${FLOORS.length} floors: ${wrong.length === 0 ? 'each imports from below' : `${wrong.length} imports from above`}`,
+  `${LAYERS.length} layers: ${wrong.length === 0 ? 'each imports from below' : `${wrong.length} imports from above`}`,
 );
 process.exitCode = wrong.length === 0 ? 0 : 1;

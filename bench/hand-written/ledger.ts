@@ -6,7 +6,7 @@ import type { DatabaseName } from '../database.js';
  * The least that records events: by hand, through the raw driver, without JSON. It writes the same rows to the same tables
  * as Spark: what a wider row and its indexes cost is the database's share of the work.
  */
-export interface Floor {
+export interface HandWrittenLedger {
   /** Reads orders that the transaction has written: `isNew` where it has inserted them. */
   rows(manager: EntityManager, ids: readonly number[], isNew: boolean): Promise<OrderRow[]>;
   /** Enters the three events of entities, and opens their deliveries, in the manager's transaction. */
@@ -34,11 +34,15 @@ const groupsOf = (ids: readonly number[]) => ids.flatMap(() => GROUPS);
 const idsOf = (ids: readonly number[]) => ids.flatMap((id) => GROUPS.map(() => String(id)));
 
 /** Asks how many of the three events of many entities are known: along the index, and for each where other keys lie between. */
-export async function knownOfMany(floor: Floor, manager: EntityManager, ids: readonly number[]): Promise<number> {
+export async function knownOfMany(
+  byHandLedger: HandWrittenLedger,
+  manager: EntityManager,
+  ids: readonly number[],
+): Promise<number> {
   const keys = GROUPS.map((group) => ids.map((id) => `${group}_${id}`).sort());
-  const lists = await floor.along(manager, keys);
+  const lists = await byHandLedger.along(manager, keys);
   const known = keys.reduce((sum, own, i) => sum + among(own, lists[i]!), 0);
-  return known === ids.length * GROUPS.length ? known : floor.known(manager, ids);
+  return known === ids.length * GROUPS.length ? known : byHandLedger.known(manager, ids);
 }
 
 /** How many of some keys are among others, all of them sorted. */
@@ -63,7 +67,7 @@ const alongOf = (keys: readonly string[][]) =>
   keys.flatMap((own, i) => [own[0], own.at(-1), 2 * own.length, GROUPS[i]]);
 const listsOf = (row: object): string[][] => Object.values(row).map((list: string) => list.split(','));
 
-/** Makes the tables of the floor, as Spark's are. */
+/** Makes the tables of the byHandLedger, as Spark's are. */
 export async function makeTables(dataSource: DataSource): Promise<void> {
   const runner = dataSource.createQueryRunner();
   if (!(await runner.hasTable('floor_event')))
@@ -72,7 +76,7 @@ export async function makeTables(dataSource: DataSource): Promise<void> {
 }
 
 /** Makes its tables. */
-export async function floorLedger(db: DatabaseName, dataSource: DataSource): Promise<Floor> {
+export async function handWrittenLedger(db: DatabaseName, dataSource: DataSource): Promise<HandWrittenLedger> {
   await makeTables(dataSource);
   const clear = async () => {
     for (const table of ['floor_event', 'floor_delivery'])
@@ -84,18 +88,18 @@ export async function floorLedger(db: DatabaseName, dataSource: DataSource): Pro
 // What each driver calls its connection is not in TypeORM's types.
 const rawOf = (manager: EntityManager): Promise<any> => (manager.queryRunner as QueryRunner).connect();
 
-type Statements = Omit<Floor, 'clear'>;
+type Statements = Omit<HandWrittenLedger, 'clear'>;
 
 const postgres: Statements = {
   async rows(manager, ids) {
     const client = await rawOf(manager);
     const text = 'SELECT id, title, amount FROM orders WHERE id = ANY($1)';
-    return (await client.query({ name: 'floor-rows', text, values: [ids] })).rows;
+    return (await client.query({ name: 'byHandLedger-rows', text, values: [ids] })).rows;
   },
   async enter(manager, ids) {
     const client = await rawOf(manager);
     await client.query({
-      name: 'floor-enter',
+      name: 'byHandLedger-enter',
       text: `WITH fresh AS (
           INSERT INTO floor_event (${EVENT}) SELECT k, g, 'Order', i, 'ThreeEvents.events', 0, $4::bigint
           FROM unnest($1::text[], $2::text[], $3::text[]) AS t(k, g, i) ON CONFLICT DO NOTHING RETURNING id)
@@ -106,13 +110,13 @@ const postgres: Statements = {
   async known(manager, ids) {
     const client = await rawOf(manager);
     const text = 'SELECT event_key FROM floor_event WHERE event_key = ANY($1)';
-    const { rows } = await client.query({ name: 'floor-known', text, values: [keysOf(ids)] });
+    const { rows } = await client.query({ name: 'byHandLedger-known', text, values: [keysOf(ids)] });
     return rows.length;
   },
   async along(manager, keys) {
     const client = await rawOf(manager);
     const text = along(`string_agg(event_key, ',')`, (position) => `$${position}`);
-    const { rows } = await client.query({ name: 'floor-along', text, values: alongOf(keys) });
+    const { rows } = await client.query({ name: 'byHandLedger-along', text, values: alongOf(keys) });
     return listsOf(rows[0]);
   },
 };

@@ -3,17 +3,23 @@ import { NotAMethodError } from '../error/not-a-method.error.js';
 import { StaticMethodError } from '../error/static-method.error.js';
 
 /**
- * Puts a mark on a method or on a class, beside those that are there already.
- * A mark on a method sits on the function, so that inherited methods keep it and overridden ones lose it.
+ * Adds metadata to a method or a class, beside what is there already.
+ * Metadata of a method sits on the function, so that inherited methods keep it and overridden ones lose it.
  */
-export function mark(token: symbol, decorator: string, value: object, target: object, key?: string | symbol): void {
+export function addMetadata(
+  token: symbol,
+  decorator: string,
+  value: object,
+  target: object,
+  key?: string | symbol,
+): void {
   const place = key === undefined ? target : methodOf(decorator, target, key);
-  const marks: object[] = Reflect.getOwnMetadata(token, place) ?? [];
-  Reflect.defineMetadata(token, [...marks, value], place);
+  const all: object[] = Reflect.getOwnMetadata(token, place) ?? [];
+  Reflect.defineMetadata(token, [...all, value], place);
 }
 
-/** The marks on a function or class itself, those of a parent class excepted. */
-export function marksOf<M>(token: symbol, place: object): M[] {
+/** The all on a function or class itself, those of a parent class excepted. */
+export function metadataOf<M>(token: symbol, place: object): M[] {
   return Reflect.getOwnMetadata(token, place) ?? [];
 }
 

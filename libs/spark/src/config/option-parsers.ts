@@ -1,0 +1,59 @@
+import ms, { type StringValue } from 'ms';
+import { InvalidOptionsError, UNKNOWN } from '../error/invalid-options.error.js';
+import type { Duration } from './spark.options.js';
+
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Reads a duration that a timer waits for, as milliseconds. */
+export function parseTimeout(name: string, value: Duration): number {
+  const milliseconds = parseDuration(name, value);
+  if (milliseconds <= LONGEST_TIMER) return milliseconds;
+  throw new InvalidOptionsError(name, value, 'at most 24 days');
+}
+
+/** Reads a duration of any length, as milliseconds. */
+export function parseDuration(name: string, value: Duration): number {
+  const milliseconds =
+    typeof value === 'string' && value !== '' && value.length <= 100 ? ms(value as StringValue) : value;
+  if (typeof milliseconds === 'number' && milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER) {
+    return milliseconds;
+  }
+  throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes'`);
+}
+
+/** Reads a whole number above 0. */
+export function positiveInteger(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidOptionsError(name, value, 'a whole number above 0');
+}
+
+/** Reads a whole number, 0 or above. Throws InvalidOptionsError. */
+export function wholeNumber(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidOptionsError(name, value, 'a whole number, 0 or above');
+}
+
+/** Reads true or false. */
+export function parseBoolean(name: string, value: boolean): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new InvalidOptionsError(name, value, 'true or false');
+}
+
+/** Reads a name for SQL. */
+export function sqlIdentifier(name: string, value: string, longest: number): string {
+  if (typeof value === 'string' && /^\w+$/.test(value) && value.length <= longest) return value;
+  throw new InvalidOptionsError(name, value, `1 to ${longest} letters, digits and underscores`);
+}
+
+/** Checks that an option is an object that has no other options than these; `path` says what each is called. */
+export function refuseUnknown(
+  option: string,
+  given: object,
+  names: readonly string[],
+  path = (name: string) => `${option}.${name}`,
+): void {
+  const all = names.join(', ');
+  if (typeof given !== 'object' || given === null) throw new InvalidOptionsError(option, given, `{ ${all} }`);
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new InvalidOptionsError(path(unknown), UNKNOWN, `one of ${all}`);
+}
