@@ -34,7 +34,7 @@ export class WorkerLease {
   private isLogged = false;
   private rescuing: Promise<void> | undefined;
   /** Those that wait for the lease: each is called when it is held again, or with why it is not. */
-  private waiting: ((error?: unknown) => void)[] = [];
+  private waiting: ((error?: Error) => void)[] = [];
   id = '';
 
   constructor(
@@ -72,11 +72,11 @@ export class WorkerLease {
   async regained(): Promise<void> {
     if (this.stopped || this.isHeld) return;
     await new Promise<void>((resolve, reject) =>
-      this.waiting.push((error) => (error === undefined ? resolve() : reject(error as Error))),
+      this.waiting.push((error) => (error === undefined ? resolve() : reject(error))),
     );
   }
 
-  private endWaiting(error?: unknown): void {
+  private endWaiting(error?: Error): void {
     for (const end of this.waiting.splice(0)) end(error);
   }
 
@@ -154,7 +154,7 @@ export class WorkerLease {
       if (!this.isLogged)
         this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`);
       this.isLogged = true;
-      this.endWaiting(error);
+      this.endWaiting(error as Error);
       return false;
     }
   }
