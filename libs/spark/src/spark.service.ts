@@ -21,6 +21,7 @@ import type { Spark } from './runtime/spark.js';
 import type { SparkLifecycle } from './runtime/spark.lifecycle.js';
 import type { SparkSettings } from './config/spark.settings.js';
 import { isInTransaction } from './database/present-transaction.js';
+import { isSerialized } from './database/sqlite/sqlite-serializer.js';
 import { withRunner } from './database/statement.js';
 import type { DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';
 import { explain } from './inspect/explain.js';
@@ -498,10 +499,9 @@ export class SparkService {
   }
 
   private reportTransaction(): void {
-    const { counters, dataSource, settings } = this.spark;
-    const isSerialized = dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize;
-    if (!isInTransaction(dataSource, isSerialized)) return;
-    const fate = isSerialized
+    const { counters, dataSource } = this.spark;
+    if (!isInTransaction(dataSource)) return;
+    const fate = isSerialized(dataSource)
       ? 'On SQLite they are part of it all the same'
       : 'They are entered even if it is rolled back';
     counters.reportOnce(

@@ -1,5 +1,6 @@
 import type { DataSource, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { castToText } from '../database/traits.js';
 import { columnsSql } from '../entity/key-sql.js';
 import { keyPart } from '../entity/subject-ref.js';
 
@@ -31,11 +32,9 @@ export function movedKeys(
       keys[i]!,
       dataSource.driver.preparePersistentValue(value, keys[i]!),
     );
-    return `CAST(:spark_moved${i} AS ${TEXT[dataSource.options.type] ?? 'text'})`;
+    return castToText(dataSource, `:spark_moved${i}`);
   });
   const [only] = given;
   const isKnown = given.length === 1 && typeof only !== 'function';
   return { key: isKnown ? (parameters.spark_moved0 as string) : undefined, sql, parameters };
 }
-
-const TEXT: Record<string, string> = { mysql: 'CHAR', mariadb: 'CHAR' };

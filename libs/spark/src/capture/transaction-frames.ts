@@ -1,3 +1,4 @@
+import { internalsOf } from '../database/typeorm-internals.js';
 import type { QueryRunner } from 'typeorm';
 import { Capture } from '../record/capture.js';
 import type { RecordResult } from '../record/recorder.js';
@@ -44,7 +45,7 @@ export class Frames {
 
   begin(runner: QueryRunner): void {
     const open = this.byRunner.get(runner);
-    if (open && depthOf(runner) > 1) open.push();
+    if (open && internalsOf(runner).transactionDepth > 1) open.push();
     else this.byRunner.set(runner, new TransactionFrames());
   }
 
@@ -52,6 +53,3 @@ export class Frames {
     this.byRunner.delete(runner);
   }
 }
-
-// TypeORM keeps it protected; it is 1 right after an outermost transaction has begun.
-const depthOf = (runner: QueryRunner): number => (runner as unknown as { transactionDepth: number }).transactionDepth;

@@ -1,62 +1,24 @@
-/* oxlint-disable no-underscore-dangle -- the pools have no public names for these; private-parts.ts checks at boot that they are there */
+/* oxlint-disable no-underscore-dangle -- the pools have no public names for these; typeorm-internals.ts checks at boot that they are there */
 import type { DataSource, QueryRunner } from 'typeorm';
-
-interface Socket {
-  destroy?(error?: Error): void;
-}
-
-interface PgClient {
-  on(event: 'error', listener: () => void): void;
-  readonly connection?: { readonly stream?: Socket };
-  readonly _connecting?: boolean;
-  readonly _connected?: boolean;
-}
-
-interface PgPool {
-  readonly _clients: readonly PgClient[];
-  readonly _idle?: readonly { readonly client: PgClient }[];
-  _remove?(client: PgClient): void;
-  on(event: 'connect', listener: (client: PgClient) => void): void;
-}
-
-interface MysqlConnection {
-  readonly _handshakePacket?: object | null;
-  readonly stream?: Socket;
-  destroy?(): void;
-}
-
-interface Queue<T> {
-  readonly length: number;
-  get?(index: number): T;
-}
-
-interface MysqlPool {
-  readonly _allConnections: Queue<MysqlConnection>;
-  readonly _freeConnections?: Queue<MysqlConnection>;
-}
-
-interface Drivers {
-  readonly master?: PgPool;
-  readonly slaves?: readonly PgPool[];
-  readonly pool?: MysqlPool;
-  readonly poolCluster?: { readonly _nodes: Record<string, { readonly pool?: MysqlPool }> };
-}
-
-interface Runner {
-  readonly databaseConnection?: MysqlConnection;
-  releasePostgresConnection?(error: Error): Promise<void>;
-}
+import {
+  internalsOf,
+  type MysqlConnection,
+  mysqlPools,
+  type PgClient,
+  postgresPools,
+  type Queue,
+} from './typeorm-internals.js';
 
 /** Ends the connection of a query runner, which its pool does not use again. What waits on it fails with the error. */
 export function dropConnection(runner: QueryRunner, error: Error): void {
-  const { databaseConnection, releasePostgresConnection } = runner as unknown as Runner;
+  const { databaseConnection, releasePostgresConnection } = internalsOf(runner);
   if (releasePostgresConnection) void releasePostgresConnection.call(runner, error);
-  else if (databaseConnection) dropMysql(databaseConnection, error);
+  else if (databaseConnection) dropMysql(databaseConnection as MysqlConnection, error);
 }
 
 /** Ends the connections of a DataSource that nobody uses: they are likely to be as silent as one that was used. */
 export function dropIdle(dataSource: DataSource, error: Error): void {
-  for (const pool of pgPools(dataSource))
+  for (const pool of postgresPools(dataSource))
     for (const { client } of pool._idle?.slice() ?? []) {
       pool._remove?.(client);
       client.connection?.stream?.destroy?.();
@@ -68,7 +30,7 @@ export function dropIdle(dataSource: DataSource, error: Error): void {
 /** Ends all connections of a DataSource. */
 export function dropAll(dataSource: DataSource, error: Error): void {
   dropIdle(dataSource, error);
-  for (const pool of pgPools(dataSource))
+  for (const pool of postgresPools(dataSource))
     for (const { connection } of pool._clients.slice()) connection?.stream?.destroy?.(error);
   for (const pool of mysqlPools(dataSource))
     for (const connection of all(pool._allConnections)) dropMysql(connection, error);
@@ -79,12 +41,12 @@ export function dropAll(dataSource: DataSource, error: Error): void {
  * it over, and TypeORM does not listen to it yet: an `error` that nobody hears is thrown. Who uses it is told by its first statement.
  */
 export function listenToNewConnections(dataSource: DataSource): void {
-  for (const pool of pgPools(dataSource)) pool.on('connect', (client) => client.on('error', () => undefined));
+  for (const pool of postgresPools(dataSource)) pool.on('connect', (client) => client.on('error', () => undefined));
 }
 
 /** Connections that are being made, each as what ends it unless it is made by then. */
 export function connecting(dataSource: DataSource): ((error: Error) => void)[] {
-  const clients = pgPools(dataSource).flatMap(({ _clients }) => _clients.filter(isConnecting));
+  const clients = postgresPools(dataSource).flatMap(({ _clients }) => _clients.filter(isConnecting));
   const connections = mysqlPools(dataSource).flatMap(({ _allConnections }) => all(_allConnections).filter(isGreeting));
   return [
     ...clients.map((client) => (error: Error) => {
@@ -103,17 +65,6 @@ const isGreeting = ({ _handshakePacket }: MysqlConnection) => _handshakePacket =
 function dropMysql(connection: MysqlConnection, error: Error): void {
   connection.destroy?.();
   connection.stream?.destroy?.(error);
-}
-
-function pgPools({ driver }: DataSource): PgPool[] {
-  const { master, slaves = [] } = driver as unknown as Drivers;
-  return [...(master ? [master] : []), ...slaves].filter(({ _clients }) => Array.isArray(_clients));
-}
-
-function mysqlPools({ driver }: DataSource): MysqlPool[] {
-  const { pool, poolCluster } = driver as unknown as Drivers;
-  const nodes = Object.values(poolCluster?._nodes ?? {});
-  return [pool, ...nodes.map((node) => node.pool)].filter((some) => some?._allConnections !== undefined) as MysqlPool[];
 }
 
 const all = <T>(queue: Queue<T> | undefined): T[] =>

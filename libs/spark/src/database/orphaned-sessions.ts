@@ -1,12 +1,9 @@
 import type { QueryRunner } from 'typeorm';
-
-interface Runner {
-  readonly databaseConnection?: { readonly processID?: number; readonly threadId?: number };
-}
+import { internalsOf } from './typeorm-internals.js';
 
 /** The number that the server knows the connection of a query runner by. */
 export function sessionOf(runner: QueryRunner): number | undefined {
-  const { databaseConnection } = runner as unknown as Runner;
+  const { databaseConnection } = internalsOf(runner);
   return databaseConnection?.processID ?? databaseConnection?.threadId;
 }
 

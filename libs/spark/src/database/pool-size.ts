@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { hasOneConnection } from './traits.js';
 
 const MOST = 10;
 /** How many connections handlers leave to Spark, and to whoever else needs one. */
@@ -9,10 +10,10 @@ export function usualConcurrency(dataSource: DataSource): number {
   return Math.max(1, Math.min(MOST, poolSize(dataSource) - SPARE));
 }
 
-/** How many connections a DataSource has; SQLite's one is shared in turn, so that it never runs out. */
-export function poolSize({ options }: DataSource): number {
-  if (options.type === 'better-sqlite3') return Infinity;
-  const { poolSize: size, extra } = options as {
+/** How many connections a DataSource has; SQLite has one that all share, which never runs out. */
+export function poolSize(dataSource: DataSource): number {
+  if (hasOneConnection(dataSource)) return Infinity;
+  const { poolSize: size, extra } = dataSource.options as {
     poolSize?: number;
     extra?: { max?: number; connectionLimit?: number };
   };

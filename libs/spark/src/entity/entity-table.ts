@@ -1,4 +1,5 @@
 import type { EntityMetadata } from 'typeorm';
+import { placeOf } from '../database/traits.js';
 
 const tables = new WeakMap<EntityMetadata, string>();
 const roots = new WeakMap<EntityMetadata, EntityMetadata>();
@@ -10,11 +11,8 @@ const names = new WeakMap<EntityMetadata, readonly string[]>();
  */
 export function tableOf(metadata: EntityMetadata): string {
   return remembered(tables, metadata, () => {
-    const { options } = metadata.dataSource;
-    const isPostgres = options.type === 'postgres';
-    const place = isPostgres ? metadata.schema : metadata.database;
-    const own = isPostgres ? (options.schema ?? 'public') : options.database;
-    return place === undefined || place === own ? metadata.tableName : `${place}.${metadata.tableName}`;
+    const place = placeOf(metadata);
+    return place === undefined ? metadata.tableName : `${place}.${metadata.tableName}`;
   });
 }
 

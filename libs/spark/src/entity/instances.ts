@@ -1,8 +1,8 @@
 import type { EntityManager, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
-import type { Alias } from 'typeorm/query-builder/Alias.js';
 import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { rowsAsGiven } from '../database/statement.js';
+import { groupRows } from '../database/typeorm-internals.js';
 import { copyRows } from './row-copies.js';
 
 /**
@@ -29,7 +29,7 @@ export async function instancesOf(
     manager.queryRunner,
   );
   const all: ObjectLiteral[][] = [];
-  for (const own of (transformer as unknown as Grouping).group(rows, alias).values()) {
+  for (const own of groupRows(transformer, rows, alias).values()) {
     // What makes entities of values may change them.
     let copy = copyRows(own);
     const [first] = transformer.transform(own, alias) as ObjectLiteral[];
@@ -44,9 +44,4 @@ export async function instancesOf(
     all.push(instances);
   }
   return all;
-}
-
-/** What TypeORM does not show: the rows of each entity. */
-interface Grouping {
-  group(rows: object[], alias: Alias): Map<unknown, ObjectLiteral[]>;
 }

@@ -1,5 +1,6 @@
 import type { DataSource, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { castToText, jsonList, rowList } from '../database/traits.js';
 import { type KeyColumns, readKey } from './subject-ref.js';
 
 /** How many keys a statement is given. */
@@ -14,14 +15,8 @@ export function columnsSql(dataSource: DataSource, columns: readonly ColumnMetad
 
 /** SQL for a key as the text that `writeKey` makes of it; `sameKey` evens out how databases write control characters. */
 export function keySql(dataSource: DataSource, columns: readonly string[]): string {
-  const { type } = dataSource.options;
-  const isMysql = type === 'mysql' || type === 'mariadb';
-  const text = columns.map((column) => `CAST(${column} AS ${isMysql ? 'CHAR' : 'text'})`);
-  if (text.length === 1) return text[0]!;
-  // As plain text: drivers read what the database calls JSON, and each database writes lists in its own way.
-  if (isMysql) return `CONCAT('[', ${text.map((part) => `JSON_QUOTE(${part})`).join(`, ',', `)}, ']')`;
-  const quote = (part: string) => (type === 'postgres' ? `CAST(to_json(${part}) AS text)` : `json_quote(${part})`);
-  return `('[' || ${text.map(quote).join(` || ',' || `)} || ']')`;
+  const texts = columns.map((column) => castToText(dataSource, column));
+  return texts.length === 1 ? texts[0]! : jsonList(dataSource, texts);
 }
 
 /**
@@ -48,6 +43,5 @@ export function keysIn(
     row.forEach((value, c) => qb.setParameter(`spark_id${r}_${c}`, value));
     return `(${row.map((_, c) => `:spark_id${r}_${c}`).join(', ')})`;
   });
-  const list = dataSource.options.type === 'better-sqlite3' ? `VALUES ${tuples.join(', ')}` : tuples.join(', ');
-  return `(${columns.join(', ')}) IN (${list})`;
+  return `(${columns.join(', ')}) IN (${rowList(dataSource, tuples.join(', '))})`;
 }

@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
-import { select } from '../database/statement.js';
+import { hiddenTables } from '../database/postgres/row-security.js';
 import { HiddenRowError } from '../error/hidden-row.error.js';
 import { rootOf } from './entity-table.js';
 
@@ -10,15 +10,8 @@ export async function findHidden(
   manager: EntityManager,
   entities: readonly EntityMetadata[],
 ): Promise<readonly EntityMetadata[]> {
-  if (manager.dataSource.options.type !== 'postgres' || entities.length === 0) return [];
   const paths = entities.map((metadata) => pathOf(manager.dataSource, metadata));
-  const rows = await select<{ place: number }>(
-    manager,
-    `SELECT place FROM unnest(CAST(:paths AS text[])) WITH ORDINALITY AS t(path, place)
-     WHERE row_security_active(CAST(to_regclass(path) AS oid))`,
-    { paths },
-  );
-  const found = rows.map(({ place }) => entities[Number(place) - 1]!);
+  const found = (await hiddenTables(manager, paths)).map((place) => entities[place]!);
   for (const metadata of found) hidden.add(rootOf(metadata));
   return found;
 }

@@ -1,5 +1,6 @@
 import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
+import { padsText, wholeNumberParameter } from '../database/traits.js';
 import { UnsupportedKeyError } from '../error/unsupported-key.error.js';
 
 /**
@@ -86,7 +87,7 @@ export function isKeyPart(dataSource: DataSource, column: ColumnMetadata, value:
 export function readKey(dataSource: DataSource, metadata: KeyColumns, id: string): (string | number | bigint)[] {
   const columns = metadata.primaryColumns;
   return partsOf(metadata, id).map((text, i) =>
-    WHOLE.test(typeOf(dataSource, columns[i]!)) ? whole(dataSource, text) : text,
+    WHOLE.test(typeOf(dataSource, columns[i]!)) ? wholeNumberParameter(dataSource, text) : text,
   );
 }
 
@@ -95,18 +96,12 @@ function partsOf({ primaryColumns }: KeyColumns, key: string): string[] {
   return primaryColumns.length === 1 ? [key] : (JSON.parse(key) as string[]);
 }
 
-function whole(dataSource: DataSource, text: string): string | number | bigint {
-  if (dataSource.options.type === 'postgres') return text;
-  const value = Number(text);
-  return Number.isSafeInteger(value) ? value : BigInt(text);
-}
-
 /** A value of a key's column as text. */
 export function keyPart(dataSource: DataSource, column: ColumnMetadata, value: unknown): string {
   if (typeof value === 'boolean') return value ? '1' : '0';
   const type = typeOf(dataSource, column);
   // What these compare as equal is one row.
-  if (PADDED.test(type) && dataSource.options.type !== 'better-sqlite3') return String(value).replace(/ +$/, '');
+  if (PADDED.test(type) && padsText(dataSource)) return String(value).replace(/ +$/, '');
   return type === UUID ? String(value).toLowerCase() : String(value);
 }
 

@@ -2,8 +2,7 @@ import { SparkError } from './spark.error.js';
 
 /** The schema that Spark's tables belong in is not there. Thrown at boot, and by Spark's migrations. */
 export class MissingSchemaError extends SparkError {
-  constructor(schema: string, database: string) {
-    const create = database === 'postgres' ? `CREATE SCHEMA "${schema}"` : `CREATE DATABASE \`${schema}\``;
+  constructor(schema: string, create: string) {
     super(
       `The schema ${schema}, where Spark's tables belong, does not exist. Create it (${create}) before Spark's migrations run, ` +
         `or change the option schema.`,

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { hasOneConnection, notificationsOf } from '../database/traits.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Notifier, Work } from './notifier.js';
 import { PostgresNotifier } from './postgres-notifier.js';
@@ -19,19 +20,16 @@ export function notifierOf(
   limit: number,
   onNotified: (work: Work) => void,
 ): Notifier {
-  const { options } = dataSource;
-  if (options.type === 'postgres') return new PostgresNotifier(dataSource, tables, limit, onNotified);
-  if (options.type === 'better-sqlite3' && isFile(options.database)) return new SqliteNotifier(dataSource, onNotified);
-  return silence;
+  const way = notificationsOf(dataSource);
+  if (way === 'notify') return new PostgresNotifier(dataSource, tables, limit, onNotified);
+  return way === 'file' ? new SqliteNotifier(dataSource, onNotified) : silence;
 }
 
 /** MariaDB and MySQL tell nothing: there the poll itself quickens where there is something to do. */
-export function pausesOf({ options: { type } }: DataSource, pollInterval: number): Pauses {
-  const quickens = type === 'mysql' || type === 'mariadb';
+export function pausesOf(dataSource: DataSource, pollInterval: number): Pauses {
+  const quickens = notificationsOf(dataSource) === 'none' && !hasOneConnection(dataSource);
   return {
     shortest: quickens ? Math.min(50, pollInterval) : pollInterval,
     longest: quickens ? Math.min(1_000, pollInterval) : pollInterval,
   };
 }
-
-const isFile = (database: string): boolean => database !== '' && !database.includes(':memory:');

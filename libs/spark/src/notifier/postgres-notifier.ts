@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { execute } from '../database/statement.js';
+import { postgresPoolOf } from '../database/typeorm-internals.js';
 import type { TableNames } from '../database/table-names.js';
 import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
@@ -107,8 +108,8 @@ export class PostgresNotifier implements Notifier {
   /** Listens until the connection is lost. Returns false when there is no use in trying again. */
   private async listenOnce(connected: () => void): Promise<boolean> {
     const { signal } = this.stopping;
-    const { master } = this.dataSource.driver as unknown as { master: Pool };
-    const client = new master.Client({ ...master.options, keepAlive: true });
+    const pool = postgresPoolOf<Pool>(this.dataSource);
+    const client = new pool.Client({ ...pool.options, keepAlive: true });
     const lost = new Promise<never>((_, reject) => {
       client.on('error', (error) => reject(error!));
       client.on('end', () => reject(new Error('the connection was closed')));

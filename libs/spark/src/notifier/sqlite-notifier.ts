@@ -1,8 +1,10 @@
 import type { DataSource } from 'typeorm';
+import { sqliteConnectionOf } from '../database/typeorm-internals.js';
 import type { Notifier, Work } from './notifier.js';
 
-interface SqliteDriver {
-  readonly databaseConnection?: { readonly open: boolean; pragma(name: string, options: { simple: true }): unknown };
+interface Connection {
+  readonly open: boolean;
+  pragma(name: string, options: { simple: true }): unknown;
 }
 
 const EVERY = 25;
@@ -38,9 +40,9 @@ export class SqliteNotifier implements Notifier {
   }
 
   private read(): unknown {
-    const { databaseConnection } = this.dataSource.driver as unknown as SqliteDriver;
+    const connection = sqliteConnectionOf<Connection | undefined>(this.dataSource);
     try {
-      return databaseConnection?.open ? databaseConnection.pragma('data_version', { simple: true }) : undefined;
+      return connection?.open ? connection.pragma('data_version', { simple: true }) : undefined;
     } catch {
       // Somebody iterates over rows on the connection; the next time will do.
       return undefined;

@@ -2,6 +2,7 @@ import { checkBackoff } from '../config/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateEntityError } from '../error/duplicate-entity.error.js';
 import { poolSize, SPARE } from '../database/pool-size.js';
+import { hasOneConnection } from '../database/traits.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
@@ -126,7 +127,7 @@ export class Explorer {
     if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= 1_000))
       throw new InvalidOptionsError(option('priority'), priority, 'a whole number from -1000 to 1000');
     if (transactional === undefined || !parseBoolean(option('transactional'), transactional)) return;
-    if (dataSource.options.type === 'better-sqlite3' && !settings.sqlite.serialize)
+    if (hasOneConnection(dataSource) && !settings.sqlite.serialize)
       throw new InvalidOptionsError(option('transactional'), true, 'false where sqlite.serialize is false');
     const pool = poolSize(dataSource);
     if (pool < 3 || (concurrency ?? 1) > pool - SPARE) throw new PoolTooSmallError(name, concurrency ?? 1, pool);

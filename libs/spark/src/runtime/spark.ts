@@ -17,15 +17,12 @@ import type { Dialect } from '../database/dialect.js';
 import { dialectOf } from '../database/dialects.js';
 import { OwnConnection } from '../database/own-connection.js';
 import { poolSize, SPARE, usualConcurrency } from '../database/pool-size.js';
-import { checkPrivateParts } from '../database/private-parts.js';
+import { prepareDataSource } from '../database/prepare-data-source.js';
 import { listenToNewConnections } from '../database/driver-connections.js';
 import { StatementDeadline } from '../database/statement-deadline.js';
-import { serializeSqlite } from '../database/sqlite/sqlite-serializer.js';
 import { select, withRunner } from '../database/statement.js';
 import { type TableNames, tableNames } from '../database/table-names.js';
-import { checkTables, migrateAll } from '../database/schema/schema.js';
 import { Transactions } from '../database/transactions.js';
-import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { ContextCodec } from '../event/context-codec.js';
 import { chainDepth, inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -224,18 +221,10 @@ export class Spark {
     this.notifier = notifierOf(dataSource, this.tables, settings.statementTimeout, (work) => this.trigger(work));
   }
 
-  /** Makes the DataSource ready: transactions kept apart, tables there and whole, writes seen. Throws what checkTables throws, InvalidOptionsError, MissingPartError. */
+  /** Makes the DataSource ready, and begins to see its writes. Throws what prepareDataSource throws. */
   async attach(): Promise<void> {
-    const { dataSource, settings, tables } = this;
-    if (dataSource.options.type === 'better-sqlite3' && settings.schema !== undefined)
-      throw new InvalidOptionsError('schema', settings.schema, 'left out on SQLite, which has no schemas');
-    if (dataSource.options.type === 'better-sqlite3' && settings.sqlite.serialize)
-      serializeSqlite(dataSource, settings.sqlite);
-    await withRunner(dataSource.manager, async (runner) => {
-      if (dataSource.options.synchronize) await migrateAll(runner.manager, this.dialect, tables);
-      await checkTables(runner, tables, settings);
-      checkPrivateParts(runner);
-    });
+    const { dataSource } = this;
+    await prepareDataSource(dataSource, this.dialect, this.tables, this.settings);
     dataSource.subscribers.push(this.subscriber);
     this.criteria.attach(dataSource);
   }

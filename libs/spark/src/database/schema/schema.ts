@@ -7,6 +7,7 @@ import { NewerTablesError } from '../../error/newer-tables.error.js';
 import { OlderTablesError } from '../../error/older-tables.error.js';
 import type { Dialect } from '../dialect.js';
 import { execute, select } from '../statement.js';
+import { createSchemaSql, hasOneConnection } from '../traits.js';
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
 import { columnTypes } from './column-types.js';
@@ -77,10 +78,10 @@ async function isWhole(place: Place): Promise<boolean> {
 }
 
 async function checkSchema(runner: QueryRunner, { schema }: TableNames): Promise<void> {
-  if (schema === undefined || runner.dataSource.options.type === 'better-sqlite3') return;
+  if (schema === undefined || hasOneConnection(runner.dataSource)) return;
   const sql = 'SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name = :schema';
   if ((await select(runner, sql, { schema })).length === 0)
-    throw new MissingSchemaError(schema, runner.dataSource.options.type);
+    throw new MissingSchemaError(schema, createSchemaSql(runner.dataSource, schema));
 }
 
 /** Runs work that no other process does at the same time: all of it or nothing, where the database can take tables back. */

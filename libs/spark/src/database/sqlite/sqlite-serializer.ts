@@ -9,6 +9,9 @@ import { ConnectionLock } from './connection-lock.js';
 
 const serialized = new WeakSet<DataSource>();
 
+/** Whether the transactions of a DataSource are kept apart here. */
+export const isSerialized = (dataSource: DataSource): boolean => serialized.has(dataSource);
+
 /**
  * Keeps the transactions of a better-sqlite3 DataSource apart. TypeORM gives all of them one query runner on one
  * connection, so that concurrent ones become each other's savepoints. Here each gets a runner of its own and has the

@@ -1,5 +1,6 @@
 import { type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
 import { withRunner } from '../statement.js';
+import { sqliteConnectionOf } from '../typeorm-internals.js';
 
 interface Changes {
   readonly changes: number;
@@ -64,10 +65,10 @@ export class SqliteStatement {
 
   private call(method: keyof Prepared, given: unknown[]): unknown {
     const { runner, sql } = this;
-    const { logger, driver } = runner.dataSource;
+    const { logger } = runner.dataSource;
     logger.logQuery(sql, given, runner);
     try {
-      this.prepared ??= compiled((driver as unknown as { databaseConnection: Connection }).databaseConnection, sql);
+      this.prepared ??= compiled(sqliteConnectionOf<Connection>(runner.dataSource), sql);
       return this.prepared[method](...given);
     } catch (error) {
       logger.logQueryError(error as Error, sql, given, runner);

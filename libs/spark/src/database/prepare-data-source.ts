@@ -1,0 +1,32 @@
+import type { DataSource } from 'typeorm';
+import type { SparkSettings } from '../config/spark.settings.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import type { Dialect } from './dialect.js';
+import { checkTables, migrateAll } from './schema/schema.js';
+import { serializeSqlite } from './sqlite/sqlite-serializer.js';
+import { withRunner } from './statement.js';
+import type { TableNames } from './table-names.js';
+import { hasOneConnection } from './traits.js';
+import { checkInternals } from './typeorm-internals.js';
+
+/**
+ * Makes a DataSource ready for Spark: its transactions are kept apart, and Spark's tables are there and whole. Throws what
+ * {@link checkTables} throws, InvalidOptionsError, MissingPartError.
+ */
+export async function prepareDataSource(
+  dataSource: DataSource,
+  dialect: Dialect,
+  tables: TableNames,
+  settings: SparkSettings,
+): Promise<void> {
+  if (hasOneConnection(dataSource)) {
+    if (settings.schema !== undefined)
+      throw new InvalidOptionsError('schema', settings.schema, 'left out on SQLite, which has no schemas');
+    if (settings.sqlite.serialize) serializeSqlite(dataSource, settings.sqlite);
+  }
+  await withRunner(dataSource.manager, async (runner) => {
+    if (dataSource.options.synchronize) await migrateAll(runner.manager, dialect, tables);
+    await checkTables(runner, tables, settings);
+    checkInternals(runner);
+  });
+}

@@ -1,0 +1,163 @@
+/* oxlint-disable no-underscore-dangle -- the drivers have no public names for these */
+import { Logger } from '@nestjs/common';
+import type { DataSource, ObjectLiteral, QueryRunner } from 'typeorm';
+import type { Alias } from 'typeorm/query-builder/Alias.js';
+import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
+import { MissingPartError } from '../error/missing-part.error.js';
+import { nameAndVersion } from './package-version.js';
+
+// What Spark uses of the private side of TypeORM, and through it of the drivers. It is checked at boot, below.
+
+interface Socket {
+  destroy?(error?: Error): void;
+}
+
+/** What is used of a client of the package pg. */
+export interface PgClient {
+  on(event: 'error', listener: () => void): void;
+  readonly connection?: { readonly stream?: Socket };
+  readonly _connecting?: boolean;
+  readonly _connected?: boolean;
+}
+
+/** What is used of a pool of the package pg. */
+export interface PgPool {
+  readonly _clients: readonly PgClient[];
+  readonly _idle?: readonly { readonly client: PgClient }[];
+  _remove?(client: PgClient): void;
+  on(event: 'connect', listener: (client: PgClient) => void): void;
+}
+
+/** What is used of a connection of the package mysql2. */
+export interface MysqlConnection {
+  readonly _handshakePacket?: object | null;
+  readonly stream?: Socket;
+  destroy?(): void;
+}
+
+/** A list of the package mysql2. */
+export interface Queue<T> {
+  readonly length: number;
+  get?(index: number): T;
+}
+
+/** What is used of a pool of the package mysql2. */
+export interface MysqlPool {
+  readonly _allConnections: Queue<MysqlConnection>;
+  readonly _freeConnections?: Queue<MysqlConnection>;
+}
+
+/** The connection that better-sqlite3 made; `Connection` says what is used of it. */
+export const sqliteConnectionOf = <Connection>({ driver }: DataSource): Connection =>
+  (driver as unknown as { databaseConnection: Connection }).databaseConnection;
+
+/** The pool of the package pg that writes go to. */
+export const postgresPoolOf = <Pool = PgPool>({ driver }: DataSource): Pool =>
+  (driver as unknown as { master: Pool }).master;
+
+/** All pools of the package pg. */
+export function postgresPools({ driver }: DataSource): PgPool[] {
+  const { master, slaves = [] } = driver as unknown as { master?: PgPool; slaves?: readonly PgPool[] };
+  return [...(master ? [master] : []), ...slaves].filter(({ _clients }) => Array.isArray(_clients));
+}
+
+/** All pools of the package mysql2. */
+export function mysqlPools({ driver }: DataSource): MysqlPool[] {
+  const { pool, poolCluster } = driver as unknown as { pool?: MysqlPool; poolCluster?: PoolCluster };
+  const nodes = Object.values(poolCluster?._nodes ?? {});
+  return [pool, ...nodes.map((node) => node.pool)].filter((some) => some?._allConnections !== undefined) as MysqlPool[];
+}
+
+interface PoolCluster {
+  readonly _nodes: Record<string, { readonly pool?: MysqlPool }>;
+}
+
+/** What is used of a query runner that has a connection. */
+export interface RunnerInternals {
+  readonly databaseConnection?: (PgClient | MysqlConnection) & {
+    readonly processID?: number;
+    readonly threadId?: number;
+  };
+  releasePostgresConnection?(error: Error): Promise<void>;
+  /** How many transactions and savepoints are open: 1 right after an outermost transaction has begun. */
+  readonly transactionDepth: number;
+}
+
+export const internalsOf = (runner: QueryRunner): RunnerInternals => runner as unknown as RunnerInternals;
+
+/** The rows of each entity, of the rows that a query gives. */
+export function groupRows(transformer: RawSqlResultsToEntityTransformer, rows: object[], alias: Alias) {
+  const { group } = transformer as unknown as { group(rows: object[], alias: Alias): Map<unknown, ObjectLiteral[]> };
+  return group.call(transformer, rows, alias);
+}
+
+/** A part of another package that is private to it: whose it is, how it is reached, and what fails without it. */
+interface PrivatePart {
+  readonly of: 'typeorm' | 'pg' | 'mysql2';
+  readonly path: string;
+  readonly without: string;
+}
+
+const ENDING = 'a connection that stops answering may stay in use, and what waits for it waits on';
+const MAKING = 'a connection that is never made may be waited for without end';
+const SESSIONS = 'what a dropped connection leaves on the server keeps its locks until the server notices';
+
+const parts = (of: PrivatePart['of'], without: string, ...paths: string[]): PrivatePart[] =>
+  paths.map((path) => ({ of, path, without }));
+
+/** What only guards need, from a connected query runner and its driver. */
+const OF_DRIVERS: Readonly<Record<string, readonly PrivatePart[]>> = {
+  postgres: [
+    ...parts('typeorm', ENDING, 'driver.master', 'runner.databaseConnection', 'runner.releasePostgresConnection'),
+    ...parts('pg', ENDING, 'driver.master._clients', 'driver.master._idle', 'driver.master._remove'),
+    ...parts('pg', ENDING, 'runner.databaseConnection.connection.stream.destroy'),
+    ...parts('pg', MAKING, 'runner.databaseConnection._connecting', 'runner.databaseConnection._connected'),
+    ...parts('pg', SESSIONS, 'runner.databaseConnection.processID'),
+  ],
+  mysql: [
+    ...parts('typeorm', ENDING, 'driver.pool', 'runner.databaseConnection'),
+    ...parts('mysql2', ENDING, 'driver.pool._allConnections.get', 'driver.pool._freeConnections.get'),
+    ...parts('mysql2', ENDING, 'runner.databaseConnection.stream.destroy'),
+    ...parts('mysql2', MAKING, 'runner.databaseConnection._handshakePacket'),
+    ...parts('mysql2', SESSIONS, 'runner.databaseConnection.threadId'),
+  ],
+};
+
+/**
+ * Checks that what Spark uses of the private sides of TypeORM and of the drivers is there. It warns of what only guards need, and
+ * throws MissingPartError where Spark cannot work without a part.
+ *
+ * @param runner one that has a connection
+ */
+export function checkInternals(runner: QueryRunner): void {
+  const { type, driver } = runner.dataSource.options as { type: string; driver?: unknown };
+  const needed = {
+    'RawSqlResultsToEntityTransformer.group': 'group' in RawSqlResultsToEntityTransformer.prototype,
+    'QueryRunner.transactionDepth': typeof internalsOf(runner).transactionDepth === 'number',
+    'BetterSqlite3Driver.databaseConnection':
+      type !== 'better-sqlite3' || sqliteConnectionOf(runner.dataSource) !== undefined,
+  };
+  for (const [part, isThere] of Object.entries(needed))
+    if (!isThere) throw new MissingPartError(nameAndVersion('typeorm'), part);
+  const all = OF_DRIVERS[type === 'mariadb' ? 'mysql' : type] ?? [];
+  const root = { runner, driver: poolsOf(runner) };
+  const missing = all.filter(({ path }) => valueAt(root, path) === undefined);
+  // A part of what is missing is no news.
+  for (const part of missing.filter(({ path }) => !missing.some((other) => path.startsWith(`${other.path}.`)))) {
+    // Of a driver that the application gives, the files are unknown.
+    const place = part.of !== 'typeorm' && driver ? `The driver given as ${part.of}` : nameAndVersion(part.of);
+    new Logger('Spark').warn(
+      `${place} lacks ${part.path}, which is private to it and which Spark uses. Without it, ${part.without}. Install the version ` +
+        `that was there before, or a release of nestjs-spark that knows this one.`,
+    );
+  }
+}
+
+/** The pools that TypeORM's driver keeps, those of replicas by one of them. */
+function poolsOf({ dataSource }: QueryRunner): { master: unknown; pool: unknown } {
+  const { pool, poolCluster } = dataSource.driver as unknown as { pool?: MysqlPool; poolCluster?: PoolCluster };
+  return { master: postgresPoolOf(dataSource), pool: pool ?? Object.values(poolCluster?._nodes ?? {})[0]?.pool };
+}
+
+const valueAt = (root: unknown, path: string): unknown =>
+  path.split('.').reduce((value, name) => (value as Record<string, unknown> | null | undefined)?.[name], root);
