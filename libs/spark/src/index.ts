@@ -101,4 +101,5 @@ export { UnusableResultError } from './error/unusable-result.error.js';
 export { UnknownHistoryError } from './error/unknown-history.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';
-export type { DeliveryRecordFilter, DeliveryState, EventFilter, RecheckFilter } from './store/record-filter.js';
+export type { DeliveryState } from './database/delivery-states.js';
+export type { DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';

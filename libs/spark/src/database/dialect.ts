@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from 'typeorm';
-import type { InitialState } from './initial-state.js';
+import type { InitialState } from './delivery-states.js';
 
 /** An event as the ledger enters it. */
 export interface Entry {

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { Entered, Entry, Opened, Owner } from './dialect.js';
-import { BASELINE, type InitialState } from './initial-state.js';
+import { BASELINE, type InitialState } from './delivery-states.js';
 import { execute } from './statement.js';
 import type { TableNames } from './table-names.js';
 

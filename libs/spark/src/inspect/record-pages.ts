@@ -5,13 +5,13 @@ import {
   type Conditions,
   deliveryConditions,
   type DeliveryRecordFilter,
-  type DeliveryState,
   eventConditions,
   type EventFilter,
   type FilteredEntity,
   recheckConditions,
   type RecheckFilter,
 } from '../store/record-filter.js';
+import { type DeliveryState } from '../database/delivery-states.js';
 import { instant } from './instant.js';
 import type { Inspected } from './inspected.js';
 import type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './records.js';

@@ -1,4 +1,4 @@
-import type { DeliveryState } from '../store/record-filter.js';
+import type { DeliveryState } from '../database/delivery-states.js';
 
 /** An event in the ledger. */
 export interface EventRecord {

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { DISCARDED_HELD } from '../store/held-deliveries.js';
-import { BASELINE } from '../database/initial-state.js';
+import { BASELINE } from '../database/delivery-states.js';
 import type { Orphans } from '../store/delivery-admin.js';
 import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';

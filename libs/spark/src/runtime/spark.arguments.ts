@@ -1,7 +1,8 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import { inspect, types } from 'node:util';
 import type { DeliveryFilter } from '../store/delivery-admin.js';
-import { DELIVERY_STATES, type DeliveryRecordFilter, type FilteredEntity } from '../store/record-filter.js';
+import { type DeliveryRecordFilter, type FilteredEntity } from '../store/record-filter.js';
+import { DELIVERY_STATES } from '../database/delivery-states.js';
 import { entityName } from '../error/entity-name.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { NoSourceError } from '../error/no-source.error.js';

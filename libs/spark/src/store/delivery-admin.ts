@@ -1,5 +1,5 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import { BASELINE } from '../database/initial-state.js';
+import { BASELINE, ENDED } from '../database/delivery-states.js';
 import { execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { DISCARDED_HELD } from './held-deliveries.js';
@@ -24,7 +24,6 @@ export interface Orphans {
   readonly lastSeen: Date | undefined;
 }
 
-const OVER = ['completed', 'discarded', 'skipped'];
 const ROWS = 1_000;
 // What is news comes before what is done once more, however much that is.
 const BEHIND = 'priority = priority + 1';
@@ -90,7 +89,7 @@ export class DeliveryAdmin {
         ({ event_group: group }) => handler.matches(group) && (replay.group === undefined || replay.group === group),
       );
       const fresh = chosen.filter((row) => row.delivery_id === null);
-      const again = replay.repeat ? chosen.filter(({ state }) => OVER.includes(state ?? '')) : [];
+      const again = replay.repeat ? chosen.filter(({ state }) => ENDED.some((ended) => ended === state)) : [];
       await this.open(
         manager,
         handler,

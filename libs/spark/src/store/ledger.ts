@@ -2,7 +2,7 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect, Entry, Opened, Owner } from '../database/dialect.js';
 import { openByKey } from '../database/event-insert.js';
 import { unseen } from '../database/key-ranges.js';
-import type { InitialState } from '../database/initial-state.js';
+import type { InitialState } from '../database/delivery-states.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { chunks, execute } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';

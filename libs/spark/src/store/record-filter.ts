@@ -1,11 +1,6 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
+import type { DeliveryState } from '../database/delivery-states.js';
 import { namesOf } from '../entity/entity-table.js';
-
-/** All states that a delivery can be in. */
-export const DELIVERY_STATES = ['held', 'available', 'running', 'completed', 'skipped', 'discarded'] as const;
-
-/** The state of a delivery. */
-export type DeliveryState = (typeof DELIVERY_STATES)[number];
 
 /** Which events are meant. What is left out does not matter. */
 export interface EventFilter {

@@ -2,7 +2,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
-import { BASELINE, type InitialState } from '../database/initial-state.js';
+import { BASELINE, type InitialState } from '../database/delivery-states.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Activation } from '../store/activation.js';
 import type { Derivation } from '../record/derivation.js';

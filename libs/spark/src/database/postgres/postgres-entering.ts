@@ -1,6 +1,6 @@
 import type { EnterRequest, Entry } from '../dialect.js';
 import { DELIVERY_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-insert.js';
-import { BASELINE, type InitialState } from '../initial-state.js';
+import { BASELINE, type InitialState } from '../delivery-states.js';
 import type { TableNames } from '../table-names.js';
 
 /** Rows in SQL: their text, of which there is one for each shape, and its parameters. */

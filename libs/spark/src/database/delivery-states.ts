@@ -1,0 +1,86 @@
+/** All states that a delivery can be in. */
+export const DELIVERY_STATES = ['held', 'available', 'running', 'completed', 'skipped', 'discarded'] as const;
+
+/** The state of a delivery. */
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
+/** The states that a delivery is opened in. Discarded ones are those of a baseline: no handler gets them. */
+export type InitialState = 'available' | 'held' | 'discarded';
+
+/** The states in which a delivery has ended. */
+export const ENDED = ['completed', 'skipped', 'discarded'] as const satisfies readonly DeliveryState[];
+
+/** Why the deliveries of a baseline are discarded. */
+export const BASELINE = 'baseline';
+
+/** A way from one state to another. */
+export interface Transition {
+  /** `null`: the delivery is opened. */
+  readonly from: DeliveryState | null;
+  /** `null`: its row is removed. */
+  readonly to: DeliveryState | null;
+  /** The method or statement that does it. */
+  readonly by: string;
+  /** When it is done, and what changes besides the state. */
+  readonly when: string;
+}
+
+const way = (from: DeliveryState | null, to: DeliveryState | null, by: string, when: string): Transition => {
+  return { from, to, by, when };
+};
+
+/**
+ * All ways between the states. ARCHITECTURE.md draws them, and a test on each database fails if a delivery takes another one, or if
+ * one of these is never taken. No statement of the library takes a way that is not here.
+ */
+export const TRANSITIONS: readonly Transition[] = [
+  way(null, 'available', 'Dialect.enter', 'An event is entered. `attempt` is 0, `due_at` is now.'),
+  way(null, 'held', 'Dialect.enter', 'A sweep found the event in the first sweep of its group.'),
+  way(null, 'discarded', 'Dialect.enter', 'A baseline found the event. `last_error` is `baseline`.'),
+  way(
+    null,
+    'available',
+    'DeliveryAdmin.replay',
+    '`replay` of an event that the handler has no delivery of. `priority` + 1.',
+  ),
+  way('held', 'available', 'HeldDeliveries.release', '`release`, or the end of the first sweep. `priority` + 1.'),
+  way('held', 'discarded', 'HeldDeliveries.discard', '`discard`, or the end of a baseline.'),
+  way(
+    'available',
+    'running',
+    'Dialect.claim',
+    'It is due, and a slot is free. `attempt` + 1, `claimed_by` is the lease.',
+  ),
+  way('available', 'discarded', 'DeliveryAdmin.discard', '`discard`. `last_error` stays where there is one.'),
+  way(
+    'available',
+    'available',
+    'DeliveryAdmin.retry',
+    '`retry` of one that waits for its next try: due now, `attempt` is 0.',
+  ),
+  way('running', 'completed', 'Dialect.complete', 'The handler ended well.'),
+  way('running', null, 'Dialect.complete', 'The handler ended well, and `history` is `false`.'),
+  way(
+    'running',
+    'available',
+    'Deliveries.retry',
+    'The handler failed: due after the backoff. `RetryLater`: `attempt` − 1.',
+  ),
+  way('running', 'available', 'Deliveries.giveBack', 'The process stops, or cannot decide. `attempt` − 1.'),
+  way('running', 'available', 'Deliveries.giveBackOthers', 'A claim threw and may have committed. `attempt` − 1.'),
+  way('running', 'available', 'WorkerLease.free', 'The lease of its process is gone. `suspect` is 1.'),
+  way(
+    'running',
+    'skipped',
+    'Deliveries.skip',
+    '`until` is past, or `revalidate` finds that its source no longer yields it.',
+  ),
+  way('running', 'discarded', 'Deliveries.discard', 'The last try failed, or the handler threw `DiscardDelivery`.'),
+  way('discarded', 'available', 'DeliveryAdmin.retry', '`retry`. `attempt` is 0, `priority` + 1.'),
+  way('discarded', 'available', 'DeliveryAdmin.replay', '`replay` with `repeat`. `attempt` is 0, `priority` + 1.'),
+  way('completed', 'available', 'DeliveryAdmin.replay', '`replay` with `repeat`. `attempt` is 0, `priority` + 1.'),
+  way('skipped', 'available', 'DeliveryAdmin.replay', '`replay` with `repeat`. `attempt` is 0, `priority` + 1.'),
+  way('completed', null, 'Retention.prune', '`retention.completed` is over.'),
+  way('skipped', null, 'Retention.prune', '`retention.completed` is over.'),
+  way('discarded', null, 'Retention.prune', '`retention.discarded` is over.'),
+];
