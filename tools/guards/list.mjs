@@ -423,7 +423,7 @@ export const guards = [
     'sweep/source-sweeper.ts',
     "return groups.get(group) ? 'available' : 'held';",
     "return 'available';",
-    ['nobody-is-flooded-by-history', 'one that finds much is held'],
+    ['sweep-history', 'one that finds much is held'],
     { databases: ALL },
   ),
 
@@ -867,7 +867,7 @@ export const guards = [
     'store/delivery-admin.ts',
     "const BEHIND = 'priority = priority + 1';",
     "const BEHIND = 'priority = priority';",
-    ['what-is-done-after-a-failure', 'what is new does not wait'],
+    ['repair-and-retention', 'what is new does not wait'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -883,7 +883,7 @@ export const guards = [
     'entity/subject-ref.ts',
     "typeof value === 'number' ? Number.isSafeInteger(value) : /^-?\\d+$/.test(String(value))",
     'value !== undefined',
-    ['what-is-forgotten-is-news-again', 'an id that is none'],
+    ['forget', 'an id that is none'],
     { databases: ['MariaDB'] },
   ),
   guard(
