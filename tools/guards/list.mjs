@@ -140,7 +140,7 @@ export const guards = [
     'store/deliveries.ts',
     "`id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id = :id AND :attempt = :attempt AND :worker = :worker`',
-    ['worker-lease-taken-over'],
+    ['worker-lease', 'however the handler ends here'],
     { databases: ALL },
   ),
   guard(
@@ -148,7 +148,7 @@ export const guards = [
     'database/postgres/postgres.ts',
     "AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id",
     'AND $2::int IS NOT NULL AND $3::text IS NOT NULL RETURNING d.id',
-    ['worker-lease-taken-over'],
+    ['worker-lease', 'however the handler ends here'],
     { databases: ['PostgreSQL'], sample: true },
   ),
   guard(
@@ -156,7 +156,7 @@ export const guards = [
     'database/claim-complete.ts',
     "`id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id IN (:...ids) AND :attempt = :attempt AND :worker = :worker`',
-    ['worker-lease-taken-over'],
+    ['worker-lease', 'however the handler ends here'],
     { databases: ['SQLite', 'MariaDB'] },
   ),
   guard(
