@@ -26,7 +26,7 @@ export const guards = [
     'entity/entity-table.ts',
     'return place === undefined ? metadata.tableName : `${place}.${metadata.tableName}`;',
     'return place === undefined ? metadata.name : metadata.name;',
-    ['an-entity-is-its-table', 'a class that is renamed'],
+    ['entity-identity', 'a class that is renamed'],
     { databases: ALL, sample: true },
   ),
   guard(
@@ -34,7 +34,7 @@ export const guards = [
     'entity/entity-table.ts',
     '.find((other) => topOf(other) === other && hasSameKey(other, own)) ?? own',
     '.find((other) => topOf(other) === other && other === own) ?? own',
-    ['an-entity-is-its-table', 'a second class on a table'],
+    ['entity-identity', 'a second class on a table'],
     { databases: ALL },
   ),
   guard(
@@ -42,7 +42,7 @@ export const guards = [
     'entity/entity-table.ts',
     '...classes.map(({ name }) => name).filter((name) => !taken.has(name))',
     '...classes.map(({ name }) => name).filter((name) => taken.has(name))',
-    ['an-entity-is-its-table', 'what the first release'],
+    ['entity-identity', 'what the first release'],
     { databases: ALL },
   ),
   guard(
@@ -50,7 +50,7 @@ export const guards = [
     'store/abandoned-rechecks.ts',
     'now - this.since < PATIENCE',
     'now - this.since < 0',
-    ['rechecks-that-nobody-takes-go', 'not just after a boot'],
+    ['recheck-orphans', 'not just after a boot'],
     { databases: ALL },
   ),
   guard(
@@ -58,7 +58,7 @@ export const guards = [
     'store/abandoned-rechecks.ts',
     'roots.length === 0 || now',
     'roots.length < 0 || now',
-    ['rechecks-that-nobody-takes-go', 'without a live source'],
+    ['recheck-orphans', 'without a live source'],
     { databases: ALL },
   ),
   guard(
@@ -66,7 +66,7 @@ export const guards = [
     'recheck/recheck-runner.ts',
     'now - then < FROM_OLDEST',
     'now - then < FROM_OLDEST ** 2',
-    ['rechecks-that-nobody-takes-go', 'each minute'],
+    ['recheck-orphans', 'each minute'],
     { databases: ALL },
   ),
 
@@ -76,7 +76,7 @@ export const guards = [
     'event/chain.ts',
     'Math.min(FIRST_REST * 2 ** (rests - 1), LONGEST_REST)',
     'Math.min(FIRST_REST, LONGEST_REST)',
-    ['a-chain-of-events-ends', 'rests longer each time'],
+    ['event-chains', 'rests longer each time'],
     { databases: ALL },
   ),
   guard(
@@ -84,7 +84,7 @@ export const guards = [
     'event/chain.ts',
     'const pause = isLate ? FIRST_REST',
     'const pause = isLate && rests < 0 ? FIRST_REST',
-    ['a-chain-of-events-ends', 'makes up for a day'],
+    ['event-chains', 'makes up for a day'],
     { databases: ALL },
   ),
   guard(
@@ -92,7 +92,7 @@ export const guards = [
     'deliver/entity-reads.ts',
     'for (const name of new Set(needs.map(kindOf))) {',
     'for (const name of needs.length < 0 ? [] : this.kinds.keys()) {',
-    ['a-locked-table-holds-up-only-what-needs-it', 'deliveries whose contexts need other tables'],
+    ['database-locked-table', 'deliveries whose contexts need other tables'],
     { databases: SERVERS },
   ),
   guard(
@@ -100,7 +100,7 @@ export const guards = [
     'sweep/sweep.ts',
     '      await this.failed(source, leased, error, sums);',
     '      if (leased) throw error;\n      await this.failed(source, leased, error, sums);',
-    ['a-locked-table-holds-up-only-what-needs-it', 'a sweep of all'],
+    ['database-locked-table', 'a sweep of all'],
     { databases: SERVERS },
   ),
   guard(
@@ -108,7 +108,7 @@ export const guards = [
     'database/statement.ts',
     '(await runner.query(sql, given, true)).records as object[]',
     'plainRows<object>((await runner.query(sql, given, true)).records as unknown[])',
-    ['a-source-gets-the-values-of-its-row'],
+    ['capture-row-values'],
     { databases: SERVERS },
   ),
   guard(
@@ -116,7 +116,7 @@ export const guards = [
     'deliver/entity-reads.ts',
     'return reads.length > 1 ? reads.pop()! : reads[0]!;',
     'return reads[0]!;',
-    ['one-delivery-that-cannot-be-read-harms-no-other', 'no handler sees'],
+    ['deliver-unreadable-context', 'no handler sees'],
     { databases: ALL },
   ),
   guard(
@@ -124,7 +124,7 @@ export const guards = [
     'entity/subjects.ts',
     'const isShared = part.some((id) => wanted.get(id)! > 1);',
     'const isShared = part.some((id) => wanted.get(id)! < 0);',
-    ['one-delivery-that-cannot-be-read-harms-no-other', 'read it together'],
+    ['deliver-unreadable-context', 'read it together'],
     { databases: ALL },
   ),
   guard(
@@ -132,7 +132,7 @@ export const guards = [
     'deliver/sure-reads.ts',
     'error instanceof NoAnswerError || this.dialect',
     'this.dialect',
-    ['a-locked-table-holds-up-only-what-needs-it', 'longer than a statement may take'],
+    ['database-locked-table', 'longer than a statement may take'],
     { databases: SERVERS },
   ),
   guard(
@@ -140,7 +140,7 @@ export const guards = [
     'store/deliveries.ts',
     "`id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id = :id AND :attempt = :attempt AND :worker = :worker`',
-    ['what-is-taken-over-is-left-alone'],
+    ['worker-lease', 'however the handler ends here'],
     { databases: ALL },
   ),
   guard(
@@ -148,7 +148,7 @@ export const guards = [
     'database/postgres/postgres.ts',
     "AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id",
     'AND $2::int IS NOT NULL AND $3::text IS NOT NULL RETURNING d.id',
-    ['what-is-taken-over-is-left-alone'],
+    ['worker-lease', 'however the handler ends here'],
     { databases: ['PostgreSQL'], sample: true },
   ),
   guard(
@@ -156,7 +156,7 @@ export const guards = [
     'database/claim-complete.ts',
     "`id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`",
     '`id IN (:...ids) AND :attempt = :attempt AND :worker = :worker`',
-    ['what-is-taken-over-is-left-alone'],
+    ['worker-lease', 'however the handler ends here'],
     { databases: ['SQLite', 'MariaDB'] },
   ),
   guard(
@@ -164,7 +164,7 @@ export const guards = [
     'deliver/attempt.ts',
     'if (ours.size !== 1) throw',
     'if (ours.size > 1) throw',
-    ['transactional-effects-happen-once', 'taken the delivery over'],
+    ['handler-transactional', 'taken the delivery over'],
     { databases: ALL },
   ),
   guard(
@@ -172,7 +172,7 @@ export const guards = [
     'deliver/attempt.ts',
     '      revoke();\n      throw error;',
     '      throw error;',
-    ['transactional-effects-happen-once', 'never pauses'],
+    ['handler-transactional', 'never pauses'],
     { databases: SERVERS, sample: true },
   ),
   guard(
@@ -180,7 +180,7 @@ export const guards = [
     'deliver/attempt.ts',
     'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))',
     'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)) && this.stopped)',
-    ['transactional-effects-happen-once', '(swallows|writes|ends)'],
+    ['handler-transactional', '(swallows|writes|ends)'],
     { databases: ALL },
   ),
   guard(
@@ -188,7 +188,7 @@ export const guards = [
     'deliver/revocable.ts',
     'if (failure.errno === DEADLOCK) refusal',
     'if (failure.errno === -1) refusal',
-    ['transactional-effects-happen-once', '(swallows|writes|ends)'],
+    ['handler-transactional', '(swallows|writes|ends)'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -196,7 +196,7 @@ export const guards = [
     'store/worker-lease.ts',
     '    this.until = 0;\n    this.onLost();',
     '    this.until = 0;',
-    ['a-process-that-lost-its-lease-stops'],
+    ['worker-lease'],
     { databases: ALL },
   ),
   guard(
@@ -204,7 +204,7 @@ export const guards = [
     'deliver/worker.ts',
     ' && !this.claimer.lacksLease) return;',
     ') return;',
-    ['a-process-that-lost-its-lease-stops', 'a drain waits'],
+    ['worker-lease', 'a drain waits'],
     { databases: ALL },
   ),
   guard(
@@ -212,7 +212,7 @@ export const guards = [
     'store/worker-lease.ts',
     '${freed}, attempt = attempt - 1, suspect = 1 WHERE id IN (:...ids)',
     '${freed}, suspect = 0 WHERE id IN (:...ids)',
-    ['deliveries-survive-their-process', 'the one that kills its process'],
+    ['deliver-process-crash', 'the one that kills its process'],
     { databases: ALL },
   ),
   guard(
@@ -220,7 +220,7 @@ export const guards = [
     'store/deliveries.ts',
     "`state = 'available', attempt = attempt - 1, claimed_by = NULL`",
     "`state = 'available', claimed_by = NULL`",
-    ['a-shutdown-loses-nothing', 'gives back'],
+    ['shutdown', 'gives back'],
     { databases: ALL, sample: true },
   ),
   guard(
@@ -244,7 +244,7 @@ export const guards = [
     'deliver/claimer.ts',
     'if (this.unsure) await this.giveBackOthers(request.worker, by.running());',
     'if (this.unsure) this.unsure = false;',
-    ['deliveries-survive-their-database', 'that answered nothing when one was claimed'],
+    ['deliver-database-outage', 'that answered nothing when one was claimed'],
     { databases: SERVERS },
   ),
 
@@ -253,7 +253,7 @@ export const guards = [
     'store/worker-lease.ts',
     'this.until = started + (this.times.ttl * 5) / 6;',
     'this.until = Math.max(started, performance.now()) + (this.times.ttl * 5) / 6;',
-    ['a-process-that-lost-its-lease-stops', 'counts from when it was sent'],
+    ['worker-lease', 'counts from when it was sent'],
     { databases: SERVERS },
   ),
 
@@ -263,7 +263,7 @@ export const guards = [
     'database/postgres/postgres.ts',
     "['40001', '40P01']",
     "['40P01']",
-    ['what-collides-is-run-again'],
+    ['database-transaction-conflicts'],
     { databases: ['PostgreSQL'], sample: true },
   ),
   guard(
@@ -271,7 +271,7 @@ export const guards = [
     'database/postgres/postgres.ts',
     "['40001', '40P01']",
     "['40001']",
-    ['what-collides-is-run-again'],
+    ['database-transaction-conflicts'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
@@ -279,7 +279,7 @@ export const guards = [
     'database/mysql/mysql.ts',
     '[1213, 1205]',
     '[1213]',
-    ['what-collides-is-run-again'],
+    ['database-transaction-conflicts'],
     { databases: ['MariaDB'], sample: true },
   ),
   guard(
@@ -287,7 +287,7 @@ export const guards = [
     'database/mysql/mysql.ts',
     '[1213, 1205]',
     '[1205]',
-    ['what-collides-is-run-again'],
+    ['database-transaction-conflicts'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -295,7 +295,7 @@ export const guards = [
     'store/ledger.ts',
     'return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));',
     'return [...byKey.values()];',
-    ['emitted-events-share-their-transaction', 'do not dead-lock'],
+    ['emit', 'do not dead-lock'],
     { databases: SERVERS },
   ),
   guard(
@@ -303,7 +303,7 @@ export const guards = [
     'runtime/spark.lifecycle.ts',
     ', worker.idle()]',
     ']',
-    ['spark-can-be-paused', 'a pause waits'],
+    ['start-pause', 'a pause waits'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -311,7 +311,7 @@ export const guards = [
     'runtime/spark.lifecycle.ts',
     'recheckTicker.stop(), workerTicker.stop(), ',
     '',
-    ['spark-can-be-paused', 'a pause waits'],
+    ['start-pause', 'a pause waits'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -319,7 +319,7 @@ export const guards = [
     'recheck/recheck-runner.ts',
     '    await this.claims.ended();\n',
     '',
-    ['a-shutdown-loses-nothing', 'claimed of rechecks'],
+    ['shutdown', 'claimed of rechecks'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -327,7 +327,7 @@ export const guards = [
     'database/key-ranges.ts',
     "id === other || id === null || other === ''",
     'id === other || id !== other',
-    ['what-goes-wrong-is-told', 'the second pages later'],
+    ['log-lines', 'the second pages later'],
     { databases: ALL },
   ),
   guard(
@@ -335,7 +335,7 @@ export const guards = [
     'database/key-ranges.ts',
     'AND entity ${isEqual} ${next()}',
     'AND (entity IS NOT NULL OR entity ${isEqual} ${next()})',
-    ['what-goes-wrong-is-told', 'the first was saved'],
+    ['log-lines', 'the first was saved'],
     { databases: ['SQLite', 'PostgreSQL'] },
   ),
   guard(
@@ -343,7 +343,7 @@ export const guards = [
     'database/mysql/mysql.ts',
     'group === of.group && entity === of.entity',
     'group === of.group',
-    ['what-goes-wrong-is-told', 'the first was saved'],
+    ['log-lines', 'the first was saved'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -351,7 +351,7 @@ export const guards = [
     'store/ledger.ts',
     '    if (!owner) return;',
     '    if (owner !== undefined || owner === undefined) return;',
-    ['what-goes-wrong-is-told', 'two entities with one key'],
+    ['log-lines', 'two entities with one key'],
     { databases: ALL, sample: true },
   ),
   guard(
@@ -359,7 +359,7 @@ export const guards = [
     'store/ledger.ts',
     'if (fresh.size > 0 && revision !== matched) {',
     'if (fresh.size > 0 && revision < 0) {',
-    ['handlers-of-other-processes', 'registers meanwhile gets the very next event'],
+    ['deliver-registered-handlers', 'registers meanwhile gets the very next event'],
     { databases: ALL },
   ),
   guard(
@@ -367,7 +367,7 @@ export const guards = [
     'record/derivation.ts',
     'if (!isTooDeep(depth))',
     'if (depth < 1_000)',
-    ['a-chain-of-events-ends'],
+    ['event-chains'],
     { databases: ALL },
   ),
   guard(
@@ -381,7 +381,7 @@ export const guards = [
   const events: SparkEvent[] = [];
   for (const event of given) {
     if (events.push(event) > limit) return events;`,
-    ['bad-input-loses-nothing', 'a source that never ends'],
+    ['event-bad-input', 'a source that never ends'],
     { databases: ALL },
   ),
 
@@ -391,7 +391,7 @@ export const guards = [
     'store/sweep-lease.ts',
     'if ((await this.update(manager, leased, changes, values)) !== 1) throw new LostSweep();',
     'await this.update(manager, leased, changes, values);',
-    ['a-sweep-goes-on-where-it-was-killed', 'one that only stalled'],
+    ['sweep-resume', 'one that only stalled'],
     { databases: ALL },
   ),
   guard(
@@ -399,7 +399,7 @@ export const guards = [
     'store/sweep-lease.ts',
     'const timer = setInterval(() => void extend().catch(() => undefined), this.ttl / 3);',
     'const timer = setInterval(() => extend, this.ttl / 3);',
-    ['a-sweep-goes-on-where-it-was-killed', 'a page may take longer than the lease'],
+    ['sweep-resume', 'a page may take longer than the lease'],
     { databases: ALL },
   ),
   guard(
@@ -407,7 +407,7 @@ export const guards = [
     'store/sweep-lease.ts',
     "if (Number(row.is_past) === 1) return 'swept';",
     "if (Number(row.is_past) === 2) return 'swept';",
-    ['a-sweep-goes-on-where-it-was-killed', 'each slot of a schedule'],
+    ['sweep-resume', 'each slot of a schedule'],
     { databases: ALL },
   ),
   guard(
@@ -415,7 +415,7 @@ export const guards = [
     'store/sweep-lease.ts',
     'slot >= :slot AND slot < ${clock} + ${FARTHEST_SLOT}',
     'slot >= :slot',
-    ['a-sweep-goes-on-where-it-was-killed', 'a wrong clock has taken far ahead'],
+    ['sweep-resume', 'a wrong clock has taken far ahead'],
     { databases: ALL },
   ),
   guard(
@@ -423,7 +423,7 @@ export const guards = [
     'sweep/source-sweeper.ts',
     "return groups.get(group) ? 'available' : 'held';",
     "return 'available';",
-    ['nobody-is-flooded-by-history', 'one that finds much is held'],
+    ['sweep-history', 'one that finds much is held'],
     { databases: ALL },
   ),
 
@@ -433,7 +433,7 @@ export const guards = [
     'capture/entity.subscriber.ts',
     'await this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
     'void this.frames.of(queryRunner)?.recording?.catch(() => undefined);',
-    ['a-transaction-that-goes-wrong-leaves-no-ghost', 'throws at COMMIT'],
+    ['capture-failed-transactions', 'throws at COMMIT'],
     { databases: SERVERS, sample: true },
   ),
   guard(
@@ -441,7 +441,7 @@ export const guards = [
     'capture/transaction-frames.ts',
     '  drop(): void {\n    this.frames.pop();',
     '  drop(): void {\n    this.release();',
-    ['emitted-events-share-their-transaction', 'a nested one that failed'],
+    ['emit', 'a nested one that failed'],
     { databases: ALL, sample: true },
   ),
   guard(
@@ -449,7 +449,7 @@ export const guards = [
     'entity/row-security.ts',
     'if (hidden.has(rootOf(metadata))) throw',
     'if (hidden.has(rootOf(metadata)) && id === undefined) throw',
-    ['what-a-session-hides-is-told', 'by row-level security'],
+    ['database-hidden-rows', 'by row-level security'],
     { sample: true },
   ),
   guard(
@@ -457,7 +457,7 @@ export const guards = [
     'capture/entity.subscriber.ts',
     'transaction.recording ??= ',
     'transaction.recording = ',
-    ['a-transaction-that-goes-wrong-leaves-no-ghost', 'COMMIT that another process holds up'],
+    ['capture-failed-transactions', 'COMMIT that another process holds up'],
     { databases: ['SQLite'], sample: true },
   ),
   guard(
@@ -465,7 +465,7 @@ export const guards = [
     'database/mysql/mysql.ts',
     "const LOCKED = 'LOCK IN SHARE MODE';",
     "const LOCKED = '';",
-    ['events-come-from-the-row', 'another request has changed it'],
+    ['capture-rows', 'another request has changed it'],
     { databases: ['MariaDB'], sample: true },
   ),
   guard(
@@ -473,7 +473,7 @@ export const guards = [
     'database/mysql/mysql.ts',
     "PRIMARY.replace('USE', 'FORCE')",
     "''",
-    ['events-come-from-the-row', 'holds the next row of a small table'],
+    ['capture-rows', 'holds the next row of a small table'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -481,7 +481,7 @@ export const guards = [
     'entity/subjects.ts',
     '    cache: false,\n',
     '',
-    ['events-come-from-the-row', 'cache for all its queries'],
+    ['capture-rows', 'cache for all its queries'],
     { databases: ALL },
   ),
   guard(
@@ -489,7 +489,7 @@ export const guards = [
     'capture/live-rules.ts',
     'lock && this.dialect.skipsLocked',
     'false',
-    ['rarer-writes-are-seen', 'another request has moved'],
+    ['capture-writes-rare', 'another request has moved'],
     { databases: ['MariaDB'] },
   ),
 
@@ -499,14 +499,14 @@ export const guards = [
     'database/sqlite/sqlite-query-runner.ts',
     "if (this.scope && query === 'BEGIN TRANSACTION') return this.beginImmediate();",
     '',
-    ['sqlite-is-safe', 'several processes read and then write'],
+    ['database-sqlite-transactions', 'several processes read and then write'],
   ),
   guard(
     'a plain BEGIN is rolled back (SQLite)',
     'database/sqlite/sqlite-query-runner.ts',
     "      driver.databaseConnection.exec('ROLLBACK');\n      throw new SqlitePlainBeginError(query);",
     '',
-    ['sqlite-is-safe', 'is not for BEGIN as a plain query'],
+    ['database-sqlite-transactions', 'is not for BEGIN as a plain query'],
     { sample: true },
   ),
   guard(
@@ -514,7 +514,7 @@ export const guards = [
     'database/sqlite/sqlite-query-runner.ts',
     'private async inside<T>(run: () => Promise<T>): Promise<T> {\n      if (this.undone) throw this.undone;',
     'private async inside<T>(run: () => Promise<T>): Promise<T> {',
-    ['sqlite-is-safe', 'is nothing that follows when SQLite itself undid it'],
+    ['database-sqlite-transactions', 'is nothing that follows when SQLite itself undid it'],
     { sample: true },
   ),
   guard(
@@ -522,7 +522,7 @@ export const guards = [
     'database/async-lock.ts',
     '    if (!this.held) {\n      this.held = true;',
     '    if (this.waiting.length === 0) {\n      this.held = true;',
-    ['sqlite-is-safe', 'do not see each other'],
+    ['database-sqlite-transactions', 'do not see each other'],
     { sample: true },
   ),
 
@@ -531,7 +531,7 @@ export const guards = [
     'database/sqlite/sqlite-query-runner.ts',
     '      lock.refuseCutOff();\n      if (this.undone) throw this.undone;\n      try {',
     '      lock.refuseCutOff();\n      try {',
-    ['sqlite-is-safe', 'sent to the connection itself'],
+    ['database-sqlite-transactions', 'sent to the connection itself'],
     { sample: true },
   ),
 
@@ -541,7 +541,7 @@ export const guards = [
     'handler/group-handler.decorator.ts',
     "Symbol.for('nestjs-spark.group-handler')",
     "Symbol('nestjs-spark.group-handler')",
-    ['two-copies-of-the-package-work-together'],
+    ['boot-package-copies'],
     { sample: true },
   ),
   guard(
@@ -549,21 +549,21 @@ export const guards = [
     'event/snapshot.ts',
     "sharedByCopies('snapshots', () => new WeakSet<object>())",
     'new WeakSet<object>()',
-    ['two-copies-of-the-package-work-together'],
+    ['boot-package-copies'],
   ),
   guard(
     'an error that another copy of the package made is known',
     'error/spark.error.ts',
     'return brand !== undefined && brand in value;',
     'return brand === undefined && value === undefined;',
-    ['two-copies-of-the-package-work-together'],
+    ['boot-package-copies'],
   ),
   guard(
     'instanceof never throws, whatever a handler threw',
     'error/spark.error.ts',
     '    } catch {\n      return false;\n    }',
     '    } catch (error) {\n      throw error;\n    }',
-    ['what-goes-wrong-is-told', 'a Proxy that throws'],
+    ['log-lines', 'a Proxy that throws'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -571,7 +571,7 @@ export const guards = [
     'inspect/explain.ts',
     "!found.has(key) && key.isWellFormed() && !key.includes('\\0')",
     '!found.has(key)',
-    ['bad-input-loses-nothing', '(a group with NUL|a key with NUL): the other'],
+    ['event-bad-input', '(a group with NUL|a key with NUL): the other'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
@@ -603,7 +603,7 @@ export const guards = [
     'database/statement-deadline.ts',
     'timer: setTimeout(miss, limit) };',
     'timer: setTimeout(() => undefined, limit) };',
-    ['connections-go-silent', 'while a handler is at work'],
+    ['database-silent-connections', 'while a handler is at work'],
     { databases: ['PostgreSQL', 'MariaDB'] },
   ),
   guard(
@@ -611,7 +611,7 @@ export const guards = [
     'runtime/spark.ts',
     '    listenToNewConnections(dataSource);\n',
     '',
-    ['a-connection-that-ends-as-it-begins-ends-no-process'],
+    ['database-connection-lost'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
@@ -619,7 +619,7 @@ export const guards = [
     'database/statement-deadline.ts',
     'this.deadline.orphans.add(session);',
     'void session;',
-    ['connections-go-silent', 'in the midst of a transaction'],
+    ['database-silent-connections', 'in the midst of a transaction'],
     { databases: SERVERS },
   ),
   guard(
@@ -627,7 +627,7 @@ export const guards = [
     'database/own-connection.ts',
     "if (this.dataSource.options.type === 'better-sqlite3') return",
     'if (this.limit > 0) return',
-    ['handlers-may-hold-the-pool', 'for longer than the lease'],
+    ['deliver-connection-pool', 'for longer than the lease'],
     { databases: ['PostgreSQL', 'MariaDB'] },
   ),
   guard(
@@ -635,7 +635,7 @@ export const guards = [
     'database/mysql/mysql.ts',
     'if (Number(row!.got) !== 1) throw',
     'if (Number(row!.got) === 2) throw',
-    ['many-processes-start-at-once', 'cannot have the lock'],
+    ['boot-concurrent', 'cannot have the lock'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -643,7 +643,7 @@ export const guards = [
     'database/sqlite/connection-lock.ts',
     '?.isCutOff) throw new',
     '?.isCutOff && this.timeout < 0) throw new',
-    ['sqlite-is-safe', 'outlasts the patience'],
+    ['database-sqlite-transactions', 'outlasts the patience'],
     { sample: true },
   ),
   guard(
@@ -651,7 +651,7 @@ export const guards = [
     'deliver/attempt.ts',
     '    revoke();\n  }\n\n  /** The fenced',
     '    void revoke;\n  }\n\n  /** The fenced',
-    ['transactional-effects-happen-once', 'left behind'],
+    ['handler-transactional', 'left behind'],
     { databases: ['SQLite'], sample: true },
   ),
   guard(
@@ -659,7 +659,7 @@ export const guards = [
     'database/postgres/postgres.ts',
     'completed.size === done.length || !history ? completed',
     'completed.size <= done.length || !history ? completed',
-    ['deliveries-survive-their-database', 'when one was completed'],
+    ['deliver-database-outage', 'when one was completed'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
@@ -667,7 +667,7 @@ export const guards = [
     'database/claim-complete.ts',
     'return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);',
     'return affected === done.length ? new Set(ids) : new Set();',
-    ['deliveries-survive-their-database', 'when one was completed'],
+    ['deliver-database-outage', 'when one was completed'],
     { databases: ['SQLite', 'MariaDB'] },
   ),
   guard(
@@ -675,7 +675,7 @@ export const guards = [
     'deliver/completions.ts',
     'const fence = `${worker} ${attempt}`;',
     'const fence = worker;',
-    ['completions-are-written-together', 'different attempts'],
+    ['deliver-completions', 'different attempts'],
     { databases: ALL },
   ),
   guard(
@@ -683,7 +683,7 @@ export const guards = [
     'deliver/completions.ts',
     'const fence = `${worker} ${attempt}`;',
     'const fence = `${attempt}${worker.slice(0, 0)}`;',
-    ['a-process-that-lost-its-lease-stops', 'parted by lease'],
+    ['worker-lease', 'parted by lease'],
     { databases: SERVERS },
   ),
   guard(
@@ -691,7 +691,7 @@ export const guards = [
     'store/worker-lease.ts',
     '      await this.rescuing;\n      await this.rescue();',
     '      await this.rescuing;',
-    ['deliveries-survive-their-database', 'by a process that ends'],
+    ['deliver-database-outage', 'by a process that ends'],
     { databases: ALL },
   ),
   guard(
@@ -699,7 +699,7 @@ export const guards = [
     'store/rechecks.ts',
     'changesNothing ? now : now + AHEAD',
     'now',
-    ['an-event-fires-when-its-time-comes', 'was committing'],
+    ['recheck-dates', 'was committing'],
     { databases: SERVERS },
   ),
   guard(
@@ -707,7 +707,7 @@ export const guards = [
     'store/sweep-lease.ts',
     'atStart ? null : (leased.reached ?? null)',
     'leased.reached ?? null',
-    ['a-sweep-goes-on-where-it-was-killed', 'failed half-way'],
+    ['sweep-resume', 'failed half-way'],
     { databases: ALL },
   ),
   guard(
@@ -715,7 +715,7 @@ export const guards = [
     'store/retention.ts',
     'AND event_group = :group AND ${this.isUndelivered}',
     'AND event_group = :group',
-    ['time-is-told-right', 'retention keeps the key'],
+    ['plan-time', 'retention keeps the key'],
     { databases: ALL },
   ),
   guard(
@@ -723,7 +723,7 @@ export const guards = [
     'recheck/recheck-runner.ts',
     'const id = sameKey(root, written);',
     'const id = written;',
-    ['a-chain-of-events-ends', 'in its own way'],
+    ['event-chains', 'in its own way'],
     { databases: SERVERS },
   ),
   guard(
@@ -731,7 +731,7 @@ export const guards = [
     'record/derivation.ts',
     'if (size > LARGEST)',
     'if (size > LARGEST * LARGEST)',
-    ['time-is-told-right', 'are limited together'],
+    ['plan-time', 'are limited together'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -739,7 +739,7 @@ export const guards = [
     'notifier/postgres-notifier.ts',
     '  } catch {\n    return {};\n  }',
     '  } catch (error) {\n    throw error;\n  }',
-    ['a-process-hears-of-the-others', 'is sent on its channel'],
+    ['notifier', 'is sent on its channel'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
@@ -747,7 +747,7 @@ export const guards = [
     'source/source.ts',
     'reject(new SourceTimeoutError(source.name, source.timeout));',
     'void reject;',
-    ['a-source-that-waits-holds-nobody-up', 'a source that hangs fails by itself'],
+    ['source-timeout', 'a source that hangs fails by itself'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -755,7 +755,7 @@ export const guards = [
     'sweep/source-sweeper.ts',
     'if (error instanceof SourceTimeoutError) throw error;',
     'void error;',
-    ['a-source-that-waits-holds-nobody-up', 'never answers in a sweep'],
+    ['source-timeout', 'never answers in a sweep'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -763,7 +763,7 @@ export const guards = [
     'record/in-halves.ts',
     'if (part.length === 1 || isHopeless())',
     'if (part.length > 0 || isHopeless())',
-    ['a-source-that-waits-holds-nobody-up', 'one row that a batch source throws at'],
+    ['source-timeout', 'one row that a batch source throws at'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -771,7 +771,7 @@ export const guards = [
     'common/event-loop.ts',
     '  await setImmediate();',
     '  await Promise.resolve();',
-    ['timers-have-their-turn'],
+    ['event-loop'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -779,7 +779,7 @@ export const guards = [
     'record/derivation.ts',
     '    for (const subject of subjects) {\n      while (isBlocking()) await yieldToEventLoop();',
     '    for (const subject of subjects) {',
-    ['timers-have-their-turn', 'in a save of many rows whose source'],
+    ['event-loop', 'in a save of many rows whose source'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -787,7 +787,7 @@ export const guards = [
     'record/derivation.ts',
     '    for (const found of this.found) {\n      while (isBlocking()) await yieldToEventLoop();',
     '    for (const found of this.found) {',
-    ['timers-have-their-turn', 'in a sweep whose context'],
+    ['event-loop', 'in a sweep whose context'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -795,7 +795,7 @@ export const guards = [
     'record/run-source.ts',
     '    while (isBlocking()) await yieldToEventLoop();\n',
     '',
-    ['timers-have-their-turn', 'in a sweep whose source'],
+    ['event-loop', 'in a sweep whose source'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -803,7 +803,7 @@ export const guards = [
     'deliver/contexts.ts',
     '      while (isBlocking()) await yieldToEventLoop();\n      const needs',
     '      const needs',
-    ['timers-have-their-turn', 'while contexts of a claim'],
+    ['event-loop', 'while contexts of a claim'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -811,7 +811,7 @@ export const guards = [
     'deliver/contexts.ts',
     '        while (isBlocking()) await yieldToEventLoop();\n        return',
     '        return',
-    ['timers-have-their-turn', 'while contexts of a claim'],
+    ['event-loop', 'while contexts of a claim'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -827,7 +827,7 @@ export const guards = [
     'store/registered-handlers.ts',
     'aliases: aliasesOf(row) };',
     'aliases: [] };',
-    ['versions-live-side-by-side', 'a renamed handler takes over'],
+    ['deploy-versions', 'a renamed handler takes over'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -835,7 +835,7 @@ export const guards = [
     'common/boot-context.ts',
     '      this.waiting.push(() => void work().then(resolve, reject));\n',
     '      void work().then(resolve, reject);\n',
-    ['what-spark-runs-sees-no-request', 'sweeps and drains by hand'],
+    ['request-context', 'sweeps and drains by hand'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -843,7 +843,7 @@ export const guards = [
     'deliver/handler-slots.ts',
     '? this.concurrency - 1 :',
     '? this.concurrency :',
-    ['no-handler-takes-the-last-place', 'others get their deliveries'],
+    ['deliver-slots', 'others get their deliveries'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -851,7 +851,7 @@ export const guards = [
     'deliver/worker.ts',
     'if (suspect) this.onFreed();',
     'if (suspect && this.claimer.halted) this.onFreed();',
-    ['no-handler-takes-the-last-place', 'handled one after the other'],
+    ['deliver-slots', 'handled one after the other'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -859,7 +859,7 @@ export const guards = [
     'deliver/run-to-end.ts',
     'if (observable) return observe(observable, run);',
     'if (observable) return undefined;',
-    ['a-handler-is-done-when-its-work-is', 'run to their end'],
+    ['handler-results', 'run to their end'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -867,7 +867,7 @@ export const guards = [
     'store/delivery-admin.ts',
     "const BEHIND = 'priority = priority + 1';",
     "const BEHIND = 'priority = priority';",
-    ['what-is-done-after-a-failure', 'what is new does not wait'],
+    ['repair-and-retention', 'what is new does not wait'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -875,7 +875,7 @@ export const guards = [
     'entity/subject-ref.ts',
     "typeof value !== 'number' || Number.isSafeInteger(value) || !Number.isInteger(value)",
     "typeof value !== 'bigint'",
-    ['every-kind-of-entity', 'that JavaScript rounds'],
+    ['entity-kinds', 'that JavaScript rounds'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -883,7 +883,7 @@ export const guards = [
     'entity/subject-ref.ts',
     "typeof value === 'number' ? Number.isSafeInteger(value) : /^-?\\d+$/.test(String(value))",
     'value !== undefined',
-    ['what-is-forgotten-is-news-again', 'an id that is none'],
+    ['forget', 'an id that is none'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -891,7 +891,7 @@ export const guards = [
     'runtime/one-module.ts',
     "sharedByCopies('modules', () => new WeakMap<object, WeakSet<DataSource>>())",
     '[sharedByCopies, new WeakMap<object, WeakSet<DataSource>>()][1] as WeakMap<object, WeakSet<DataSource>>',
-    ['two-copies-of-the-package-work-together', 'is refused by name'],
+    ['boot-package-copies', 'is refused by name'],
     { databases: ALL },
   ),
   guard(
@@ -899,7 +899,7 @@ export const guards = [
     'runtime/one-module.ts',
     'taken.get(application) ?? new WeakSet();',
     '((taken as { own?: WeakSet<DataSource> }).own ??= new WeakSet());',
-    ['two-copies-of-the-package-work-together', 'is free for another application'],
+    ['boot-package-copies', 'is free for another application'],
     { databases: ALL },
   ),
   guard(
@@ -907,7 +907,7 @@ export const guards = [
     'database/prepare-data-source.ts',
     'checkInternals(runner);',
     'void [runner, checkPrivateParts];',
-    ['what-spark-reaches-for-is-checked-at-boot', '(_idle|threadId) is missed once'],
+    ['boot-private-apis', '(_idle|threadId) is missed once'],
     { databases: SERVERS },
   ),
   guard(
@@ -915,7 +915,7 @@ export const guards = [
     'database/typeorm-internals.ts',
     "'group' in RawSqlResultsToEntityTransformer.prototype",
     "'constructor' in RawSqlResultsToEntityTransformer.prototype",
-    ['what-spark-reaches-for-is-checked-at-boot', 'it does not start'],
+    ['boot-private-apis', 'it does not start'],
     { databases: ALL },
   ),
   guard(
@@ -923,7 +923,7 @@ export const guards = [
     'database/driver-connections.ts',
     'queue?.get ?',
     'queue ?',
-    ['what-spark-reaches-for-is-checked-at-boot', 'given up without them'],
+    ['boot-private-apis', 'given up without them'],
     { databases: ['MariaDB'] },
   ),
   guard(
@@ -931,7 +931,7 @@ export const guards = [
     'runtime/spark.ts',
     'this.worker.warnOfLong(this.settings.worker.lease.ttl);',
     '',
-    ['no-handler-takes-the-last-place', 'longer than the lease'],
+    ['deliver-slots', 'longer than the lease'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -939,7 +939,7 @@ export const guards = [
     'deliver/worker.ts',
     'this.warned.add(attempt);',
     '',
-    ['no-handler-takes-the-last-place', 'longer than the lease'],
+    ['deliver-slots', 'longer than the lease'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -947,7 +947,7 @@ export const guards = [
     'deliver/worker.ts',
     '<= time || this.warned',
     '<= 0 * time || this.loggedAt',
-    ['no-handler-takes-the-last-place', 'longer than the lease'],
+    ['deliver-slots', 'longer than the lease'],
     { databases: ['SQLite'] },
   ),
 ];

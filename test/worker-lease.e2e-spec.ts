@@ -1,6 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import {
+  DiscardDelivery,
+  GroupHandler,
+  type HandlerScope,
+  RetryLater,
+  sparkEvent,
+  type SparkEvent,
+} from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
+import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
@@ -33,6 +41,36 @@ class Handlers {
   busy({ key }: SparkEvent) {
     busy.push(key);
     for (const end = performance.now() + 400; performance.now() < end;);
+  }
+}
+
+const takenOver: string[] = [];
+const ENDS: Record<string, () => void> = {
+  completed: () => undefined,
+  failed: () => {
+    throw new Error('on purpose');
+  },
+  discarded: () => {
+    throw new DiscardDelivery('on purpose');
+  },
+  delayed: () => {
+    throw new RetryLater('1s', 'on purpose');
+  },
+};
+
+@Injectable()
+class Contested {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** While it is at work, another process takes its delivery over: as many attempts later, or with the same. */
+  @GroupHandler(/^thing/, { name: 'thing', maxAttempts: 5 })
+  async handle({ key }: SparkEvent<undefined>) {
+    const [, end, rival] = key.split('_');
+    const changes = rival === 'claim' ? `claimed_by = 'rival'` : 'attempt = attempt + 1';
+    const event = `(SELECT id FROM spark_event WHERE event_key = '${key}')`;
+    await this.dataSource.query(`UPDATE spark_delivery SET ${changes}, due_at = 7 WHERE event_id = ${event}`);
+    takenOver.push(key);
+    ENDS[end!]!();
   }
 }
 
@@ -196,3 +234,68 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
     });
   },
 );
+
+describe.each(databases)('what is taken over by another process is left alone, on $name', (database) => {
+  let db: TestDatabase;
+  afterEach(() => db.drop());
+
+  const cases = Object.keys(ENDS).flatMap((end) => ['claim', 'attempt'].map((rival) => ({ end, rival })));
+  it.each([true, false])(
+    'however the handler ends here, and by whatever it is another one’s, history: %s',
+    async (history) => {
+      takenOver.length = 0;
+      db = await database.create();
+      const spark = { worker: { pollInterval: '1h' }, history };
+      const app = await startApp({ database: db, entities: [], providers: [Contested], spark });
+      await app.spark.emit(cases.map(({ end, rival }) => sparkEvent(`thing_${end}`, rival)));
+      for (let i = 0; i < 300 && takenOver.length < cases.length; i++) await delay(10);
+      await app.spark.drain();
+      const rows = await app.dataSource.query(
+        `SELECT event_key, state, attempt, suspect, last_error, d.due_at FROM spark_delivery d JOIN spark_event e ON e.id = d.event_id
+       ORDER BY event_id`,
+      );
+      await app.close();
+      const sorted = cases.map(({ end, rival }) => `thing_${end}_${rival}`).sort();
+      expect(rows.map((row: any) => ({ ...row, due_at: Number(row.due_at) }))).toEqual(
+        sorted.map((key) => ({
+          event_key: key,
+          state: 'running',
+          attempt: key.endsWith('claim') ? 1 : 2,
+          suspect: 0,
+          last_error: null,
+          due_at: 7,
+        })),
+      );
+      expect(takenOver).toHaveLength(cases.length);
+      expect(app.logs).toContain(
+        `warn ${cases.length} deliveries had been taken over by other processes when they were done here.`,
+      );
+    },
+  );
+});
+
+describe.each(databases)('what dead processes had claimed, on $name', (database) => {
+  it('is rescued, however much it is', async () => {
+    const db = await database.create();
+    const worker = { pollInterval: '1h' as const, leaseTtl: '2s', leaseRenewal: '200ms' };
+    const app = await startApp({ database: db, entities: [], providers: [Handlers], spark: { worker } });
+    const digits = (name: string) =>
+      `(${Array.from({ length: 10 }, (_, i) => `SELECT ${i} AS n`).join(' UNION ALL ')}) ${name}`;
+    await app.dataSource.query(
+      `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at, claimed_by, started_at)
+       SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n, 'elsewhere', 'running', 1, 0, 0, 0, 'dead', 0
+       FROM ${digits('a')}, ${digits('b')}, ${digits('c')}, ${digits('d')}, ${digits('e')} WHERE e.n < 7`,
+    );
+    await app.spark.drain();
+    await vi.waitFor(async () => {
+      const rows = await app.dataSource.query(
+        'SELECT state, attempt, suspect, COUNT(*) AS n FROM spark_delivery GROUP BY state, attempt, suspect',
+      );
+      expect(rows.map((row: any) => [row.state, Number(row.attempt), Number(row.suspect), Number(row.n)])).toEqual([
+        ['available', 0, 1, 70_000],
+      ]);
+    }, 60_000);
+    await app.close();
+    await db.drop();
+  }, 90_000);
+});

@@ -4,12 +4,14 @@ import {
   EventSource,
   GroupHandler,
   InvalidOptionsError,
+  sparkEvent,
   SparkModule,
   type SparkModuleAsyncOptions,
 } from 'nestjs-spark';
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { describe, expect, it } from 'vitest';
-import { refusal } from './support/refusal.js';
+import { startApp } from './support/app.js';
+import { inMemory, refusal } from './support/refusal.js';
 
 @Entity()
 class Item {
@@ -182,5 +184,87 @@ describe('invalid options fail at boot, each by its name', () => {
     const error = await refusal({ entities, clock: { now: () => now as number } });
     expect(error).toBeInstanceOf(InvalidOptionsError);
     expect(error.message).toMatch(/^SPARK_CLOCK is .* Expected: now\(\) in whole epoch milliseconds/s);
+  });
+
+  it.each<[string, unknown]>([
+    ['nothing', undefined],
+    ['null', null],
+  ])('a factory that gives %s', async (_, given) => {
+    const spark = SparkModule.forRootAsync({ useFactory: () => given as object });
+    const error = await refusal({ entities, spark });
+    expect(error).toBeInstanceOf(InvalidOptionsError);
+    expect(error.message).toContain(
+      `the factory of forRootAsync is ${String(given)}. Expected: { live, autoStart, sweep`,
+    );
+  });
+
+  it('an option beside a factory that the factory has to give', () => {
+    const options = { useFactory: () => ({}), live: false };
+    expect(() => SparkModule.forRootAsync(options)).toThrow(
+      `Spark's option live is false. Expected: it in what the factory of forRootAsync returns, not beside it.`,
+    );
+  });
+
+  it('an option from a factory that belongs beside it', async () => {
+    const spark = SparkModule.forRootAsync({ useFactory: () => ({ tablePrefix: 'my_' }) as object });
+    const error = await refusal({ entities, spark });
+    expect(error.message).toContain(`Spark's option tablePrefix is 'my_'. Expected: it beside the factory`);
+  });
+
+  it('an interval that is missing', async () => {
+    const error = await refusal({
+      entities,
+      spark: { sweep: { interval: undefined } as object as { interval: string } },
+    });
+    expect(error.message).toContain(`Spark's option sweep is { interval: undefined }. Expected: false`);
+  });
+
+  describe('options of decorators', () => {
+    it('a query that throws', async () => {
+      const query = () => {
+        throw new Error('no such alias');
+      };
+      @Injectable()
+      class Events {
+        @EventSource(Item, { query }) items() {
+          return [];
+        }
+      }
+      const error = await refusal({ entities, providers: [Events] });
+      expect(error).toBeInstanceOf(InvalidOptionsError);
+      expect(error.message).toMatch(/Events\.items.*that fit Item: no such alias/s);
+    });
+
+    it.each<[string, object | string, string]>([
+      ['text', '5s', `backoff of @GroupHandler on Mails.send is '5s'. Expected: { base, max }`],
+      ['of unknown options', { least: 5 }, 'backoff.least of @GroupHandler on Mails.send is unknown'],
+      ['of a negative base', { base: -1 }, 'backoff.base of @GroupHandler on Mails.send is -1'],
+      ['of an endless maximum', { max: Infinity }, 'backoff.max of @GroupHandler on Mails.send is Infinity'],
+    ])('a backoff that is %s', async (_, backoff, what) => {
+      @Injectable()
+      class Mails {
+        @GroupHandler(/./, { backoff: backoff as object }) send() {}
+      }
+      const error = await refusal({ entities, providers: [Mails] });
+      expect(error).toBeInstanceOf(InvalidOptionsError);
+      expect(error.message).toContain(`Spark's option ${what}`);
+    });
+
+    it('but what a backoff function gives is seen later: the log tells, and the default is used', async () => {
+      @Injectable()
+      class Mails {
+        @GroupHandler(/./, { name: 'mails', backoff: () => 0 }) send() {
+          throw new Error('out of paper');
+        }
+      }
+      const { spark, dataSource, logs, close } = await startApp({ database: inMemory(), entities, providers: [Mails] });
+      await spark.emit(sparkEvent('x', 1));
+      await spark.drain();
+      expect(await dataSource.query('SELECT state, attempt FROM spark_delivery')).toEqual([
+        { state: 'available', attempt: 1 },
+      ]);
+      expect(logs.join('\n')).toMatch(/The backoff of mails failed; .*Spark's option backoff is 0/);
+      await close();
+    });
   });
 });

@@ -152,8 +152,8 @@ describe('a sweep goes on where it was killed', () => {
         reached: String(2 * PAGE),
         running: false,
       });
-      seen.pages = [];
-      expect(await app.spark.sweep()).toMatchObject({ subjects: ROWS, elsewhere: 0 });
+      Object.assign(seen, { pages: [], onPage: async () => {} });
+      expect(await app.spark.sweep()).toMatchObject({ subjects: ROWS, elsewhere: 0, failed: 0 });
       expect(seen.pages[0]).toBe(2 * PAGE + 1);
     });
 

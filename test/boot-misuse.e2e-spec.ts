@@ -13,15 +13,17 @@ import {
   NotAMethodError,
   NotStartedError,
   RequestScopedError,
+  sparkEvent,
   sparkMigrations,
   SparkModule,
   SparkService,
   StaticMethodError,
   UnknownDataSourceError,
   UnknownEntityError,
+  UnsupportedDatabaseError,
   UnsupportedKeyError,
 } from 'nestjs-spark';
-import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
+import { Column, DataSource, Entity, PrimaryColumn, PrimaryGeneratedColumn, ViewColumn, ViewEntity } from 'typeorm';
 import { describe, expect, it } from 'vitest';
 import { startApp, type TestAppOptions } from './support/app.js';
 import { inMemory, refusal as refusalOf } from './support/refusal.js';
@@ -43,7 +45,12 @@ class Dated {
   @PrimaryColumn({ type: 'datetime' }) day: Date;
 }
 
-const refusal = (options: Partial<TestAppOptions>) => refusalOf({ entities: [Item, Dated], ...options });
+@Entity()
+class Share {
+  @PrimaryColumn({ type: 'decimal' }) part: number;
+}
+
+const refusal = (options: Partial<TestAppOptions>) => refusalOf({ entities: [Item, Dated, Share], ...options });
 
 /** A second DataSource, of its own database. */
 const archive = (entities: TestAppOptions['entities'] = [Item]) =>
@@ -302,5 +309,120 @@ describe('misuse fails at boot and says what, where and what to do', () => {
     await app.close();
     expect(error).toBeInstanceOf(NotStartedError);
     expect((error as Error).message).toMatch(/app\.init\(\)/);
+  });
+
+  it('two decorators on one method that share a name', async () => {
+    @Injectable()
+    class Mails {
+      @GroupHandler(/^a/)
+      @GroupHandler(/^b/)
+      send() {}
+    }
+    const error = await refusal({ providers: [Mails] });
+    expect(error).toBeInstanceOf(DuplicateHandlerError);
+    expect(error.message).toContain('"Mails.send"');
+  });
+
+  it('a view without a primary column', async () => {
+    @ViewEntity({ expression: 'SELECT title FROM item' })
+    class Title {
+      @ViewColumn() title: string;
+    }
+    @Injectable()
+    class Events {
+      @EventSource(Title) titles() {
+        return [];
+      }
+    }
+    const error = await refusal({ entities: [Item, Title], providers: [Events] });
+    expect(error).toBeInstanceOf(UnsupportedKeyError);
+    expect(error.message).toBe(
+      'Title cannot have an event source: its primary key is missing. Give a view a primary column: @ViewColumn() and @PrimaryColumn().',
+    );
+  });
+
+  it('an entity that only has the name of a known one', async () => {
+    const namesake = class {};
+    Object.defineProperty(namesake, 'name', { value: 'Item' });
+    @Injectable()
+    class Events {
+      @EventSource(namesake) items() {
+        return [];
+      }
+    }
+    const error = await refusal({ providers: [Events] });
+    expect(error).toBeInstanceOf(UnknownEntityError);
+    expect(error.message).toMatch(/^Events\.items .*Item/);
+  });
+
+  it('a primary key of a decimal', async () => {
+    @Injectable()
+    class Events {
+      @EventSource(Share) shares() {
+        return [];
+      }
+    }
+    const error = await refusal({ providers: [Events] });
+    expect(error).toBeInstanceOf(UnsupportedKeyError);
+    expect(error.message).toMatch(/^Share .*primary key part .*decimal.*whole numbers, text or uuid/);
+  });
+
+  it('a database that Spark does not support', async () => {
+    const elsewhere = TypeOrmModule.forRootAsync({
+      name: 'elsewhere',
+      useFactory: () => inMemory().options,
+      dataSourceFactory: async (options) => {
+        const dataSource = await new DataSource(options!).initialize();
+        return Object.assign(dataSource, { options: { ...options, type: 'mssql' } });
+      },
+    });
+    const imports = [elsewhere, SparkModule.forRoot({ dataSource: 'elsewhere' })];
+    const error = await refusal({ imports });
+    expect(error).toBeInstanceOf(UnsupportedDatabaseError);
+    expect(error.message).toMatch(/"mssql".*better-sqlite3, postgres, mysql and mariadb/);
+  });
+
+  describe('a decorator on', () => {
+    const anywhere = (decorator: unknown) => decorator as MethodDecorator & PropertyDecorator;
+    it.each([
+      ['EventSource', anywhere(EventSource(Item))],
+      ['GroupHandler', anywhere(GroupHandler(/./))],
+    ])('a getter, a field, a static method: %s', (name, decorator) => {
+      expect(() => {
+        class Mails {
+          @decorator get sender() {
+            return 'me';
+          }
+        }
+        return Mails;
+      }).toThrow(new NotAMethodError(name, 'Mails.sender'));
+      expect(() => {
+        class Mails {
+          @decorator send = () => undefined;
+        }
+        return Mails;
+      }).toThrow(new NotAMethodError(name, 'Mails.send'));
+      expect(() => {
+        class Mails {
+          @decorator static send() {}
+        }
+        return Mails;
+      }).toThrow(new StaticMethodError('Mails.send'));
+    });
+  });
+
+  it('each method of SparkService in a constructor', async () => {
+    @Injectable()
+    class Hasty {
+      readonly calls: Promise<unknown>[];
+      constructor(spark: SparkService) {
+        const calls = [spark.sweep(), spark.drain(), spark.forget(Item, 1), spark.emit(sparkEvent('x', 1))];
+        this.calls = calls.map((call: Promise<unknown>) => call.catch((error: unknown) => error));
+      }
+    }
+    const { app, close } = await startApp({ database: inMemory(), entities: [Item], providers: [Hasty] });
+    const errors = await Promise.all(app.get(Hasty).calls);
+    await close();
+    for (const error of errors) expect(error).toBeInstanceOf(NotStartedError);
   });
 });

@@ -7,9 +7,12 @@ import {
   Entity,
   type EntityManager,
   type EntitySubscriberInterface,
+  ManyToOne,
   type ObjectLiteral,
+  OneToMany,
   PrimaryGeneratedColumn,
   type QueryRunner,
+  type Relation,
   type TransactionCommitEvent,
   type TransactionRollbackEvent,
   type UpdateEvent,
@@ -120,6 +123,27 @@ const versioned: Saver = (manager, { id, ...rest }, of) =>
     await m.save(Object.assign(found, { note: 'versioned' }));
   });
 
+@Entity()
+class Challenge {
+  @PrimaryGeneratedColumn() id: number;
+  @OneToMany(() => Donation, (donation) => donation.challenge) donations: Relation<Donation>[];
+}
+
+@Entity()
+class Donation {
+  @PrimaryGeneratedColumn() id: number;
+  @Column() amount: number;
+  @ManyToOne(() => Challenge, (challenge) => challenge.donations) challenge: Relation<Challenge>;
+}
+
+@Injectable()
+class Support {
+  @EventSource(Challenge, { relations: { donations: true } })
+  *events({ id, donations }: Challenge) {
+    if (donations.length >= 2) yield sparkEvent('two_donations', id);
+  }
+}
+
 const ROUNDS = 200;
 const AT_ONCE = 4;
 
@@ -172,6 +196,31 @@ describe.each(databases)('two requests save one row, on $name', (database) => {
     expect(committed.states.size).toBeGreaterThan(2 * ROUNDS);
     expect(refused).toBeLessThan(2 * ROUNDS);
   }, 180_000);
+});
+
+describe.each(databases)('two donations at the same time are both seen, on $name', (database) => {
+  it(`loses none of ${ROUNDS} rounds, without a sweep`, async () => {
+    const db = await database.create();
+    const { dataSource, spark, close } = await startApp({
+      database: db,
+      entities: [Challenge, Donation],
+      providers: [Support],
+    });
+    const { manager } = dataSource;
+    for (let round = 0; round < ROUNDS; round++) {
+      const challenge = await manager.save(manager.create(Challenge));
+      // What saving the challenge itself leads to must not be what finds them.
+      await spark.drain();
+      const donate = (amount: number) => manager.transaction((m) => m.save(Donation, { amount, challenge }));
+      await Promise.all([donate(1), donate(2)]);
+    }
+    await spark.drain();
+    const [{ n }] = await manager.query(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group = 'two_donations'`);
+    expect(Number(n)).toBe(ROUNDS);
+    await close();
+    await db.drop();
+    // Two hundred rounds, each with a drain.
+  }, 120_000);
 });
 
 /** A manager whose transactions have, in every second round, another isolation than the database's default. */
