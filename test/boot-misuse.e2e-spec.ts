@@ -132,7 +132,7 @@ describe('misuse fails at boot and says what, where and what to do', () => {
     ])('%s', async (_, providers, where) => {
       const error = await refusal({ providers });
       expect(error).toBeInstanceOf(RequestScopedError);
-      expect(error.message).toMatch(new RegExp(`^${where} .*Make it a singleton`));
+      expect(error.message).toMatch(new RegExp(`^Spark cannot call ${where}: .*Make the provider a singleton`));
     });
   });
 

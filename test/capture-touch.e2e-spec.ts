@@ -283,7 +283,7 @@ describe('a touch that cannot be', () => {
         return [];
       }
     }
-    expect((await refusal({ entities, providers: [Wrong] })).message).toContain('There are: id, about.id.');
+    expect((await refusal({ entities, providers: [Wrong] })).message).toContain('Its columns: id, about.id.');
   });
 
   it('an entity that the DataSource does not know', async () => {

@@ -169,7 +169,7 @@ describe('PostgreSQL hides rows', () => {
     await app.spark.drain();
     const [delivery] = await admin.query('SELECT state, attempt, last_error FROM spark_delivery');
     expect(delivery).toMatchObject({ state: 'available' });
-    expect(delivery.last_error).toMatch(/Invoice 1 .*is not seen: it is gone, or PostgreSQL hides it/);
+    expect(delivery.last_error).toMatch(/Invoice 1 .*was not found: it is gone, or PostgreSQL hides it/);
     // As soon as it is seen, it is handled.
     await admin.query(`ALTER ROLE ${role} BYPASSRLS`);
     await settle('completed');

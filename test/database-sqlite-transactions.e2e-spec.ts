@@ -494,8 +494,8 @@ describe('SQLite is safe', () => {
       const other = await new DataSource(options()).initialize();
       await other.query('BEGIN IMMEDIATE');
       const runner = dataSource.createQueryRunner();
-      await expect(runner.startTransaction()).rejects.toThrow('one of another process');
-      await expect(add(1, runner.manager)).rejects.toThrow('one of another process');
+      await expect(runner.startTransaction()).rejects.toThrow('belongs to another process');
+      await expect(add(1, runner.manager)).rejects.toThrow('belongs to another process');
       await other.query('COMMIT');
       await other.destroy();
       await add(2, runner.manager);

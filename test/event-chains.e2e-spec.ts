@@ -133,7 +133,7 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
     await app.spark.drain();
     const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY id');
     expect(depths.map(({ depth }) => depth)).toEqual(Array.from({ length: 17 }, (_, i) => i));
-    expect(app.logs.join('\n')).toContain('yielded step_17, which 16 events in a row have led to');
+    expect(app.logs.join('\n')).toContain('yielded step_17 at the end of a chain of 16 events');
   });
 
   it('and rests longer each time where nothing ends it, up to an hour', async () => {
@@ -149,7 +149,7 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
     const rests: { due_at: string }[] = await app.dataSource.query('SELECT due_at FROM spark_recheck');
     expect(rests.map(({ due_at: at }) => Number(at) - began)).toEqual([123 * MINUTE]);
     expect((await app.spark.status()).counts.refusedEvents).toBe(minutes.length);
-    expect(app.logs.join('\n')).toContain('rechecked in 1 min.');
+    expect(app.logs.join('\n')).toContain('rechecks the entity in 1 min.');
 
     // Whoever mends it begins a chain of his own.
     await app.dataSource.manager.save(Step, { id: 1, n: 1_000 });

@@ -119,7 +119,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
       `SparkService.explain was given 'abc', which cannot be an id of Task.`,
     );
     await expect(app.spark.explain(class Stranger {}, 1)).rejects.toThrow(
-      'SparkService.explain was given Stranger, which no DataSource with a SparkModule knows.',
+      'SparkService.explain was given Stranger, which belongs to no DataSource with a SparkModule.',
     );
   });
 
@@ -266,9 +266,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
     await app.dataSource.query(`UPDATE spark_event SET depth = 16 WHERE event_key = 'created_x'`);
     await kit.drain();
     const seat = (await app.spark.explain(Seat, ['C', 9])).words.join('\n');
-    expect(seat).toMatch(
-      /seat_C,9: it was refused at \S+: seats yielded seat_C,9, which 16 events in a row have led to/,
-    );
+    expect(seat).toMatch(/seat_C,9: it was refused at \S+: seats yielded seat_C,9 at the end of a chain of 16 events/);
   });
 
   it('of what is not true any more, and of an entity that is gone', async () => {

@@ -157,7 +157,7 @@ describe.each(databases)('a handler is done when what it returned is, on $name',
     await deliver(Object.keys(unusable));
     expect(states()).toEqual(Object.fromEntries(Object.keys(unusable).map((group) => [group, 'discarded'])));
     const errors = Object.fromEntries(reports.map(({ group, error }) => [group, error]));
-    expect(errors.a_function).toContain('handler returned a function, and Spark cannot tell when its work is done.');
+    expect(errors.a_function).toContain('handler returned a function, so Spark cannot know when its work is done.');
     expect(errors.a_promise_of_a_function).toContain('Call it, and return what it gives.');
     expect(errors.a_stream).toContain('Return pipeline(…) of node:stream/promises instead.');
     expect(done).not.toContain('never');

@@ -113,7 +113,7 @@ describe.each(databases)('what is done after a failure, on $name', (database) =>
 
     await restart([First], { retention: { completed: '1d' } });
     const replay = app.spark.replay({ handler: 'first', since: new Date(Date.now() - 2 * 86_400_000) });
-    await expect(replay).rejects.toThrow('are kept since');
+    await expect(replay).rejects.toThrow('keeps its finished deliveries since');
     const since = new Date();
     await app.spark.emit(sparkEvent('thing', 2));
     await app.spark.drain();

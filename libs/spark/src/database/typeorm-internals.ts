@@ -91,21 +91,21 @@ export function groupRows(transformer: RawSqlResultsToEntityTransformer, rows: o
   return group.call(transformer, rows, alias);
 }
 
-/** A part of another package that is private to it: whose it is, how it is reached, and what fails without it. */
+/** A private part of another package: the package, the path that leads to the part, and what fails without it. */
 interface PrivatePart {
   readonly of: 'typeorm' | 'pg' | 'mysql2';
   readonly path: string;
   readonly without: string;
 }
 
-const ENDING = 'a connection that stops answering may stay in use, and what waits for it waits on';
-const MAKING = 'a connection that is never made may be waited for without end';
-const SESSIONS = 'what a dropped connection leaves on the server keeps its locks until the server notices';
+const ENDING = 'a connection that stops answering may stay in use, and statements wait for it without end';
+const MAKING = 'Spark may wait without end for a connection that is never made';
+const SESSIONS = 'the session of a dropped connection keeps its locks on the server until the server ends it';
 
 const parts = (of: PrivatePart['of'], without: string, ...paths: string[]): PrivatePart[] =>
   paths.map((path) => ({ of, path, without }));
 
-/** What only guards need, from a connected query runner and its driver. */
+/** The parts that Spark can work without. The paths begin at a connected query runner and its driver. */
 const OF_DRIVERS: Readonly<Record<string, readonly PrivatePart[]>> = {
   postgres: [
     ...parts('typeorm', ENDING, 'driver.master', 'runner.databaseConnection', 'runner.releasePostgresConnection'),
@@ -124,10 +124,11 @@ const OF_DRIVERS: Readonly<Record<string, readonly PrivatePart[]>> = {
 };
 
 /**
- * Checks that what Spark uses of the private sides of TypeORM and of the drivers is there. It warns of what only guards need, and
- * throws MissingPartError where Spark cannot work without a part.
+ * Checks that the private parts of TypeORM and of the drivers that Spark uses exist. It logs a warning for a part that Spark can
+ * work without.
  *
- * @param runner one that has a connection
+ * @param runner a query runner that has a connection
+ * @throws MissingPartError when Spark cannot work without a part that is missing
  */
 export function checkInternals(runner: QueryRunner): void {
   const { type, driver } = runner.dataSource.options as { type: string; driver?: unknown };
@@ -142,18 +143,18 @@ export function checkInternals(runner: QueryRunner): void {
   const all = OF_DRIVERS[type === 'mariadb' ? 'mysql' : type] ?? [];
   const root = { runner, driver: poolsOf(runner) };
   const missing = all.filter(({ path }) => valueAt(root, path) === undefined);
-  // A part of what is missing is no news.
+  // A missing part is reported once: its own parts are missing, too.
   for (const part of missing.filter(({ path }) => !missing.some((other) => path.startsWith(`${other.path}.`)))) {
-    // Of a driver that the application gives, the files are unknown.
+    // The application may pass a driver of its own, whose version Spark cannot read.
     const place = part.of !== 'typeorm' && driver ? `The driver given as ${part.of}` : nameAndVersion(part.of);
     new Logger('Spark').warn(
-      `${place} lacks ${part.path}, which is private to it and which Spark uses. Without it, ${part.without}. Install the version ` +
-        `that was there before, or a release of nestjs-spark that knows this one.`,
+      `${place} lacks ${part.path}, a private part of it that Spark uses. Without it, ${part.without}. Install the version that ` +
+        `you had before, or a release of nestjs-spark that supports this version.`,
     );
   }
 }
 
-/** The pools that TypeORM's driver keeps, those of replicas by one of them. */
+/** The pools of TypeORM's driver. One pool stands for those of all replicas. */
 function poolsOf({ dataSource }: QueryRunner): { master: unknown; pool: unknown } {
   const { pool, poolCluster } = dataSource.driver as unknown as { pool?: MysqlPool; poolCluster?: PoolCluster };
   return { master: postgresPoolOf(dataSource), pool: pool ?? Object.values(poolCluster?._nodes ?? {})[0]?.pool };

@@ -1,7 +1,7 @@
 import { knownToAllCopies, SparkError } from './spark.error.js';
 
 /**
- * Thrown by a handler: this delivery will never succeed. It is discarded at once, with the reason.
+ * A handler throws this when a delivery can never succeed. Spark discards the delivery at once and keeps the reason.
  *
  * @example
  * if (!isAddress(mail)) throw new DiscardDelivery(`${mail} is no address`);

@@ -1,12 +1,12 @@
 import { SparkError } from './spark.error.js';
 
-/** `drain()` was called in a source or a handler, which it would wait for. */
+/** A source or a handler called `drain()`, which would wait for that source or handler to end. */
 export class DrainWithinError extends SparkError {
-  /** @param what the source or the handler */
+  /** @param what the name of the source or the handler */
   constructor(what: string) {
     super(
-      `SparkService.drain() was called in ${what}, and would wait for ${what} to end: for ever. Leave it out: what was saved or emitted ` +
-        `is worked on when it has committed. Call drain() in tests and scripts.`,
+      `${what} called SparkService.drain(), which would wait for ${what} to end: for ever. Remove the call: Spark handles what was ` +
+        `saved or emitted after the commit. Call drain() in tests and scripts.`,
     );
   }
 }

@@ -5,7 +5,7 @@ export class DuplicateEntityError extends SparkError {
   constructor(method: string, entity: string, other: string, table: string) {
     super(
       `${method} is an event source of ${entity}, and ${other} maps the same table (${table}) with another primary key. Spark would ` +
-        `not see what is saved through ${other}. Give both classes the same primary columns, or remove one of them.`,
+        `miss what is saved through ${other}. Give both classes the same primary columns, or remove one of them.`,
     );
   }
 }

@@ -4,8 +4,8 @@ import { SparkError } from './spark.error.js';
 export class DuplicateHandlerError extends SparkError {
   constructor(name: string, first: string, second: string) {
     super(
-      `Two handlers are named "${name}": ${first} and ${second}. Deliveries are kept by handler name, so each needs one of ` +
-        `its own: @GroupHandler(/…/, { name: "…" }).`,
+      `Two handlers are named "${name}": ${first} and ${second}. Deliveries belong to a handler name, so each handler needs a name ` +
+        `of its own: @GroupHandler(/…/, { name: "…" }).`,
     );
   }
 }

@@ -4,12 +4,12 @@ import { knownToAllCopies, SparkError } from './spark.error.js';
 export class DuplicateModuleError extends SparkError {
   constructor(dataSource: string) {
     super(
-      `SparkModule is imported more than once for the ${dataSource} DataSource, so every event would be captured twice. ` +
+      `SparkModule is imported more than once for the ${dataSource} DataSource, so Spark would capture every event twice. ` +
         `Call SparkModule.forRoot or forRootAsync once, in the root module; SparkService can be injected everywhere. ` +
-        `Where it is called once, a second copy of the package is installed: see npm ls nestjs-spark.`,
+        `If you call it once, a second copy of the package is installed: run npm ls nestjs-spark.`,
     );
   }
 }
 
-// The other copy may be the one that refuses.
+// The other copy of the package may throw it.
 knownToAllCopies(DuplicateModuleError, 'DuplicateModuleError');

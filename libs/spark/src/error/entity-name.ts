@@ -1,6 +1,6 @@
 import { EntitySchema, type EntityTarget, type ObjectLiteral } from 'typeorm';
 
-/** What an entity is called in messages, whatever was given for it. */
+/** The name of an entity in messages, for any kind of entity target. */
 export function entityName(entity: EntityTarget<ObjectLiteral> | undefined): string {
   if (entity === undefined) return 'undefined (a circular import?)';
   if (typeof entity === 'function') return entity.name;

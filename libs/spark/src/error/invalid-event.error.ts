@@ -2,22 +2,22 @@ import { quoted } from './wording.js';
 import { SparkError } from './spark.error.js';
 import { shown } from './text-of.js';
 
-/** Where an event came from, as far as that is known. Without a source it was given to `SparkService.emit`. */
+/** Where an event came from, as far as that is known. An event without a source was passed to `SparkService.emit`. */
 export interface InvalidEventOrigin {
   /** The source that yielded it, as `Class.method`. */
   readonly source?: string;
-  /** The name of the entity that the source was given. */
+  /** The name of the entity that Spark passed to the source. */
   readonly entity?: string;
   /** The id of that entity. */
   readonly id?: string;
-  /** The event's group and key, where they can be read. */
+  /** The event's group and key, if they are text. */
   readonly group?: string;
   readonly key?: string;
 }
 
 /**
- * An event that cannot be entered. Other events of the same entity and of other entities are not touched by it: an event
- * that a source yields is logged with this error and left out. Thrown only by `SparkService.emit`.
+ * An event that Spark cannot enter. If a source yields such an event, Spark logs this error and leaves the event out. All other events
+ * of this entity and of other entities are entered. Only `SparkService.emit` throws this error.
  *
  * @example
  * await spark.emit(sparkEvent('', 7)); // InvalidEventError: … its group is empty. Give sparkEvent a group of 1 to 100 characters.

@@ -1,7 +1,7 @@
 import { SparkError } from './spark.error.js';
 import { got } from './wording.js';
 
-/** An occurrence that cannot be told: an invalid date, or a time zone that does not exist. Thrown in the source that asks. */
+/** An occurrence that cannot be computed: the date is invalid, or the time zone does not exist. Thrown in the source that computes it. */
 export class InvalidOccurrenceError extends SparkError {
   constructor(helper: string, part: 'date' | 'time zone', given: unknown) {
     const expected = part === 'date' ? 'a valid Date' : `the name of a time zone such as 'Europe/Berlin'`;

@@ -1,12 +1,12 @@
 import { inspect } from 'node:util';
 import { SparkError } from './spark.error.js';
 
-/** What is said to be given when there is no such option. */
+/** Stands for the value in the message when there is no such option. */
 export const UNKNOWN = { [inspect.custom]: () => 'unknown' };
 
-/** An option that has no meaning: of SparkModule or a decorator, at boot, or of what a method of Spark was given. */
+/** A value that is not valid: of an option of SparkModule or a decorator (thrown at boot), or of a parameter of a method of Spark. */
 export class InvalidOptionsError extends SparkError {
-  /** @param option its path among the module's options, or the words for what else was given */
+  /** @param option the path of the module's option, or words that name the parameter */
   constructor(option: string, given: unknown, expected: string) {
     const what = /^[a-z][\w.]*( of @.*)?$/.test(option) ? `Spark's option ${option}` : option;
     super(`${what} is ${inspect(given)}. Expected: ${expected.replace(/\.$/, '')}.`);

@@ -1,11 +1,11 @@
 import { SparkError } from './spark.error.js';
 import { shown } from './text-of.js';
 
-/** A delivery is no longer this process's: it was too slow to renew its lease, and another one has taken over. */
+/** This process renewed its lease too late, and another process has claimed one of its deliveries. */
 export class LostLeaseError extends SparkError {
   constructor(key: string, handler: string) {
     super(
-      `${shown(key)} for ${handler} was taken over by another process; what this one did in its transaction is rolled back.`,
+      `${shown(key)} for ${handler} was taken over by another process; the transaction of this attempt is rolled back.`,
     );
   }
 }

@@ -1,10 +1,10 @@
-/** The options that name Spark's tables, as a user gives them. */
+/** The options that name Spark's tables, as an application sets them. */
 export interface NamingOptions {
   readonly tablePrefix?: string;
   readonly schema?: string;
 }
 
-/** How a user writes the call that gives the migrations of these tables. */
+/** The call that returns the migrations of these tables, as an application writes it. */
 export function migrationsCall({ tablePrefix = 'spark_', schema }: NamingOptions): string {
   const options = [
     ...(tablePrefix === 'spark_' ? [] : [`tablePrefix: '${tablePrefix}'`]),

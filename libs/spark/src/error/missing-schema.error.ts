@@ -1,6 +1,6 @@
 import { SparkError } from './spark.error.js';
 
-/** The schema that Spark's tables belong in is not there. Thrown at boot, and by Spark's migrations. */
+/** The schema of Spark's tables does not exist. Thrown at boot, and by Spark's migrations. */
 export class MissingSchemaError extends SparkError {
   constructor(schema: string, create: string) {
     super(

@@ -1,7 +1,7 @@
 import { migrationsCall, type NamingOptions } from './migrations-call.js';
 import { SparkError } from './spark.error.js';
 
-/** Tables of Spark are not there. Thrown at boot. */
+/** Tables of Spark do not exist. Thrown at boot. */
 export class MissingTablesError extends SparkError {
   constructor(tables: readonly string[], options: NamingOptions) {
     super(

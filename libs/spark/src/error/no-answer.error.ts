@@ -3,14 +3,14 @@ import { SparkError } from './spark.error.js';
 /** The database has not answered a statement of Spark's own in time. */
 export class NoAnswerError extends SparkError {
   /**
-   * @param waited how long, in milliseconds
-   * @param statement what was sent, where that is known
+   * @param waited how long Spark waited, in milliseconds
+   * @param statement the statement, if it is known
    */
   constructor(waited: number, statement?: string) {
     const what = statement === undefined ? '' : ` (${beginningOf(statement)})`;
     super(
-      `The database did not answer a statement of Spark within ${waited} ms${what}, and its connection was dropped. Is the network ` +
-        `silent, or does the statement take that long? Then raise SparkModule's statementTimeout.`,
+      `The database did not answer a statement of Spark within ${waited} ms${what}, so Spark dropped the connection. Check the ` +
+        `network. If the statement takes that long, raise SparkModule's statementTimeout.`,
     );
   }
 }
@@ -22,16 +22,16 @@ function beginningOf(statement: string): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
 }
 
-/** No connection to the database was to be had in time for a statement of Spark's own. */
+/** Spark got no connection to the database in time for a statement of its own. */
 export class NoConnectionError extends NoAnswerError {
-  /** @param isBusy whether no connection was being made either: all there may be are in use */
+  /** @param isBusy whether the pool was full and all its connections were in use, so that the driver was not opening another one */
   constructor(
     waited: number,
     readonly isBusy: boolean,
   ) {
     super(waited);
     this.message =
-      `Spark got no connection to the database within ${waited} ms. Do handlers or requests hold all connections of the pool, or is ` +
-      `the network silent? Raise the DataSource's poolSize above worker.concurrency, or lower worker.concurrency.`;
+      `Spark got no connection to the database within ${waited} ms. Check the network. If handlers or requests hold all ` +
+      `connections of the pool, raise the DataSource's poolSize above worker.concurrency, or lower worker.concurrency.`;
   }
 }

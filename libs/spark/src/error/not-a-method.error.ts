@@ -1,6 +1,6 @@
 import { SparkError } from './spark.error.js';
 
-/** A decorator of Spark on something that cannot be called. Thrown when the class is defined. */
+/** A decorator of Spark is on something that Spark cannot call. Thrown when the class is defined. */
 export class NotAMethodError extends SparkError {
   constructor(decorator: string, where: string) {
     super(

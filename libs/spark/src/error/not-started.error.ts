@@ -1,6 +1,6 @@
 import { SparkError } from './spark.error.js';
 
-/** SparkService was used before the application was initialised. */
+/** The application used SparkService before it was initialised. */
 export class NotStartedError extends SparkError {
   constructor() {
     super(

@@ -1,7 +1,7 @@
 import { migrationsCall, type NamingOptions } from './migrations-call.js';
 import { SparkError } from './spark.error.js';
 
-/** Spark's tables were made by an older release, and migrations have not run. Thrown at boot. */
+/** An older release has made Spark's tables, and the migrations of this release have not run. Thrown at boot. */
 export class OlderTablesError extends SparkError {
   constructor(
     found: number,

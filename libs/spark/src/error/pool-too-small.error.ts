@@ -1,6 +1,6 @@
 import { SparkError } from './spark.error.js';
 
-/** Transactional handlers could take every connection of the pool and then wait for one more. Thrown at boot. */
+/** Transactional handlers could hold every connection of the pool while Spark needs one more. Thrown at boot. */
 export class PoolTooSmallError extends SparkError {
   constructor(handler: string, concurrency: number, pool: number) {
     super(

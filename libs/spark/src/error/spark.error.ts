@@ -1,5 +1,5 @@
 /**
- * What every error of this library extends.
+ * The base class of all errors of this library.
  *
  * @example
  * catch (error) { if (error instanceof SparkError) … }
@@ -14,8 +14,8 @@ export class SparkError extends Error {
 const brands = new WeakMap<object, symbol>();
 
 /**
- * Lets `instanceof` know the errors of a class that another copy of this package has made: a tree of packages may hold two,
- * and a handler throws what it has imported.
+ * Makes `instanceof` accept errors of a class that another copy of this package has created. An application may have two copies
+ * installed, and a handler throws the class that it has imported.
  */
 export function knownToAllCopies(type: typeof SparkError, name: string): void {
   const brand = Symbol.for(`nestjs-spark.error.${name}`);
@@ -23,7 +23,7 @@ export function knownToAllCopies(type: typeof SparkError, name: string): void {
   brands.set(type, brand);
 }
 
-// Not a static method, which would change what TypeScript makes of `instanceof`. It never throws, whatever it is asked about.
+// This is not a static method, because that would change how TypeScript narrows by `instanceof`. It never throws.
 Object.defineProperty(SparkError, Symbol.hasInstance, {
   value(this: object, value: unknown): boolean {
     if (typeof value !== 'object' || value === null) return false;

@@ -1,8 +1,8 @@
 import { inspect, types } from 'node:util';
 
-/** An error, or anything else that was thrown, as text: what it says, and where it was thrown. */
+/** One thrown value as text: its message, and where it was thrown. */
 interface Part {
-  /** How it belongs to the error before it. */
+  /** The words that connect it to the error before it. */
   readonly link: string;
   readonly head: string;
   /** The lines of its stack. */
@@ -12,12 +12,12 @@ interface Part {
 // In characters.
 const LONGEST = { row: 10_000, line: 1_000, lines: 4_000, name: 300 };
 const FRAMES = { row: 50, lines: 8 };
-// Of causes and errors within errors, all together.
+// How many errors are shown, causes and inner errors included.
 const MOST_PARTS = 12;
 const UNREADABLE = 'something was thrown that cannot be shown as text';
 
 /**
- * What a row keeps of anything that was thrown: the stack of an error with its causes, any other value as text. At most
+ * The text of a thrown value for a row: the stack of an error with its causes, or any other value as text. It has at most
  * 10,000 characters, without NUL and lone surrogates, which databases refuse. It never throws.
  */
 export function textOf(thrown: unknown): string {
@@ -26,13 +26,13 @@ export function textOf(thrown: unknown): string {
   return storable(share(texts, LONGEST.row, '\n'));
 }
 
-/** The same in one line of a log: what an error and its causes say. At most 1,000 characters, all of them printable. It never throws. */
+/** The text of a thrown value for one line of a log: the messages of an error and its causes. It has at most 1,000 printable characters. It never throws. */
 export function lineOf(thrown: unknown): string {
   const texts = partsOf(thrown).map(({ link, head }) => link.toLowerCase() + printable(head));
   return share(texts, LONGEST.line, '; ');
 }
 
-/** The same in a few lines of a log, with the upper part of each stack. At most 4,000 characters, all of them printable. It never throws. */
+/** The text of a thrown value for a few lines of a log, with the upper part of each stack. It has at most 4,000 printable characters. It never throws. */
 export function linesOf(thrown: unknown): string {
   const texts = partsOf(thrown).map(({ link, head, frames }) =>
     [link + printable(head), ...frames.slice(0, FRAMES.lines).map(printable)].join('\n'),
@@ -40,7 +40,7 @@ export function linesOf(thrown: unknown): string {
   return share(texts, LONGEST.lines, '\n');
 }
 
-/** A key, a group, an id or a name as log lines show it: what cannot be printed is escaped, and what is long is cut. */
+/** A key, a group, an id or a name for log lines. Characters that cannot be printed are escaped, and long text is cut. */
 export function shown(name: unknown): string {
   const text = typeof name === 'string' ? name : safely(() => String(name), 'something that cannot be shown as text');
   return cut(printable(text.slice(0, LONGEST.name + 1)), LONGEST.name);
@@ -89,7 +89,7 @@ function valueText(value: unknown): string {
   return bounded(inspect(value, { depth: 2, maxStringLength: 500, maxArrayLength: 20 }));
 }
 
-// A text of any length costs no more than what is shown of it.
+// Cuts first, so that a very long text costs no more than the part that is shown.
 function bounded(text: unknown): string {
   const all = typeof text === 'string' ? text : String(text);
   return cut(all, LONGEST.row);
@@ -99,7 +99,7 @@ function cut(text: string, longest: number): string {
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
 
-/** Joins texts, so that a long one leaves room for the others. */
+/** Joins texts and cuts long ones, so that each text gets its share of the space. */
 function share(texts: readonly string[], longest: number, separator: string): string {
   let left = longest - separator.length * (texts.length - 1);
   return texts
@@ -113,7 +113,7 @@ function share(texts: readonly string[], longest: number, separator: string): st
 
 const storable = (text: string): string => text.replaceAll('\0', '\\0').slice(0, LONGEST.row).toWellFormed();
 
-// Control characters (a new line, the ESC of a terminal), line and paragraph separators, marks that turn the direction of text.
+// Control characters (a new line, the ESC of a terminal), line and paragraph separators, and marks that change the direction of text.
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 const SHORT: Record<string, string> = { '\n': String.raw`\n`, '\r': String.raw`\r`, '\t': String.raw`\t` };
 

@@ -1,11 +1,11 @@
 import { SparkError } from './spark.error.js';
 
-/** The database has rolled a transactional handler's transaction back, and the handler went on as if it had not. */
+/** The database has rolled back the transaction of a transactional handler, and the handler ended without an error. */
 export class UndoneTransactionError extends SparkError {
   constructor(handler: string) {
     super(
-      `The transaction of ${handler} is gone: a statement of it failed, and the handler went on. Its delivery is tried ` +
-        `again. Let such errors out of the handler.`,
+      `The database has rolled back the transaction of ${handler}: a statement failed, and the handler caught the error and went on. ` +
+        `Spark tries the delivery again. Do not catch database errors in the handler, or rethrow them.`,
     );
   }
 }

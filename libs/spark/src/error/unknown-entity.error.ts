@@ -1,11 +1,11 @@
 import { SparkError } from './spark.error.js';
 
-/** An entity that is not part of a DataSource: of an event source, at boot, or one that a method was given. */
+/** An entity belongs to no DataSource. Thrown at boot for the entity of an event source, and by methods of SparkService. */
 export class UnknownEntityError extends SparkError {
-  /** @param what the words for what the entity is to */
+  /** @param what the beginning of the sentence, up to the name of the entity */
   constructor(what: string, entity: string) {
     super(
-      `${what} ${entity}, which no DataSource with a SparkModule knows. Add it to ` +
+      `${what} ${entity}, which belongs to no DataSource with a SparkModule. Add it to ` +
         `TypeOrmModule.forFeature([${entity}]) with autoLoadEntities, or to the entities of the DataSource.`,
     );
   }

@@ -1,13 +1,15 @@
 import { SparkError } from './spark.error.js';
 
-/** `replay` was asked to leave out what a handler has had, and the deliveries that would tell are not kept. Nothing was opened. */
+/**
+ * `replay` cannot leave out the events that a handler has had: the deliveries that show this are not kept. It has opened no delivery.
+ */
 export class UnknownHistoryError extends SparkError {
   constructor(handler: string, kept: Date | undefined) {
     super(
-      `SparkService.replay cannot tell which events ${handler} has had: its finished deliveries are ` +
+      `SparkService.replay cannot find out which events ${handler} has had: ` +
         (kept
-          ? `kept since ${kept.toISOString()} only, by \`retention\`. Pass a later \`since\`, or \`repeat: true\` to deliver all again.`
-          : `not kept, by \`history: false\`. Pass \`repeat: true\` to deliver all events again; \`since\` and \`group\` say which.`),
+          ? `\`retention\` keeps its finished deliveries since ${kept.toISOString()} only. Pass a later \`since\`, or \`repeat: true\` to deliver all events again.`
+          : `\`history: false\` keeps no finished deliveries. Pass \`repeat: true\` to deliver all events again, and \`since\` or \`group\` to limit them.`),
     );
   }
 }

@@ -1,11 +1,11 @@
 const SHOWN_CHARACTERS = 60;
 
-/** Text as messages show it: in quotes, escaped where it cannot be printed, and cut where it is long. */
+/** Text for messages: in quotes, with unprintable characters escaped, and cut if it is long. */
 export function quoted(text: string): string {
   return JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text);
 }
 
-/** A value that somebody gave, in the words of a message. Never throws, whatever it is. */
+/** A value that the application passed, in words for a message. It never throws. */
 export function got(value: unknown): string {
   if (typeof value === 'string') return quoted(value);
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
@@ -29,7 +29,7 @@ export function withArticle(name: string): string {
   return `${/^[aeiou]/i.test(name) ? 'an' : 'a'} ${name}`;
 }
 
-/** What something that was thrown says. Never throws, whatever it is. */
+/** The message of a thrown value. It never throws. */
 export function messageOf(thrown: unknown): string {
   try {
     const said: unknown = thrown instanceof Error ? thrown.message : got(thrown);

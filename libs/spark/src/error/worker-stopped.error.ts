@@ -1,8 +1,8 @@
 import { SparkError } from './spark.error.js';
 
-/** Why the signal of a handler is aborted when its process stops, or has lost the right to its deliveries. */
+/** The reason of a handler's aborted signal when its process stops, or has lost its lease. */
 export class WorkerStoppedError extends SparkError {
   constructor(reason: string) {
-    super(`The handler is to stop: ${reason}. Its delivery is handled again, here or elsewhere.`);
+    super(`The handler must stop: ${reason}. Spark handles the delivery again, in this process or in another one.`);
   }
 }
