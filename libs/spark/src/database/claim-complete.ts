@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ClaimedRow, Completion, Dialect } from './dialect.js';
+import { ENTRY_COLUMNS } from './event-columns.js';
 import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -15,7 +16,7 @@ export async function withEvents(
   if (rows.length === 0) return [];
   const events = await select<Omit<ClaimedRow, 'handler' | 'attempt'>>(
     manager,
-    `SELECT id, event_key, event_group, entity_id, source, context, at, until_at, depth FROM ${tables.event} WHERE id IN (:...ids)`,
+    `SELECT id, ${ENTRY_COLUMNS} FROM ${tables.event} WHERE id IN (:...ids)`,
     { ids: [...new Set(rows.map((row) => row.event_id))] },
   );
   const byId = new Map(events.map((event) => [String(event.id), event]));

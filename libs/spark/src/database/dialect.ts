@@ -1,22 +1,6 @@
 import type { DataSource, EntityManager } from 'typeorm';
+import type { Entry, EntryRow } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
-
-/** An event as the ledger enters it. */
-export interface Entry {
-  readonly key: string;
-  readonly group: string;
-  /** The entity that it came from, null for an emitted one. */
-  readonly entity: string | null;
-  readonly entityId: string | null;
-  readonly source: string | null;
-  readonly context: string | null;
-  /** When it became true, epoch ms; null when its source did not say. */
-  readonly at: number | null;
-  /** From when on it is of no use, epoch ms. */
-  readonly until: number | null;
-  /** How many events led to this one: 0 when no handler was at work. */
-  readonly depth: number;
-}
 
 /** Whose event a known key is. */
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
@@ -89,18 +73,10 @@ export interface ClaimRequest {
 }
 
 /** A claimed delivery with its event, as their rows say. */
-export interface ClaimedRow {
+export interface ClaimedRow extends EntryRow {
   readonly id: string;
   readonly handler: string;
   readonly attempt: number;
-  readonly event_key: string;
-  readonly event_group: string;
-  readonly entity_id: string | null;
-  readonly source: string | null;
-  readonly context: string | null;
-  readonly at: string | null;
-  readonly until_at: string | null;
-  readonly depth: number;
 }
 
 /** Deliveries that a worker has handled, all at the same attempt. */

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
-import type { Entered, Entry, Opened, Owner } from './dialect.js';
+import type { Entered, Opened, Owner } from './dialect.js';
+import type { Entry } from './event-columns.js';
 import { BASELINE, type InitialState } from './delivery-states.js';
 import { execute } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -85,15 +86,4 @@ export async function openByKey(
       { name, initialState, priority, now, ...endOf(initialState, now), keys, groups },
     );
   }
-}
-
-/** The columns of an event that its entry says. */
-export const ENTRY_COLUMNS = 'event_key, event_group, entity, entity_id, source, context, at, until_at, depth';
-
-export const EVENT_COLUMNS = `${ENTRY_COLUMNS}, recorded_at`;
-
-/** The columns of an event, in the order of {@link EVENT_COLUMNS}. */
-export function eventRow(entry: Entry, now: number): unknown[] {
-  const { key, group, entity, entityId, source, context, at, until, depth } = entry;
-  return [key, group, entity, entityId, source, context, at, until, depth, now];
 }

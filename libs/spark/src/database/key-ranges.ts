@@ -1,4 +1,5 @@
-import type { Entry, KeysInRange, KeyRange } from './dialect.js';
+import type { KeysInRange, KeyRange } from './dialect.js';
+import type { Entry } from './event-columns.js';
 
 type Keyed = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId'>;
 

@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { entryColumns, entryFrom, type EntryRow } from '../database/event-columns.js';
 import { select, withRunner } from '../database/statement.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import {
@@ -26,18 +27,15 @@ export function eventPage(
   const { event } = spark.tables;
   return read(spark, page, eventConditions(filter, of), {
     from: `${event} e`,
-    columns: `e.id, e.event_key, e.event_group, e.entity, e.entity_id, e.source, e.at, e.until_at, e.recorded_at, e.depth, e.context`,
+    columns: `e.id, ${entryColumns('e')}, e.recorded_at`,
     order: ['e.id'],
     isDescending: true,
     cursorOf: (row: EventRow) => [row.id],
-    recordOf: (row) => ({
-      ...originOf(spark, row),
-      id: String(row.id),
-      at: instant(row.at),
-      until: instant(row.until_at),
-      depth: Number(row.depth),
-      context: row.context ?? undefined,
-    }),
+    recordOf: (row) => {
+      const { at, until, depth, context } = entryFrom(row);
+      const times = { at: instant(at), until: instant(until) };
+      return { ...originOf(spark, row), id: String(row.id), ...times, depth, context: context ?? undefined };
+    },
   });
 }
 
@@ -96,22 +94,11 @@ export function recheckPage(
   });
 }
 
-interface OriginRow {
-  event_key: string;
-  event_group: string;
-  entity: string | null;
-  entity_id: string | null;
-  source: string | null;
+type OriginRow = Pick<EntryRow, 'event_key' | 'event_group' | 'entity' | 'entity_id' | 'source'> & {
   recorded_at: string;
-}
+};
 
-interface EventRow extends OriginRow {
-  id: string;
-  at: string | null;
-  until_at: string | null;
-  depth: number;
-  context: string | null;
-}
+type EventRow = EntryRow & { id: string; recorded_at: string };
 
 interface DeliveryRow extends OriginRow {
   id: string;

@@ -1,5 +1,6 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, Dialect } from '../database/dialect.js';
+import type { ClaimRequest, Dialect } from '../database/dialect.js';
+import { type Entry, entryFrom } from '../database/event-columns.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 
@@ -9,16 +10,7 @@ export interface Delivery {
   readonly handler: string;
   readonly attempt: number;
   readonly worker: string;
-  readonly event: {
-    readonly depth: number;
-    readonly key: string;
-    readonly group: string;
-    readonly source: string | null;
-    readonly context: string | null;
-    readonly at: number | null;
-    readonly until: number | null;
-    readonly entityId: string | null;
-  };
+  readonly event: Entry;
 }
 
 /** A delivery whose handler has ended well. */
@@ -57,7 +49,7 @@ export class Deliveries {
     const rows = await this.dialect.claim(manager, request);
     return rows.map((row) => {
       const { id, handler, attempt } = row;
-      return { id: String(id), handler, attempt: Number(attempt), worker, event: eventFrom(row) };
+      return { id: String(id), handler, attempt: Number(attempt), worker, event: entryFrom(row) };
     });
   }
 
@@ -143,12 +135,3 @@ export class Deliveries {
     };
   }
 }
-
-function eventFrom(row: ClaimedRow): Delivery['event'] {
-  const { event_key: key, event_group: group, entity_id: entityId, source, context, depth } = row;
-  const at = timeOf(row.at);
-  const until = timeOf(row.until_at);
-  return { key, group, source, context, entityId, at, until, depth: Number(depth) };
-}
-
-const timeOf = (time: string | null): number | null => (time === null ? null : Number(time));

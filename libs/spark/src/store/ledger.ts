@@ -1,5 +1,6 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
-import type { Dialect, Entry, Opened, Owner } from '../database/dialect.js';
+import type { Dialect, Opened, Owner } from '../database/dialect.js';
+import { contentLength, type Entry } from '../database/event-columns.js';
 import { openByKey } from '../database/event-insert.js';
 import { unseen } from '../database/key-ranges.js';
 import type { InitialState } from '../database/delivery-states.js';
@@ -200,7 +201,7 @@ function* parts(entries: readonly LedgerEntry[], rows: number): Iterable<LedgerE
   let part: LedgerEntry[] = [];
   let characters = 0;
   for (const entry of entries) {
-    const { length } = entry.context ?? '';
+    const length = contentLength(entry);
     if (part.length === rows || (part.length > 0 && characters + length > CHARACTERS)) {
       yield part;
       part = [];

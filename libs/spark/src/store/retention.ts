@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EntityManager } from 'typeorm';
+import { HAS_CONTENT, NO_CONTENT } from '../database/event-columns.js';
 import { execute, select, withRunner } from '../database/statement.js';
 import type { RetentionTimes } from '../config/spark.settings.js';
 import type { TableNames } from '../database/table-names.js';
@@ -67,8 +68,8 @@ export class Retention {
     return this.inBatches(before, true, {
       name: 'contexts',
       find: `SELECT id, id AS at FROM ${event} WHERE id > :after AND id <= :upTo
-        AND context IS NOT NULL AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
-      remove: `UPDATE ${event} SET context = NULL WHERE id IN (:...ids)`,
+        AND ${HAS_CONTENT} AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
+      remove: `UPDATE ${event} SET ${NO_CONTENT} WHERE id IN (:...ids)`,
       parameters: {},
     });
   }

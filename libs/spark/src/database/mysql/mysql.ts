@@ -9,23 +9,14 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  Entry,
   KeysInRange,
   Opened,
   Owner,
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
-import {
-  DELIVERY_COLUMNS,
-  endOf,
-  EVENT_COLUMNS,
-  eventRow,
-  othersOf,
-  OWNER_COLUMNS,
-  type OwnerRow,
-  ownersFrom,
-} from '../event-insert.js';
+import { type Entry, EVENT_COLUMNS, eventRow } from '../event-columns.js';
+import { DELIVERY_COLUMNS, endOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';

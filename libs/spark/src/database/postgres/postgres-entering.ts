@@ -1,5 +1,6 @@
-import type { EnterRequest, Entry } from '../dialect.js';
-import { DELIVERY_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-insert.js';
+import type { EnterRequest } from '../dialect.js';
+import { ENTRY, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-columns.js';
+import { DELIVERY_COLUMNS } from '../event-insert.js';
 import { BASELINE, type InitialState } from '../delivery-states.js';
 import type { TableNames } from '../table-names.js';
 
@@ -10,30 +11,21 @@ interface Rows {
   readonly given: readonly unknown[];
 }
 
-type Column<R> = readonly [type: string, of: (row: R) => unknown];
+interface Column<R> {
+  readonly type: string;
+  readonly of: (row: R) => unknown;
+}
 
 // Up to so many rows are written as VALUES, and up to so many openings the statement is planned once for each shape.
 const FEW = 16;
 // Of the row that has a key: one value, so that it is looked up once.
 const OWNER = 'ARRAY[e.event_group::text, e.entity::text, e.entity_id::text]';
-/** In the order of {@link ENTRY_COLUMNS}. */
-const ENTRY: readonly Column<Entry>[] = [
-  ['text', ({ key }) => key],
-  ['text', ({ group }) => group],
-  ['text', ({ entity }) => entity],
-  ['text', ({ entityId }) => entityId],
-  ['text', ({ source }) => source],
-  ['text', ({ context }) => context],
-  ['bigint', ({ at }) => at],
-  ['bigint', ({ until }) => until],
-  ['int', ({ depth }) => depth],
-];
 const OPENING: readonly Column<readonly [group: string, name: string, priority: number, initialState: InitialState]>[] =
   [
-    ['text', ([group]) => group],
-    ['text', ([, name]) => name],
-    ['int', ([, , priority]) => priority],
-    ['text', ([, , , initialState]) => initialState],
+    { type: 'text', of: ([group]) => group },
+    { type: 'text', of: ([, name]) => name },
+    { type: 'int', of: ([, , priority]) => priority },
+    { type: 'text', of: ([, , , initialState]) => initialState },
   ];
 
 /** The statement that enters events and opens their deliveries on PostgreSQL, all at once. */
@@ -88,21 +80,21 @@ export class PostgresEntering {
 function asValues<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
   const sql = (first: number) => {
     let next = first;
-    return `(VALUES ${rows.map(() => `(${columns.map(([type]) => `$${next++}::${type}`).join()})`).join()})`;
+    return `(VALUES ${rows.map(() => `(${columns.map(({ type }) => `$${next++}::${type}`).join()})`).join()})`;
   };
   const given: unknown[] = [];
-  for (const row of rows) for (const [, of] of columns) given.push(of(row));
+  for (const row of rows) for (const { of } of columns) given.push(of(row));
   return { shape: `${rows.length}`, sql, given };
 }
 
 /** Rows as an array for each column, or a single value where all rows have the same: one shape for each choice of these. */
 function asArrays<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
-  const values = columns.map(([, of]) => rows.map(of));
+  const values = columns.map(({ of }) => rows.map(of));
   // The first column says how many rows there are.
   const isSame = values.map((column, at) => at > 0 && column.every((value) => value === column[0]));
   const sql = (first: number) => {
     const arrays: string[] = [];
-    const list = columns.map(([type], at) => {
+    const list = columns.map(({ type }, at) => {
       const parameter = `$${first + at}::${type}`;
       return isSame[at] ? parameter : `a${arrays.push(`${parameter}[]`)}`;
     });

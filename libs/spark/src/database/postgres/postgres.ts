@@ -13,6 +13,7 @@ import type {
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
+import { entryColumns } from '../event-columns.js';
 import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../event-insert.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
@@ -131,7 +132,7 @@ export class PostgresDialect implements Dialect {
          UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
-       SELECT c.id, c.handler, c.attempt, e.event_key, e.event_group, e.entity_id, e.source, e.context, e.at, e.until_at, e.depth
+       SELECT c.id, c.handler, c.attempt, ${entryColumns('e')}
        FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY c.priority, c.due_at, c.id`,
       [now, Number(suspect), handlers, limit, worker, ...(passed.length > 0 ? [passed] : [])],

@@ -13,11 +13,10 @@ import type {
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
+import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
 import {
   DELIVERY_COLUMNS,
   endOf,
-  EVENT_COLUMNS,
-  eventRow,
   isOther,
   OWNER_COLUMNS,
   ownerOf,
@@ -51,7 +50,7 @@ export class SqliteDialect implements Dialect {
   constructor(private readonly tables: TableNames) {
     const { event, delivery, handler } = tables;
     this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
-    this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+    this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
     this.openSql = `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`;
     this.revisionSql = `SELECT SUM(revision) AS revision FROM ${handler}`;
   }

@@ -1,0 +1,97 @@
+/**
+ * The columns of the event table: which there are, how an event is written and how it is read. A new column is a change of
+ * this file, and of a new version in `schema/`.
+ */
+
+/** An event as the ledger has it. */
+export interface Entry {
+  readonly key: string;
+  readonly group: string;
+  /** The entity that it came from, null for an emitted one. */
+  readonly entity: string | null;
+  readonly entityId: string | null;
+  readonly source: string | null;
+  readonly context: string | null;
+  /** When it became true, epoch ms; null when its source did not say. */
+  readonly at: number | null;
+  /** From when on it is of no use, epoch ms. */
+  readonly until: number | null;
+  /** How many events led to this one: 0 when no handler was at work. */
+  readonly depth: number;
+}
+
+/** A row of the columns of an entry, as drivers give it: some give numbers as text. */
+export interface EntryRow {
+  readonly event_key: string;
+  readonly event_group: string;
+  readonly entity: string | null;
+  readonly entity_id: string | null;
+  readonly source: string | null;
+  readonly context: string | null;
+  readonly at: string | number | null;
+  readonly until_at: string | number | null;
+  readonly depth: string | number;
+}
+
+/** A column, and what an entry puts there. */
+interface EntryColumn {
+  readonly name: keyof EntryRow;
+  readonly type: 'text' | 'bigint' | 'int';
+  readonly of: (entry: Entry) => string | number | null;
+}
+
+/** The columns that an entry says. */
+export const ENTRY: readonly EntryColumn[] = [
+  { name: 'event_key', type: 'text', of: ({ key }) => key },
+  { name: 'event_group', type: 'text', of: ({ group }) => group },
+  { name: 'entity', type: 'text', of: ({ entity }) => entity },
+  { name: 'entity_id', type: 'text', of: ({ entityId }) => entityId },
+  { name: 'source', type: 'text', of: ({ source }) => source },
+  { name: 'context', type: 'text', of: ({ context }) => context },
+  { name: 'at', type: 'bigint', of: ({ at }) => at },
+  { name: 'until_at', type: 'bigint', of: ({ until }) => until },
+  { name: 'depth', type: 'int', of: ({ depth }) => depth },
+];
+
+/** Reads an event. */
+export function entryFrom(row: EntryRow): Entry {
+  const { event_key: key, event_group: group, entity, entity_id: entityId, source, context } = row;
+  const [at, until, depth] = [numberOf(row.at), numberOf(row.until_at), Number(row.depth)];
+  return { key, group, entity, entityId, source, context, at, until, depth };
+}
+
+// Of what the application has put into an event.
+const CONTENT = ['context'] as const;
+
+/** How many characters the application's data in an event take. */
+export const contentLength = (entry: Entry): number =>
+  CONTENT.reduce((length, name) => length + (entry[name]?.length ?? 0), 0);
+
+/** A condition that says that an event still has data of the application. */
+export const HAS_CONTENT = `(${CONTENT.map((name) => `${name} IS NOT NULL`).join(' OR ')})`;
+
+/** What an UPDATE sets to remove the data of the application. */
+export const NO_CONTENT = CONTENT.map((name) => `${name} = NULL`).join();
+
+/** The columns of an entry, for a statement that calls the table by an alias. */
+export const entryColumns = (alias: string): string => ENTRY.map(({ name }) => `${alias}.${name}`).join(', ');
+
+/** The same, where no other table is near. */
+export const ENTRY_COLUMNS = ENTRY.map(({ name }) => name).join(', ');
+
+/** The columns of an event that is inserted. */
+export const EVENT_COLUMNS = `${ENTRY_COLUMNS}, recorded_at`;
+
+/** A place for a parameter for each of {@link EVENT_COLUMNS}. */
+export const EVENT_PLACES = EVENT_COLUMNS.split(',')
+  .map(() => '?')
+  .join(', ');
+
+/** The values of {@link EVENT_COLUMNS}. */
+export function eventRow(entry: Entry, now: number): unknown[] {
+  const row: unknown[] = ENTRY.map(({ of }) => of(entry));
+  row.push(now);
+  return row;
+}
+
+const numberOf = (value: string | number | null): number | null => (value === null ? null : Number(value));
