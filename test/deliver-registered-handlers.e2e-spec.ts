@@ -89,7 +89,8 @@ describe.each(databases)('processes open the deliveries of all registered handle
   }
 
   const maintenanceOf = ({ spark }: TestApp) =>
-    (spark as unknown as { spark: { maintenance: { start(): void; stop(): Promise<void> } } }).spark.maintenance;
+    (spark as unknown as { spark: { maintenance: { ticker: { start(): void; stop(): Promise<void> } } } }).spark
+      .maintenance.ticker;
 
   /** Lets a process stand still for longer than its handlers are waited for. */
   async function standStill(app: TestApp): Promise<void> {

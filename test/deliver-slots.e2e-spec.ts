@@ -66,7 +66,8 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
     const leaseTtl = 4_000;
     await start([Handlers], { concurrency: 4, pollInterval: '20ms', leaseTtl });
     const said = () => app.logs.filter((line) => line.includes('has been at work'));
-    const maintain = () => (app.spark as unknown as { spark: { maintain(): Promise<number> } }).spark.maintain();
+    const maintain = () =>
+      (app.spark as unknown as { spark: { maintenance: { run(): Promise<number> } } }).spark.maintenance.run();
     await app.spark.emit([sparkEvent('hangs', 1), sparkEvent('hangs', 2)]);
     await vi.waitFor(async () => expect((await app.spark.status()).running).toHaveLength(2), 15_000);
     await vi.waitFor(async () => {

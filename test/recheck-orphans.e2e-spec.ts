@@ -90,7 +90,7 @@ describe.each(databases)('rechecks that nobody takes go, on $name', (database) =
     );
   /** What a process does each minute. */
   const maintain = (app: TestApp) =>
-    (app.spark as unknown as { spark: { maintain(): Promise<number> } }).spark.maintain();
+    (app.spark as unknown as { spark: { maintenance: { run(): Promise<number> } } }).spark.maintenance.run();
 
   it('after 30 days, when this process has been up for an hour; what it takes itself stays', async () => {
     const app = await start(Tasks);

@@ -6,7 +6,8 @@ import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
 import { Claimer } from '../../libs/spark/src/deliver/claimer.js';
 import { Worker } from '../../libs/spark/src/deliver/worker.js';
-import { Spark } from '../../libs/spark/src/runtime/spark.js';
+import { RecordedEvents } from '../../libs/spark/src/runtime/recorded-events.js';
+import { WorkSignals } from '../../libs/spark/src/runtime/work-signals.js';
 import type { Page } from '../../libs/spark/src/sweep/pages.js';
 import { SourceSweeper } from '../../libs/spark/src/sweep/source-sweeper.js';
 import type { Fate, Point } from '../faults.js';
@@ -38,9 +39,9 @@ export class FaultPoints {
       if (fresh.length > 0) pass('after-enter');
       return fresh;
     });
-    wrap(Spark, 'announce', (announce, recorded) => {
+    wrap(RecordedEvents, 'onRecorded', (onRecorded, recorded) => {
       if (recorded.events.length > 0) pass('after-commit');
-      announce(recorded);
+      onRecorded(recorded);
     });
     wrap(Rechecks, 'remove', async (remove, ...given) => {
       const isOurs = await remove(...given);
@@ -82,7 +83,7 @@ export class FaultPoints {
       journal.note({ kind: 'lease-lost' });
       abandon();
     });
-    wrap(Spark, 'rescued', (rescued, count) => {
+    wrap(WorkSignals, 'rescued', (rescued, count) => {
       journal.note({ kind: 'rescued', count });
       rescued(count);
     });

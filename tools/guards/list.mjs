@@ -608,8 +608,8 @@ export const guards = [
   ),
   guard(
     'a new connection that ends at once is heard',
-    'runtime/spark.ts',
-    '    listenToNewConnections(dataSource);\n',
+    'runtime/create-spark.ts',
+    '  listenToNewConnections(dataSource);\n',
     '',
     ['database-connection-lost'],
     { databases: ['PostgreSQL'] },
@@ -928,8 +928,8 @@ export const guards = [
   ),
   guard(
     'what runs for longer than the lease is told of',
-    'runtime/spark.ts',
-    'this.worker.warnOfLong(this.settings.worker.lease.ttl);',
+    'runtime/maintenance.ts',
+    'worker.warnOfLong(settings.worker.lease.ttl);',
     '',
     ['deliver-slots', 'longer than the lease'],
     { databases: ['SQLite'] },

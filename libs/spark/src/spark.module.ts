@@ -15,7 +15,8 @@ import type {
   SparkOptionsFactory,
   SparkStaticOptions,
 } from './config/spark.options.js';
-import { Spark } from './runtime/spark.js';
+import { attach } from './runtime/boot.js';
+import { createSpark, SPARK, type Spark } from './runtime/create-spark.js';
 import { SparkService } from './spark.service.js';
 import { refuseUnknown } from './config/option-parsers.js';
 import { checkDataSource, DYNAMIC_OPTIONS, settingsOf, STATIC_OPTIONS } from './config/spark.settings.js';
@@ -92,7 +93,7 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
       ...providers,
       { provide: SPARK_CLOCK, useClass: SystemClock },
       {
-        provide: Spark,
+        provide: SPARK,
         inject: [getDataSourceToken(dataSource), SPARK_OPTIONS, SPARK_CLOCK, ModulesContainer],
         useFactory: async (
           source: DataSource,
@@ -104,8 +105,8 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
           // Before anything is changed in the DataSource: two that change it harm each other.
           takeDataSource(application, source, dataSource);
           const statics = defined({ dataSource, isGlobal, tablePrefix, schema });
-          const spark = new Spark(source, settingsOf({ ...given, ...statics }), clock);
-          await spark.attach();
+          const spark = createSpark(source, settingsOf({ ...given, ...statics }), clock);
+          await attach(spark);
           return spark;
         },
       },
@@ -116,13 +117,13 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
       },
       {
         provide: SparkLifecycle,
-        inject: [Spark, DecoratedMethods, ModuleRef],
+        inject: [SPARK, DecoratedMethods, ModuleRef],
         useFactory: (spark: Spark, methods: DecoratedMethods, ref: ModuleRef) =>
           new SparkLifecycle(spark, methods, ref),
       },
       {
         provide: service,
-        inject: [Spark, SparkLifecycle],
+        inject: [SPARK, SparkLifecycle],
         useFactory: (spark: Spark, lifecycle: SparkLifecycle) => new SparkService(spark, lifecycle),
       },
     ],

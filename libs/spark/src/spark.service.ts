@@ -17,7 +17,8 @@ import { DISCARDED_HELD } from './store/held-deliveries.js';
 import type { LedgerEntry } from './store/ledger.js';
 import { Derivation, emitted, nameOf } from './record/derivation.js';
 import type { DeliveryReport } from './deliver/settler.js';
-import type { Spark } from './runtime/spark.js';
+import type { Spark } from './runtime/create-spark.js';
+import { drain } from './runtime/drain.js';
 import type { SparkLifecycle } from './runtime/spark.lifecycle.js';
 import type { SparkSettings } from './config/spark.settings.js';
 import { isInTransaction } from './database/present-transaction.js';
@@ -73,7 +74,7 @@ export class SparkService {
     private readonly spark: Spark,
     private readonly lifecycle: SparkLifecycle,
   ) {
-    this.events$ = spark.events.asObservable();
+    this.events$ = spark.recorded.stream.asObservable();
     this.deliveries$ = spark.settler.reports$;
     this.sweeps$ = spark.sweep.progress$;
   }
@@ -117,7 +118,7 @@ export class SparkService {
     const now = clock.now();
     const how = { emitted: entries, likelyNew: true };
     const recorded = await transactions.run((manager) => recorder.enter(manager, new Derivation(now), now, how));
-    this.spark.onRecorded(recorded);
+    this.spark.recorded.onRecorded(recorded);
     return recorded.events;
   }
 
@@ -160,7 +161,7 @@ export class SparkService {
     this.checkStarted();
     const within = waitingCall(this.spark.dataSource);
     if (within !== undefined) throw new DrainWithinError(within);
-    await this.spark.drain();
+    await drain(this.spark);
   }
 
   /**
@@ -494,7 +495,7 @@ export class SparkService {
     this.checkStarted();
     const { clock, transactions } = this.spark;
     const result = await transactions.run((manager) => work(manager, clock.now()));
-    this.spark.notify({ rechecks: false, deliveries: true });
+    this.spark.signals.notify({ rechecks: false, deliveries: true });
     return result;
   }
 

@@ -50,6 +50,8 @@ export class Settler {
     private readonly counters: Counters,
     /** Something was given back that other processes may know. */
     private readonly onLeft: () => void,
+    /** A delivery is available again from an instant on, epoch ms. */
+    private readonly onAvailable: (due: number) => void,
   ) {}
 
   /** Writes down how the attempt ended. Returns whether the delivery was still ours, as far as that can be told. */
@@ -108,6 +110,7 @@ export class Settler {
       this.logger.warn(
         `${what} failed at attempt ${attempt}, tried again at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
       );
+    if (state === 'available') this.onAvailable('due' in outcome ? outcome.due : this.clock.now());
     this.stream.next({ ...report, error: outcome.error });
   }
 

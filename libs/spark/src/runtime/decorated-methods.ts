@@ -33,9 +33,9 @@ export class DecoratedMethods {
   }
 
   /** The instances of a class among the providers. */
-  instancesOf<T extends object>(type: new (...args: any[]) => T): T[] {
-    const instances = this.discovery.getProviders().map(({ instance }) => instance as unknown);
-    return [...new Set(instances.filter((instance): instance is T => instance instanceof type))];
+  instancesOf<T extends object>(token: symbol): T[] {
+    const wrappers = this.discovery.getProviders().filter((wrapper) => wrapper.token === token);
+    return [...new Set(wrappers.map(({ instance }) => instance as T))];
   }
 
   private find<M>(token: symbol, decorator: string, classMethod: string): DecoratedMethod<M>[] {

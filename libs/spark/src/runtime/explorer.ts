@@ -8,7 +8,7 @@ import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-handler.decorator.js';
-import type { Spark } from './spark.js';
+import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
 import { parseBoolean, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
 import type { SourceMetadata } from '../source/event-source.decorator.js';

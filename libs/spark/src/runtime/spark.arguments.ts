@@ -8,7 +8,7 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { NoSourceError } from '../error/no-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { Source } from '../source/source.js';
-import type { Spark } from './spark.js';
+import type { Spark } from './create-spark.js';
 import { refuseUnknown } from '../config/option-parsers.js';
 import { rootOf } from '../entity/entity-table.js';
 import { isKeyPart, writeKey } from '../entity/subject-ref.js';

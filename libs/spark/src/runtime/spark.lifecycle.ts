@@ -14,7 +14,8 @@ import { Explorer } from './explorer.js';
 import type { DecoratedMethods } from './decorated-methods.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { MissingSchedulerError } from '../error/missing-scheduler.error.js';
-import { Spark } from './spark.js';
+import { register } from './boot.js';
+import { SPARK, type Spark } from './create-spark.js';
 import { linesOf } from '../error/text-of.js';
 import { lastSlot } from './last-slot.js';
 
@@ -50,11 +51,11 @@ export class SparkLifecycle
 
   /** Before the hooks of other modules, whose first writes are seen already. */
   async onModuleInit(): Promise<void> {
-    new Explorer(this.methods, this.spark, this.methods.instancesOf(Spark)).explore();
+    new Explorer(this.methods, this.spark, this.methods.instancesOf<Spark>(SPARK)).explore();
     const { sweep } = this.spark.settings;
     if (sweep && 'cron' in sweep) checkCron(sweep.cron);
     if (sweep) this.scheduler();
-    await this.spark.register();
+    await register(this.spark);
     this.started = true;
   }
 
@@ -117,7 +118,7 @@ export class SparkLifecycle
       this.scheduleSweep();
       spark.recheckTicker.start();
       if (spark.settings.worker.enabled) spark.workerTicker.start();
-      spark.maintenance.start();
+      spark.maintenance.ticker.start();
     });
   }
 
@@ -140,7 +141,7 @@ export class SparkLifecycle
     this.unscheduleSweep();
     spark.recheckRunner.halt();
     spark.worker.halt();
-    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance];
+    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance.ticker];
     const ended = Promise.all([
       ...tickers.map((ticker) => ticker.stop()),
       spark.recheckRunner.ended(),
@@ -157,11 +158,11 @@ export class SparkLifecycle
 
   /** What runs may end, as long as the DataSource is still there. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, settler, lease, settings, notifier, deadline } = this.spark;
+    const { worker, settler, lease, settings, signals, notifier, deadline } = this.spark;
     const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
     deadline.shorten(LAST_LIMIT);
     await lease.stop();
-    if (left > 0) notifier.notify({ rechecks: false, deliveries: true });
+    if (left > 0) signals.notifyOthers({ rechecks: false, deliveries: true });
     await Promise.all([notifier.stop(), deadline.dropIfSilent()]);
     const { fenced } = settler;
     if (left > 0)

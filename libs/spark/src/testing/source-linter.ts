@@ -6,7 +6,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { watchClock } from '../inspect/clock-reads.js';
-import type { Spark } from '../runtime/spark.js';
+import type { Spark } from '../runtime/create-spark.js';
 
 /** Something that makes a source unreliable. */
 export interface SourceProblem {

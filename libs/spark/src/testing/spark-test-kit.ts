@@ -3,7 +3,7 @@ import { select } from '../database/statement.js';
 import type { Page, PageRequest } from '../inspect/records.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { getSparkToken } from '../inject-spark.decorator.js';
-import type { Spark } from '../runtime/spark.js';
+import type { Spark } from '../runtime/create-spark.js';
 import type { Duration } from '../config/spark.options.js';
 import type { SparkService } from '../spark.service.js';
 import { parseDuration } from '../config/option-parsers.js';

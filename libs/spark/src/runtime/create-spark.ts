@@ -1,0 +1,218 @@
+import type { DataSource } from 'typeorm';
+import { CriteriaWrites } from '../capture/criteria-writes.js';
+import { EntitySubscriber } from '../capture/entity.subscriber.js';
+import { LiveRules } from '../capture/live-rules.js';
+import { BootContext } from '../common/boot-context.js';
+import type { SparkClock } from '../common/clock.js';
+import { Counters } from '../common/counters.js';
+import type { SparkSettings } from '../config/spark.settings.js';
+import { dialectOf } from '../database/dialects.js';
+import { listenToNewConnections } from '../database/driver-connections.js';
+import { OwnConnection } from '../database/own-connection.js';
+import { poolSize, SPARE, usualConcurrency } from '../database/pool-size.js';
+import { StatementDeadline } from '../database/statement-deadline.js';
+import { tableNames } from '../database/table-names.js';
+import { Transactions } from '../database/transactions.js';
+import { Attempts } from '../deliver/attempt.js';
+import { Claimer } from '../deliver/claimer.js';
+import { Completions } from '../deliver/completions.js';
+import { Contexts } from '../deliver/contexts.js';
+import { HandlerSlots } from '../deliver/handler-slots.js';
+import { Settler } from '../deliver/settler.js';
+import { StillWanted } from '../deliver/still-wanted.js';
+import { SureReads } from '../deliver/sure-reads.js';
+import { Worker } from '../deliver/worker.js';
+import { DataSourceEntities } from '../entity/entity-lookup.js';
+import { WrittenRows } from '../entity/written-rows.js';
+import { ContextCodec } from '../event/context-codec.js';
+import { HandlerRegistry } from '../handler/handler.registry.js';
+import { pausesOf } from '../notifier/notifiers.js';
+import { Recorder, type RecordResult } from '../record/recorder.js';
+import { RecheckRunner } from '../recheck/recheck-runner.js';
+import { sourceNames, SourceRegistry } from '../source/source.registry.js';
+import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
+import { Activation } from '../store/activation.js';
+import { Deliveries } from '../store/deliveries.js';
+import { DeliveryAdmin } from '../store/delivery-admin.js';
+import { HeldDeliveries } from '../store/held-deliveries.js';
+import { Ledger } from '../store/ledger.js';
+import { Rechecks } from '../store/rechecks.js';
+import { RegisteredHandlers } from '../store/registered-handlers.js';
+import { Retention } from '../store/retention.js';
+import { SweepLease } from '../store/sweep-lease.js';
+import { WorkerLease } from '../store/worker-lease.js';
+import { MissedDetector } from '../sweep/missed-detector.js';
+import { SourceSweeper } from '../sweep/source-sweeper.js';
+import { Sweep } from '../sweep/sweep.js';
+import { Maintenance } from './maintenance.js';
+import { RecordedEvents } from './recorded-events.js';
+import { Ticker } from './ticker.js';
+import { WorkSignals } from './work-signals.js';
+
+/** The token of the parts of a SparkModule. */
+export const SPARK = Symbol('SPARK');
+
+/** The parts of one SparkModule. */
+export type Spark = ReturnType<typeof createSpark>;
+
+// How long the worker waits for what it claims together, in milliseconds.
+const TOGETHER = 5;
+
+/** Makes the parts of one SparkModule and puts them together, in the order of the data path. It sends no statement. */
+export function createSpark(dataSource: DataSource, settings: SparkSettings, clock: SparkClock) {
+  const base = createBase(dataSource, settings, clock);
+  const recording = createRecording(base);
+  const rechecking = createRechecking(base, recording);
+  const delivering = createDelivering(base);
+  const administering = createAdministering(base);
+  const sweeping = createSweeping(base, recording, administering);
+  const maintenance = new Maintenance({ ...base, ...rechecking, ...delivering, ...administering });
+  return { ...base, ...recording, ...rechecking, ...delivering, ...administering, ...sweeping, maintenance };
+}
+
+/** What all others stand on: the database, the registries, and who is notified of work. */
+function createBase(dataSource: DataSource, settings: SparkSettings, clock: SparkClock) {
+  const tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
+  const dialect = dialectOf(dataSource, tables, settings.postgres.prepare);
+  const deadline = new StatementDeadline(dataSource, settings.statementTimeout);
+  listenToNewConnections(dataSource);
+  const transactions = new Transactions(dataSource, dialect);
+  const context = new BootContext();
+  const counters = new Counters();
+  const entities = new DataSourceEntities(dataSource);
+  const signals = new WorkSignals(dataSource, tables, settings.statementTimeout);
+  const recorded = new RecordedEvents(context, signals);
+  return {
+    dataSource,
+    dataSourceName: settings.dataSource ?? 'default',
+    settings,
+    clock,
+    tables,
+    dialect,
+    deadline,
+    transactions,
+    context,
+    counters,
+    entities,
+    codec: new ContextCodec(entities),
+    sources: new SourceRegistry(),
+    handlers: new HandlerRegistry(),
+    registered: new RegisteredHandlers(tables, clock, settings.handlerExpiry, counters),
+    rechecks: new Rechecks(dialect, tables),
+    signals,
+    notifier: signals.notifier,
+    recorded,
+    onRecorded: (result: RecordResult) => recorded.onRecorded(result),
+    pauses: pausesOf(dataSource, settings.worker.pollInterval),
+  };
+}
+
+type Base = ReturnType<typeof createBase>;
+
+/** From a write to the ledger: subjects → events → ledger and rechecks, inside the transaction. */
+function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
+  const { sources, rechecks, codec, onRecorded } = base;
+  const ledger = new Ledger(dialect, tables, registered, counters, (text) => entities.rootNamed(text));
+  const recorder = new Recorder(sources, ledger, rechecks, new WrittenRows(dialect), codec, clock, counters);
+  const rules = new LiveRules(dataSource, sources, dialect);
+  const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
+  const criteria = new CriteriaWrites(dialect, rules, rechecks, subscriber, clock);
+  return { ledger, recorder, rules, subscriber, criteria };
+}
+
+type Recording = ReturnType<typeof createRecording>;
+
+/** Rechecks that are due, outside of the application's transactions. */
+function createRechecking(base: Base, { recorder }: Recording) {
+  const { dataSource, transactions, rechecks, sources, clock, settings, onRecorded, context, signals } = base;
+  const { ttl } = settings.worker.lease;
+  const recheckRunner = new RecheckRunner(
+    dataSource,
+    transactions,
+    rechecks,
+    sources,
+    recorder,
+    clock,
+    ttl,
+    onRecorded,
+    () => recheckTicker.trigger(),
+  );
+  const begin = () => recheckRunner.begin();
+  const untilDue = (most: number) => recheckRunner.untilDue(most);
+  const recheckTicker = new Ticker('recheck', context, base.pauses, begin, untilDue);
+  signals.connect('rechecks', recheckTicker);
+  return { recheckRunner, recheckTicker };
+}
+
+/** From a delivery to its end: claim → attempt → completion, or another try later. */
+function createDelivering(base: Base) {
+  const { dataSource, dialect, tables, transactions, settings, clock, counters, signals, sources, handlers } = base;
+  const { lease: times, maxAttempts } = settings.worker;
+  /** How many deliveries this process handles at once. */
+  const concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
+  const deliveries = new Deliveries(dialect, tables, settings.history);
+  const patience = Math.min(settings.statementTimeout, times.ttl / 3);
+  const lease = new WorkerLease(
+    transactions,
+    new OwnConnection(dataSource, dialect, patience, settings.statementTimeout),
+    dialect,
+    tables,
+    times,
+    () => worker.abandon(),
+    (limit) => worker.ended(limit),
+    (count) => signals.rescued(count),
+  );
+  const completions = new Completions(transactions, lease, deliveries, clock);
+  const onLeft = () => signals.notifyOthers({ rechecks: false, deliveries: true });
+  // A try that is due before the next poll is made in time.
+  const onAvailable = (due: number) => workerTicker.triggerIn(due - clock.now());
+  const settler = new Settler(transactions, lease, deliveries, clock, counters, onLeft, onAvailable);
+  const slots = new HandlerSlots(concurrency, poolSize(dataSource) - SPARE, () => handlers.all());
+  const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, settler.passed, clock);
+  const reads = new SureReads(dataSource, dialect);
+  const contexts = new Contexts(base.codec, base.entities, sources, reads);
+  const wanted = new StillWanted(reads, sources, clock);
+  const attempts = new Attempts(transactions, deliveries, wanted, clock, handlers, maxAttempts);
+  const onFreed = () => workerTicker.trigger();
+  const worker: Worker = new Worker(claimer, lease, completions, contexts, slots, attempts, settler, onFreed);
+  const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));
+  signals.connect('deliveries', workerTicker);
+  return { concurrency, lease, completions, settler, worker, workerTicker };
+}
+
+/** What people do with deliveries, and what removes old rows. */
+function createAdministering({ transactions, tables, sources, rechecks, settings, signals, counters }: Base) {
+  const namesOf = (name: string) => {
+    const source = sources.named(name);
+    return source ? sourceNames(source) : [name];
+  };
+  const { retention } = settings;
+  const onReleased = () => signals.notify({ rechecks: false, deliveries: true });
+  const held = new HeldDeliveries(transactions, tables, onReleased, namesOf);
+  const liveRoots = () => sources.liveRoots();
+  return {
+    held,
+    admin: new DeliveryAdmin(tables),
+    retention: new Retention(transactions, tables, retention),
+    abandoned: new AbandonedRechecks(transactions, rechecks, liveRoots, counters, retention.rechecks),
+  };
+}
+
+/** Everything present, page by page. */
+function createSweeping(base: Base, { recorder }: Recording, { held }: ReturnType<typeof createAdministering>) {
+  const { dataSource, transactions, dialect, tables, clock, context, sources, settings, rechecks, onRecorded } = base;
+  const activation = new Activation(dataSource, dialect, tables, held, settings.activation.limit);
+  const lease = new SweepLease(dataSource, transactions, dialect, tables, settings.worker.lease.ttl);
+  const sweeper = new SourceSweeper(
+    dataSource,
+    transactions,
+    recorder,
+    lease,
+    activation,
+    held,
+    new MissedDetector(dataSource, rechecks, recorder),
+    clock,
+    onRecorded,
+  );
+  return { sweep: new Sweep(context, sources, lease, activation, sweeper, clock) };
+}

@@ -1,0 +1,27 @@
+import { Subject as Stream } from 'rxjs';
+import type { BootContext } from '../common/boot-context.js';
+import { chainDepth, inChainOf } from '../event/chain.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import type { RecordResult } from '../record/recorder.js';
+import type { WorkSignals } from './work-signals.js';
+
+/** Passes on what a transaction has recorded, after its commit: to `events$`, and as work. */
+export class RecordedEvents {
+  readonly stream = new Stream<SparkEvent>();
+
+  constructor(
+    private readonly context: BootContext,
+    private readonly signals: WorkSignals,
+  ) {}
+
+  /** Is called after each commit. */
+  onRecorded({ events, rechecks }: RecordResult): void {
+    if (events.length > 0 && this.stream.observed) this.emit(events, chainDepth());
+    this.signals.notify({ rechecks, deliveries: events.length > 0 });
+  }
+
+  // What a subscriber changes is one event further down the chain.
+  private emit(events: readonly SparkEvent[], depth: number): void {
+    this.context.runNow(() => inChainOf(depth, () => events.forEach((event) => this.stream.next(event))));
+  }
+}
