@@ -171,7 +171,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('a column that is gone is told at boot, and migrations that run again make it', async () => {
     await dataSource.runMigrations();
     await dataSource.query('ALTER TABLE spark_recheck DROP COLUMN taken_until');
-    expect(await refusal()).toMatch(/^IncompleteTablesError: .*spark_recheck lacks the column taken_until\. Remove the rows of/);
+    expect(await refusal()).toMatch(
+      /^IncompleteTablesError: .*spark_recheck lacks the column taken_until\. Remove the rows of/,
+    );
     await dataSource.query(`DELETE FROM migrations`);
     await dataSource.runMigrations();
     expect(await refusal()).toBe('started');

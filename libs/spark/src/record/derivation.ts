@@ -2,7 +2,7 @@ import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import type { Recheck } from '../store/rechecks.js';
 import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
-import { chainDepth, DEEPEST, isLate, isTooDeep, restOf } from '../event/chain.js';
+import { chainDepth, DEEPEST, isLate, isTooDeep, pauseOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -149,9 +149,9 @@ export class Derivation {
     // A spread copy with a property more takes thirty times as long.
     if (!isTooDeep(depth)) this.found.push({ event, key, group, className, entity, entityId, source, depth });
     else {
-      const { pause, depth: rested } = restOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
+      const { pause, depth: depthAfter } = pauseOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
       this.refused.push(new ChainTooDeepError(key, source!, DEEPEST, pause));
-      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: rested });
+      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: depthAfter });
     }
   }
 
