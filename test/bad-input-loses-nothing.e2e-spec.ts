@@ -251,7 +251,7 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
     const { failed } = await app.spark.sweep({ entity: OwnRow });
     expect(failed).toBe(5);
     expect(app.logs.join('\n')).toMatch(
-      new RegExp(`Events\\.shapeless failed for OwnRow ${ids[0]}.*has to give events`, 's'),
+      new RegExp(`Events\\.shapeless failed for OwnRow ${ids[0]}.*must be a generator`, 's'),
     );
   });
 

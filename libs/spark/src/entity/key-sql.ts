@@ -2,31 +2,31 @@ import type { DataSource, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import type { ColumnMetadata } from 'typeorm/metadata/ColumnMetadata.js';
 import { type KeyColumns, readKey } from './subject-ref.js';
 
-/** How many keys a statement is given. */
+/** How many keys one statement gets at most. */
 export const KEYS = 500;
 
-/** The columns of a key in SQL: escaped, with the alias where there is one. */
+/** The columns of a key in SQL: escaped, with the alias if there is one. */
 export function columnsSql(dataSource: DataSource, columns: readonly ColumnMetadata[], alias?: string): string[] {
   const escape = (name: string) => dataSource.driver.escape(name);
   const prefix = alias === undefined ? '' : `${escape(alias)}.`;
   return columns.map(({ databaseName }) => prefix + escape(databaseName));
 }
 
-/** SQL for a key as the text that `writeKey` makes of it; `sameKey` evens out how databases write control characters. */
+/** SQL for a key as text, like that of `writeKey`. Databases escape control characters differently; `sameKey` removes that difference. */
 export function keySql(dataSource: DataSource, columns: readonly string[]): string {
   const { type } = dataSource.options;
   const isMysql = type === 'mysql' || type === 'mariadb';
   const text = columns.map((column) => `CAST(${column} AS ${isMysql ? 'CHAR' : 'text'})`);
   if (text.length === 1) return text[0]!;
-  // As plain text: drivers read what the database calls JSON, and each database writes lists in its own way.
+  // Plain text, not a JSON value: drivers parse JSON values, and each database writes JSON lists in its own way.
   if (isMysql) return `CONCAT('[', ${text.map((part) => `JSON_QUOTE(${part})`).join(`, ',', `)}, ']')`;
   const quote = (part: string) => (type === 'postgres' ? `CAST(to_json(${part}) AS text)` : `json_quote(${part})`);
   return `('[' || ${text.map(quote).join(` || ',' || `)} || ']')`;
 }
 
 /**
- * The condition that a row has one of the keys, its parameters set on the query. Row values stay fast and exact where a
- * chain of ORs takes a hundred times as long, and SQLite refuses it.
+ * The condition that a row has one of the keys. Its parameters are set on the query. It compares row values: a chain of ORs takes a
+ * hundred times as long, and SQLite refuses it.
  */
 export function keysIn(
   qb: SelectQueryBuilder<ObjectLiteral>,
