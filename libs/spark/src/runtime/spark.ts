@@ -271,7 +271,7 @@ export class Spark {
 
   private async drainAll(): Promise<void> {
     // What a poll or a pulse does meanwhile may lead to more, too.
-    const done = () => this.recheckRunner.taken + this.worker.begun;
+    const done = () => this.recheckRunner.claimed + this.worker.begun;
     for (let before = -1; before !== done();) {
       before = done();
       await this.recheckRunner.drain();
