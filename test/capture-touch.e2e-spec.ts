@@ -253,16 +253,20 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
 describe('a touch that cannot be', () => {
   const columns = 'There are: id, code, amount, challengeId, deletedAt.';
   it.each<[string, (donation: any) => unknown, string]>([
-    ['an unknown column', (d) => d.challengId, 'names "challengId", which is no column of it'],
-    ['a part of a column', (d) => d.code.length, 'names "code.length", which is no column of it'],
-    ['the entity itself', (d) => d, 'gives the entity itself in place of a property'],
-    ['a value', () => 7, 'gives 7 in place of a property'],
-    ['nothing', () => undefined, 'gives undefined in place of a property'],
+    ['an unknown column', (d) => d.challengId, 'names "challengId", which is not a column of it'],
+    ['a part of a column', (d) => d.code.length, 'names "code.length", which is not a column of it'],
+    ['the entity itself', (d) => d, 'returns the entity itself instead of a property'],
+    ['a value', () => 7, 'returns 7 instead of a property'],
+    ['nothing', () => undefined, 'returns undefined instead of a property'],
     ['text', (d) => `${d.challengeId}`, 'does more than name a property'],
     ['a call', (d) => d.challengeId.toString(), 'does more than name a property'],
-    ['a choice', (d) => (d.code === 'x' ? d.id : d.challengeId), 'reads "code" besides what it names'],
-    ['too many columns', (d) => [d.id, d.challengeId], 'names 2 where the id of Challenge has 1: id, challengeId'],
-    ['no column', () => [], 'names 0 where the id of Challenge has 1'],
+    ['a choice', (d) => (d.code === 'x' ? d.id : d.challengeId), 'also reads "code"'],
+    [
+      'too many columns',
+      (d) => [d.id, d.challengeId],
+      'names 2 columns (id, challengeId), but the id of Challenge has 1',
+    ],
+    ['no column', () => [], 'names 0 columns, but the id of Challenge has 1'],
   ])('%s', async (_, key, reason) => {
     @Injectable()
     class Wrong {

@@ -196,7 +196,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
 
   it.runIf(database.name === 'PostgreSQL')('the one that listens is replaced, and others are heard again', async () => {
     proxy.stall({ newOnes: false });
-    await until(() => said('Other processes are heard again') > 0);
-    expect(said('Other processes are not heard for now')).toBe(1);
+    await until(() => said('Notifications of other processes arrive again') > 0);
+    expect(said('Notifications of other processes do not arrive for now')).toBe(1);
   });
 });

@@ -251,7 +251,7 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
     const { failed } = await app.spark.sweep({ entity: OwnRow });
     expect(failed).toBe(5);
     expect(app.logs.join('\n')).toMatch(
-      new RegExp(`Events\\.shapeless failed for OwnRow ${ids[0]}.*has to give events`, 's'),
+      new RegExp(`Events\\.shapeless failed for OwnRow ${ids[0]}.*must be a generator`, 's'),
     );
   });
 
@@ -275,7 +275,7 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
     it('an event of the future is refused', async () => {
       const at = new Date(Date.now() + 60_000);
       await expect(app.spark.emit(sparkEvent('emitted', 1, undefined, { at }))).rejects.toThrow(
-        /its at lies in the fut/,
+        /its at lies in the future/,
       );
     });
 

@@ -106,7 +106,9 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       await delay(1_000);
       const { id } = await recording.dataSource.manager.save(Note, { text: 'c' });
       expect(await handled(handling, `now_${id}`)).toBe(true);
-      expect(recording.logs.join('\n')).toContain('Other processes are not heard for now, only by polling');
+      expect(recording.logs.join('\n')).toContain(
+        'Notifications of other processes do not arrive for now, so Spark only polls',
+      );
     });
 
     it('and whatever else is sent on its channel, it goes on', async () => {
@@ -176,9 +178,13 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
         dataSource: { extra: { Client: Deaf } },
       });
       apps.push(app);
-      for (let i = 0; i < 400 && !app.logs.some((line) => line.includes('NOTIFY is not heard here')); i++)
+      for (
+        let i = 0;
+        i < 400 && !app.logs.some((line) => line.includes('Notifications (NOTIFY) do not arrive here'));
+        i++
+      )
         await delay(10);
-      expect(app.logs.filter((line) => line.includes('NOTIFY is not heard here'))).toHaveLength(1);
+      expect(app.logs.filter((line) => line.includes('Notifications (NOTIFY) do not arrive here'))).toHaveLength(1);
       const { id } = await app.dataSource.manager.save(Note, { text: 'e' });
       expect(await handled(app, `now_${id}`)).toBe(true);
     });

@@ -189,7 +189,9 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect((await later(DAY)).filter((group) => /many|dated/.test(group))).toEqual(['dated', 'dated', 'many', 'many']);
     const rows = await dataSource.query("SELECT entity_id FROM spark_event WHERE event_group = 'dated' ORDER BY id");
     expect(rows.map((row: any) => row.entity_id)).toEqual(['1', '2']);
-    expect(app.logs.join('\n')).toMatch(/Batch.many yielded .*unknown of 1.* whom to look at then is unknown/);
+    expect(app.logs.join('\n')).toMatch(
+      /Batch.many yielded .*unknown of 1.* does not know which entity to recheck then/,
+    );
   });
 
   it('the same recheck exists once, however often the entity is saved', async () => {

@@ -104,7 +104,7 @@ describe.each(databases)('a source that waits holds nobody up, on $name', (datab
     await until(async () => expect(await keys('slow')).toEqual([2]));
     expect(await keys('second')).toEqual([2]);
     await until(async () => expect(app.logs.join('\n')).toContain('slow has not ended within 200 ms'));
-    expect(app.logs.join('\n')).toMatch(/slow failed for Slow 1, attempt 1.*rechecked/);
+    expect(app.logs.join('\n')).toMatch(/slow failed for Slow 1, attempt 1.*rechecks this entity/);
     // It is tried again, later and later; what comes late is ignored.
     const rechecks: { attempt: number }[] = await app.dataSource.query('SELECT attempt FROM spark_recheck');
     expect(rechecks.length).toBeGreaterThan(0);

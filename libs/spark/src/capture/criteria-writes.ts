@@ -23,7 +23,7 @@ import { movedKeys } from './moved-keys.js';
 import { returningKeys } from './returning-keys.js';
 import { returningRechecks } from './returning-rechecks.js';
 
-/** What Spark needs of TypeORM's builders beyond their public side. */
+/** The parts of TypeORM's builders that Spark uses, private ones included. */
 interface Builder {
   readonly dataSource: DataSource;
   readonly expressionMap: InsertQueryBuilder<ObjectLiteral>['expressionMap'];
@@ -41,8 +41,8 @@ const capturers = new WeakMap<DataSource, CriteriaWrites>();
 let patched = false;
 
 /**
- * Captures writes by criteria (`update`, `softDelete`, `increment`, `insert`, `upsert`, `delete`, builders), whose
- * events carry no ids: the rows that they are about get rechecks, by one statement in the same transaction.
+ * Captures writes by criteria (`update`, `softDelete`, `increment`, `insert`, `upsert`, `delete`, builders). TypeORM's events of these
+ * writes have no ids. So Spark adds rechecks for the rows that they change, by one statement in the same transaction.
  */
 export class CriteriaWrites {
   constructor(
@@ -53,7 +53,7 @@ export class CriteriaWrites {
     private readonly clock: SparkClock,
   ) {}
 
-  /** Begins to capture what builders of the DataSource execute. */
+  /** Begins to capture the writes of the DataSource's builders. */
   attach(dataSource: DataSource): void {
     capturers.set(dataSource, this);
     patchBuilders();
@@ -75,7 +75,7 @@ export class CriteriaWrites {
 
   private async insert(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
     if (builder.expressionMap.insertFromSelect) return this.insertFromSelect(builder, metadata, runner, run);
-    // The ids are needed to know what was inserted; { reload: false } leaves them out.
+    // Spark needs the ids of the inserted rows. { reload: false } would leave them out.
     builder.expressionMap.updateEntity = true;
     const capture = this.subscriber.captureOf(runner);
     if (capture && builder.expressionMap.onUpdate && this.rules.touches(metadata).length > 0) {
@@ -87,7 +87,7 @@ export class CriteriaWrites {
     return ids.result;
   }
 
-  /** Inserts what a SELECT gives. Only the statement itself can tell the keys; where it cannot, the next sweep finds them. */
+  /** Inserts the rows of a SELECT. Only the statement itself can return their keys. Where the database cannot do that, the next sweep finds the rows. */
   private async insertFromSelect(
     builder: Builder,
     metadata: EntityMetadata,
@@ -103,14 +103,14 @@ export class CriteriaWrites {
     return result;
   }
 
-  /** Updates rows and looks at them: by one statement, or by one before it that holds the rows. */
+  /** Updates rows and adds rechecks for them: by one statement, or by an INSERT before the update, which locks the rows. */
   private async update(builder: Builder, metadata: EntityMetadata, runner: QueryRunner, run: () => Promise<unknown>) {
     const { dataSource, expressionMap } = builder;
     const entity = tableOf(rootOf(metadata));
     const key = keySql(dataSource, columnsSql(dataSource, metadata.primaryColumns));
     const now = this.clock.now();
     if (!this.dialect.returnsFromUpdate || expressionMap.commonTableExpressions.length > 0) {
-      // The statement may change the key itself.
+      // The update may change the primary key. The rechecks then need the new key.
       const isUpdate = expressionMap.queryType === 'update';
       const set = isUpdate ? (expressionMap.valuesSet as ObjectLiteral) : {};
       const moved = movedKeys(dataSource, metadata.primaryColumns, set);
@@ -124,7 +124,7 @@ export class CriteriaWrites {
     return withRunner(builder, returningRechecks(runner, { key, entity, insert, hasReturning }), run);
   }
 
-  /** Looks at what the rows that the criteria match belong to, before they are changed. */
+  /** Adds rechecks for the entities that the matching rows touch before the write. */
   private async recheckTouched(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
     const { dataSource } = builder;
     const capture = this.subscriber.captureOf(runner);
@@ -146,7 +146,7 @@ export class CriteriaWrites {
     }
   }
 
-  /** Looks at what the rows that the criteria match will belong to. */
+  /** Adds rechecks for the entities that the matching rows touch after the write. */
   private async recheckMoved(builder: Builder, rule: TouchRule, runner: QueryRunner, capture: Capture, within: string) {
     const { dataSource, expressionMap } = builder;
     if (expressionMap.queryType !== 'update') return;
@@ -171,20 +171,20 @@ export class CriteriaWrites {
   }
 }
 
-/** `FROM … WHERE` of the rows that the criteria match. */
+/** `FROM … WHERE` for the rows that match the criteria. */
 function matching(builder: Builder): string {
   return ` FROM ${builder.getTableName(builder.getMainTableName())}${builder.createWhereExpression()}`;
 }
 
-// `save` tells of its entities by itself, except of rows that it binds or unbinds by their key alone, and of
-// inserted ones when { reload: false } keeps their ids from it.
+// The subscriber captures the entities of `save`. It does not get rows that `save` binds or unbinds by their key alone, nor inserted
+// rows whose ids { reload: false } leaves out.
 function isSaveOfItsOwn({ expressionMap }: Builder): boolean {
   if (expressionMap.callListeners) return false;
   if (expressionMap.queryType === 'insert') return expressionMap.updateEntity;
   return expressionMap.queryType !== 'update' || expressionMap.whereEntities.length > 0;
 }
 
-/** Runs the write in the transaction under way, or in one of its own, which makes the write and its rechecks one. */
+/** Runs the write in the open transaction, or in one of its own, so that the write and its rechecks commit together. */
 async function inTransaction(builder: Builder, work: (runner: QueryRunner) => Promise<unknown>): Promise<unknown> {
   const given = builder.queryRunner;
   if (given?.isTransactionActive) return work(given);
@@ -210,7 +210,7 @@ async function withRunner(builder: Builder, runner: QueryRunner, run: () => Prom
   }
 }
 
-// TypeORM offers a registry of builder classes, but every new DataSource puts the built-in ones back into it.
+// TypeORM has a registry of builder classes, but every new DataSource resets it to the built-in classes. So the prototypes are patched.
 function patchBuilders(): void {
   if (patched) return;
   patched = true;

@@ -21,11 +21,11 @@ import type { LiveRules } from './live-rules.js';
 import { Frames, type TransactionFrames } from './transaction-frames.js';
 import { linesOf } from '../error/text-of.js';
 
-/** Sees what the application saves, in which transaction, and records it just before the outermost COMMIT. */
+/** Captures what the application saves in each transaction, and records it just before the outermost COMMIT. */
 export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral> {
   private readonly logger = new Logger('Spark');
   private readonly frames = new Frames();
-  /** Saves with `{ transaction: false }`: they are committed when they are seen. */
+  /** Saves with `{ transaction: false }`: they are committed before the subscriber gets them. */
   private readonly outside = new WeakMap<QueryRunner, { capture: Capture; recording: Promise<void> }>();
 
   constructor(
@@ -34,18 +34,18 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
-  /** The transaction that the runner is in, as far as it has come, or undefined outside of one. */
+  /** The capture of the runner's open transaction or savepoint; undefined outside of a transaction. */
   captureOf(runner: QueryRunner): Capture | undefined {
     return runner.isTransactionActive ? this.frames.of(runner)?.top : undefined;
   }
 
-  /** Notes that rows were written whose state only reading them tells. */
+  /** Captures rows that were written, by their keys. Spark reads their state later. */
   wrote(runner: QueryRunner, metadata: EntityMetadata, ids: readonly string[]): Promise<void> | undefined {
     return this.capture(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id)));
   }
 
   afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
-    // Without an id it is a builder's insert, which tells them itself.
+    // An event without an id is a builder's insert, which CriteriaWrites captures.
     if (event.entityId === undefined) return undefined;
     return this.captureEntity(event, event.entityId, true);
   }
@@ -76,12 +76,12 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     this.frames.begin(queryRunner);
   }
 
-  // After every hook of others that may still save. A late one would be missed in beforeTransactionCommit.
+  // This runs after the hooks of all subscribers, which may still save. In beforeTransactionCommit, Spark would miss later hooks.
   beforeQuery({ query, queryRunner, manager }: BeforeQueryEvent): Promise<unknown> | undefined {
     if (query !== 'COMMIT') return undefined;
     const transaction = this.frames.of(queryRunner);
     if (!transaction?.outermost || transaction.top.isEmpty) return undefined;
-    // A COMMIT that the database was too busy for is sent again.
+    // A COMMIT is sent again when the database was busy. It is recorded once.
     transaction.recording ??= this.record(transaction, manager);
     return transaction.recording;
   }
@@ -95,7 +95,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     this.onRecorded({ events: recorded?.events ?? [], rechecks: recorded?.rechecks || top.rechecksAdded });
   }
 
-  // A subscriber of somebody else may have thrown while this one was still recording.
+  // Another subscriber may have thrown while this one was still recording.
   async beforeTransactionRollback({ queryRunner }: TransactionRollbackEvent): Promise<void> {
     await this.frames.of(queryRunner)?.recording?.catch(() => undefined);
   }
@@ -159,7 +159,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
       this.onRecorded(recorded);
     } catch (error) {
       await runner.rollbackTransaction().catch(() => undefined);
-      const where = 'A save outside of any transaction could not be recorded; the next sweep finds what it missed.';
+      const where = 'Spark could not record a save outside of a transaction. The next sweep finds its events.';
       this.logger.error(`${where} ${linesOf(error)}`);
     }
   }

@@ -6,9 +6,9 @@ import { readKeysBy } from '../entity/subjects.js';
 type ExpressionMap = InsertQueryBuilder<ObjectLiteral>['expressionMap'];
 
 /**
- * Runs an insert by a builder and finds the keys of its rows. TypeORM's ids are right for a plain insert; where rows
- * may have existed (upsert, orIgnore) they are shifted or invented, so such rows are found by their unique columns too.
- * A key too many is harmless: its row is read, or is not there.
+ * Runs an insert by a builder and finds the keys of its rows. TypeORM's ids are right for a plain insert. Where rows may have existed
+ * before (upsert, orIgnore), they may be wrong, so such rows are also found by their unique columns. An extra key does no harm: Spark
+ * reads its row, or finds none.
  */
 export async function insertedKeys(
   runner: QueryRunner,
@@ -25,7 +25,7 @@ export async function insertedKeys(
   return { result, keys: [...keys] };
 }
 
-/** The keys of the rows that an upsert may write over. */
+/** The keys of the rows that an upsert may overwrite. */
 export async function overwrittenKeys(
   runner: QueryRunner,
   metadata: EntityMetadata,

@@ -7,7 +7,7 @@ import { keyOf, writeKey } from '../entity/subject-ref.js';
 import { touchedByRules } from '../source/touched-by.js';
 import { heldKey, touchedKeys, touchRules, type TouchRule } from '../source/touches.js';
 
-/** Which writes concern whom: the entities that live sources derive from, and those that they read with them. */
+/** Decides which writes concern which live sources: those of the sources' own entities, and those of entities that they read with them. */
 export class LiveRules {
   private readonly roots = new Set<EntityMetadata>();
   private readonly rules = new Map<EntityMetadata, TouchRule[]>();
@@ -18,7 +18,7 @@ export class LiveRules {
     private readonly dialect: Dialect,
   ) {}
 
-  /** Reads the sources once they have all been found. */
+  /** Builds the rules, after all sources have been found. */
   build(): void {
     for (const root of this.sources.liveRoots()) {
       this.roots.add(root);
@@ -44,20 +44,20 @@ export class LiveRules {
     return this.rules.get(rootOf(metadata)) ?? [];
   }
 
-  /** An entity was saved, or the row of a junction table: what it belongs to is part of its key. */
+  /** Captures a saved entity, or a saved row of a junction table, whose key holds the keys of both sides. */
   saved(capture: Capture, metadata: EntityMetadata, entityId: unknown, isNew: boolean): void {
     const id = this.keyText(metadata, entityId);
     if (id === undefined) return;
     this.written(capture, metadata, id, isNew, metadata.isJunction ? (entityId as ObjectLiteral) : undefined);
   }
 
-  /** A row was written. What it says is read at the end: what the application holds in memory may be out of date. */
+  /** Captures a written row by its key. Spark reads the row at the end, because the instance of the application may be out of date. */
   written(capture: Capture, metadata: EntityMetadata, id: string, isNew = false, held?: ObjectLiteral): void {
     if (this.derives(metadata)) capture.subject({ ref: { root: rootOf(metadata), id }, isNew });
     for (const rule of this.touches(metadata)) this.touchHeld(capture, rule, heldKey(this.dataSource, rule, held), id);
   }
 
-  /** Whether an update moves the entity from what it belongs to. */
+  /** Whether an update may change which entities the updated one touches. */
   moves({ metadata, updatedColumns, updatedRelations }: UpdateEvent<ObjectLiteral>): boolean {
     const rules = this.touches(metadata);
     if (rules.length === 0) return false;
@@ -71,7 +71,7 @@ export class LiveRules {
     );
   }
 
-  /** Touches what an entity belongs to before it is moved or removed. What TypeORM has loaded of it may be out of date. */
+  /** Captures the entities that an entity touches before it is moved or removed. It reads them, because TypeORM's instance may be out of date. */
   touchOld(
     manager: EntityManager,
     capture: Capture,
@@ -81,24 +81,24 @@ export class LiveRules {
     const id = this.keyText(metadata, entityId);
     if (id === undefined) return undefined;
     const rules = this.touches(metadata);
-    if (!metadata.isJunction) return rules.length === 0 ? undefined : this.askOld(manager, capture, rules, [id], true);
+    if (!metadata.isJunction) return rules.length === 0 ? undefined : this.readOld(manager, capture, rules, [id], true);
     for (const rule of rules)
       this.touchHeld(capture, rule, heldKey(this.dataSource, rule, entityId as ObjectLiteral), id);
     return undefined;
   }
 
-  /** Touches what rows belong to before an upsert writes over them. */
+  /** Captures the entities that rows touch before an upsert overwrites the rows. */
   touchOverwritten(
     manager: EntityManager,
     capture: Capture,
     metadata: EntityMetadata,
     ids: readonly string[],
   ): Promise<void> {
-    // Without locks: they would hold up whoever inserts rows beside those that are not there yet.
-    return this.askOld(manager, capture, this.touches(metadata), ids, false);
+    // Without locks: for rows that do not exist yet, locks would block inserts of neighbouring rows by other transactions.
+    return this.readOld(manager, capture, this.touches(metadata), ids, false);
   }
 
-  private async askOld(
+  private async readOld(
     manager: EntityManager,
     capture: Capture,
     rules: readonly TouchRule[],
@@ -117,7 +117,7 @@ export class LiveRules {
     else if (key !== null) capture.recheck({ root: rule.root, id: key });
   }
 
-  /** The key as text, given a single key as its value, which may be an object of the application's, and several as a map. */
+  /** The key as text. A single key is given as its value, which may be an object of the application; a composite key as a map. */
   private keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
     const columns = metadata.primaryColumns;
     if (metadata.isJunction)

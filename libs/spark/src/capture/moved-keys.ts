@@ -4,16 +4,16 @@ import { castToText } from '../database/traits.js';
 import { columnsSql } from '../entity/key-sql.js';
 import { keyPart } from '../entity/subject-ref.js';
 
-/** What an update by criteria sets in the columns that are a key, or that say what rows belong to. */
+/** The new values that an update by criteria sets in columns of a primary key, or in columns that hold the key of another entity. */
 interface Moved {
-  /** The key that all rows have afterwards, where that is known. */
+  /** The key that all rows have after the update, if it is known. */
   readonly key?: string;
-  /** Else SQL for each part of it: what is set, or the column that stays. */
+  /** SQL for each part of the key: the new value, or the column if it does not change. */
   readonly sql: string[];
   readonly parameters: ObjectLiteral;
 }
 
-/** What such columns hold after an update; undefined when it leaves them alone, or sets one to null. */
+/** The values of key columns after an update; undefined when the update does not change them, or sets one to null. */
 export function movedKeys(
   dataSource: DataSource,
   keys: readonly ColumnMetadata[],

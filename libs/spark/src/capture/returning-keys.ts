@@ -3,16 +3,16 @@ import { columnsSql } from '../entity/key-sql.js';
 import { writeKey } from '../entity/subject-ref.js';
 import { runnerThatQueries } from './returning-rechecks.js';
 
-/** What makes an INSERT tell the keys of its rows. */
+/** How an INSERT returns the keys of its rows. */
 export interface ReturningKeys {
   readonly metadata: EntityMetadata;
-  /** Whether the statement that comes has a RETURNING clause already. */
+  /** Whether the statement already has a RETURNING clause. */
   readonly hasReturning: () => boolean;
-  /** Called with the keys. */
+  /** Gets the keys of the inserted rows. */
   readonly inserted: (keys: string[]) => void;
 }
 
-/** A query runner that learns the keys of the rows that an INSERT has inserted, by the same statement: a SELECT gives what it likes. */
+/** A query runner whose INSERT … SELECT also returns the keys of its rows. Without that, the keys are unknown: the SELECT decides them. */
 export function returningKeys(runner: QueryRunner, { metadata, hasReturning, inserted }: ReturningKeys): QueryRunner {
   const { dataSource } = runner;
   const columns = columnsSql(dataSource, metadata.primaryColumns);

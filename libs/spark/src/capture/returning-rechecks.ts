@@ -1,19 +1,19 @@
 import { QueryResult, type QueryRunner } from 'typeorm';
 
-/** What makes one statement of an UPDATE and the looks for the rows that it changed. */
+/** How an UPDATE and the insert of rechecks for its rows become one statement. */
 export interface ReturningRechecks {
   /** SQL for the key of a changed row as text. */
   readonly key: string;
-  /** Whether the statement that comes has a RETURNING clause already. */
+  /** Whether the statement already has a RETURNING clause. */
   readonly hasReturning: () => boolean;
-  /** An INSERT … SELECT of rechecks, given the parameter for the entity's table, up to its FROM. */
+  /** Makes an INSERT … SELECT of rechecks up to its FROM, from the parameter that holds the name of the entity's table. */
   readonly insert: (entity: string) => string;
   readonly entity: string;
 }
 
 /**
- * A query runner that adds looks for the rows that an UPDATE has changed, by the same statement. PostgreSQL applies the
- * criteria anew to rows that it had to wait for: what a SELECT before the UPDATE finds may be fewer.
+ * A query runner whose UPDATE also adds rechecks for the rows that it changes, in the same statement. A SELECT before the UPDATE could
+ * find fewer rows: PostgreSQL checks the criteria again for rows whose locks it had to wait for.
  */
 export function returningRechecks(runner: QueryRunner, rechecks: ReturningRechecks): QueryRunner {
   return runnerThatQueries(runner, async (sql, parameters) => {
@@ -27,7 +27,7 @@ export function returningRechecks(runner: QueryRunner, rechecks: ReturningRechec
   });
 }
 
-/** A query runner that runs its statements in another way. */
+/** A query runner that sends its statements through `run`. */
 export function runnerThatQueries(
   runner: QueryRunner,
   run: (sql: string, parameters: unknown[]) => Promise<QueryResult>,
@@ -50,12 +50,12 @@ function statement(
 ): string {
   const returning = `${isReturning ? ',' : ' RETURNING'} ${key} AS spark_key`;
   return (
-    `WITH written AS (${update}${returning}), looked AS (${insert(`$${parameter}`)} FROM written) ` +
+    `WITH written AS (${update}${returning}), rechecked AS (${insert(`$${parameter}`)} FROM written) ` +
     `SELECT ${isReturning ? '*' : 'COUNT(*) AS n'} FROM written`
   );
 }
 
-/** The result as the UPDATE alone would have given it. */
+/** The result that the UPDATE alone would have. */
 function asOfUpdate(rows: Record<string, unknown>[], isReturning: boolean): QueryResult {
   const result = new QueryResult();
   result.records = isReturning ? rows.map(withoutKey) : [];

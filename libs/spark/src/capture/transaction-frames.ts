@@ -3,12 +3,12 @@ import type { QueryRunner } from 'typeorm';
 import { Capture } from '../record/capture.js';
 import type { RecordResult } from '../record/recorder.js';
 
-/** What Spark knows of a transaction under way: one frame for it, and one for each savepoint in it. */
+/** The frames of an open transaction: one capture for the transaction, and one for each savepoint in it. */
 export class TransactionFrames {
   readonly frames = [new Capture()];
-  /** The recording at the end, awaited before a rollback that overtakes it. */
+  /** The recording at the end. A rollback that comes meanwhile awaits it. */
   recording: Promise<void> | undefined;
-  /** What came of it. */
+  /** The result of the recording. */
   recorded: RecordResult | undefined;
 
   get top(): Capture {
@@ -23,19 +23,19 @@ export class TransactionFrames {
     this.frames.push(new Capture());
   }
 
-  /** A savepoint was released: what it changed is part of what is round it. */
+  /** After a savepoint was released: its changes become part of the outer frame. */
   release(): void {
     const inner = this.frames.pop()!;
     this.top.merge(inner);
   }
 
-  /** A savepoint was rolled back: what it changed never was. */
+  /** After a savepoint was rolled back: its changes are dropped. */
   drop(): void {
     this.frames.pop();
   }
 }
 
-/** The frames of each transaction. By query runner: managers come and go within one. */
+/** The frames of each transaction, by query runner: a transaction has one query runner and may have several managers. */
 export class Frames {
   private readonly byRunner = new WeakMap<QueryRunner, TransactionFrames>();
 

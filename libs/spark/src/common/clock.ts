@@ -1,7 +1,7 @@
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 
 /**
- * Where Spark asks for the time. Tests put another one in the place of {@link SPARK_CLOCK}.
+ * The clock that Spark reads the time from. A test replaces {@link SPARK_CLOCK} by a clock of its own.
  *
  * @example
  * const clock: SparkClock = { now: () => Date.parse('2026-06-01T12:00:00Z'), isManual: true };
@@ -9,39 +9,46 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 export interface SparkClock {
   /** The present instant in epoch milliseconds, a whole number. */
   now(): number;
-  /** Whether time moves only when a test moves it: then nothing runs by itself, neither worker nor rechecks nor the scheduled sweep. */
+  /** Whether time moves only when a test moves it. If so, nothing runs by itself: no worker, no rechecks, no scheduled sweep. Default: false. */
   readonly isManual?: boolean;
 }
 
 /**
- * The token of the clock that sources, rechecks and retries go by. Defaults to the process's clock, put right by the database's
- * at boot and each minute where the two differ by more than a second.
+ * The token of the clock for sources, rechecks and retries. Default: the process's clock. If it differs from the database's clock by
+ * more than a second, at boot or in a check each minute, Spark corrects it by the difference.
  *
  * @example
  * Test.createTestingModule({ imports: [AppModule] }).overrideProvider(SPARK_CLOCK).useValue({ now: () => instant })
  */
 export const SPARK_CLOCK = Symbol.for('nestjs-spark.clock');
 
-/** Throws InvalidOptionsError when it does not give what the database keeps. */
+/** Throws InvalidOptionsError when the clock does not return whole milliseconds, which the database stores. */
 export function checkClock(clock: SparkClock): void {
   const now = clock.now();
   if (!Number.isSafeInteger(now))
     throw new InvalidOptionsError('SPARK_CLOCK', now, 'now() in whole epoch milliseconds');
 }
 
-// Less than that is what asking over a network may take, and what clocks that are kept differ by.
+// A smaller difference may come from the network, and is normal between clocks that are synchronised.
 const TOLERANCE = 1_000;
 
-/** The process's clock, put right by the database's where they differ: processes that share a database agree on the time. */
+/** The process's clock, corrected to the database's clock where they differ. So processes that share a database agree on the time. */
 export class SystemClock implements SparkClock {
-  /** How far the database's clock is ahead, in milliseconds; 0 where the two agree. */
+  /** How far the database's clock is ahead of the process's, in milliseconds; 0 if they agree. */
   private offset = 0;
 
   now(): number {
     return Date.now() + this.offset;
   }
 
-  /** Compares it with the database's, which was asked and has answered at two instants. Returns how far that is ahead, if it is news. */
+  /**
+   * Compares this clock with the database's.
+   *
+   * @param database the database's time, in epoch milliseconds
+   * @param asked when the query was sent, by the process's clock
+   * @param answered when the answer arrived, by the process's clock
+   * @returns how far the database's clock is ahead, in milliseconds; undefined if that has not changed
+   */
   compare(database: number, asked: number, answered: number): number | undefined {
     const offset = Math.round(database - (asked + answered) / 2);
     const uncertain = TOLERANCE + (answered - asked) / 2;

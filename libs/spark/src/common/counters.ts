@@ -1,32 +1,32 @@
 import { Logger } from '@nestjs/common';
 import { shown } from '../error/text-of.js';
 
-/** What has happened in this process since it booted that somebody should look at; 0 where all is well. */
+/** Counts of what went wrong in this process since it booted. A count that is not 0 needs a person's attention. */
 export interface SparkCounts {
-  /** Since when they are counted. */
+  /** When counting began: at the boot of the process. */
   readonly since: Date;
-  /** Events that could not be entered: the log says why, and `explain` for each entity. */
+  /** Events that could not be entered. The log and `explain` of the entity give the reason. */
   readonly refusedEvents: number;
-  /** How often sources have failed for entities, or could not read them: these are rechecked. */
+  /** How often a source failed for an entity, or Spark could not read the entity. Spark rechecks such entities. */
   readonly failedEntities: number;
-  /** Events whose key is another entity's or another group's event: they were not entered. */
+  /** Events that were not entered because an event of another entity or group has the same key. */
   readonly collidingKeys: number;
-  /** Calls of `emit` within a transaction, as far as that can be known, without its manager. */
+  /** Calls of `emit` within a transaction but without its manager, as far as Spark can detect them. */
   readonly emitsBesideTransaction: number;
-  /** Deliveries given back to other processes, as this one lacks an entity class or a source that they need. Each counts once a minute. */
+  /** Deliveries that this process left to other processes, because it lacks an entity class or a source. Each counts once a minute. */
   readonly leftToOthers: number;
-  /** Patterns of handlers that this process cannot read, or that take too long for a group. */
+  /** Patterns of handlers that this process cannot read, or that take too long to match a group. */
   readonly unusablePatterns: number;
-  /** Rechecks that were removed, as no process had a live source of their entity for as long as `retention.rechecks` says. */
+  /** Rechecks that were removed because no process had a live source of their entity for the time of `retention.rechecks`. */
   readonly abandonedRechecks: number;
-  /** Events without any delivery, as no registered handler matched their group. `replay` opens the deliveries of a handler that came later. */
+  /** Events without any delivery, because no registered handler matched their group. `replay` opens deliveries for a later handler. */
   readonly eventsWithoutHandler: number;
 }
 
 /** The name of a count. */
 export type CountName = Exclude<keyof SparkCounts, 'since'>;
 
-// A counter is declared here, and in SparkCounts.
+// To add a counter, declare it here and in SparkCounts.
 const ZERO: Record<CountName, number> = {
   refusedEvents: 0,
   failedEntities: 0,
@@ -38,9 +38,9 @@ const ZERO: Record<CountName, number> = {
   eventsWithoutHandler: 0,
 };
 const MINUTE = 60_000;
-// Sources and handlers are few; what would have more lines than these of its own shares one.
+// Sources and handlers are few. Past this number, all reports of one count share one line.
 const MOST_LINES = 1_000;
-// The latest ones are kept.
+// Only the latest ones are kept.
 const MOST_REFUSALS = 1_000;
 
 /** When an event was refused, and why. */
@@ -50,17 +50,17 @@ export interface Refusal {
 }
 
 interface Line {
-  /** When it was told, by a clock that only goes forward. */
+  /** When it was logged, by a monotonic clock. */
   loggedAt: number;
-  /** How often it was left out since. */
+  /** How many reports were left out of the log since then. */
   omitted: number;
   readonly level: 'warn' | 'error';
   readonly about: string;
 }
 
 /**
- * Counts what is neither an error of a call nor a delivery's end, so that nothing goes wrong without a word: `status()` shows
- * the counts, and the log gets one line for each source (or whatever else it is about) and minute.
+ * Counts and logs problems that neither throw an error to a caller nor end a delivery. `status()` shows the counts. The log gets at
+ * most one line a minute for each source, handler or group that has the problem.
  */
 export class Counters {
   private readonly logger = new Logger('Spark');
@@ -74,17 +74,17 @@ export class Counters {
     return { since: this.since, ...this.counts };
   }
 
-  /** Counts something that the log need not tell. */
+  /** Counts something without a log line. */
   count(name: CountName, by = 1): void {
     this.counts[name] += by;
   }
 
   /**
-   * Counts something and tells of it, unless the log has told the same of the same within a minute: then the next line says how
-   * many there were.
+   * Counts something and logs it, unless the same count was logged for the same `about` within the last minute. Then the next line
+   * says how many were left out.
    *
-   * @param about what it is about: a source, a handler, a group
-   * @param message the line, made only where it is told
+   * @param about the source, handler or group that it concerns
+   * @param message makes the line; called only when the line is logged
    */
   report(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'error'): void {
     this.counts[name]++;
@@ -99,7 +99,7 @@ export class Counters {
     line.omitted = 0;
   }
 
-  /** Counts something and tells of it once for each of what it is about, as long as the process lives. */
+  /** Counts something, and logs it once for each `about` in the life of the process. */
   reportOnce(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'warn'): void {
     this.counts[name]++;
     const line = this.lineOf(name, about, level);
@@ -108,7 +108,7 @@ export class Counters {
     this.logger[level](message());
   }
 
-  /** Counts an event that was refused, tells of it, and keeps the reason. */
+  /** Counts and logs an event that was refused, and keeps the reason. */
   refuse(source: string, key: string | undefined, reason: string): void {
     this.report('refusedEvents', source, () => reason);
     if (key === undefined) return;
@@ -117,12 +117,12 @@ export class Counters {
     if (this.refusals.size > MOST_REFUSALS) this.refusals.delete(this.refusals.keys().next().value!);
   }
 
-  /** When and why this process has refused an event, if that is not long ago. */
+  /** When and why this process has refused an event, if it is among the latest refusals. */
   refusalOf(key: string): Refusal | undefined {
     return this.refusals.get(key);
   }
 
-  /** Tells of what was left out of the log and nothing has come after. */
+  /** Logs how many reports were left out more than a minute ago, where no later report has logged it. */
   flush(): void {
     const now = performance.now();
     for (const line of this.lines.values()) {

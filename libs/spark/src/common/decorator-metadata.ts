@@ -3,8 +3,8 @@ import { NotAMethodError } from '../error/not-a-method.error.js';
 import { StaticMethodError } from '../error/static-method.error.js';
 
 /**
- * Adds metadata to a method or a class, beside what is there already.
- * Metadata of a method sits on the function, so that inherited methods keep it and overridden ones lose it.
+ * Adds metadata to a method or a class, and keeps the metadata that it has.
+ * Metadata of a method is stored on the function, so that inherited methods keep it and overriding methods do not have it.
  */
 export function addMetadata(
   token: symbol,
@@ -18,7 +18,7 @@ export function addMetadata(
   Reflect.defineMetadata(token, [...all, value], place);
 }
 
-/** The all on a function or class itself, those of a parent class excepted. */
+/** All metadata of a function or class itself, without that of a parent class. */
 export function metadataOf<M>(token: symbol, place: object): M[] {
   return Reflect.getOwnMetadata(token, place) ?? [];
 }

@@ -1,17 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
 
-// Short enough that no timer is noticeably late, long enough that yielding costs nothing. In milliseconds.
+// In milliseconds. It is short enough that no timer is noticeably late, and long enough that yielding costs nearly nothing.
 const LONGEST = 10;
 
 let last = performance.now();
 let yielding: Promise<void> | undefined;
 
-/** Whether this process has worked for so long that timers and sockets wait. */
+/** Whether this process has worked without a pause for so long that timers and sockets wait. */
 export const isBlocking = (): boolean => performance.now() - last > LONGEST;
 
 /**
- * Lets timers and sockets run, if they have waited for long: SQLite and sources keep the process busy. All callers that wait go on
- * together. One of many asks again: `while (isBlocking()) await yieldToEventLoop()`.
+ * Lets timers and sockets run, if they have waited for long, because SQLite and sources block the event loop. All waiting callers
+ * continue in the same iteration. A caller that is one of many checks again: `while (isBlocking()) await yieldToEventLoop()`.
  */
 export async function yieldToEventLoop(): Promise<void> {
   if (isBlocking()) await (yielding ??= nextIteration());

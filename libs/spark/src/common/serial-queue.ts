@@ -1,15 +1,15 @@
-/** Runs one piece of work after the other, in the order of asking. One that fails does not stop the next. */
+/** Runs one piece of work after the other, in the order of the calls. Work that fails does not stop the next. */
 export class SerialQueue {
   private last: Promise<unknown> = Promise.resolve();
 
-  /** Runs work after all that came before. Resolves or rejects as the work does. */
+  /** Runs work after all earlier work. Resolves or rejects as the work does. */
   run<T>(work: () => Promise<T>): Promise<T> {
     const run = this.last.then(work);
     this.last = run.catch(() => undefined);
     return run;
   }
 
-  /** Resolves when all work that was asked for so far has ended. */
+  /** Resolves when all work that was queued before this call has ended. */
   async ended(): Promise<void> {
     await this.last;
   }

@@ -1,9 +1,10 @@
 /**
- * Something that all copies of this package in a process share, as a tree of packages may hold two: what one makes, the other has
- * to know.
+ * A value that all copies of this package in a process share. An application may have two copies installed, and each must find
+ * what the other has stored.
  *
- * @param name what it is called, the same in all versions
- * @param make makes it where no copy has done so yet
+ * @param name the name of the value, the same in all versions
+ * @param make creates the value if no copy has created it yet
+ * @returns the shared value
  */
 export function sharedByCopies<T>(name: string, make: () => T): T {
   const key = Symbol.for(`nestjs-spark.${name}`);

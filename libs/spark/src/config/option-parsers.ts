@@ -4,14 +4,14 @@ import type { Duration } from './spark.options.js';
 
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** Reads a duration that a timer waits for, as milliseconds. */
+/** Parses a duration that a timer can wait for, as milliseconds. Throws InvalidOptionsError. */
 export function parseTimeout(name: string, value: Duration): number {
   const milliseconds = parseDuration(name, value);
   if (milliseconds <= LONGEST_TIMER) return milliseconds;
   throw new InvalidOptionsError(name, value, 'at most 24 days');
 }
 
-/** Reads a duration of any length, as milliseconds. */
+/** Parses a duration of any length, as milliseconds. Throws InvalidOptionsError. */
 export function parseDuration(name: string, value: Duration): number {
   const milliseconds =
     typeof value === 'string' && value !== '' && value.length <= 100 ? ms(value as StringValue) : value;
@@ -21,31 +21,31 @@ export function parseDuration(name: string, value: Duration): number {
   throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes'`);
 }
 
-/** Reads a whole number above 0. */
+/** Checks a whole number above 0. Throws InvalidOptionsError. */
 export function positiveInteger(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidOptionsError(name, value, 'a whole number above 0');
 }
 
-/** Reads a whole number, 0 or above. Throws InvalidOptionsError. */
+/** Checks a whole number, 0 or above. Throws InvalidOptionsError. */
 export function wholeNumber(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   throw new InvalidOptionsError(name, value, 'a whole number, 0 or above');
 }
 
-/** Reads true or false. */
+/** Checks true or false. Throws InvalidOptionsError. */
 export function parseBoolean(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value;
   throw new InvalidOptionsError(name, value, 'true or false');
 }
 
-/** Reads a name for SQL. */
+/** Checks a name for SQL. Throws InvalidOptionsError. */
 export function sqlIdentifier(name: string, value: string, longest: number): string {
   if (typeof value === 'string' && /^\w+$/.test(value) && value.length <= longest) return value;
   throw new InvalidOptionsError(name, value, `1 to ${longest} letters, digits and underscores`);
 }
 
-/** Checks that an option is an object that has no other options than these; `path` says what each is called. */
+/** Checks that an option is an object with no other properties than `names`. `path` makes the name of a property for the message. Throws InvalidOptionsError. */
 export function refuseUnknown(
   option: string,
   given: object,

@@ -8,81 +8,82 @@ export type SweepSchedule =
   | {
       /** Five fields, or six with seconds first. */
       cron: string;
-      /** Such as `'Europe/Berlin'`. Default: the process's. */
+      /** An IANA name such as `'Europe/Berlin'`. Default: the process's time zone. */
       timeZone?: string;
     }
   | {
-      /** From one sweep's begin to the next one's. */
+      /** The time from the begin of one sweep to the begin of the next. */
       interval: Duration;
     };
 
-/** What a worker of this process may do. */
+/** Options of the worker, the part of a process that handles deliveries. */
 export interface WorkerOptions {
-  /** How many deliveries this process handles at once. Default: 10, or two fewer than the pool has connections where that is less. */
+  /** How many deliveries this process handles at once. Default: 10, or the pool's number of connections minus two if that is less. */
   concurrency?: number;
-  /** How often this process looks for due rechecks and deliveries that no process has told it of. Default: 2 seconds. */
+  /** How often this process polls for due rechecks and deliveries of which no notification has arrived. Default: 2 seconds. */
   pollInterval?: Duration;
-  /** How often a delivery is tried before it is discarded, unless its handler says otherwise. Default: 80, which takes about two days. */
+  /** How often Spark tries a delivery before it discards it, unless the handler sets `maxAttempts`. Default: 80, which takes about two days. */
   maxAttempts?: number;
   /**
-   * How long a handler may take that has no `timeout` of its own: then its signal is aborted, its place is free, and the attempt has
-   * failed. Default: 1 hour.
+   * How long a handler without a `timeout` of its own may take. After that time, Spark aborts its signal and frees its place, and the
+   * attempt has failed. Default: 1 hour.
    */
   handlerTimeout?: Duration;
-  /** How long a process that does not renew its lease keeps what it has claimed. Default: 30 seconds. */
+  /** How long a lease lasts. A process that has not renewed its lease for this time loses the deliveries that it has claimed. Default: 30 seconds. */
   leaseTtl?: Duration;
-  /** How often the lease is renewed, and those of dead processes are ended. Default: a sixth of `leaseTtl`, 5 seconds. */
+  /** How often the process renews its lease, and ends the expired leases of other processes. Default: a sixth of `leaseTtl`, 5 seconds. */
   leaseRenewal?: Duration;
 }
 
 /**
- * What becomes of the history that the first sweep of a group finds.
+ * What happens with the past events that the first sweep of a group finds.
  *
  * @example
- * SparkModule.forRoot({ activation: { limit: 0 } }) // nothing of it is delivered before somebody calls release(group)
+ * SparkModule.forRoot({ activation: { limit: 0 } }) // none of them is delivered before the application calls release(group)
  */
 export interface ActivationOptions {
-  /** Up to how many deliveries of a group are made by themselves at the end of its first sweep; more stay held. Default: 1,000. */
+  /** Up to how many deliveries of a group Spark releases at the end of its first sweep. If there are more, all of them stay held. Default: 1,000. */
   limit?: number;
 }
 
-/** How long finished deliveries are kept. Keys of events stay for ever, unless their group is named here. */
+/** How long Spark keeps finished deliveries. It keeps keys of events for ever, unless `keys` names their group. */
 export interface RetentionOptions {
-  /** Completed and skipped ones. Default: for ever. */
+  /** Completed and skipped deliveries. Default: for ever. */
   completed?: Duration;
-  /** Discarded ones. Default: for ever. */
+  /** Discarded deliveries. Default: for ever. */
   discarded?: Duration;
   /**
-   * Rechecks of entities that no process has a live source of, counted from when they were due. A source that is taken away leaves
-   * them behind. A process removes them once it has been up for an hour. Default: 30 days.
+   * Rechecks of entities of which no process has a live source, counted from the time at which they were due. They remain when a source
+   * is removed from the application. A process removes them once it has been up for an hour. Default: 30 days.
    */
   rechecks?: Duration;
   /**
-   * By group, how long after they were entered the keys of its events are kept, once their deliveries are gone. Only for
-   * groups whose sources do not yield an old key again, such as one event a day: what they yield again happens again.
+   * For each group, how long after its entry the key of an event is kept. A key with deliveries stays longer: until they are gone. Use it
+   * only for groups whose sources do not yield an old key again, such as one event a day. A removed key that is yielded again is a new
+   * event. Default: for ever.
    */
   keys?: Readonly<Record<string, Duration>>;
 }
 
-/** How event sources are run. */
+/** How Spark runs event sources. */
 export interface SourcesOptions {
   /**
-   * How long one call of a source may take, unless the source says otherwise. A source that takes longer has failed for that entity,
-   * or that batch; it is run again later. Default: 30 seconds.
+   * How long one call of a source may take, unless the source has a `timeout` of its own. A source that takes longer has failed for that
+   * entity or batch, and Spark runs it again later. Default: 30 seconds.
    */
   timeout?: Duration;
 }
 
-/** How statements are sent to PostgreSQL. */
+/** How Spark sends statements to PostgreSQL. */
 export interface PostgresOptions {
   /**
-   * Whether Spark's own statements that run often are prepared, once for each connection. `false` behind a pooler that hands
-   * connections over between transactions and does not keep prepared statements, such as PgBouncer before 1.21. Default: true.
+   * Whether Spark prepares its own frequent statements, once for each connection. Set `false` behind a pooler that hands connections
+   * over between transactions and does not keep prepared statements, such as PgBouncer before 1.21. Default: true.
    */
   prepare?: boolean;
 }
 
-/** How transactions of a SQLite DataSource are kept apart. */
+/** How Spark keeps the transactions of a SQLite DataSource apart. */
 export interface SqliteOptions {
   /** Whether Spark serialises the transactions of this DataSource, which has one connection. Default: true. */
   serialize?: boolean;
@@ -90,33 +91,33 @@ export interface SqliteOptions {
   lockTimeout?: Duration;
 }
 
-/** What `SparkModule.forRoot` takes, and what the factory of `forRootAsync` gives. Everything is optional. */
+/** Options for `SparkModule.forRoot`, and for the factory of `forRootAsync`. All of them are optional. */
 export interface SparkDynamicOptions {
-  /** Whether saves are captured as they happen; `false` leaves everything to the sweep. Default: true. */
+  /** Whether Spark captures saves as they happen. With `false`, only sweeps find events. Default: true. */
   live?: boolean;
   /**
-   * Whether rechecks, deliveries and scheduled sweeps begin with the application; `false`: when `SparkService.start()` is called. Live
-   * capture and what is called by hand work all the same. Default: true.
+   * Whether rechecks, deliveries and scheduled sweeps begin with the application. With `false`, they begin when the application calls
+   * `SparkService.start()`. Live capture and the methods of SparkService work in both cases. Default: true.
    */
   autoStart?: boolean;
-  /** When to sweep; `false` only when asked by `SparkService.sweep()`. Default: false. */
+  /** When Spark sweeps. With `false`, it sweeps only when the application calls `SparkService.sweep()`. Default: false. */
   sweep?: SweepSchedule | false;
-  /** How event sources are run. Default: `{}`. */
+  /** How Spark runs event sources. Default: `{}`. */
   sources?: SourcesOptions;
-  /** What becomes of the deliveries of a group that was never swept before. Default: `{}`. */
+  /** What happens with the deliveries of a group that was never swept before. Default: `{}`. */
   activation?: ActivationOptions;
-  /** How this process handles deliveries; `false` only records them for other processes. Default: `{}`. */
+  /** How this process handles deliveries. With `false`, it only records them for other processes. Default: `{}`. */
   worker?: WorkerOptions | false;
-  /** Whether completed deliveries are kept, with attempts and duration; `false` removes them at once. Default: true. */
+  /** Whether Spark keeps completed deliveries, with attempts and duration. With `false`, it removes them at once. Default: true. */
   history?: boolean;
-  /** How long finished deliveries are kept, where there is a history. Default: for ever. */
+  /** How long Spark keeps finished deliveries, if `history` is true. Default: for ever. */
   retention?: RetentionOptions;
-  /** How long after it was last seen a handler still gets new deliveries. Default: 7 days. */
+  /** How long a handler still gets new deliveries after the last process that has it was seen. Default: 7 days. */
   handlerExpiry?: Duration;
-  /** How long a shutdown waits for running handlers; then they are told to stop, and their deliveries given back. Default: 10 seconds. */
+  /** How long a shutdown waits for running handlers. Then Spark aborts their signals and gives their deliveries back. Default: 10 seconds. */
   shutdownTimeout?: Duration;
   /**
-   * How long Spark waits for an answer of PostgreSQL, MariaDB or MySQL to a statement of its own; then it drops the connection. Statements
+   * How long Spark waits for PostgreSQL, MariaDB or MySQL to answer a statement of its own. Then Spark drops the connection. Statements
    * of sources, handlers and the rest of the application have no such limit. Default: 30 seconds.
    */
   statementTimeout?: Duration;
@@ -126,15 +127,15 @@ export interface SparkDynamicOptions {
   sqlite?: SqliteOptions;
 }
 
-/** The options that name things, needed before a factory can run. */
+/** The options that Spark needs before it can call a factory. */
 export interface SparkStaticOptions {
   /** The name of the TypeORM DataSource. Default: the unnamed one. */
   dataSource?: string;
   /** Whether `SparkService` can be injected without importing the module. Default: true. */
   isGlobal?: boolean;
-  /** What the names of Spark's tables begin with. Default: `spark_`. */
+  /** The beginning of the names of Spark's tables. Default: `spark_`. */
   tablePrefix?: string;
-  /** The schema (PostgreSQL) or database (MariaDB, MySQL) of Spark's tables. Default: the DataSource's. */
+  /** The schema (PostgreSQL) or database (MariaDB, MySQL) of Spark's tables. Default: that of the DataSource. */
   schema?: string;
 }
 

@@ -10,25 +10,25 @@ import {
 } from './option-parsers.js';
 import type { Duration, SparkModuleOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
 
-/** How a lease runs, in milliseconds. */
+/** The times of a lease, in milliseconds. */
 export interface LeaseTimes {
-  /** How long it lasts without being renewed. */
+  /** How long it lasts after each renewal. */
   readonly ttl: number;
-  /** How often it is renewed, and expired ones of others are looked for. */
+  /** How often it is renewed, and expired leases of other processes are ended. */
   readonly renew: number;
 }
 
-/** How long things are kept, in milliseconds; left out: for ever. */
+/** How long rows are kept, in milliseconds. Undefined means for ever. */
 export interface RetentionTimes {
   readonly completed: number | undefined;
   readonly discarded: number | undefined;
-  /** Rechecks that nobody takes. */
+  /** Rechecks that no process claims. */
   readonly rechecks: number;
-  /** By group: keys of events that their sources do not yield any more. */
+  /** By group: keys of events that their sources no longer yield. */
   readonly keys: ReadonlyMap<string, number>;
 }
 
-/** The options as everything inside reads them: checked, complete, durations in milliseconds. */
+/** The options after the check, for all code inside the library: complete, with durations in milliseconds. */
 export interface SparkSettings {
   readonly dataSource: string | undefined;
   readonly tablePrefix: string;
@@ -40,7 +40,7 @@ export interface SparkSettings {
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
   readonly worker: {
     readonly enabled: boolean;
-    /** Left out: as the pool allows. */
+    /** Undefined means as many as the pool allows. */
     readonly concurrency: number | undefined;
     readonly pollInterval: number;
     readonly maxAttempts: number;
@@ -56,10 +56,10 @@ export interface SparkSettings {
   readonly sqlite: { serialize: boolean; lockTimeout: number };
 }
 
-/** Options that stand beside a factory. */
+/** Options that `forRootAsync` takes beside its factory. */
 export const STATIC_OPTIONS = ['dataSource', 'isGlobal', 'tablePrefix', 'schema'];
 
-/** Options that a factory may give. */
+/** Options that a factory may return. */
 export const DYNAMIC_OPTIONS = [
   'live',
   'autoStart',
@@ -76,7 +76,7 @@ export const DYNAMIC_OPTIONS = [
   'sqlite',
 ];
 
-/** Checks the options, each by name, and fills in what was left out. */
+/** Checks the options and adds the defaults. Throws InvalidOptionsError. */
 export function settingsOf(options: SparkModuleOptions): SparkSettings {
   parseBoolean('isGlobal', options.isGlobal ?? true);
   const { worker: given = {}, sources = {}, activation = {}, retention = {}, postgres = {}, sqlite = {} } = options;
@@ -145,7 +145,7 @@ function leaseTimes({ leaseTtl = '30s', leaseRenewal }: WorkerOptions): LeaseTim
   throw new InvalidOptionsError('worker.leaseRenewal', leaseRenewal, 'at most a third of worker.leaseTtl');
 }
 
-/** Checks the name of a DataSource, which Nest needs before anything else is looked at. */
+/** Checks the name of a DataSource. Nest needs it before Spark can check the other options. Throws InvalidOptionsError. */
 export function checkDataSource(value: unknown): void {
   if (value === undefined || (typeof value === 'string' && value !== '')) return;
   throw new InvalidOptionsError('dataSource', value, 'the name of a DataSource, left out for the unnamed one');

@@ -4,11 +4,11 @@ import type { ClassRef, EntityLookup } from '../event/entity-lookup.js';
 import { namesOf, rootOf, tableOf } from './entity-table.js';
 import { isExact, keyOf } from './subject-ref.js';
 
-/** The entities of a DataSource by their classes and tables, for contexts that refer to them. */
+/** Finds the entities of a DataSource by class and by table, for contexts that refer to them. */
 export class DataSourceEntities implements EntityLookup {
   private readonly byClass: ReadonlyMap<unknown, EntityMetadata>;
   private readonly byName: ReadonlyMap<string, readonly EntityMetadata[]>;
-  /** One for each table, by each text that rows of Spark's tables may call it. */
+  /** The root of each table, by each name that rows of Spark's tables may have for it. */
   private readonly roots: ReadonlyMap<string, EntityMetadata>;
   /** The classes of embedded parts. */
   private readonly parts: ReadonlyMap<string, readonly object[]>;
@@ -22,12 +22,12 @@ export class DataSourceEntities implements EntityLookup {
     this.parts = byName([...new Set(entities.flatMap(({ embeddeds }) => embeddeds.flatMap(partClasses)))]);
   }
 
-  /** The entity that rows of Spark's tables call so: by its table, or by the name of a class, as the first release did. */
+  /** The entity with this name in rows of Spark's tables: the name of its table or, in rows of the first release, of a class. */
   rootNamed(text: string): EntityMetadata | undefined {
     return this.roots.get(text);
   }
 
-  /** The entity of a class that a context names. Where the table has no class of that name any more, the table decides. */
+  /** The entity of a class that a context names. If the table no longer has a class of that name, the table alone decides. */
   named({ entity, table }: ClassRef): EntityMetadata | undefined {
     const namesakes = this.byName.get(entity) ?? [];
     if (table === undefined) return namesakes.length === 1 ? namesakes[0] : undefined;
@@ -49,7 +49,9 @@ export class DataSourceEntities implements EntityLookup {
     const namesakes = this.parts.get(name);
     if (!namesakes?.includes(type)) return undefined;
     if (namesakes.length > 1 || this.byName.has(name))
-      throw new Error(`more than one class is called ${name}, and one is of an embedded part; rename one of them`);
+      throw new Error(
+        `more than one class has the name ${name}, and one of them is an embedded part; rename one of them`,
+      );
     return { entity: name };
   }
 

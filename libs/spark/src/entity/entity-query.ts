@@ -6,7 +6,7 @@ import type {
   SelectQueryBuilder,
 } from 'typeorm';
 
-/** Which entities are read, and with what: a source, as far as reading is concerned. */
+/** Which entities a source is about, and what is loaded with them: the part of a source that reading needs. */
 export interface EntityQuery {
   readonly metadata: EntityMetadata;
   readonly options: {

@@ -6,8 +6,8 @@ const roots = new WeakMap<EntityMetadata, EntityMetadata>();
 const names = new WeakMap<EntityMetadata, readonly string[]>();
 
 /**
- * What Spark's tables call an entity: its table, so that a class may be renamed. The schema (PostgreSQL) or database (MariaDB,
- * SQLite) stands before it where it is not the DataSource's own.
+ * The name of an entity in Spark's tables: the name of its table, so that a class may be renamed. If the schema (PostgreSQL) or the
+ * database (MariaDB, SQLite) is not that of the DataSource, it stands before the name.
  */
 export function tableOf(metadata: EntityMetadata): string {
   return remembered(tables, metadata, () => {
@@ -17,8 +17,8 @@ export function tableOf(metadata: EntityMetadata): string {
 }
 
 /**
- * The entity that stands for all classes of a table: with single-table inheritance the topmost, and one of those that say the same
- * key where several classes map the table.
+ * The root: the entity that stands for all classes of a table. With single-table inheritance, it is the topmost class. If several
+ * classes map the table with the same key, it is one of them.
  */
 export function rootOf(metadata: EntityMetadata): EntityMetadata {
   return remembered(roots, metadata, () => {
@@ -28,8 +28,8 @@ export function rootOf(metadata: EntityMetadata): EntityMetadata {
 }
 
 /**
- * All texts by which rows of Spark's tables may call an entity: its table, and the names of its classes. The first release wrote
- * these; they count where no other table and no class of another table has that name.
+ * All names that an entity may have in rows of Spark's tables: the name of its table, and those of its classes, which the first
+ * release wrote. The name of a class counts only if no other table and no class of another table has it.
  */
 export function namesOf(root: EntityMetadata): readonly string[] {
   return remembered(names, root, () => {
@@ -40,7 +40,7 @@ export function namesOf(root: EntityMetadata): readonly string[] {
   });
 }
 
-/** Other classes of an entity's table whose keys are not the same: what these save, its sources do not see. */
+/** Other classes of an entity's table with other primary keys. The sources of the entity miss what is saved through them. */
 export function strangersOf(metadata: EntityMetadata): EntityMetadata[] {
   return classesOf(metadata).filter((other) => !other.isJunction && rootOf(other) !== rootOf(metadata));
 }

@@ -6,8 +6,10 @@ import { groupRows } from '../database/typeorm-internals.js';
 import { copyRows } from './row-copies.js';
 
 /**
- * The entities that a query gives, each as a list of instances that share nothing: as many as are wanted of it, made of one reading of
- * its rows. Of rows that cannot be copied, and where TypeORM needs more than one statement, there is one instance only.
+ * The entities that a query returns, each as a list of instances that share nothing. The query runs once, and its rows are copied for
+ * each instance. If a row cannot be copied, or TypeORM needs more than one statement, each list has one instance only.
+ *
+ * @param wantedOf how many instances of an entity are wanted
  */
 export async function instancesOf(
   manager: EntityManager,
@@ -15,7 +17,7 @@ export async function instancesOf(
   wantedOf: (entity: ObjectLiteral) => number,
 ): Promise<ObjectLiteral[][]> {
   const { expressionMap } = qb;
-  // Entities have no copies: they may hold private fields. Their rows have.
+  // Rows are copied, not entities: entities may have private fields.
   if (expressionMap.aliases.some(({ hasMetadata, metadata }) => hasMetadata && metadata.relationIds.length > 0))
     return (await qb.getMany()).map((entity) => [entity]);
   expressionMap.queryEntity = true;
@@ -30,7 +32,7 @@ export async function instancesOf(
   );
   const all: ObjectLiteral[][] = [];
   for (const own of groupRows(transformer, rows, alias).values()) {
-    // What makes entities of values may change them.
+    // Transformers and hydration may change the values of a row, so each instance needs a copy from before.
     let copy = copyRows(own);
     const [first] = transformer.transform(own, alias) as ObjectLiteral[];
     if (!first) continue;

@@ -1,6 +1,6 @@
 import type { ObjectLiteral } from 'typeorm';
 
-/** Copies rows as a driver gave them. Returns undefined where a value is of a class that it does not know how to copy. */
+/** Copies rows of a driver. Returns undefined if a value is of a class that cannot be copied here. */
 export function copyRows(rows: readonly ObjectLiteral[]): ObjectLiteral[] | undefined {
   const copies: ObjectLiteral[] = [];
   for (const row of rows) {

@@ -5,7 +5,7 @@ import { rootOf } from './entity-table.js';
 
 const hidden = new WeakSet<EntityMetadata>();
 
-/** The entities whose rows PostgreSQL hides from the role of the connection, unless a policy of theirs lets them through. */
+/** The entities whose rows PostgreSQL hides from the role of the connection, except those that a policy allows. */
 export async function findHidden(
   manager: EntityManager,
   entities: readonly EntityMetadata[],
@@ -16,7 +16,7 @@ export async function findHidden(
   return found;
 }
 
-/** Throws HiddenRowError where a row that was not found may be there all the same. */
+/** Throws HiddenRowError when a row was not found and row-level security may hide it. */
 export function refuseHidden(metadata: EntityMetadata, id: string): void {
   if (hidden.has(rootOf(metadata))) throw new HiddenRowError(metadata.name, id);
 }

@@ -8,20 +8,20 @@ import { columnsSql, KEYS, keysIn, keySql } from './key-sql.js';
 import { rootOf } from './entity-table.js';
 import { keyOf, readKey, sameKey, type SubjectRef } from './subject-ref.js';
 
-/** An entity that events are derived from, as its row says. */
+/** An entity that events are derived from, as it was read from its row. */
 export interface Subject {
   readonly ref: SubjectRef;
   readonly entity: ObjectLiteral;
 }
 
-/** How the entities of a source are read, the same by live capture, rechecks, sweeps and deliveries. */
+/** How the entities of a source are read. Live capture, rechecks, sweeps and deliveries read them in the same way. */
 type Reading = Pick<EntityQuery, 'metadata'> & Omit<EntityQuery['options'], 'query'>;
 
 export const ALIAS = 'subject';
 
 /**
- * Reads the entities of a source by their keys. Those that are gone, or that the source is not about, are left out. With `lock`
- * they are locked, one at a time: a statement for more of them could lock every row that it passes.
+ * Reads the entities of a source by their keys. It leaves out entities that are gone, or that the source is not about. With `lock`,
+ * it locks them, one statement for each: a statement for more of them could lock every row that it passes.
  */
 export async function readSubjects(
   manager: EntityManager,
@@ -37,7 +37,7 @@ export async function readSubjects(
   return subjectsOf(manager, metadata, await readByKey(manager, build, metadata, ids, lock ? 1 : KEYS));
 }
 
-/** Reads entities by their keys whether or not a source is about them, by key. */
+/** Reads entities by their keys, whether or not a source is about them. Returns them by key. */
 export async function readEntities(
   manager: EntityManager,
   reading: Reading,
@@ -49,8 +49,10 @@ export async function readEntities(
 }
 
 /**
- * Reads entities by their keys whether or not a source is about them, by key: as many instances of each as are wanted, which share
- * nothing. It may give fewer, but one at least of each that is there.
+ * Reads entities by their keys, whether or not a source is about them. Returns lists of instances by key. The instances of a list
+ * share nothing.
+ *
+ * @param wanted how many instances of each key are wanted; a list may be shorter, but has at least one instance if the row exists
  */
 export async function readInstances(
   manager: EntityManager,
@@ -72,7 +74,7 @@ export async function readInstances(
   return instances;
 }
 
-/** The keys of the rows that have the same values in some columns as the given ones. Rows that lack a value are passed over. */
+/** The keys of the rows that have the same values in `columns` as one of the given rows. It skips given rows that lack a value. */
 export async function readKeysBy(
   manager: EntityManager,
   metadata: EntityMetadata,
@@ -100,16 +102,16 @@ export async function readKeysBy(
   return keys;
 }
 
-/** Where a page lies in the order of the primary key. */
+/** The bounds of a page in the order of the primary key. */
 export interface PageBounds {
-  /** The key that it comes after. */
+  /** The key before the page. Undefined means from the start. */
   readonly after: string | undefined;
-  /** The key that it goes up to. */
+  /** The last key that the page may have. */
   readonly upTo?: string;
   readonly limit: number;
 }
 
-/** The next keys of a source in the order of the primary key. Pages by key stay right while rows come and go. */
+/** The next keys of a source in the order of the primary key. Pages by key stay correct while rows are inserted and deleted. */
 export async function pageOfKeys(manager: EntityManager, source: EntityQuery, bounds: PageBounds): Promise<string[]> {
   const qb = narrowed(manager, source, false);
   const columns = columnsSql(qb.dataSource, source.metadata.primaryColumns, ALIAS);
@@ -119,7 +121,7 @@ export async function pageOfKeys(manager: EntityManager, source: EntityQuery, bo
   return rows.map((row) => sameKey(source.metadata, row.spark_key));
 }
 
-/** The entities of such a page, where one statement reads them: none where a source joins, or has a query of its own. */
+/** The entities of a page, if one statement can read them; undefined if the source joins tables or has a `query`. */
 export async function pageOfSubjects(
   manager: EntityManager,
   source: EntityQuery,
@@ -138,7 +140,7 @@ function bounded(
   { after, upTo, limit }: PageBounds,
 ): SelectQueryBuilder<ObjectLiteral> {
   const columns = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
-  // An order of the source's own would make pages overlap.
+  // An order from the source's `query` would make pages overlap.
   qb.orderBy();
   for (const column of columns) qb.addOrderBy(column);
   const bound = (key: string, operator: string, name: string) => {
@@ -172,7 +174,7 @@ async function readByKey(
   return entities;
 }
 
-/** The query of a source's entities: `whole`, or of their keys alone. */
+/** The query of a source's entities. `whole` says whether it reads their relations, too, or only their keys. */
 export function narrowed(
   manager: EntityManager,
   { metadata, options }: EntityQuery,
@@ -185,7 +187,7 @@ export function narrowed(
 
 function query(manager: EntityManager, { metadata, relations, where, withDeleted }: Reading, whole = true) {
   const qb = manager.createQueryBuilder<ObjectLiteral>(metadata.target, ALIAS, manager.queryRunner);
-  // All at once: a second call would join the relations of the first one again. What the cache holds is no row.
+  // One call sets all options: a second call would join the relations of the first one again. The cache is off, because it may be stale.
   qb.setFindOptions({
     relations,
     where,
@@ -194,7 +196,7 @@ function query(manager: EntityManager, { metadata, relations, where, withDeleted
     relationLoadStrategy: 'join',
     cache: false,
   });
-  // Only what the row says: hooks of the application must not run inside a transaction of somebody else.
+  // Hooks of the application must not run here: the transaction may belong to other code.
   qb.callListeners(false);
   if (whole) {
     for (const column of metadata.columns) if (!column.isSelect) qb.addSelect(`${ALIAS}.${column.propertyPath}`);
@@ -202,12 +204,12 @@ function query(manager: EntityManager, { metadata, relations, where, withDeleted
   return qb;
 }
 
-// What a source's own `where` and `query` say may hold an OR; this condition stands beside it in brackets of its own.
+// The conditions of a source's `where` and `query` may contain an OR. This one is added beside them in brackets of its own.
 export function restrict(qb: SelectQueryBuilder<ObjectLiteral>, condition: string): void {
   qb.expressionMap.extraAppendedAndWhereCondition = condition;
 }
 
-/** Entities with the keys that their rows say. */
+/** Makes subjects of entities. */
 export function subjectsOf(
   manager: EntityManager,
   metadata: EntityMetadata,
@@ -221,7 +223,7 @@ function entityKey({ dataSource }: EntityManager, metadata: EntityMetadata, enti
   return keyOf(dataSource, metadata, entity)!;
 }
 
-/** Throws InvalidOptionsError when the options of a source make no query. */
+/** Throws InvalidOptionsError when TypeORM cannot build a query from the options of a source. */
 export function checkReading(manager: EntityManager, source: EntityQuery & { readonly name: string }): void {
   try {
     narrowed(manager, source, true).getQuery();

@@ -7,21 +7,21 @@ import { columnsSql, KEYS } from './key-sql.js';
 import { readKey } from './subject-ref.js';
 import { ALIAS, narrowed, readSubjects, restrict, type Subject, subjectsOf } from './subjects.js';
 
-/** How the rows of a source are read, worked out once. */
+/** The statement that reads the rows of a source, built once. */
 interface Reading extends RowsByKey {
   readonly entitiesOf: (rows: ObjectLiteral[]) => ObjectLiteral[];
 }
 
 /**
- * Reads the rows that a transaction has written, as it will commit them: with what triggers, defaults and other transactions
- * made of them. TypeORM's query builder takes longer than the database, so it works most statements out only once.
+ * Reads the rows that a transaction has written, as it will commit them: with the changes of triggers, defaults and other
+ * transactions. TypeORM's query builder takes longer than the database, so most statements are built only once.
  */
 export class WrittenRows {
   private readonly readings = new WeakMap<EntityQuery, Reading | null>();
 
   constructor(private readonly dialect: Dialect) {}
 
-  /** The rows that a source is about, by their keys. `isNew` says that the transaction has inserted all of them. */
+  /** Reads those of the rows that the source is about, by their keys. `isNew` means that the transaction has inserted all of them. */
   async read(manager: EntityManager, source: EntityQuery, ids: readonly string[], isNew: boolean): Promise<Subject[]> {
     const reading = this.readingOf(manager, source);
     if (!reading) return readSubjects(manager, source, ids, !isNew && this.dialect.readsMayBeStale);
@@ -44,7 +44,7 @@ export class WrittenRows {
 
 const CONDITION = '/* by key */';
 
-/** None where a statement depends on more than the keys, or where TypeORM needs the transaction's runner to make entities. */
+/** Null where a statement depends on more than the keys, or where TypeORM needs the transaction's runner to make entities. */
 function readingOf(manager: EntityManager, source: EntityQuery): Reading | null {
   const { primaryColumns, relationIds, lazyRelations } = source.metadata;
   if (source.options.where || primaryColumns.length > 1 || relationIds.length + lazyRelations.length > 0) return null;
@@ -55,7 +55,7 @@ function readingOf(manager: EntityManager, source: EntityQuery): Reading | null 
   const sql = qb.getQuery();
   const [column] = columnsSql(dataSource, primaryColumns, ALIAS);
   const transformer = new RawSqlResultsToEntityTransformer(expressionMap, dataSource.driver, []);
-  // There are few conditions: dialects give a list of keys as one parameter.
+  // There are few conditions, because dialects pass a list of keys as one parameter.
   const texts = new Map<string, string>();
   return {
     column: column!,

@@ -2,42 +2,45 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { sharedByCopies } from '../common/shared-by-copies.js';
 import { apart } from '../common/boot-context.js';
 
-/** How long a chain of events that lead to one another may grow before it rests. */
+/** How many events may follow from one another in a chain before the chain pauses. */
 export const DEEPEST = 16;
 
-// A depth holds how often its chain has rested, too: after each rest it goes on at the next thousand.
-const RESTED = 1_000;
-const FIRST_REST = 60_000;
-const LONGEST_REST = 60 * 60_000;
-// From the seventh on, all are the longest.
-const MOST_RESTS = 7;
+// A depth also holds how often its chain has paused: after each pause, it goes on at the next thousand.
+const PAUSED = 1_000;
+const FIRST_PAUSE = 60_000;
+const LONGEST_PAUSE = 60 * 60_000;
+// The seventh pause and all later ones are the longest.
+const MOST_PAUSES = 7;
 
-/** A rest of a chain that has grown too long, and how deep it is when it goes on. */
-export interface Rest {
+/** A pause of a chain that is too deep, and its depth after the pause. */
+export interface ChainPause {
   /** In milliseconds. */
   readonly pause: number;
   readonly depth: number;
 }
 
-/** Whether so many events have led to one another since the chain began, or rested, that it is to rest. */
-export const isTooDeep = (depth: number): boolean => depth % RESTED > DEEPEST;
+/** Whether the chain is too deep, counted from its begin or its last pause, so that it must pause. */
+export const isTooDeep = (depth: number): boolean => depth % PAUSED > DEEPEST;
 
-/** How a chain rests: longer each time, as one that nothing ends would go on for ever, unless it only makes up for lost time. */
-export function restOf(depth: number, isLate: boolean): Rest {
-  const rests = Math.min(Math.floor(depth / RESTED) + 1, MOST_RESTS);
-  const pause = isLate ? FIRST_REST : Math.min(FIRST_REST * 2 ** (rests - 1), LONGEST_REST);
-  return { pause, depth: rests * RESTED };
+/**
+ * The next pause of a chain. Each pause is longer, because a chain without an end would go on for ever. A late chain only makes up
+ * for lost time, so its pauses stay short.
+ */
+export function pauseOf(depth: number, isLate: boolean): ChainPause {
+  const pauses = Math.min(Math.floor(depth / PAUSED) + 1, MOST_PAUSES);
+  const pause = isLate ? FIRST_PAUSE : Math.min(FIRST_PAUSE * 2 ** (pauses - 1), LONGEST_PAUSE);
+  return { pause, depth: pauses * PAUSED };
 }
 
-/** Whether an instant has been over for longer than the first rest: what had to happen then is late. */
-export const isLate = (at: number, now: number): boolean => at < now - FIRST_REST;
+/** Whether an instant is past by more than the first pause, so that an event of that instant is late. */
+export const isLate = (at: number, now: number): boolean => at < now - FIRST_PAUSE;
 
 const chain = sharedByCopies('chain', () => new AsyncLocalStorage<number>());
 
-/** How many events led to what is being done: 0 outside of any handler. */
+/** How many events led to the work of the present async context: 0 outside of any handler. */
 export const chainDepth = (): number => chain.getStore() ?? 0;
 
-/** Runs a handler of an event; what it changes is one event further down the chain. */
+/** Runs a handler of an event with this depth. Events of its changes are one step deeper. */
 export function inChainOf<T>(depth: number, work: () => T): T {
   return apart(() => chain.run(depth + 1, work));
 }

@@ -5,13 +5,13 @@ import { tooLarge } from './context-tree.js';
 import type { ClassRef, EntityLookup, EntityRef } from './entity-lookup.js';
 import { asSnapshot } from './snapshot.js';
 
-// MariaDB takes 16 MB a statement by default; a larger one would fail the user's transaction.
+// MariaDB accepts 16 MB a statement by default. A larger statement would fail the application's transaction.
 const MOST_CHARACTERS = 1_000_000;
 
 /**
- * Turns contexts into text for the database and back. Dates, bigints, Map, Set, URL, RegExp, Error, Buffer and typed arrays
- * survive, as do undefined, NaN, infinities and -0; entities become references, and snapshots their values. An object that
- * is held twice comes back as two equal ones; an Error comes back without its class, and a subclass of Date as a Date.
+ * Turns contexts into text for the database and back. Dates, bigints, Map, Set, URL, RegExp, Error, Buffer, typed arrays, undefined,
+ * NaN, infinities and -0 come back as they were. Entities are stored as references, snapshots as values. An object that the context
+ * holds twice comes back as two equal objects. An Error comes back without its class, and a subclass of Date as a Date.
  *
  * @example
  * const codec = new ContextCodec(entities);
@@ -23,9 +23,9 @@ export class ContextCodec {
   constructor(private readonly entities: EntityLookup) {}
 
   /**
-   * The context as text without NUL and lone surrogates, 1,000,000 characters at most; null for undefined.
+   * The context as text without NUL and lone surrogates, with 1,000,000 characters at most; null for undefined.
    *
-   * @throws ContextError when a part of it cannot be stored; the message is a reason with the path of that part
+   * @throws ContextError when a part of the context cannot be stored; the message has the reason and the path of that part
    */
   encode(context: unknown): string | null {
     if (context === undefined) return null;
@@ -60,10 +60,10 @@ export class ContextCodec {
   }
 
   /**
-   * The context with entities in the places of references.
+   * The context with entities in place of references.
    *
-   * @param resolve gives an entity, or null when it is gone; it is asked for each place
-   * @throws ContextError when the text is not a stored context, or holds a snapshot of a class that is gone
+   * @param resolve returns the entity of a reference, or null when the entity is gone; called once for each place
+   * @throws ContextError when the text is not a stored context, or has a snapshot of a class that no longer exists
    */
   decode(text: string | null, resolve: (ref: EntityRef) => object | null): unknown {
     return this.read(text, {

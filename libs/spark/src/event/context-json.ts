@@ -4,7 +4,7 @@ import { ContextTree, Reference, StoredValues } from './context-tree.js';
 import { classIn, type ClassRef, type EntityLookup, type EntityRef, isClassRef } from './entity-lookup.js';
 import { restorePlain, storePlain, type StoredContext } from './plain-context.js';
 
-/** What is put in the places of entities while a context is read. */
+/** Makes the values that replace stored entities while a context is read. */
 export interface Places {
   reference(ref: EntityRef): unknown;
   values(type: ClassRef, values: object): unknown;
@@ -30,12 +30,12 @@ const VIEWS = [
 
 /** Writes a context as JSON. Throws ContextError. */
 export function write(context: unknown, entities: EntityLookup, mostCharacters: number): string {
-  // Each value takes two characters or more.
+  // Each value has two characters or more in JSON.
   const tree = () => new ContextTree(entities, mostCharacters / 2).copy(context, 'context');
   return JSON.stringify(plainly(context, entities) ?? serialize(writer, tree()));
 }
 
-// What throws when it is read, the tree says better.
+// If reading a value throws, the tree throws again, with a better message.
 function plainly(context: unknown, entities: EntityLookup): StoredContext | undefined {
   try {
     return storePlain(context, entities);
@@ -44,7 +44,7 @@ function plainly(context: unknown, entities: EntityLookup): StoredContext | unde
   }
 }
 
-/** Reads what {@link write} wrote. Throws whatever JSON, superjson or a place throws. */
+/** Reads the text that {@link write} wrote. Throws any error of JSON, superjson or `places`. */
 export function read(text: string, places: Places): unknown {
   const context: unknown = JSON.parse(text);
   if (typeof context !== 'object' || context === null || !Object.hasOwn(context, 'json'))
@@ -53,13 +53,13 @@ export function read(text: string, places: Places): unknown {
   return superjson(places).deserialize(context as Serialized, { inPlace: true });
 }
 
-// The tree holds no object twice. superjson takes equal bigints and NaNs for that, and spoils Maps when it restores it.
+// The tree holds no object twice. superjson treats equal bigints and NaNs as one object, and then breaks Maps when it restores them.
 function serialize(json: SuperJSON, tree: unknown): Serialized {
   const { json: plain, meta } = json.serialize(tree);
   return meta?.values ? { json: plain, meta: { values: meta.values, v: meta.v } } : { json: plain };
 }
 
-// One for each reading, since it holds the places.
+// Each reading needs an instance of its own, because the instance holds `places`.
 function superjson(places: Places): SuperJSON {
   const json = new SuperJSON();
   registerEntities(json, places);
@@ -93,7 +93,7 @@ function registerEntities(json: SuperJSON, places: Places): void {
   );
 }
 
-/** The known types that superjson itself would spoil. */
+/** Registers the types that superjson itself does not restore correctly. */
 function registerLeaves(json: SuperJSON): void {
   json.registerCustom<Bytes, Json>(
     {
@@ -126,7 +126,7 @@ function bytesOf({ type, base64 }: { type: string; base64: string }): Bytes {
   if (type === 'Buffer') return buffer;
   const View = VIEWS.find(({ name }) => name === type);
   if (!View) throw new Error(`bytes of the unknown type ${type}`);
-  // Copied: a small Buffer shares its memory, at an offset that other views do not take.
+  // The copy is needed: a small Buffer shares its memory with others, and other views reject its offset.
   return new View(new Uint8Array(buffer).buffer);
 }
 

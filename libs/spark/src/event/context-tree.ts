@@ -5,10 +5,10 @@ import type { ClassRef, EntityLookup } from './entity-lookup.js';
 import { copyOfLeaf, isSnapshot } from './snapshot.js';
 
 const DEEPEST = 200;
-// superjson cannot tell these from an attack.
+// superjson refuses these names, to prevent prototype pollution.
 const RESERVED = ['__proto__', 'constructor', 'prototype'];
 
-/** In the tree, the place of an entity that is stored as a reference. */
+/** Stands in the tree for an entity that is stored as a reference. */
 export class Reference {
   constructor(
     readonly type: ClassRef,
@@ -16,7 +16,7 @@ export class Reference {
   ) {}
 }
 
-/** In the tree, the place of an entity that is stored by value. */
+/** Stands in the tree for an entity that is stored by value. */
 export class StoredValues {
   constructor(
     readonly type: ClassRef,
@@ -25,8 +25,8 @@ export class StoredValues {
 }
 
 /**
- * Copies one context into a tree of plain values, known types, {@link Reference}s and {@link StoredValues}, or throws a
- * ContextError that names the part which would not come back as it was. superjson alone would drop such parts silently.
+ * Copies one context into a tree of plain values, known types, {@link Reference}s and {@link StoredValues}. Throws a ContextError
+ * that names the first part that would not come back as it was. superjson alone would drop such a part silently.
  */
 export class ContextTree {
   private readonly ancestors = new Set<object>();
@@ -38,7 +38,7 @@ export class ContextTree {
     private readonly mostValues: number,
   ) {}
 
-  /** @param path how messages call the value */
+  /** @param path the name of the value in messages */
   copy(value: unknown, path: string): unknown {
     if (++this.size > this.mostValues) throw new ContextError(tooLarge(path));
     if (typeof value === 'function' || typeof value === 'symbol') {
@@ -102,12 +102,12 @@ export class ContextTree {
   }
 }
 
-/** The words for a context that takes too much room. */
+/** The message for a context that is too large. */
 export function tooLarge(path: string): string {
   return `${path} is too large to be stored with an event. Store entities, which become references, or fewer values.`;
 }
 
-// By the shape, not by identity: a test runner's sandbox has an Object of its own.
+// This compares the shape, not the identity, because a test runner's sandbox has an Object of its own.
 function isObjectPrototype(prototype: object | null): boolean {
   return prototype === null || (prototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf'));
 }
@@ -138,9 +138,9 @@ function unsaved(entity: string, path: string): string {
 }
 
 function foreign(value: object, path: string): string {
-  if (types.isPromise(value)) return `${path} is a Promise, which cannot be stored. Await it, and store what it gives.`;
+  if (types.isPromise(value)) return `${path} is a Promise, which cannot be stored. Await it, and store its result.`;
   return (
-    `${path} is ${withArticle(classOf(value))}, which is no entity of this DataSource: it would come back without its ` +
+    `${path} is ${withArticle(classOf(value))}, which is not an entity of this DataSource: it would come back without its ` +
     `class. Store its plain values.`
   );
 }

@@ -1,27 +1,27 @@
-/** A class of an entity as contexts store it. */
+/** An entity class as contexts store it. */
 export interface ClassRef {
   /** The name of the class, or of the class of an embedded part. */
   readonly entity: string;
-  /** The entity's table, by which it is found again when the class was renamed. None: of an embedded part, or stored by an older release. */
+  /** The entity's table, which finds the entity after its class was renamed. Undefined for an embedded part, or when an older release stored it. */
   readonly table?: string;
 }
 
-/** Where an entity that is stored as a reference can be found again. */
+/** A reference to an entity. */
 export interface EntityRef extends ClassRef {
   /** The entity's encoded key. */
   readonly id: string;
 }
 
-/** What storing contexts needs to know of a DataSource's entities. */
+/** The entities of a DataSource, as the storage of contexts needs them. */
 export interface EntityLookup {
   /**
-   * The entity's class when the value is an instance of an entity class of this DataSource. It may also be the class of an
-   * embedded part: those have no id, and are stored within a snapshot only.
+   * The class of the value, if it is an entity class of this DataSource or the class of an embedded part. Embedded parts have no id,
+   * and are stored within a snapshot only.
    */
   classOf(value: object): ClassRef | undefined;
-  /** The encoded key of an entity; undefined when it has none yet. */
+  /** The encoded key of an entity; undefined when the entity has no key yet. */
   idOf(value: object): string | undefined;
-  /** An instance of that class with these values. Throws when there is no such class. */
+  /** Creates an instance of that class with these values. Throws when there is no such class. */
   create(type: ClassRef, values: object): object;
 }
 
@@ -30,7 +30,7 @@ export function isClassRef(value: Record<string, unknown>): boolean {
   return typeof value.entity === 'string' && (value.table === undefined || typeof value.table === 'string');
 }
 
-/** The class that a stored value names. */
+/** The class that a stored value names, without the other properties of the value. */
 export function classIn({ entity, table }: ClassRef): ClassRef {
   return table === undefined ? { entity } : { entity, table };
 }

@@ -1,14 +1,14 @@
-/** What an event is about: an entity's id, or the parts of a composite one. */
+/** The id of an event: an entity's id, or the parts of a composite id. */
 export type EventId = string | number | bigint | readonly (string | number | bigint)[];
 
-// What a key is put together with, and what escapes it.
+// The separators in a key, and the backslash that escapes them.
 const IN_ID = /[\\_@,]/g;
 const IN_OCCURRENCE = /[\\_]/g;
 const IN_GROUP = /\\/g;
 
 /**
- * The key of an event: `group_id`, or `group_id@occurrence`. Two different events never share one: a backslash stands before
- * what would be taken for a separator. It is the last `_` without one that ends the group.
+ * The key of an event: `group_id`, or `group_id@occurrence`. Two different events never share a key: each part has a backslash
+ * before characters that are separators. The last `_` without a backslash ends the group.
  */
 export function eventKey(group: string, id: EventId, occurrence: string | number | undefined): string {
   const key = `${groupText(group)}_${idText(Array.isArray(id) ? (id as unknown[]) : [id])}`;
@@ -18,7 +18,7 @@ export function eventKey(group: string, id: EventId, occurrence: string | number
 /** The id of an event within its key, its parts joined by commas. */
 export const idText = (parts: readonly unknown[]): string => parts.map((part) => escape(String(part), IN_ID)).join(',');
 
-/** The text of the id in a key that {@link eventKey} made for a group; undefined where the key is not of that kind. */
+/** The text of the id in a key that {@link eventKey} made for a group; undefined if the key was not made so. */
 export function idTextIn(group: string, key: string): string | undefined {
   const start = `${groupText(group)}_`;
   return key.startsWith(start) ? /^(?:[^\\@]|\\.)*/s.exec(key.slice(start.length))![0] : undefined;
@@ -26,5 +26,4 @@ export function idTextIn(group: string, key: string): string | undefined {
 
 const groupText = (group: string): string => escape(group, IN_GROUP);
 
-// Most have nothing to escape.
 const escape = (text: string, separators: RegExp): string => text.replace(separators, '\\$&');

@@ -4,11 +4,11 @@ import { InvalidOccurrenceError } from '../error/invalid-occurrence.error.js';
 const DAY = 86_400_000;
 
 /**
- * One occurrence for each value: an event that happens again when the value is another one.
+ * One occurrence for each value: the event happens again when the value changes.
  *
- * @param value what tells occurrences apart, such as a due date
- * @returns its text; of a date the instant in ISO form; of `null` and `undefined` the text `none`
- * @throws InvalidOccurrenceError when it is an invalid date
+ * @param value the value that distinguishes occurrences, such as a due date
+ * @returns the value as text: a date in ISO form, `null` and `undefined` as `none`
+ * @throws InvalidOccurrenceError when the value is an invalid date
  *
  * @example
  * yield sparkEvent('task_due', task.id, { task }, { at: task.due, occurrence: eachValue(task.due) });
@@ -38,7 +38,7 @@ export function eachDay(date: Date, timeZone = 'UTC'): string {
  *
  * @param date the instant, usually `scope.now`
  * @param timeZone the IANA name of the zone whose weeks count; default: UTC
- * @returns the ISO week, such as `2026-W48`; days round new year may belong to a week of the other year
+ * @returns the ISO week, such as `2026-W48`; days near new year may belong to a week of the other year
  * @throws InvalidOccurrenceError when the date is invalid or the zone does not exist
  *
  * @example
@@ -74,7 +74,7 @@ function dayOf(helper: string, date: Date, timeZone: string): string {
   return `${yearText(year)}-${twoDigits(month)}-${twoDigits(day)}`;
 }
 
-/** The day that it is in a time zone. The year 0 is the one before the year 1, as in ISO 8601. */
+/** The calendar day in a time zone. The year 0 is the year before the year 1, as in ISO 8601. */
 function calendarDay(helper: string, date: Date, timeZone: string) {
   const parts = formatOf(helper, timeZone).formatToParts(valid(helper, date));
   const part = (type: string) => parts.find((one) => one.type === type)!.value;
@@ -86,7 +86,7 @@ function calendarDay(helper: string, date: Date, timeZone: string) {
   };
 }
 
-// Date.UTC takes the years up to 99 for those of the last century.
+// Date.UTC reads the years 0 to 99 as 1900 to 1999.
 function utcDay(year: number, month: number, day: number): Date {
   const date = new Date(0);
   date.setUTCFullYear(year, month, day);
@@ -101,7 +101,7 @@ const yearText = (year: number): string =>
     ? String(year).padStart(4, '0')
     : `${year < 0 ? '-' : '+'}${String(Math.abs(year)).padStart(6, '0')}`;
 
-/** Making one takes thirty times as long as using it. */
+/** To create a format takes thirty times as long as to use it. */
 const formats = new Map<string, Intl.DateTimeFormat>();
 const MOST_FORMATS = 1_000;
 
@@ -121,7 +121,7 @@ function formatOf(helper: string, timeZone: string): Intl.DateTimeFormat {
   } catch {
     throw new InvalidOccurrenceError(helper, 'time zone', timeZone);
   }
-  // Nobody has so many; names that differ in their letters' case only would add up.
+  // There are not so many time zones. But names that differ only in upper and lower case would add up.
   if (formats.size >= MOST_FORMATS) formats.clear();
   formats.set(timeZone, format);
   return format;

@@ -4,10 +4,11 @@ import { sharedByCopies } from '../common/shared-by-copies.js';
 const snapshots = sharedByCopies('snapshots', () => new WeakSet<object>());
 
 /**
- * Copies an entity, and all it holds, by value. In an event's context the copy is stored as it is now, where an entity
- * would be stored as a reference and read again when the event is handled.
+ * Copies an entity, with all its parts, by value. Spark stores the values of a copy in an event's context. Of an entity itself, it
+ * stores a reference, and reads the entity again when the event is handled.
  *
- * @returns a copy of the same class that later changes of the entity do not reach
+ * @param entity the entity to copy
+ * @returns a copy of the same class, which does not change when the entity changes
  *
  * @example
  * yield sparkEvent('price_changed', product.id, { product, was: snapshot(product) }, { occurrence: product.version });
@@ -16,18 +17,18 @@ export function snapshot<T extends object>(entity: T): T {
   return copyOf(entity, new Map()) as T;
 }
 
-/** Whether a value is a copy made by {@link snapshot}, or one of the values that such a copy holds. */
+/** Whether a value is a copy that {@link snapshot} made, or a part of such a copy. */
 export function isSnapshot(value: object): boolean {
   return snapshots.has(value);
 }
 
-/** Makes a value a snapshot, as one is that comes back from the database. */
+/** Makes a value from the database count as a snapshot. */
 export function asSnapshot<T extends object>(value: T): T {
   snapshots.add(value);
   return value;
 }
 
-/** Copies a value that holds no other values (dates, bytes, URLs, regular expressions); undefined for all others. */
+/** Copies a date, bytes, a URL or a regular expression. Returns undefined for other values. */
 export function copyOfLeaf(value: object): object | undefined {
   if (types.isDate(value)) return new Date(value.getTime());
   if (types.isRegExp(value)) return new RegExp(value.source, value.flags);
@@ -40,14 +41,14 @@ function copyOf(value: unknown, copies: Map<object, object>): unknown {
   if (typeof value !== 'object' || value === null || isOpaque(value)) return value;
   const known = copies.get(value) ?? copyOfLeaf(value);
   if (known) return known;
-  // Remembered before it is filled: a circle stays a circle, for the context's check to refuse.
+  // The copy is remembered before it is filled. So a circle stays a circle, and the check of the context refuses it.
   const copy = asSnapshot(emptyLike(value));
   copies.set(value, copy);
   fill(copy, value, (part) => copyOf(part, copies));
   return copy;
 }
 
-// These have no values that could be copied: they stay what they are, for the context's check to accept or refuse.
+// These cannot be copied by value. They stay as they are, and the check of the context accepts or refuses them.
 function isOpaque(value: object): boolean {
   return value instanceof Error || types.isPromise(value);
 }
@@ -64,7 +65,7 @@ function fill(copy: object, value: object, copyPart: (part: unknown) => unknown)
   if (types.isSet(value)) for (const part of value) Set.prototype.add.call(copy, copyPart(part));
   if (Array.isArray(value)) (copy as unknown[]).length = value.length;
   for (const [name, part] of Object.entries(value)) {
-    // Defined, not assigned: the class may have a setter of that name.
+    // An assignment would call a setter of the class.
     Object.defineProperty(copy, name, { value: copyPart(part), writable: true, enumerable: true, configurable: true });
   }
 }

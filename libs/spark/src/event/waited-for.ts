@@ -10,7 +10,7 @@ interface Waited {
 
 const waited = new AsyncLocalStorage<Waited>();
 
-/** Runs code of the application that Spark waits for: it must not wait for Spark in turn. */
+/** Runs a source or handler that Spark waits for, and remembers that: such code must not wait for Spark. */
 export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T): T {
   const call: Waited = { what, dataSource, isOver: false };
   const end = () => void (call.isOver = true);
@@ -25,7 +25,7 @@ export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T
   }
 }
 
-/** The source or handler, of the SparkModule of a DataSource, in whose call the present code runs. */
+/** The source or handler that called the present code, if Spark waits for it and it belongs to this DataSource. */
 export function waitingCall(dataSource: DataSource): string | undefined {
   const call = waited.getStore();
   return call && !call.isOver && call.dataSource === dataSource ? call.what : undefined;

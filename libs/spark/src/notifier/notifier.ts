@@ -1,13 +1,13 @@
-/** What there may be to do. */
+/** The kinds of work that may be due. */
 export interface Work {
   readonly rechecks: boolean;
   readonly deliveries: boolean;
 }
 
-/** Lets processes hear of each other's work sooner than they would by polling. What is not heard is found by the next poll. */
+/** Notifies other processes of work sooner than they would find it by polling. If a notification is lost, the next poll finds the work. */
 export interface Notifier {
   start(): void;
-  /** This process has committed work that others may do as well. */
+  /** Notifies other processes of work that this process has committed, and that they may do as well. */
   notify(work: Work): void;
   stop(): Promise<void>;
 }

@@ -5,15 +5,20 @@ import type { Notifier, Work } from './notifier.js';
 import { PostgresNotifier } from './postgres-notifier.js';
 import { SqliteNotifier } from './sqlite-notifier.js';
 
-/** How long a poll is waited for: the longest while there is nothing to do, the shortest right after there was. */
+/** The time between two polls, in milliseconds: the shortest right after there was work, the longest while there is none. */
 export interface Pauses {
   readonly shortest: number;
   readonly longest: number;
 }
 
-const silence: Notifier = { start: () => undefined, notify: () => undefined, stop: async () => undefined };
+const noNotifier: Notifier = { start: () => undefined, notify: () => undefined, stop: async () => undefined };
 
-/** How processes on a database hear of each other. `onNotified` is called with what another one has committed; answers are waited for up to `limit` milliseconds. */
+/**
+ * The notifier for a database.
+ *
+ * @param limit how long it waits for an answer of the database, in milliseconds
+ * @param onNotified called when another process has committed work
+ */
 export function notifierOf(
   dataSource: DataSource,
   tables: TableNames,
@@ -22,10 +27,10 @@ export function notifierOf(
 ): Notifier {
   const way = notificationsOf(dataSource);
   if (way === 'notify') return new PostgresNotifier(dataSource, tables, limit, onNotified);
-  return way === 'file' ? new SqliteNotifier(dataSource, onNotified) : silence;
+  return way === 'file' ? new SqliteNotifier(dataSource, onNotified) : noNotifier;
 }
 
-/** MariaDB and MySQL tell nothing: there the poll itself quickens where there is something to do. */
+/** The times between polls. MariaDB and MySQL have no notifications, so there the process polls faster while there is work. */
 export function pausesOf(dataSource: DataSource, pollInterval: number): Pauses {
   const quickens = notificationsOf(dataSource) === 'none' && !hasOneConnection(dataSource);
   return {

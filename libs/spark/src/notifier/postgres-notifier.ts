@@ -9,7 +9,7 @@ import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
 import type { Notifier, Work } from './notifier.js';
 
-/** What is used of a client of the package pg. */
+/** The parts of a client of the package pg that are used here. */
 interface Client {
   connect(): Promise<unknown>;
   query(sql: string | { name: string; text: string; values: unknown[] }): Promise<unknown>;
@@ -25,15 +25,17 @@ interface Pool {
 }
 
 const NOTIFY = { name: 'spark-notify', text: 'SELECT pg_notify($1, $2)' };
+/** Notifications within this time are sent together, in milliseconds. */
 const TOGETHER = 10;
+/** How long the test of NOTIFY waits, in milliseconds. */
 const TEST = 2_000;
 const LONGEST_PAUSE = 30_000;
-/** How long a connection is given to end, in milliseconds. */
+/** How long a connection may take to end, in milliseconds. */
 const LAST_LIMIT = 1_000;
 
 /**
- * PostgreSQL: NOTIFY and LISTEN on a connection of its own, never in a user's transaction, whose commit would have to wait
- * for those of all others that notify.
+ * The notifier for PostgreSQL: NOTIFY and LISTEN on a connection of its own. It never notifies in a transaction of the application:
+ * PostgreSQL lets only one transaction that notifies commit at a time.
  */
 export class PostgresNotifier implements Notifier {
   private readonly logger = new Logger('Spark');
@@ -44,19 +46,20 @@ export class PostgresNotifier implements Notifier {
   private listening: Promise<void> = Promise.resolve();
   private unsent: Work | undefined;
   private resting = false;
-  /** What was asked last of the client. */
+  /** The last statement of the client. */
   private asked: Promise<unknown> = Promise.resolve();
-  private isDeaf = false;
+  /** Whether notifications of other processes do not arrive at present, and this was logged. */
+  private isInterrupted = false;
   private passedTest = () => undefined as void;
 
   constructor(
     private readonly dataSource: DataSource,
     { plain }: TableNames,
-    /** How long an answer is waited for, in milliseconds. */
+    /** How long it waits for an answer, in milliseconds. */
     private readonly limit: number,
     private readonly onNotified: (work: Work) => void,
   ) {
-    // Its name is shorter than those of tables can be.
+    // A hash, because the name of a channel must be shorter than the name of a table may be.
     this.channel = `spark_${createHash('sha256').update(plain.event).digest('hex').slice(0, 32)}`;
   }
 
@@ -64,7 +67,7 @@ export class PostgresNotifier implements Notifier {
     this.listening = this.listen();
   }
 
-  /** At once, and then what comes within 10 ms, or until the database has answered, together. */
+  /** Sends a notification at once. Those of the next 10 ms, or until the database has answered, are sent together afterwards. */
   notify(work: Work): void {
     if (!this.client || !(work.rechecks || work.deliveries)) return;
     if (this.resting) {
@@ -72,9 +75,9 @@ export class PostgresNotifier implements Notifier {
       this.unsent = { rechecks: rechecks || work.rechecks, deliveries: deliveries || work.deliveries };
       return;
     }
-    const said = JSON.stringify({ from: this.id, ...work });
-    // A connection that fails says so by its own event.
-    const sent = this.ask(this.client, { ...NOTIFY, values: [this.channel, said] }).catch(() => undefined);
+    const payload = JSON.stringify({ from: this.id, ...work });
+    // If the connection fails, its `error` or `end` event handles that.
+    const sent = this.ask(this.client, { ...NOTIFY, values: [this.channel, payload] }).catch(() => undefined);
     this.resting = true;
     void Promise.all([sent, delay(TOGETHER, undefined, { ref: false })]).then(() => this.rested());
   }
@@ -91,21 +94,24 @@ export class PostgresNotifier implements Notifier {
     if (unsent) this.notify(unsent);
   }
 
-  /** Listens until it is stopped, on one connection after the other. */
+  /** Listens until it is stopped. If a connection is lost, it connects again. */
   private async listen(): Promise<void> {
     const { signal } = this.stopping;
     for (let pause = 100; !signal.aborted; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       try {
         if (!(await this.listenOnce(() => (pause = 100)))) return;
       } catch (error) {
-        if (!this.isDeaf) this.logger.warn(`Other processes are not heard for now, only by polling: ${lineOf(error)}`);
-        this.isDeaf = true;
+        if (!this.isInterrupted)
+          this.logger.warn(
+            `Notifications of other processes do not arrive for now, so Spark only polls: ${lineOf(error)}`,
+          );
+        this.isInterrupted = true;
       }
       await delay(pause, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  /** Listens until the connection is lost. Returns false when there is no use in trying again. */
+  /** Listens until the connection is lost. Returns false when it must not try again. */
   private async listenOnce(connected: () => void): Promise<boolean> {
     const { signal } = this.stopping;
     const pool = postgresPoolOf<Pool>(this.dataSource);
@@ -128,9 +134,9 @@ export class PostgresNotifier implements Notifier {
       this.client = client;
       this.asked = Promise.resolve();
       connected();
-      if (this.isDeaf) this.logger.log('Other processes are heard again.');
-      this.isDeaf = false;
-      // What they said meanwhile was not heard.
+      if (this.isInterrupted) this.logger.log('Notifications of other processes arrive again.');
+      this.isInterrupted = false;
+      // Notifications from before the LISTEN are lost.
       this.onNotified({ rechecks: true, deliveries: true });
       return await Promise.race([lost, stopped, this.probe(client, ending.signal)]);
     } finally {
@@ -143,7 +149,7 @@ export class PostgresNotifier implements Notifier {
     }
   }
 
-  /** Asks again and again whether the connection answers: one that is silent tells nothing, not even that it is lost. */
+  /** Sends a query again and again: a connection that went silent has no event for its loss. */
   private async probe(client: Client, signal: AbortSignal): Promise<never> {
     for (;;) {
       await delay(this.limit / 3, undefined, { signal, ref: false });
@@ -151,7 +157,7 @@ export class PostgresNotifier implements Notifier {
     }
   }
 
-  // One statement after the other: the driver gives up queries that overlap on a client.
+  // Sends one statement after the other, because pg no longer supports overlapping queries on a client.
   private ask(client: Client, statement: Parameters<Client['query']>[0]): Promise<unknown> {
     const answer = this.asked.then(() => client.query(statement));
     this.asked = answer.catch(() => undefined);
@@ -171,18 +177,18 @@ export class PostgresNotifier implements Notifier {
     }
   }
 
-  /** Whether what is sent on one connection arrives on the other: behind some poolers it is not. */
+  /** Whether a notification from another connection arrives. Behind some poolers, it does not. */
   private async test(): Promise<boolean> {
     const ending = new AbortController();
     const arrived = new Promise<boolean>((resolve) => (this.passedTest = () => resolve(true)));
-    const said = JSON.stringify({ from: this.id });
-    await execute(this.dataSource.manager, 'SELECT pg_notify(:channel, :said)', { channel: this.channel, said });
+    const payload = JSON.stringify({ from: this.id });
+    await execute(this.dataSource.manager, 'SELECT pg_notify(:channel, :payload)', { channel: this.channel, payload });
     const late = delay(TEST, false, { signal: ending.signal }).catch(() => false);
     const hasArrived = await Promise.race([arrived, late]);
     ending.abort();
     if (!hasArrived && !this.stopping.signal.aborted)
       this.logger.warn(
-        'NOTIFY is not heard here, as behind a pooler in transaction mode: processes find each other by polling only.',
+        'Notifications (NOTIFY) do not arrive here, as behind a pooler in transaction mode. Processes find new work by polling only.',
       );
     return hasArrived;
   }
@@ -194,7 +200,7 @@ export class PostgresNotifier implements Notifier {
   }
 }
 
-// Any role that may connect to the database can notify: what cannot be read says only that there may be something to do.
+// Any role of the database can notify on the channel. A payload that cannot be read counts as "there may be work".
 function readNotification(payload: string | undefined): { from?: unknown; rechecks?: unknown; deliveries?: unknown } {
   try {
     return Object(JSON.parse(payload ?? '')) as object;

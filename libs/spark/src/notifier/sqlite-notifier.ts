@@ -9,7 +9,7 @@ interface Connection {
 
 const EVERY = 25;
 
-/** SQLite: a number of the file changes when another connection has committed. Reading it takes microseconds, and no lock. */
+/** The notifier for SQLite. The file has a number that changes when another connection commits. To read it takes microseconds and no lock. */
 export class SqliteNotifier implements Notifier {
   private timer: NodeJS.Timeout | undefined;
   private version: unknown;
@@ -25,7 +25,7 @@ export class SqliteNotifier implements Notifier {
     this.timer.unref();
   }
 
-  /** The commit has told already. */
+  /** Does nothing: the commit has changed the number already. */
   notify(): void {}
 
   async stop(): Promise<void> {
@@ -44,7 +44,7 @@ export class SqliteNotifier implements Notifier {
     try {
       return connection?.open ? connection.pragma('data_version', { simple: true }) : undefined;
     } catch {
-      // Somebody iterates over rows on the connection; the next time will do.
+      // The application iterates over rows on the connection. The next comparison follows soon.
       return undefined;
     }
   }

@@ -11,12 +11,14 @@ import type { SourceRegistry } from '../source/source.registry.js';
 import { namesOf } from '../entity/entity-table.js';
 import { sameKey } from '../entity/subject-ref.js';
 
-const LOOKS = 500;
-// How long rechecks that could not be worked off are left alone, in milliseconds.
+/** How many rechecks one claim takes at most. */
+const MOST_RECHECKS = 500;
+// How long rechecks wait after their work failed, in milliseconds.
 const PAUSE = 2_000;
-// How often rechecks are claimed from the oldest one on. Rechecks that nobody takes may be many, and they are the oldest.
+// How often a claim begins at the oldest recheck, in milliseconds. The oldest may be many that no process claims, so most claims skip them.
 const FROM_OLDEST = 60_000;
-// A transaction adds rechecks that are due while it lasts. What a longer one adds is found by the next claim from the oldest on.
+// Rechecks are due when they are added, but are seen only after the commit. A claim goes back in time by this long. It misses rechecks of
+// longer transactions; the next claim from the oldest on finds them. In milliseconds.
 const LONG_TRANSACTION = 10 * 60_000;
 
 /** Rechecks of entities of one table that this process has claimed at an instant. */
@@ -27,28 +29,28 @@ interface Claim {
   readonly now: number;
 }
 
-/** How many rechecks a claim has taken, and whether it passed over no table. */
+/** How many rechecks were claimed, and whether the claim was for all tables. */
 interface Claimed {
-  readonly taken: number;
+  readonly count: number;
   readonly isOfAll: boolean;
 }
 
 /**
- * Works off due rechecks: claims them, reads the entities, derives, and then, in one short transaction, enters what was found and
- * removes the rechecks. Nothing is locked while sources run. Each table is worked off by itself, so that a source that waits, or a
- * table that somebody has locked, holds up no other.
+ * Works off due rechecks. It claims them, reads the entities and runs the sources. Then, in one short transaction, it enters the events
+ * and removes the rechecks. Nothing is locked while sources run. Each table is worked off by itself, so that a source that waits, or a
+ * locked table, delays no other table.
  *
- * An event derives from a state that was committed when it was read. Who changes the entity meanwhile adds a recheck of its own.
+ * An event derives from a state that was committed when it was read. A later change of the entity adds a recheck of its own.
  */
 export class RecheckRunner {
   private readonly logger = new Logger('Spark');
   private readonly working = new Map<EntityMetadata, Promise<void>>();
   private readonly claims = new SerialQueue();
   private halted = false;
-  /** When all that was due here had been claimed. */
+  /** The instant up to which this process has claimed all due rechecks; undefined if it has not. */
   private claimedAll: number | undefined;
-  /** How many rechecks this process has taken. */
-  taken = 0;
+  /** How many rechecks this process has claimed. */
+  claimed = 0;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -57,39 +59,39 @@ export class RecheckRunner {
     private readonly sources: SourceRegistry,
     private readonly recorder: Recorder,
     private readonly clock: SparkClock,
-    /** How long a process that does not extend its claim keeps it, in milliseconds. */
+    /** How long a claim lasts without an extension, in milliseconds. */
     private readonly ttl: number,
     private readonly onRecorded: (recorded: RecordResult) => void,
-    /** A table that this process was at has been worked off: more of it may be due. */
+    /** Called when the work on a table has ended. More rechecks of the table may be due then. */
     private readonly onEnded: () => void,
   ) {}
 
-  /** Begins to work off what is due of tables that it is not at already. Returns how many rechecks it has taken. */
+  /** Begins to work off due rechecks of the tables that it does not work on already. Returns how many it has claimed. */
   async begin(): Promise<number> {
     const now = this.clock.now();
     const then = this.claimedAll;
     const isRecent = then !== undefined && now >= then && now - then < FROM_OLDEST;
-    return (await this.claim(isRecent ? then - LONG_TRANSACTION : undefined)).taken;
+    return (await this.claim(isRecent ? then - LONG_TRANSACTION : undefined)).count;
   }
 
-  /** Works off what is due until nothing is left. */
+  /** Works off due rechecks until none is left. */
   async drain(): Promise<void> {
     for (;;) {
-      const { taken, isOfAll } = await this.claim();
-      // A table that was passed over may have been worked off meanwhile: more of it may be due.
-      if (taken === 0 && isOfAll && this.working.size === 0) return;
+      const { count, isOfAll } = await this.claim();
+      // The work on a table that the claim left out may have ended meanwhile, and more of its rechecks may be due.
+      if (count === 0 && isOfAll && this.working.size === 0) return;
       if (this.working.size > 0) await Promise.race(this.working.values());
     }
   }
 
-  /** How long it is until rechecks are due, in milliseconds, where it is less than so many. */
+  /** The time until the next recheck is due, in milliseconds; undefined if it is longer than `most`. */
   async untilDue(most: number): Promise<number | undefined> {
     const now = this.clock.now();
     const due = await this.rechecks.nextDue(this.dataSource.manager, now, Math.ceil(now + most));
     return due === undefined ? undefined : due - now;
   }
 
-  /** No further rechecks are taken, until `resume` is called. */
+  /** Stops claiming rechecks until `resume` is called. */
   halt(): void {
     this.halted = true;
   }
@@ -98,7 +100,7 @@ export class RecheckRunner {
     this.halted = false;
   }
 
-  /** Resolves when nothing is being worked off, nor claimed. */
+  /** Resolves when all claims and all work on rechecks have ended. */
   async ended(): Promise<void> {
     await this.claims.ended();
     await Promise.allSettled(this.working.values());
@@ -112,21 +114,21 @@ export class RecheckRunner {
     const roots = this.sources.liveRoots();
     const idle = roots.filter((root) => !this.working.has(root));
     const isOfAll = this.halted || idle.length === roots.length;
-    if (this.halted || idle.length === 0) return { taken: 0, isOfAll };
+    if (this.halted || idle.length === 0) return { count: 0, isOfAll };
     const now = this.clock.now();
-    const request = { roots: idle, now, after, limit: LOOKS, ttl: this.ttl };
-    // Each try has a name of its own: one that failed here may have arrived there.
+    const request = { roots: idle, now, after, limit: MOST_RECHECKS, ttl: this.ttl };
+    // Each try has a name of its own: a claim that failed here may have committed on the server.
     const { by, due } = await this.transactions.run(async (manager) => {
       const token = randomUUID();
       return { by: token, due: await this.rechecks.claim(manager, { ...request, by: token }) };
     });
-    this.taken += due.length;
-    if (after === undefined) this.claimedAll = isOfAll && due.length < LOOKS ? now : undefined;
+    this.claimed += due.length;
+    if (after === undefined) this.claimedAll = isOfAll && due.length < MOST_RECHECKS ? now : undefined;
     for (const root of idle) {
       const own = due.filter(({ entity }) => namesOf(root).includes(entity));
       if (own.length > 0) this.start({ root, by, due: own, now });
     }
-    return { taken: due.length, isOfAll };
+    return { count: due.length, isOfAll };
   }
 
   private start(claim: Claim): void {
@@ -137,7 +139,7 @@ export class RecheckRunner {
     });
     this.working.set(root, work);
     work.catch((error: unknown) =>
-      this.logger.error(`Rechecks of ${root.name} could not be worked off and are taken again. ${linesOf(error)}`),
+      this.logger.error(`The rechecks of ${root.name} failed. Spark tries them again. ${linesOf(error)}`),
     );
   }
 
@@ -173,16 +175,16 @@ export class RecheckRunner {
         if (error instanceof LostClaim) return undefined;
         throw error;
       });
-    // Somebody has forgotten an entity, or taken the rechecks over: what is still ours is derived anew.
+    // `forget` has removed rechecks, or another process has claimed them. Those that this process still has are derived again.
     if (!recorded) await this.giveBack(claim, 0);
     return recorded;
   }
 
-  /** Keeps the claim during work that may take longer than it lasts. */
+  /** Extends the claim while the work runs, which may take longer than the claim lasts. */
   private async during<T>({ due, by }: Claim, work: () => Promise<T>): Promise<T> {
     let extending: Promise<void> | undefined;
     const extend = () => {
-      // What goes wrong here, the removal sees.
+      // If the claim is lost, the removal of the rechecks finds out.
       extending = this.rechecks.extend(this.dataSource.manager, due, by, this.ttl).catch(() => undefined);
     };
     const timer = setInterval(extend, this.ttl / 3);
@@ -194,7 +196,7 @@ export class RecheckRunner {
     }
   }
 
-  // Where the database is away, the claim ends by itself.
+  // If the database does not answer, the claim expires by itself.
   private async giveBack({ due, by }: Claim, pause: number): Promise<void> {
     this.claimedAll = undefined;
     const give = (manager: EntityManager) => this.rechecks.extend(manager, due, by, pause - 1);
@@ -202,10 +204,10 @@ export class RecheckRunner {
   }
 }
 
-/** Some rechecks are not this process's any more: what was derived for them is not entered. */
+/** This process no longer has some of its rechecks, so it does not enter the derived events. */
 class LostClaim extends Error {}
 
-/** The entities that are looked at, each once, and what led to it. */
+/** The ids of the entities to recheck, each once, with the past of its rechecks. */
 function pastOf(root: EntityMetadata, due: readonly DueRecheck[]): Map<string, Past> {
   const entities = new Map<string, Past>();
   for (const { entity_id: written, attempt, depth } of due) {

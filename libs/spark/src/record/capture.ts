@@ -10,15 +10,15 @@ export interface CapturedSubject {
   readonly isNew: boolean;
 }
 
-/** What a transaction, or a savepoint in it, has changed so far. */
+/** The changes of a transaction, or of a savepoint in it, so far. */
 export class Capture {
   readonly subjects = new Map<string, CapturedSubject>();
   /** Entities to recheck after the commit. */
   readonly rechecks = new Map<string, SubjectRef>();
-  /** Changed rows by the rule that says what they touch. */
+  /** Changed rows, by the rule that finds what they touch. */
   readonly touched = new Map<TouchRule, Set<string>>();
   readonly entries: LedgerEntry[] = [];
-  /** Whether rechecks were added already. */
+  /** Whether rechecks were already added in the transaction. */
   rechecksAdded = false;
 
   subject({ ref, isNew }: CapturedSubject): void {
@@ -40,12 +40,12 @@ export class Capture {
     return this.subjects.size + this.rechecks.size + this.touched.size + this.entries.length === 0;
   }
 
-  /** Whether all that was written was inserted: then what is derived of it is hardly known. */
+  /** Whether all written entities were inserted: if so, the ledger hardly knows their events. */
   get isNew(): boolean {
     return [...this.subjects.values()].every(({ isNew }) => isNew);
   }
 
-  /** Takes over what a released savepoint has changed. */
+  /** Adds the changes of a released savepoint. */
   merge(inner: Capture): void {
     for (const subject of inner.subjects.values()) this.subject(subject);
     for (const [key, recheck] of inner.rechecks) this.rechecks.set(key, recheck);

@@ -2,7 +2,7 @@ import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import type { Recheck } from '../store/rechecks.js';
 import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
-import { chainDepth, DEEPEST, isLate, isTooDeep, restOf } from '../event/chain.js';
+import { chainDepth, DEEPEST, isLate, isTooDeep, pauseOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -16,21 +16,24 @@ import { idsOf, isExact, type SubjectRef } from '../entity/subject-ref.js';
 import type { Subject } from '../entity/subjects.js';
 import { runSource, type SourceCalls } from './run-source.js';
 
-/** A source that threw, and the subject that it threw at. */
+/** A source that failed, and the subject that it failed for. */
 export interface Failure {
   readonly source: Source;
   readonly ref: SubjectRef;
   readonly error: unknown;
 }
 
-/** An event that is not true yet, and whom to look at when it is: unknown for one of a batch with a key of its own. */
+/** An event that is not true yet, and the entity to recheck at its `at`. The entity is unknown for an event of a batch with a key of its own. */
 export interface FutureEvent {
   readonly event: SparkEvent;
   readonly at: number;
   readonly ref: SubjectRef | undefined;
 }
 
-/** What is to be made of an event that a source gave: `later` has an `at` to come, `over` an `until` that is past, `never` a date that is not set. */
+/**
+ * The verdict on an event that a source yielded: `true` is entered now; `later` has an `at` in the future; `over` has an `until` in the
+ * past; `never` has an `at` that is not set; `refused` cannot be entered.
+ */
 export type Verdict = 'true' | 'later' | 'over' | 'never' | 'refused';
 
 /** Judges an event at an instant. */
@@ -45,52 +48,52 @@ export function judge(event: SparkEvent, now: number): { verdict: Verdict; reaso
 const TRUE = { verdict: 'true' } as const;
 const LATER = { verdict: 'later' } as const;
 
-/** An event that is true, and where it came from. */
+/** An event that is true, with its origin. */
 export type Found = Pick<LedgerEntry, 'event' | 'key' | 'group'> & Origin;
 
-/** Where events came from: null all over for emitted ones. `className` is for people. */
+/** Where an event came from. All fields but `depth` are null for an emitted event. `className` is for messages. */
 type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'> & { readonly className: string | null };
 
 const always = (depth: number) => () => depth;
 
-/** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
+/** The result of sources for subjects: events to enter, rechecks to add, and failures. */
 export class Derivation {
   found: Found[] = [];
   readonly future: FutureEvent[] = [];
   readonly rechecks: Recheck[] = [];
   readonly failures: Failure[] = [];
   readonly refused: (InvalidEventError | ChainTooDeepError)[] = [];
-  /** Sources that were not run to the end, as nothing came of any call. */
+  /** Sources that were not run for all subjects, because every call failed, with the last error. */
   readonly givenUp = new Map<Source, unknown>();
   private entries: LedgerEntry[] | undefined;
 
   constructor(
     private readonly now: number,
-    /** How many events led to what is derived, by entity where they differ. */
+    /** How many events led to the events of an entity. */
     private readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
   ) {}
 
-  /** Runs a source that does not wait on each subject. One that throws leaves the others alone. */
+  /** Runs a source that does not wait, once for each subject. A failure for one subject does not affect the others. */
   async runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
       while (isBlocking()) await yieldToEventLoop();
       try {
-        this.take(source, eventsNow(source, subject.entity, scope), subject);
+        this.add(source, eventsNow(source, subject.entity, scope), subject);
       } catch (error) {
         this.fail(source, [subject.ref], error);
       }
     }
   }
 
-  /** Runs any source, on each subject or on all at once as it asks. */
+  /** Runs any source: for each subject, or for all of them if it is a batch source. */
   async run(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     const byId = source.options.batch && byIdText(subjects);
     const calls: SourceCalls = {
       take: (events, [subject]) => {
-        if (byId) for (const event of events) this.take(source, [event], subjectIn(byId, event));
-        else this.take(source, events, subject);
+        if (byId) for (const event of events) this.add(source, [event], subjectIn(byId, event));
+        else this.add(source, events, subject);
       },
       fail: (failed, error) =>
         this.fail(
@@ -103,7 +106,10 @@ export class Derivation {
     if (error !== undefined) this.givenUp.set(source, error);
   }
 
-  /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */
+  /**
+   * The events that were found, with their contexts as text. Events whose context cannot be stored are refused. Call it last: the
+   * caller may drop most events before.
+   */
   async written(codec: ContextCodec): Promise<readonly LedgerEntry[]> {
     if (this.entries) return this.entries;
     const entries: LedgerEntry[] = [];
@@ -123,12 +129,12 @@ export class Derivation {
     return (this.entries = entries);
   }
 
-  /** Notes that a source could not be run on subjects, or that they could not be read. */
+  /** Adds a failure: a source failed for subjects, or they could not be read. */
   fail(source: Source, refs: readonly SubjectRef[], error: unknown): void {
     this.failures.push(...refs.map((ref) => ({ source, ref, error })));
   }
 
-  private take(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
+  private add(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
     const depth = this.depthOf(subject?.ref);
     const { name: className } = source.metadata;
     const entity = tableOf(rootOf(source.metadata));
@@ -137,26 +143,30 @@ export class Derivation {
     for (const event of events) {
       const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
       if (verdict === 'refused') this.refuse(reason!, source, event, subject);
-      else if (verdict === 'later') this.recheckAgain(source, event, event.at!.getTime(), subject);
+      else if (verdict === 'later') this.recheckLater(source, event, event.at!.getTime(), subject);
       else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
     }
   }
 
-  /** `again`: whom to recheck where the chain of events is too long. What waits for an instant begins a chain of its own. */
+  /**
+   * Adds an event that is true, unless its chain is too deep.
+   *
+   * @param again the entity to recheck after the pause of a chain that is too deep
+   */
   private enter(event: SparkEvent, origin: Origin, again: SubjectRef | undefined): void {
     const { key, group } = event;
     const { className, entity, entityId, source, depth } = origin;
-    // A spread copy with a property more takes thirty times as long.
+    // A spread copy with one more property takes thirty times as long.
     if (!isTooDeep(depth)) this.found.push({ event, key, group, className, entity, entityId, source, depth });
     else {
-      const { pause, depth: rested } = restOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
+      const { pause, depth: depthAfter } = pauseOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
       this.refused.push(new ChainTooDeepError(key, source!, DEEPEST, pause));
-      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: rested });
+      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: depthAfter });
     }
   }
 
-  // A source that is not live is left to the sweep, the future included.
-  private recheckAgain(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
+  // Only sweeps run a source that is not live, also for its future events. A recheck for a date begins a new chain: its depth is 0.
+  private recheckLater(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
     this.future.push({ event, at, ref: subject?.ref });
     if (!source.live) return;
     if (subject) this.rechecks.push({ ref: subject.ref, due: at, attempt: 0, depth: 0 });
@@ -177,8 +187,8 @@ const INEXACT = {
     'Use smaller ids, or text.',
 } as const;
 const UNKNOWN_SUBJECT =
-  'its at lies in the future, and whom to look at then is unknown, as its id is not that of any entity of the batch. ' +
-  'Give sparkEvent the id of the entity, and no key of its own.';
+  'its at is in the future, and Spark does not know which entity to recheck then, because its id is not that of any entity of the ' +
+  'batch. Give sparkEvent the id of the entity, and no key of its own.';
 
 function byIdText(subjects: readonly Subject[]): Map<string, Subject> {
   const ids = subjects.flatMap((subject) =>
@@ -187,37 +197,37 @@ function byIdText(subjects: readonly Subject[]): Map<string, Subject> {
   return new Map(ids);
 }
 
-/** The entity of a batch that an event is about: its key holds the id, if nobody gave it another one. */
+/** The entity of a batch that an event is about. The event's key contains its id, unless the source set another key. */
 function subjectIn(byId: ReadonlyMap<string, Subject>, event: SparkEvent): Subject | undefined {
   const { group, key } = nameOf(event);
   const id = typeof group === 'string' && typeof key === 'string' ? idTextIn(group, key) : undefined;
   return id === undefined ? undefined : byId.get(id);
 }
 
-// 16 MB of text: a transaction, and the memory of the process, must be able to hold it.
+// 16 MB of text, which a transaction and the memory of the process can hold.
 const LARGEST = 16 * 1024 * 1024;
 
-/** Adds up what the contexts of one entity's events take. Throws when it is too much. */
+/** Adds up the sizes of the contexts of one entity's events. Throws when they are too large. */
 function checkSize(sizes: Map<string, number>, { entity, entityId, source, context }: LedgerEntry): void {
   if (context === null) return;
   const name = JSON.stringify([source, entity, entityId]);
   const size = (sizes.get(name) ?? 0) + context.length;
   if (size > LARGEST)
     throw new Error(
-      `the contexts of the events of this entity take more than ${LARGEST / 1024 / 1024} million characters together. ` +
-        `Let the context name what handlers can read by themselves`,
+      `the contexts of the events of this entity have more than ${LARGEST / 1024 / 1024} million characters together. ` +
+        `Put only ids into the context where handlers can read the data themselves`,
     );
   sizes.set(name, size);
 }
 
-/** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */
+/** The ledger entry of an event of `emit`. Throws when the context cannot be stored. */
 export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
   const { key, group } = event;
   const depth = chainDepth();
   return entryOf(codec, { event, key, group, className: null, entity: null, entityId: null, source: null, depth });
 }
 
-/** An event as the ledger enters it. Throws when the context cannot be stored. */
+/** The ledger entry of an event. Throws when the context cannot be stored. */
 function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
   const { event, key, group, entity, entityId, source, depth } = found;
   const context = codec.encode(event.context);
@@ -226,7 +236,7 @@ function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
   return { event, key, group, entity, entityId, source, context, at, until, depth };
 }
 
-/** What an event that is refused calls itself, as far as it can be read at all. */
+/** The group and key of a refused event, as far as they can be read. */
 export function nameOf(event: unknown): { group?: string; key?: string } {
   try {
     const { group, key } = Object(event) as Partial<SparkEvent>;

@@ -1,11 +1,13 @@
 import { yieldToEventLoop } from '../common/event-loop.js';
 
-// Halving 1,000 takes ten steps to the first single one: what has failed more often, and never done, is broken as a whole.
+// To halve 1,000 items down to a single one takes ten steps. Work that has failed more often than that and never succeeded fails for all.
 const HOPELESS = 12;
 
 /**
- * Does work on all items at once; where it throws, on each half, until those are found that it throws at. Returns the last error
- * where nothing could be done at all.
+ * Calls `work` with all items at once. If it throws, the two halves follow, and so on, until the items for which it throws are found.
+ *
+ * @param fail gets the items for which `work` throws, and the error
+ * @returns the last error, if `work` failed for all items
  */
 export async function inHalves<T>(
   items: readonly T[],

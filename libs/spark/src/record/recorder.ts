@@ -21,31 +21,30 @@ import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
 import { linesOf, shown } from '../error/text-of.js';
 
-/** What led to a recheck: how often it has failed, and how many events came before it. */
+/** The past of a recheck: how often it has failed, and how many events led to it. */
 export interface Past {
   readonly attempt: number;
   readonly depth: number;
 }
 
-/** What a transaction has recorded, to be told after its commit. */
+/** The result of a recording, which Spark publishes after the commit. */
 export interface RecordResult {
   readonly events: SparkEvent[];
   readonly rechecks: boolean;
 }
 
-/** How what was derived is entered. */
+/** How events are entered. */
 type Recording = Entering & {
   readonly emitted?: readonly LedgerEntry[];
-  /** Whether it was derived from what is committed, in a transaction that changes no entity. */
+  /** Whether the events derive from committed state, in a transaction that changes no entity. */
   readonly changesNothing?: boolean;
 };
 
-/** More entities than these in one transaction are looked at after it, to keep it short. */
+/** If a transaction writes more entities than this, Spark rechecks them after the commit, to keep the transaction short. */
 export const MOST_IN_TRANSACTION = 1_000;
 
 /**
- * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → what
- * is to be rechecked becomes a recheck.
+ * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → rechecks are added.
  */
 export class Recorder {
   constructor(
@@ -81,8 +80,8 @@ export class Recorder {
   }
 
   /**
-   * Runs sources on entities by their keys. They derive from a state that was committed when it was read; while they run no
-   * connection is held, unless the manager's own. A source that cannot be read fails alone.
+   * Runs sources on entities by their keys. The sources derive from a state that was committed when it was read. While they run, they
+   * hold no connection, except that of a manager in a transaction. If the entities of a source cannot be read, only this source fails.
    */
   async derive(
     manager: EntityManager,
@@ -91,7 +90,7 @@ export class Recorder {
     now: number,
     past: ReadonlyMap<string, Past> = new Map(),
   ): Promise<Derivation> {
-    // Of which entity a batch's event is may be unknown. It counts as the first of its chain rather than as too deep.
+    // The entity of a batch's event may be unknown. Then the smallest depth counts, so that the event is not taken for too deep.
     const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
     const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
     const derivation = new Derivation(now, depthOf);
@@ -99,7 +98,7 @@ export class Recorder {
     return derivation;
   }
 
-  /** Reads what a source is about, and holds no connection afterwards. Rows that cannot be read fail alone. */
+  /** Reads the entities of a source, and holds no connection afterwards. If a row cannot be read, only that row fails. */
   private async read(
     manager: EntityManager,
     derivation: Derivation,
@@ -121,19 +120,19 @@ export class Recorder {
     return subjects;
   }
 
-  /** Runs a source on entities that were read already. */
+  /** Runs a source on entities that are already read. */
   async deriveFrom(source: Source, subjects: readonly Subject[], now: number): Promise<Derivation> {
     const derivation = new Derivation(now);
     await derivation.run(source, subjects);
     return derivation;
   }
 
-  /** Leaves out what the ledger knows. */
+  /** Drops the events whose keys are in the ledger. */
   async dropKnown(manager: EntityManager, derivation: Derivation): Promise<void> {
     derivation.found = await this.ledger.unknown(manager, derivation.found);
   }
 
-  /** Enters what was derived. Rechecks last: nothing is locked after it. */
+  /** Enters the derived events and adds the rechecks. Rechecks come last, so that nothing is locked after them. */
   async enter(
     manager: EntityManager,
     derivation: Derivation,
@@ -150,7 +149,7 @@ export class Recorder {
     return { events, rechecks: derivation.rechecks.length > 0 };
   }
 
-  /** Looks for subjects that sources threw at, later and later; and a log line for each source and minute. */
+  /** Rechecks for subjects that sources failed for, with growing delays. It also logs the failures, at most one line a minute for each source. */
   retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Recheck[] {
     return failures.map(({ source, ref, error }) => {
       if (error instanceof NotSynchronous) {
@@ -183,8 +182,8 @@ export class Recorder {
 
   private report(source: Source, { root, id }: SubjectRef, error: unknown, attempt: number): void {
     const message = () =>
-      `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}; it will be rechecked, and nothing else is ` +
-      `touched by it. ${linesOf(error)}`;
+      `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}. Spark rechecks this entity later, and goes on ` +
+      `with all others. ${linesOf(error)}`;
     this.counters.report('failedEntities', source.name, message);
   }
 }
@@ -199,7 +198,7 @@ function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, Captur
   return groups;
 }
 
-/** Runs reads that may fail: on PostgreSQL a statement that fails spoils its transaction, and a savepoint keeps it to itself. */
+/** Runs reads that may fail, in a savepoint: on PostgreSQL, a statement that fails would end the whole transaction. */
 export function inSavepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
   return manager.queryRunner?.isTransactionActive ? manager.transaction(work) : work(manager);
 }

@@ -4,7 +4,7 @@ import type { Spark } from './create-spark.js';
 export function drain({ context, recheckRunner, worker }: Spark): Promise<void> {
   return context.run(async () => {
     // What a poll or a notification does meanwhile may lead to more, too.
-    const done = () => recheckRunner.taken + worker.begun;
+    const done = () => recheckRunner.claimed + worker.begun;
     for (let before = -1; before !== done();) {
       before = done();
       await recheckRunner.drain();

@@ -4,13 +4,13 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { Duration } from '../config/spark.options.js';
 import type { Touch } from './touch.js';
 
-/** What a source is told besides the entity. */
+/** What a source gets besides the entity. */
 export interface SourceScope {
-  /** The instant that the source is run for. Compare dates with this one, never with `new Date()`. */
+  /** The instant for which Spark runs the source. Compare dates with it, never with `new Date()`. */
   readonly now: Date;
 }
 
-/** What a source may give: events, by a generator, an async generator, an array, or a promise of one. */
+/** What a source may return: a generator, an async generator, an array of events, or a promise of an array. */
 export type SourceOutput = Iterable<SparkEvent> | AsyncIterable<SparkEvent> | Promise<Iterable<SparkEvent>>;
 
 /**
@@ -27,40 +27,41 @@ export interface SparkSource<S> {
   events(subject: S, scope: SourceScope): SourceOutput;
 }
 
-/** How the entities of a source are read. */
+/** Options of an event source. */
 export interface EventSourceOptions<E extends ObjectLiteral> {
-  /** Relations to load. A saved or removed related entity makes the source recheck the entities it belongs to. */
+  /** Relations to load. When a related entity is saved or removed, Spark rechecks the entities that it belongs to. Default: none. */
   relations?: FindOptionsRelations<E>;
   /**
-   * Entities that name the source's one without a relation in `relations`: saving, moving or removing them makes the
-   * source recheck the entities that they name and named. Default: none.
+   * Other entities that hold the id of the source's entity, without a relation in `relations`. When one of them is saved, moved or
+   * removed, Spark rechecks the entity whose id it holds, and the one whose id it held before. Default: none.
    *
    * @example
    * touchedBy: [touch(Donation, (donation) => donation.challengeId)]
    */
   touchedBy?: readonly Touch[];
-  /** Which entities the source is about; others are not read. Default: all. */
+  /** Which entities the source is about. Spark does not read others. Default: all. */
   where?: FindOptionsWhere<E> | FindOptionsWhere<E>[];
-  /** Whether soft-deleted entities are read too. Default: false. */
+  /** Whether Spark also reads soft-deleted entities. Default: false. */
   withDeleted?: boolean;
-  /** Narrows the query or joins what `relations` cannot express. The alias of the entity is `qb.alias`. */
+  /** Narrows the query, or joins what `relations` cannot express. The alias of the entity is `qb.alias`. Default: none. */
   query?: (qb: SelectQueryBuilder<E>) => SelectQueryBuilder<E>;
-  /** Whether the source is given an array of up to 500 entities at once, so that it can count by one query. Default: false. */
+  /** Whether the source gets an array of up to 500 entities at once, so that it can count with one query. Default: false. */
   batch?: boolean;
   /**
-   * How long one call of the source may take: for one entity, or for one batch. Then it has failed for these, and is run again
-   * for them later; what it gives after that is ignored. A source that does not wait is not interrupted. Default: the module's `sources.timeout`, 30 seconds.
+   * How long one call of the source may take, for one entity or one batch. After that time, the source has failed for that entity or
+   * batch. Spark ignores what it yields later, and runs it again. A source that does not wait is not interrupted. Default: the module's
+   * `sources.timeout`, 30 seconds.
    */
   timeout?: Duration;
-  /** Whether saves are captured as they happen; `false` leaves the source to the sweep. Default: the module's `live`. */
+  /** Whether Spark captures saves as they happen. With `false`, only sweeps run the source. Default: the module's `live`. */
   live?: boolean;
-  /** The name of the DataSource, where more than one with a SparkModule knows the entity. */
+  /** The name of the DataSource. It is needed if the entity belongs to more than one DataSource with a SparkModule. */
   dataSource?: string;
-  /** The name that the ledger keeps with each event, and that logs show. Default: `Class.method`. */
+  /** The name of the source, which the ledger stores with each event, and which log lines show. Default: `Class.method`. */
   name?: string;
   /**
-   * Names that the source had before. Events that the ledger keeps under them are this source's, and its sweeps go on from theirs.
-   * Default: none.
+   * Names that the source had before. Events in the ledger with these names belong to this source, and its sweeps continue those of
+   * the old names. Default: none.
    */
   aliases?: readonly string[];
 }
@@ -82,14 +83,16 @@ interface SourceDecorator<S> {
 }
 
 /**
- * Makes a method (or a class with a method `events`) the source of an entity's events: a function of the entity's
- * present state that says which events are true of it. It is run whenever an entity may have changed and by each sweep,
- * and may give the same events again and again: each key enters the ledger once.
+ * Makes a method (or a class with a method `events`) an event source of an entity. A source is a function of the entity's present
+ * state that yields the events that are true of it. Spark runs it whenever an entity may have changed, and in each sweep. It may yield
+ * the same events again and again: each key enters the ledger once.
  *
- * @param entity The entity class, or the name of an EntitySchema.
- * @param options How its entities are read. A synchronous source without `relations`, `query` and `batch`, of an entity without
- *   eager relations, runs inside the transaction of the change, all others right after it has committed.
- * @throws NotAMethodError, StaticMethodError when it decorates something that cannot be called.
+ * A synchronous source without `relations`, `query` and `batch`, of an entity without eager relations, runs inside the transaction of
+ * the change. All others run right after the commit.
+ *
+ * @param entity the entity class, or the name of an EntitySchema
+ * @param options the options of the source
+ * @throws NotAMethodError, StaticMethodError when it decorates something that Spark cannot call
  *
  * @example
  * @EventSource(Challenge, { relations: { donations: true } })

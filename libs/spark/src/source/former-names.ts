@@ -5,8 +5,9 @@ import type { TableNames } from '../database/table-names.js';
 import type { Source } from './source.js';
 
 /**
- * Lets the sweeps of sources with a new name go on where those under the old ones were: what was swept and activated under these
- * is no history again. It is copied, as processes of the version before may still be there.
+ * Copies the state of sweeps from the old names of sources to their new names. So a sweep continues where the old name was, and
+ * groups that were swept under the old name do not count as history again. The old rows stay, because processes of the former version
+ * may still run.
  */
 export async function adoptSweeps(
   manager: EntityManager,

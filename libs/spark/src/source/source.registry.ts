@@ -3,7 +3,7 @@ import { DuplicateSourceError } from '../error/duplicate-source.error.js';
 import { rootOf } from '../entity/entity-table.js';
 import type { Source } from './source.js';
 
-/** The name of a source, and those that it had before. */
+/** The name of a source, and the names that it had before. */
 export const sourceNames = ({ name, options }: Source): string[] => [name, ...(options.aliases ?? [])];
 
 /** The event sources of one DataSource, by entity. */
@@ -25,7 +25,7 @@ export class SourceRegistry {
     return [...new Set(this.byName.values())];
   }
 
-  /** The source that has, or had, this name. */
+  /** The source that has this name, or had it before. */
   named(name: string): Source | undefined {
     return this.byName.get(name);
   }
@@ -35,7 +35,7 @@ export class SourceRegistry {
     return this.byRoot.get(rootOf(metadata)) ?? [];
   }
 
-  /** The live sources of an entity's table: with single-table inheritance those of its ancestors and children too. */
+  /** The live sources of an entity's table. With single-table inheritance, these include the sources of its ancestors and children. */
   liveOf(metadata: EntityMetadata): Source[] {
     return this.of(metadata).filter((source) => source.live);
   }
@@ -45,7 +45,7 @@ export class SourceRegistry {
     return [...this.byRoot.keys()];
   }
 
-  /** The entities that something live is derived from, one for each table. */
+  /** The entities that have live sources, one for each table. */
   liveRoots(): EntityMetadata[] {
     return [...this.byRoot].filter(([, sources]) => sources.some((source) => source.live)).map(([root]) => root);
   }

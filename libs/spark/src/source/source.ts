@@ -6,10 +6,10 @@ import type { SparkEvent } from '../event/spark-event.js';
 import { waitedFor } from '../event/waited-for.js';
 import type { EventSourceOptions, SourceOutput, SourceScope } from './event-source.decorator.js';
 
-/** How many events a source may give for one entity. */
+/** How many events a source may yield for one entity. */
 export const EVENTS_PER_ENTITY = 1_000;
 
-/** An event source as the explorer found it. */
+/** An event source of the application, as the explorer found it. */
 export interface Source {
   readonly name: string;
   /** `Class.method`, for messages. */
@@ -19,15 +19,15 @@ export interface Source {
   readonly live: boolean;
   /** How long one call may take, in milliseconds. */
   readonly timeout: number;
-  /** Whether it reads nothing but the entity's own row and does not wait, so that it can run inside the transaction. */
+  /** Whether it reads only the entity's own row and does not wait, so that it can run inside the transaction. */
   ownRow: boolean;
   readonly call: (subject: unknown, scope: SourceScope) => SourceOutput;
 }
 
-/** A source that was thought to be synchronous gave a promise. */
+/** A source that counted as synchronous has returned a promise or an async generator. */
 export class NotSynchronous extends Error {}
 
-/** The events of a source that does not wait. Throws NotSynchronous when it does after all. */
+/** Runs a source that does not wait, and returns its events. Throws NotSynchronous when the source waits after all. */
 export function eventsNow(source: Source, subject: unknown, scope: SourceScope): SparkEvent[] {
   const output = source.call(subject, scope);
   if (isIterable(output)) return listed(source, output, EVENTS_PER_ENTITY);
@@ -36,7 +36,10 @@ export function eventsNow(source: Source, subject: unknown, scope: SourceScope):
   throw new NotSynchronous();
 }
 
-/** The events of any source; of one that does not wait, at once. Rejects with SourceTimeoutError when they do not come in time. */
+/**
+ * Runs a source and returns its events: at once if the source does not wait, else as a promise. The promise rejects with
+ * SourceTimeoutError when the source does not end in time.
+ */
 export function eventsOf(
   source: Source,
   subject: unknown,
@@ -76,7 +79,7 @@ async function awaited(
   if (!isAsyncIterable(given)) throw noEvents(given);
   const events: SparkEvent[] = [];
   for await (const event of given) {
-    // Nobody waits for the rest.
+    // The caller has timed out: the other events are not used.
     if (call.isLate) break;
     if (events.push(event) > limit) throw new SourceLimitError(source.name, limit);
   }
@@ -103,6 +106,6 @@ function noEvents(output: unknown): TypeError {
   const isEvent = typeof output === 'object' && output !== null && 'group' in output;
   const given = isEvent ? 'one event: return [event], or yield it' : got(output);
   return new TypeError(
-    `an event source has to give events: be a generator, or return an array or a promise of one. It gave ${given}.`,
+    `an event source must be a generator, or return an array of events or a promise of one. It returned ${given}.`,
   );
 }

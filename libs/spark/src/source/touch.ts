@@ -1,22 +1,23 @@
 import type { EntityTarget, ObjectLiteral } from 'typeorm';
 
-/** That changes of an entity concern a source's entity which it names by a column. Made by {@link touch}. */
+/** An entity that holds the id of a source's entity in its columns, so that its changes concern the source. Made by {@link touch}. */
 export interface Touch {
-  /** What is written. */
+  /** The entity that is written. */
   readonly entity: EntityTarget<any>;
   /** The property that holds the id of the source's entity. */
   readonly key: (entity: any) => unknown;
 }
 
 /**
- * For `touchedBy` of an event source: saving, moving or removing an entity makes the source recheck the entity that
- * it names, and at the one that it named before. For what relations do not tell; those in `relations` touch by themselves.
+ * Makes an entry for `touchedBy` of an event source. When the given entity is saved, moved or removed, Spark rechecks the entity whose
+ * id it holds, and the one whose id it held before. Use it where no relation leads from one to the other. Entities in `relations`
+ * touch without it.
  *
  * @param entity the entity class that is written
- * @param key the property that holds the id of the source's entity, or a list of them for a composite id, in the order of
- *   its primary columns. It is run once, at boot, to learn the columns: name properties, nothing else.
- * @returns what `touchedBy` takes
- * @throws UnknownEntityError, UnknownColumnError at boot, when the DataSource does not know the entity or the column
+ * @param key returns the property that holds the id of the source's entity. For a composite id, it returns a list of properties in the
+ *   order of the primary columns. Spark calls it once, at boot, to find the columns, so it must only name properties.
+ * @returns an entry for `touchedBy`
+ * @throws UnknownEntityError, UnknownColumnError at boot, when the DataSource has no such entity or column
  *
  * @example
  * @EventSource(Challenge, { batch: true, touchedBy: [touch(Donation, (donation) => donation.challengeId)] })

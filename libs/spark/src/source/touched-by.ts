@@ -9,7 +9,7 @@ import type { Touch } from './touch.js';
 import { rootOf } from '../entity/entity-table.js';
 import type { TouchRule } from './touches.js';
 
-/** The rules that a source's `touchedBy` makes. Throws UnknownEntityError and UnknownColumnError. */
+/** The touch rules of a source's `touchedBy`. Throws UnknownEntityError and UnknownColumnError. */
 export function touchedByRules(dataSource: DataSource, source: Source): TouchRule[] {
   return (source.options.touchedBy ?? []).map((touch) => {
     if (!dataSource.hasMetadata(touch.entity))
@@ -25,16 +25,18 @@ function columnsOf({ where, metadata }: Source, changed: EntityMetadata, { key }
   const refuse = (reason: string) => new UnknownColumnError(where, changed.name, reason, [...columns.keys()]);
   const paths = pathsOf(key, refuse);
   const keys = metadata.primaryColumns.length;
-  if (paths.length !== keys)
-    throw refuse(`names ${paths.length} where the id of ${metadata.name} has ${keys}: ${paths.join(', ')}`);
+  if (paths.length !== keys) {
+    const named = paths.length === 0 ? '' : ` (${paths.join(', ')})`;
+    throw refuse(`names ${paths.length} columns${named}, but the id of ${metadata.name} has ${keys}`);
+  }
   return paths.map((path) => {
     const column = columns.get(path);
-    if (!column) throw refuse(`names "${path}", which is no column of it`);
+    if (!column) throw refuse(`names "${path}", which is not a column of it`);
     return column;
   });
 }
 
-/** Columns as properties lead to them; a relation's own by the key that it refers to: `challenge.id`. */
+/** Columns by the path of their property. A column of a relation has the path of the key that it refers to, such as `challenge.id`. */
 function columnsByPath({ columns }: EntityMetadata): Map<string, ColumnMetadata> {
   const byPath = new Map<string, ColumnMetadata>();
   for (const column of columns) {
@@ -46,7 +48,7 @@ function columnsByPath({ columns }: EntityMetadata): Map<string, ColumnMetadata>
   return byPath;
 }
 
-/** The properties that a selector names, learned by running it on an object that notes what is read. */
+/** The properties that a selector names. It runs the selector on an object that records which properties are read. */
 function pathsOf(key: Touch['key'], refuse: (reason: string) => Error): string[] {
   const paths = new WeakMap<object, string>();
   const read = new Set<string>();
@@ -64,11 +66,11 @@ function pathsOf(key: Touch['key'], refuse: (reason: string) => Error): string[]
   };
   const named = select(key, recorderAt(''), refuse).map((value) => {
     const path = Object(value) === value ? paths.get(value as object) : undefined;
-    if (!path) throw refuse(`gives ${path === '' ? 'the entity itself' : got(value)} in place of a property`);
+    if (!path) throw refuse(`returns ${path === '' ? 'the entity itself' : got(value)} instead of a property`);
     return path;
   });
   const other = [...read].find((path) => !named.some((name) => name === path || name.startsWith(`${path}.`)));
-  if (other !== undefined) throw refuse(`reads "${other}" besides what it names`);
+  if (other !== undefined) throw refuse(`also reads "${other}"`);
   return named;
 }
 

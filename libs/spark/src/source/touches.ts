@@ -8,24 +8,24 @@ import { rootOf } from '../entity/entity-table.js';
 import { type KeyColumns, sameKey, writeKey } from '../entity/subject-ref.js';
 
 /**
- * That a change of one entity touches others: a source reads them together with it. The path of relations leads from
- * the entity of the source to the changed one; an empty path means that the changed row names the entity itself.
+ * A rule by which a change of one entity touches others, because a source reads them together. The path of relations leads from the
+ * entity of the source to the changed entity. An empty path means that the changed row holds the id of the source's entity.
  */
 export interface TouchRule {
   readonly root: EntityMetadata;
   readonly source: Source;
   readonly path: readonly RelationMetadata[];
-  /** What has to change: an entity, or the junction table of a many-to-many relation. */
+  /** The entity, or the junction table of a many-to-many relation, whose changes the rule is about. */
   readonly changed: EntityMetadata;
-  /** Columns of the changed row that hold the key of the touched entity, where a single step leads to it. */
+  /** The columns of the changed row that hold the key of the touched entity, if a single step leads to it. */
   readonly direct: readonly ColumnMetadata[] | undefined;
-  /** Columns of the changed row that the keys given to the rule are of, where a junction table refers to others than its primary key. */
+  /** The columns of the changed row that identify it for this rule, if a junction table refers to other columns than the primary key. */
   readonly by?: ColumnMetadata[];
-  /** The rule that goes on from the key that `direct` holds, where that is not yet the touched entity's. */
+  /** The rule that continues from the key in `direct`, if that is not yet the key of the touched entity. */
   readonly through?: TouchRule;
 }
 
-/** The rules that a source's relations make. */
+/** The touch rules of a source's relations. */
 export function touchRules(source: Source): TouchRule[] {
   const rules: TouchRule[] = [];
   walk(source, source.metadata, source.options.relations ?? {}, [], rules);
@@ -33,8 +33,8 @@ export function touchRules(source: Source): TouchRule[] {
 }
 
 /**
- * The keys of the entities that changed rows touch, as the transaction sees them. With `lock` rows that hold the key themselves
- * are locked: what they say then is what the transaction goes on from.
+ * The keys of the entities that changed rows touch, as the transaction sees them. With `lock`, it locks rows that hold the key
+ * themselves, so that the key cannot change before the transaction changes the row.
  */
 export async function touchedKeys(
   manager: EntityManager,
@@ -53,8 +53,9 @@ export async function touchedKeys(
 }
 
 /**
- * A query of the keys (as `spark_key`) of the entities touched by rows of the alias `changed`; by other expressions than the
- * columns that hold the key, where some are given.
+ * A query of the keys (as `spark_key`) of the entities that rows of the alias `changed` touch.
+ *
+ * @param moved expressions for the key, in place of the columns that hold it
  */
 export function touchQuery(
   manager: EntityManager,
@@ -84,14 +85,14 @@ export function touchQuery(
     .distinct();
 }
 
-/** The key that the changed entity itself holds: text, null where it belongs to none, undefined where it does not say. */
+/** The key that the changed entity itself holds: text, null if it belongs to no entity, undefined if it does not hold the key. */
 export function heldKey(
   dataSource: DataSource,
   rule: TouchRule,
   entity: ObjectLiteral | undefined,
 ): string | null | undefined {
   if (!rule.direct || !entity) return undefined;
-  // A junction's columns refer to the keys of both sides, but hold them plainly.
+  // A junction's columns refer to the keys of both sides. Their values are plain properties of the row.
   const values = rule.direct.map(
     (column) => (rule.changed.isJunction ? entity[column.propertyName] : column.getEntityValue(entity)) as unknown,
   );
@@ -104,17 +105,17 @@ export function heldKey(
   );
 }
 
-/** The columns of the key that a rule leads to: of the touched entity, or of what the next rule goes on from. */
+/** The columns of the key that a rule leads to: of the touched entity, or of the row where the next rule continues. */
 function keyHolder({ source, through }: TouchRule): KeyColumns {
   return through ? keyGiven(through) : source.metadata;
 }
 
-/** The columns of the keys that a rule is given. */
+/** The columns of the keys that a rule starts from. */
 const keyGiven = ({ by, changed }: TouchRule): KeyColumns => (by ? { primaryColumns: by } : changed);
 
 function walk(source: Source, from: EntityMetadata, given: object, path: RelationMetadata[], rules: TouchRule[]): void {
   const relations = new Map(relationsIn(from, given));
-  // TypeORM joins what is eager at every step. Two that are eager to one another it would join for ever.
+  // TypeORM joins eager relations at every step. It would join two entities with eager relations to each other for ever.
   const visited = [source.metadata, ...path.map((relation) => relation.inverseEntityMetadata)];
   for (const relation of from.eagerRelations)
     if (!relations.has(relation) && !visited.includes(relation.inverseEntityMetadata)) relations.set(relation, {});
@@ -128,7 +129,7 @@ function walk(source: Source, from: EntityMetadata, given: object, path: Relatio
   }
 }
 
-/** The relations that find options name, also those within embedded classes, and what they name further on. */
+/** The relations that find options name, also within embedded classes, and the options below each of them. */
 function* relationsIn(from: EntityMetadata, given: object, prefix = ''): Iterable<[RelationMetadata, object]> {
   for (const [name, deeper] of Object.entries(given) as [string, unknown][]) {
     const path = prefix + name;
@@ -139,7 +140,7 @@ function* relationsIn(from: EntityMetadata, given: object, prefix = ''): Iterabl
   }
 }
 
-/** A row of a junction table holds the keys of both sides, so the near side is what it touches, or what leads on. */
+/** The rule of a junction table. Its rows hold the keys of both sides: the near side is the touched entity, or leads to it. */
 function junctionRule(source: Source, path: RelationMetadata[], relation: RelationMetadata): TouchRule {
   const changed = relation.junctionEntityMetadata!;
   const direct = relation.isOwning ? changed.ownerColumns : changed.inverseColumns;

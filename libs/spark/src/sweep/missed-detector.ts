@@ -8,15 +8,16 @@ import type { Recorder } from '../record/recorder.js';
 import type { Source } from '../source/source.js';
 import { rootOf } from '../entity/entity-table.js';
 
-/** Events that a sweep found and live capture may have missed, and the entities that they may be of. */
+/** Events of a sweep that live capture may have missed, and the entities that they may belong to. */
 export interface Candidates {
   readonly keys: ReadonlySet<string>;
   readonly ids: readonly string[];
 }
 
 /**
- * Tells what live capture should have seen from what only time has made true: the source, run for the instant of the last
- * sweep, yields it too, though that sweep did not find it. So it is the entity that has changed, unseen.
+ * Counts the events of a sweep that live capture has missed. Other new events became true by time alone. To find out, it runs the
+ * source for the instant of the last sweep. If the source yields the event for that instant, too, then the entity has changed since,
+ * because the last sweep did not find the event. So live capture has missed the change.
  */
 export class MissedDetector {
   private readonly logger = new Logger('Spark');
@@ -28,7 +29,7 @@ export class MissedDetector {
     private readonly recorder: Recorder,
   ) {}
 
-  /** In the transaction that entered them: an entity that has a recheck was seen, and is not a candidate. */
+  /** Called in the transaction that enters the events. An entity with a recheck was captured, so it is not a candidate. */
   async candidates(
     manager: EntityManager,
     source: Source,
@@ -38,7 +39,7 @@ export class MissedDetector {
     now: number,
   ): Promise<Candidates> {
     const keys = new Set(fresh.map(({ key }) => key));
-    // Which entity a batch's event is of, its source does not say.
+    // The events of a batch source do not say which entity they belong to.
     const ids = source.options.batch
       ? page
       : derivation.found.flatMap(({ key, entityId }) => (keys.has(key) && entityId !== null ? [entityId] : []));
@@ -46,7 +47,7 @@ export class MissedDetector {
     return { keys, ids: [...new Set(ids)].filter((id) => !seen.has(id)) };
   }
 
-  /** How many of the candidates were true at an instant already. */
+  /** How many of the candidates were already true at an instant. */
   async count(source: Source, { keys, ids }: Candidates, then: number): Promise<number> {
     if (ids.length === 0) return 0;
     const { found } = await this.recorder.derive(this.dataSource.manager, [source], ids, then);
@@ -59,9 +60,9 @@ export class MissedDetector {
     if (this.warned.has(metadata)) return;
     this.warned.add(metadata);
     this.logger.warn(
-      `A sweep has found events of ${metadata.name} that live capture missed (${shown(name)}). The likely cause: raw SQL, another ` +
-        `program, a database cascade or trigger, { listeners: false }, or a source that has changed. Sweeps find what they ` +
-        `write, only later. SparkService.status() counts it; this line appears once.`,
+      `A sweep has found events of ${metadata.name} that live capture missed (${shown(name)}). Likely causes: raw SQL, another ` +
+        `program, a database cascade or trigger, { listeners: false }, or a source that has changed. Sweeps find such changes, but ` +
+        `later. SparkService.status() counts them; this line appears once.`,
     );
   }
 }

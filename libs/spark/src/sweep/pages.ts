@@ -3,17 +3,17 @@ import { withRunner } from '../database/statement.js';
 import type { Source } from '../source/source.js';
 import { pageOfKeys, pageOfSubjects, readSubjects, type Subject } from '../entity/subjects.js';
 
-/** Some of the entities that a source is about, one after the other in the order of the primary key. */
+/** Consecutive entities of a source in the order of the primary key. */
 export interface Page {
   readonly keys: readonly string[];
-  /** Undefined where the keys could be read and the entities could not. */
+  /** Undefined if the keys could be read and the entities could not. */
   readonly subjects: readonly Subject[] | undefined;
   readonly isLast: boolean;
 }
 
 const LIMIT = 500;
 
-/** The pages of a source after a key and up to another one. */
+/** The pages of a source, from the entity behind the key `after` up to the key `upTo`. */
 export async function* pagesOf(
   dataSource: DataSource,
   source: Source,

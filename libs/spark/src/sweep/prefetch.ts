@@ -1,6 +1,6 @@
 import { yieldToEventLoop } from '../common/event-loop.js';
 
-/** Works on items before their results are asked for, on some at once, and gives the results in the order of the items. */
+/** Works on the next items ahead of the consumer, on `atOnce` of them at the same time. Yields the results in the order of the items. */
 export async function* prefetch<T, R>(
   items: AsyncGenerator<T>,
   work: (item: T) => R | Promise<R>,
@@ -9,7 +9,7 @@ export async function* prefetch<T, R>(
   const begun: Promise<{ result: R } | undefined>[] = [];
   const begin = () => {
     const next = items.next().then(async ({ done, value }) => (done ? undefined : { result: await work(value) }));
-    // Whoever waits for it is told.
+    // The consumer gets the error when it awaits this item. Until then, it must not count as unhandled.
     next.catch(() => undefined);
     begun.push(next);
   };

@@ -13,7 +13,7 @@ import { prefetch } from './prefetch.js';
 import { type Page, pagesOf } from './pages.js';
 import type { LeasedSweep, SweepLease } from '../store/sweep-lease.js';
 
-/** What came of a page, or of several. */
+/** Counts for a page, or for several pages. */
 export interface Figures {
   readonly subjects: number;
   readonly entered: number;
@@ -22,30 +22,30 @@ export interface Figures {
   readonly refused: number;
 }
 
-/** A sweep of one source that this process is at. */
+/** A sweep of one source in this process. */
 export interface SourceSweep {
   readonly source: Source;
   readonly leased: LeasedSweep;
-  /** The groups that the source was seen to yield, and whether each has been through a sweep. */
+  /** The groups that the source has yielded in sweeps, and whether each has been through a whole sweep. */
   readonly groups: Map<string, boolean>;
-  /** Whether all of the last page was new: then the next one is entered without looking its keys up first. */
+  /** Whether all events of the last page were new. If so, the next page is entered without a query for its keys. */
   isAllNew: boolean;
 }
 
-/** A page, and what the source says of it that the ledger does not know. */
+/** A page, with the events of the source that the ledger does not have. */
 interface DerivedPage extends Omit<Page, 'subjects'> {
   readonly derivation: Derivation;
   /** How many events were derived. */
   readonly derived: number;
-  /** When it was derived. */
+  /** The instant of the derivation. */
   readonly now: number;
-  /** The groups that the source yields there. */
+  /** The groups that the source yields for the page. */
   readonly yielded: ReadonlySet<string>;
 }
 
-// Most of a sweep's time goes into looking keys up.
+// A sweep spends most of its time on queries for keys, so two pages do this at once.
 const LOOKED_UP_AT_ONCE = 2;
-/** In milliseconds. */
+/** How often a sweep without new events saves how far it is, in milliseconds. */
 const SAVED_EVERY = 1_000;
 const NO_CANDIDATES: Candidates = { keys: new Set(), ids: [] };
 
@@ -63,7 +63,7 @@ export class SourceSweeper {
     private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
-  /** The pages that are still to be swept, at most up to a key. While one is swept the next ones are looked up, derived and read. */
+  /** The pages that are left to sweep, up to a key. While one page is entered, the next ones are read, derived and compared with the ledger. */
   pages(sweep: SourceSweep, upTo: string | undefined): AsyncGenerator<DerivedPage> {
     const { source, leased } = sweep;
     const read = prefetch(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);
@@ -71,14 +71,14 @@ export class SourceSweeper {
     return prefetch(derived, (page) => (sweep.isAllNew ? page : this.withoutKnown(page)), LOOKED_UP_AT_ONCE);
   }
 
-  /** Sweeps a page: enters what is new, in a transaction of its own. */
+  /** Sweeps a page: enters the new events, in a transaction of their own. */
   async sweep(sweep: SourceSweep, page: DerivedPage): Promise<Figures> {
     const { keys, derivation, now, yielded } = page;
     if (keys.length === 0) return NOTHING;
     const { leased, groups } = sweep;
     const { failures, refused } = derivation;
     if (failures.length > 0) this.recorder.retries(failures, now);
-    // Its other pages would take as long, and nobody else could sweep it meanwhile.
+    // The other pages would take as long, and no other process could sweep the source meanwhile.
     for (const error of derivation.givenUp.values()) if (error instanceof SourceTimeoutError) throw error;
     const met = [...yielded].filter((group) => !groups.has(group));
     const { recorded, candidates } =
@@ -94,10 +94,10 @@ export class SourceSweeper {
     return { subjects: keys.length, entered, missed, failed: failures.length, refused: refused.length };
   }
 
-  /** Ends a sweep that has reached the end, and the first sweep of the given groups. Returns how many deliveries stay held. */
+  /** Ends a sweep that has read all entities, and the first sweep of the given groups. Returns how many deliveries stay held. */
   async finish({ source, leased, groups }: SourceSweep, swept: readonly string[]): Promise<number> {
     const now = this.clock.now();
-    const staying = await this.lease.during(leased, () => this.settle(leased, swept, now));
+    const staying = await this.lease.during(leased, () => this.releaseHeld(leased, swept, now));
     await this.transactions.run(async (manager) => {
       await this.lease.finish(manager, leased, now);
       await this.activation.activate(manager, source.name, swept, now);
@@ -106,22 +106,22 @@ export class SourceSweeper {
     return staying;
   }
 
-  private async settle(leased: LeasedSweep, groups: readonly string[], now: number): Promise<number> {
+  private async releaseHeld(leased: LeasedSweep, groups: readonly string[], now: number): Promise<number> {
     if (!leased.baseline && groups.length === 0) return 0;
     await this.lease.confirm(leased);
     if (!leased.baseline) return this.activation.settle(leased.source, groups, now);
-    // A sweep before this one may have left some.
+    // An earlier sweep may have left held deliveries.
     await this.held.discard({ source: leased.source }, now, BASELINE);
     return 0;
   }
 
-  /** Derives from committed state, outside of any transaction: a source that waits holds nobody up. */
+  /** Derives from committed state, outside of any transaction, so that a source that waits blocks nothing else. */
   private async derivedFrom({ source, leased }: SourceSweep, page: Page): Promise<DerivedPage> {
     const now = this.clock.now();
     const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
     const yielded = new Set<string>();
     for (const { group } of derivation.found) yielded.add(group);
-    // Pages wait for one another: the entities themselves are let go.
+    // Derived pages wait in memory, so the entities are not part of them.
     const { keys, isLast } = page;
     return { keys, isLast, derivation, derived: derivation.found.length, now, yielded };
   }
@@ -136,7 +136,7 @@ export class SourceSweeper {
     return page;
   }
 
-  /** A page in which there is nothing to enter: now and then it is noted how far the sweep has come. */
+  /** Passes a page without new events. It saves how far the sweep is only now and then. */
   private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
     if (leased.savedAt === undefined || performance.now() - leased.savedAt > SAVED_EVERY)
       await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
@@ -156,7 +156,8 @@ export class SourceSweeper {
       fresh.length === 0
         ? NO_CANDIDATES
         : await this.missed.candidates(manager, source, derivation, fresh, keys, this.clock.now());
-    // Last: whoever has lost the source enters nothing, and whoever stalls before does not hold its row.
+    // This comes last. It fails if another process has taken over the source, and then nothing is entered. A process that stalls earlier
+    // does not hold the row of the sweep.
     await this.lease.advance(manager, leased, keys.at(-1)!, recorded.events.length);
     await this.activation.met(manager, source.name, met);
     return { recorded, candidates };
@@ -180,7 +181,7 @@ function initialStateOf({ leased, groups }: SourceSweep, group: string): Initial
   return groups.get(group) ? 'available' : 'held';
 }
 
-/** Whether live capture should have seen an event of the group, if nothing but the entity has changed. */
+/** Whether live capture should have found an event of the group, if its entity has changed since the last sweep. */
 function isExpected({ source, leased, groups }: SourceSweep, group: string): boolean {
   return source.live && leased.sweptAt !== undefined && groups.get(group) === true;
 }

@@ -10,31 +10,31 @@ import type { SourceRegistry } from '../source/source.registry.js';
 import type { Figures, SourceSweep, SourceSweeper } from './source-sweeper.js';
 import { type LeasedSweep, LostSweep, type SweepLease, type SweepRequest } from '../store/sweep-lease.js';
 
-/** How far a sweep has come with one source. */
+/** The progress of a sweep of one source. */
 export interface SweepProgress {
   /** The source's name. */
   readonly source: string;
   /** The entity's name. */
   readonly entity: string;
-  /** How many entities were read so far. */
+  /** How many entities Spark has read so far. */
   readonly subjects: number;
-  /** How many events were new so far: those that live capture had not found before. */
+  /** How many new events the sweep has entered so far. */
   readonly entered: number;
-  /** How many of these live capture should have found: they were true at the last sweep's time already, had the entity been as it is now. */
+  /** How many of these live capture should have found. The source yields them for the time of the last sweep, too, so time alone has not made them true. */
   readonly missed: number;
-  /** How many entities the source threw at so far. */
+  /** For how many entities the source has failed so far. */
   readonly failed: number;
-  /** How many events were refused so far; the log says why. */
+  /** How many events Spark has refused so far. The log has the reasons. */
   readonly refused: number;
-  /** Whether the sweep of this source has come to its end. */
+  /** Whether the sweep of this source has ended. */
   readonly done: boolean;
 }
 
-/** What a sweep did: the sums over its sources. */
+/** The result of a sweep: the sums over its sources. */
 export type SweepReport = Pick<SweepProgress, 'subjects' | 'entered' | 'missed' | 'failed' | 'refused'> & {
-  /** How many deliveries of groups that were swept for the first time stay held, being more than `activation.limit`. */
+  /** How many deliveries stay held: those of groups that were swept for the first time and have more than `activation.limit`. */
   readonly held: number;
-  /** How many sources were left to another process, which is sweeping them. */
+  /** How many sources this process did not sweep because another process is sweeping them. */
   readonly elsewhere: number;
   /** How long it took, in milliseconds. */
   readonly durationMs: number;
@@ -44,12 +44,12 @@ type Sums = { -readonly [K in Exclude<keyof SweepReport, 'durationMs'>]: SweepRe
 
 const LOG_EVERY = 10_000;
 
-/** Goes through all entities of all sources, page by page, and enters what live capture could not see. */
+/** Goes through all entities of all sources, page by page, and enters the events that live capture could not find. */
 export class Sweep {
   private readonly logger = new Logger('Spark');
   private readonly stream = new Stream<SweepProgress>();
   private readonly queue = new SerialQueue();
-  /** The slot of a scheduled sweep that waits in the queue. */
+  /** The slot of the scheduled sweep that waits in the queue. */
   private slot: number | undefined;
   private stopped = false;
   readonly progress$ = this.stream.asObservable();
@@ -63,12 +63,12 @@ export class Sweep {
     private readonly clock: SparkClock,
   ) {}
 
-  /** Sweeps the sources that are chosen, one after the other. Sweeps of one process queue up. */
+  /** Sweeps the chosen sources, one after the other. Sweeps of one process wait for each other. */
   run(chosen: (source: Source) => boolean = () => true, request: SweepRequest = {}): Promise<SweepReport> {
     return this.enqueue(() => this.sweep(this.sources.all().filter(chosen), request));
   }
 
-  /** After a boot: sweeps what has been due since the last slot of the schedule began. The first sweep is at the next slot. */
+  /** Called after a boot: sweeps the sources that no process has swept for the last slot. A new source is first swept at the next slot. */
   async catchUp(slot: number): Promise<void> {
     await this.lease.meet(
       this.sources.all().map(({ name }) => name),
@@ -77,7 +77,7 @@ export class Sweep {
     await this.tick(slot);
   }
 
-  /** A tick of the schedule, planned for an instant: sweeps what no process has swept for it. One that still waits is replaced. */
+  /** Called at each slot of the schedule: sweeps the sources that no process has swept for it. It replaces a slot that still waits. */
   async tick(slot: number): Promise<void> {
     const isWaiting = this.slot !== undefined;
     this.slot = slot;
@@ -95,13 +95,13 @@ export class Sweep {
     return this.sweep(this.sources.all(), request);
   }
 
-  /** Ends a sweep under way at its next page; resolves when it has ended. The next one goes on there. */
+  /** Ends a running sweep at its next page, and resolves when it has ended. The next sweep continues there. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.queue.ended();
   }
 
-  /** Sweeps run again. */
+  /** Allows sweeps again after `stop`. */
   resume(): void {
     this.stopped = false;
   }
@@ -115,12 +115,12 @@ export class Sweep {
       swept += (await this.sweepSource(source, request, sums)) ? 1 : 0;
     }
     const report = { ...sums, durationMs: Math.round(performance.now() - started) };
-    // A tick whose slot another process had is no news.
+    // If another process has swept all sources for the slot, there is nothing to log.
     if (swept > 0 || request.slot === undefined) this.logger.log(wordsOf(report));
     return report;
   }
 
-  /** Returns whether this process has swept it. */
+  /** Returns whether this process has swept the source. */
   private async sweepSource(source: Source, request: SweepRequest, sums: Sums): Promise<boolean> {
     let leased: LeasedSweep | undefined;
     try {
@@ -137,13 +137,13 @@ export class Sweep {
     return true;
   }
 
-  /** To the end; by hand then from the start to where it began, so that everything present was looked at. */
+  /** Sweeps to the end. A sweep by hand then also sweeps from the start to where it began, so that it reads all entities. */
   private async goThrough(sweep: SourceSweep, byHand: boolean, sums: Sums): Promise<void> {
     const { leased, groups } = sweep;
     const { reached: start } = leased;
     const soFar = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
     if (start === undefined) return void (await this.lap(sweep, { sums, soFar, isLast: true }));
-    // Another version of the source may have swept what lies before: only groups that it had met have been through a sweep.
+    // Another version of the source may have swept the part before `start`. So only groups that were met there count as swept at the end.
     const met = unswept(groups);
     const isDone = await this.lap(sweep, { sums, soFar, isLast: !byHand, groups: met });
     if (!byHand || !isDone) return;
@@ -151,7 +151,7 @@ export class Sweep {
     await this.lap(sweep, { sums, soFar, isLast: true, upTo: start });
   }
 
-  /** Sweeps page by page to the end, or up to a key. Returns whether it came there. */
+  /** Sweeps page by page to the end, or up to a key. Returns false if the sweep was stopped before. */
   private async lap(sweep: SourceSweep, { sums, soFar, isLast, groups, upTo }: Lap): Promise<boolean> {
     for await (const page of this.sweeper.pages(sweep, upTo)) {
       if (this.stopped) return false;
@@ -175,35 +175,35 @@ export class Sweep {
 
   private leaveTo({ name }: Source, sums: Sums): void {
     sums.elsewhere++;
-    this.logger.log(`${shown(name)} is being swept by another process, and left to it.`);
+    this.logger.log(`Another process is sweeping ${shown(name)}; this one skips it.`);
   }
 
   private async failed(source: Source, leased: LeasedSweep | undefined, error: unknown, sums: Sums): Promise<void> {
     if (error instanceof LostSweep) {
       sums.elsewhere++;
       this.logger.warn(
-        `${shown(source.name)} was taken over by another process: this one was too slow. It goes on there.`,
+        `The sweep of ${shown(source.name)} was taken over by another process, because this one was too slow. It goes on there.`,
       );
       return;
     }
     sums.failed++;
     const reason = linesOf(error);
     this.logger.error(
-      `${shown(source.name)} failed: its entities could not be read. The other sources go on. ${reason}`,
+      `The sweep of ${shown(source.name)} failed: Spark could not read its entities. The other sources go on. ${reason}`,
     );
-    // What fails at one page must not keep the pages before it from being swept again.
+    // The next sweep begins at the start: a page that always fails must not keep the pages before it from being swept.
     if (leased) await this.lease.leave(leased, true).catch(() => undefined);
   }
 }
 
-/** A way through the entities of a source. */
+/** One pass over entities of a source. */
 interface Lap {
   readonly sums: Sums;
   readonly soFar: { -readonly [K in keyof Figures]: Figures[K] };
   readonly isLast: boolean;
-  /** The groups whose first sweep its end is. Default: all that have not been through one. */
+  /** The groups whose first sweep ends with this pass. Default: all groups that have not been through a sweep. */
   readonly groups?: readonly string[];
-  /** The key that it ends at. Default: the end of the table. */
+  /** The key where it ends. Default: the end of the table. */
   readonly upTo?: string;
 }
 
