@@ -196,7 +196,7 @@ export const guards = [
     'store/worker-lease.ts',
     '    this.until = 0;\n    this.onLost();',
     '    this.until = 0;',
-    ['worker-lease'],
+    ['worker-lease', 'before others may take over'],
     { databases: ALL },
   ),
   guard(
