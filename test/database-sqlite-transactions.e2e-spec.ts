@@ -462,7 +462,9 @@ describe('SQLite is safe', () => {
           (reason: unknown) => reason as Error,
         );
         expect(error).toBeInstanceOf(SqliteLockTimeoutError);
-        expect(error!.message).toMatch(/Waited 50 ms .*sqlite\.lockTimeout.* began here:\n.*database-sqlite-transactions\.e2e-spec/s);
+        expect(error!.message).toMatch(
+          /Waited 50 ms .*sqlite\.lockTimeout.* began here:\n.*database-sqlite-transactions\.e2e-spec/s,
+        );
       };
       let held: () => void;
       const holding = dataSource.transaction(async () => {

@@ -145,15 +145,32 @@ const HISTORIES = rounds(12, 100);
 
 const still: Moment = { steps: [], drain: false, sweep: false, restart: undefined, hours: 0 };
 const save = (active: boolean, endsAt: number | null): Step => ({ kind: 'save', active, endsAt });
-const by = (process: number, id: number, ...steps: Step[]) => steps.map((step) => ({ id, step, process }));
+const stepsBy = (process: number, id: number, ...steps: Step[]) => steps.map((step) => ({ id, step, process }));
 /** The first history: what is rare in others is there in any number of them. */
 const EVERYTHING: Moment[] = [
-  { ...still, steps: [...by(0, 1, save(true, START + 8 * HOUR)), ...by(1, 2, save(true, null))], drain: true },
-  { ...still, steps: [...by(0, 1, { kind: 'donate' }), ...by(1, 2, { kind: 'donate' })], sweep: true, hours: 4 },
-  { ...still, steps: [...by(0, 1, { kind: 'criteria', active: true, endsAt: START + 16 * HOUR })], restart: 1 },
-  { ...still, steps: [...by(1, 1, { kind: 'raw', active: false, endsAt: null }), ...by(0, 2, { kind: 'takeBack' })] },
+  {
+    ...still,
+    steps: [...stepsBy(0, 1, save(true, START + 8 * HOUR)), ...stepsBy(1, 2, save(true, null))],
+    drain: true,
+  },
+  {
+    ...still,
+    steps: [...stepsBy(0, 1, { kind: 'donate' }), ...stepsBy(1, 2, { kind: 'donate' })],
+    sweep: true,
+    hours: 4,
+  },
+  { ...still, steps: [...stepsBy(0, 1, { kind: 'criteria', active: true, endsAt: START + 16 * HOUR })], restart: 1 },
+  {
+    ...still,
+    steps: [...stepsBy(1, 1, { kind: 'raw', active: false, endsAt: null }), ...stepsBy(0, 2, { kind: 'takeBack' })],
+  },
   { ...still, drain: true, sweep: true, crash: { process: 1, statements: 0 }, hours: 13 },
-  { ...still, steps: [...by(0, 2, { kind: 'remove' }), ...by(1, 3, save(true, START))], drain: true, hours: 1 },
+  {
+    ...still,
+    steps: [...stepsBy(0, 2, { kind: 'remove' }), ...stepsBy(1, 3, save(true, START))],
+    drain: true,
+    hours: 1,
+  },
 ];
 
 describe.each(databases)('any history ends as its model says, on $name', (database) => {

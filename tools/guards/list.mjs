@@ -70,6 +70,32 @@ export const guards = [
     { databases: ALL },
   ),
 
+  // Handlers and tables of several processes
+  guard(
+    'a handler that nobody has had for long gets nothing new',
+    'store/registered-handlers.ts',
+    '.filter((row) => Number(row.last_seen_at) > since)',
+    '',
+    ['handler-expiry', 'after (7 days|the handlerExpiry)'],
+    { databases: ALL },
+  ),
+  guard(
+    'a handler does not expire between two times at which its process says so',
+    'config/spark.settings.ts',
+    'if (expiry >= HANDLER_LIVE) return expiry;',
+    'return expiry;',
+    ['handler-expiry', 'a time in which a process that is there'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'tables are made and looked for in the schema that is named',
+    'database/table-names.ts',
+    'place === undefined ? table : `${place}.${table}`',
+    'table',
+    ['database-schema-option', 'migrations make them there'],
+    { databases: SERVERS },
+  ),
+
   // Deliveries
   guard(
     'a chain that nothing ends rests longer each time',

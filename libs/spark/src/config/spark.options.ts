@@ -111,7 +111,7 @@ export interface SparkDynamicOptions {
   history?: boolean;
   /** How long finished deliveries are kept, where there is a history. Default: for ever. */
   retention?: RetentionOptions;
-  /** How long after it was last seen a handler still gets new deliveries. Default: 7 days. */
+  /** How long after it was last seen a handler still gets new deliveries, 5 minutes at least. Default: 7 days. */
   handlerExpiry?: Duration;
   /** How long a shutdown waits for running handlers; then they are told to stop, and their deliveries given back. Default: 10 seconds. */
   shutdownTimeout?: Duration;
