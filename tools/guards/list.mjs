@@ -741,7 +741,7 @@ export const guards = [
     'store/retention.ts',
     'AND event_group = :group AND ${this.isUndelivered}',
     'AND event_group = :group',
-    ['plan-time', 'retention keeps the key'],
+    ['retention', 'retention keeps the key'],
     { databases: ALL },
   ),
   guard(
@@ -757,7 +757,7 @@ export const guards = [
     'record/derivation.ts',
     'if (size > LARGEST)',
     'if (size > LARGEST * LARGEST)',
-    ['plan-time', 'are limited together'],
+    ['time', 'are limited together'],
     { databases: ['SQLite'] },
   ),
   guard(
