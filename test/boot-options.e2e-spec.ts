@@ -59,6 +59,8 @@ describe('invalid options fail at boot, each by its name', () => {
     ['worker.maxAttempts', { worker: { maxAttempts: Infinity } }],
     ['worker.handlerTimeout', { worker: { handlerTimeout: 0 } }],
     ['worker.threads', { worker: { threads: 2 } }],
+    ['handlerExpiry', { handlerExpiry: '4m' }],
+    ['handlerExpiry', { handlerExpiry: -1 }],
     ['shutdownTimeout', { shutdownTimeout: '-1s' }],
     ['postgres', { postgres: true }],
     ['postgres.prepare', { postgres: { prepare: 'no' } }],

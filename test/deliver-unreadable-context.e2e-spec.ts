@@ -4,6 +4,7 @@ import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { aroundStatements } from './support/query-runners.js';
 
 let hidden = '';
 
@@ -153,17 +154,12 @@ describe.each(databases)('one delivery that cannot be read harms no other, on $n
     await start();
     await emit([1, 2, 3]);
     // As at a lost connection: the claim has come through, and what is read for its contexts does not.
-    const create = app.dataSource.createQueryRunner.bind(app.dataSource);
     let away = true;
-    app.dataSource.createQueryRunner = (mode) => {
-      const runner = create(mode);
-      const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<unknown>;
-      runner.query = ((...given: unknown[]) =>
-        away && /fragile|SELECT 1$/i.test(String(given[0]))
-          ? Promise.reject(new Error('Connection terminated unexpectedly'))
-          : query(...given)) as typeof runner.query;
-      return runner;
-    };
+    aroundStatements(app.dataSource, (statement, send) =>
+      away && /fragile|SELECT 1$/i.test(statement)
+        ? Promise.reject(new Error('Connection terminated unexpectedly'))
+        : send(),
+    );
     await app.spark.drain();
     expect(seen).toEqual([]);
     expect((await rows()).map((row: any) => [row.state, Number(row.attempt), row.last_error])).toEqual(
@@ -197,16 +193,10 @@ describe.each(databases)('one delivery that cannot be read harms no other, on $n
       sparkEvent('invoice', 'other', { invoice: other }),
     ]);
     const reads: string[] = [];
-    const create = app.dataSource.createQueryRunner.bind(app.dataSource);
-    app.dataSource.createQueryRunner = (mode) => {
-      const runner = create(mode);
-      const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<unknown>;
-      runner.query = ((...given: unknown[]) => {
-        if (/FROM .?invoice/i.test(String(given[0]))) reads.push(String(given[0]));
-        return query(...given);
-      }) as typeof runner.query;
-      return runner;
-    };
+    aroundStatements(app.dataSource, (statement, send) => {
+      if (/FROM .?invoice/i.test(statement)) reads.push(statement);
+      return send();
+    });
     await app.spark.drain();
     const line = (cents: number) => `${cents} untouched tea ${sent.toISOString()}`;
     expect(seen.toSorted()).toEqual([...Array.from({ length: 8 }, () => line(42)), line(7), line(7)].toSorted());

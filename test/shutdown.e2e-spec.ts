@@ -12,6 +12,7 @@ import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { aroundStatements } from './support/query-runners.js';
 import { type Program, program } from './support/processes.js';
 
 @Entity()
@@ -61,19 +62,13 @@ class Slow {
 /** Lets the answer of a statement come late. Resolves when it is under way for the first time. */
 function slowedDown({ dataSource }: TestApp, statement: RegExp, by: number): Promise<void> {
   return new Promise((begun) => {
-    const create = dataSource.createQueryRunner.bind(dataSource);
-    dataSource.createQueryRunner = (mode) => {
-      const runner = create(mode);
-      const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<unknown>;
-      runner.query = (async (...given: unknown[]) => {
-        const answer = await query(...given);
-        if (!statement.test(String(given[0]))) return answer;
-        begun();
-        await delay(by);
-        return answer;
-      }) as typeof runner.query;
-      return runner;
-    };
+    aroundStatements(dataSource, async (text, send) => {
+      const answer = await send();
+      if (!statement.test(text)) return answer;
+      begun();
+      await delay(by);
+      return answer;
+    });
   });
 }
 

@@ -1,4 +1,5 @@
 import type { DataSource, QueryRunner } from 'typeorm';
+import { eachQueryRunner } from './query-runners.js';
 
 /**
  * Lets a process of a test die: from one of its statements on, none reaches the database any more. What it had not committed
@@ -11,8 +12,7 @@ export class Crash {
   readonly happened = new Promise<void>((resolve) => (this.tell = resolve));
 
   constructor(private readonly dataSource: DataSource) {
-    const create = dataSource.createQueryRunner.bind(dataSource);
-    dataSource.createQueryRunner = (mode) => this.guarded(create(mode));
+    eachQueryRunner(dataSource, (runner) => this.guardRunner(runner));
   }
 
   /** Lets so many more statements through. */
@@ -20,14 +20,13 @@ export class Crash {
     this.left = Math.min(this.left, statements);
   }
 
-  private guarded(runner: QueryRunner): QueryRunner {
+  private guardRunner(runner: QueryRunner): void {
     runner.query = this.guard(runner.query.bind(runner));
     // There Spark asks the driver's own client, too.
     if (this.dataSource.options.type === 'postgres') {
       const connect = runner.connect.bind(runner);
       runner.connect = async () => this.guardedClient(await connect());
     }
-    return runner;
   }
 
   private guardedClient(client: any): unknown {

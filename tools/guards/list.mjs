@@ -70,6 +70,32 @@ export const guards = [
     { databases: ALL },
   ),
 
+  // Handlers and tables of several processes
+  guard(
+    'a handler that nobody has had for long gets nothing new',
+    'store/registered-handlers.ts',
+    '.filter((row) => Number(row.last_seen_at) > since)',
+    '',
+    ['handler-expiry', 'after (7 days|the handlerExpiry)'],
+    { databases: ALL },
+  ),
+  guard(
+    'a handler does not expire between two times at which its process says so',
+    'config/spark.settings.ts',
+    'if (expiry >= HANDLER_LIVE) return expiry;',
+    'return expiry;',
+    ['handler-expiry', 'a time in which a process that is there'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'tables are made and looked for in the schema that is named',
+    'database/table-names.ts',
+    'place === undefined ? table : `${place}.${table}`',
+    'table',
+    ['database-schema-option', 'migrations make them there'],
+    { databases: SERVERS },
+  ),
+
   // Deliveries
   guard(
     'a chain that nothing ends rests longer each time',
@@ -196,7 +222,7 @@ export const guards = [
     'store/worker-lease.ts',
     '    this.until = 0;\n    this.onLost();',
     '    this.until = 0;',
-    ['worker-lease'],
+    ['worker-lease', 'before others may take over'],
     { databases: ALL },
   ),
   guard(
@@ -715,7 +741,7 @@ export const guards = [
     'store/retention.ts',
     'AND event_group = :group AND ${this.isUndelivered}',
     'AND event_group = :group',
-    ['plan-time', 'retention keeps the key'],
+    ['retention', 'retention keeps the key'],
     { databases: ALL },
   ),
   guard(
@@ -731,7 +757,7 @@ export const guards = [
     'record/derivation.ts',
     'if (size > LARGEST)',
     'if (size > LARGEST * LARGEST)',
-    ['plan-time', 'are limited together'],
+    ['time', 'are limited together'],
     { databases: ['SQLite'] },
   ),
   guard(

@@ -112,7 +112,7 @@ export interface SparkDynamicOptions {
   history?: boolean;
   /** How long Spark keeps finished deliveries, if `history` is true. Default: for ever. */
   retention?: RetentionOptions;
-  /** How long a handler still gets new deliveries after the last process that has it was seen. Default: 7 days. */
+  /** How long a handler still gets new deliveries after the last process that has it was seen. At least 5 minutes. Default: 7 days. */
   handlerExpiry?: Duration;
   /** How long a shutdown waits for running handlers. Then Spark aborts their signals and gives their deliveries back. Default: 10 seconds. */
   shutdownTimeout?: Duration;

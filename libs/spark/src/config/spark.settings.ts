@@ -59,6 +59,9 @@ export interface SparkSettings {
 /** Options that `forRootAsync` takes beside its factory. */
 export const STATIC_OPTIONS = ['dataSource', 'isGlobal', 'tablePrefix', 'schema'];
 
+/** How long Spark takes a handler for present after a process last said so, in milliseconds. Processes say so each minute. */
+export const HANDLER_LIVE = 5 * 60_000;
+
 /** Options that a factory may return. */
 export const DYNAMIC_OPTIONS = [
   'live',
@@ -121,7 +124,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
       rechecks: parseDuration('retention.rechecks', retention.rechecks ?? '30d'),
       keys: keyAges(retention.keys ?? {}),
     },
-    handlerExpiry: parseDuration('handlerExpiry', options.handlerExpiry ?? '7d'),
+    handlerExpiry: parseExpiry(options.handlerExpiry ?? '7d'),
     shutdownTimeout: parseTimeout('shutdownTimeout', options.shutdownTimeout ?? '10s'),
     statementTimeout: parseTimeout('statementTimeout', options.statementTimeout ?? '30s'),
     postgres: { prepare: parseBoolean('postgres.prepare', postgres.prepare ?? true) },
@@ -136,6 +139,13 @@ function keyAges(keys: Readonly<Record<string, Duration>>): Map<string, number> 
   if (typeof keys !== 'object' || keys === null)
     throw new InvalidOptionsError('retention.keys', keys, `{ group: duration }`);
   return new Map(Object.entries(keys).map(([group, kept]) => [group, parseDuration(`retention.keys.${group}`, kept)]));
+}
+
+// A shorter one passes between two times at which a process that is there says so: its handlers would miss deliveries.
+function parseExpiry(given: Duration): number {
+  const expiry = parseDuration('handlerExpiry', given);
+  if (expiry >= HANDLER_LIVE) return expiry;
+  throw new InvalidOptionsError('handlerExpiry', given, 'at least 5 minutes');
 }
 
 function leaseTimes({ leaseTtl = '30s', leaseRenewal }: WorkerOptions): LeaseTimes {

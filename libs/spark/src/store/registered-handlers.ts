@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
+import { HANDLER_LIVE } from '../config/spark.settings.js';
 import type { Recipient } from '../database/dialect.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
@@ -20,9 +21,6 @@ interface HandlerRow {
   last_seen_at: string;
   aliases: string | null;
 }
-
-/** How long a handler that no process says to have any more is taken for one that is there, in milliseconds. Processes say so each minute. */
-export const LIVE = 5 * 60_000;
 
 /**
  * The handlers that all processes have registered in the database, so that each opens the deliveries of all. Versions of a
@@ -66,7 +64,7 @@ export class RegisteredHandlers {
       SET revision = revision + CASE WHEN last_seen_at > :alive THEN 0 ELSE 1 END, last_seen_at = :now
       WHERE name = :name AND version = :version`;
     for (const { name, version } of this.own.map(rowOf))
-      await execute(manager, update, { now, alive: now - LIVE, name, version });
+      await execute(manager, update, { now, alive: now - HANDLER_LIVE, name, version });
     await this.reload(manager);
   }
 
@@ -94,14 +92,14 @@ export class RegisteredHandlers {
         return pattern ? [candidateOf(row, pattern, Number(row.last_seen_at))] : [];
       });
     const own = this.own.map((handler) => candidateOf(rowOf(handler), handler.pattern, Infinity));
-    this.lineages = lineagesOf([...own, ...others], LIVE);
+    this.lineages = lineagesOf([...own, ...others], HANDLER_LIVE);
     this.revision = rows.reduce((sum, { revision }) => sum + Number(revision), 0);
     this.byGroup.clear();
   }
 
   /** The names of handlers that no process has now, and when they were last seen. Old names of handlers that are there are not among them. */
   async gone(manager: EntityManager): Promise<Map<string, Date>> {
-    const since = this.clock.now() - LIVE;
+    const since = this.clock.now() - HANDLER_LIVE;
     const rows = await this.rows(manager);
     const there = [...rows.filter((row) => Number(row.last_seen_at) >= since), ...this.own.map(rowOf)];
     const names = new Set(there.flatMap((row) => [row.name, ...aliasesOf(row)]));

@@ -6,7 +6,6 @@ import {
   EventSource,
   GroupHandler,
   type Planned,
-  RetryLater,
   sparkEvent,
   type SparkEvent,
   type SourceScope,
@@ -74,14 +73,6 @@ class FailsOnce {
       throw new Error('once');
     }
     retriedAt = performance.now();
-  }
-}
-
-@Injectable()
-class Waits {
-  @GroupHandler(/^due$/, { name: 'waits' })
-  handle() {
-    throw new RetryLater('1d');
   }
 }
 
@@ -209,32 +200,6 @@ describe.each(databases)('time is told right, on $name', (database) => {
       await vi.waitFor(async () => expect(await swept()).toEqual([true]), { timeout: 20_000 });
     },
   );
-
-  it('retention removes what is over where a test lets time pass', async () => {
-    const clock = new TestClock();
-    await start({ providers: [Due, FailsOnce], clock, spark: { retention: { completed: '2d' } } });
-    failures = 1;
-    const kit = new SparkTestKit(app.app);
-    await app.dataSource.manager.save(Task, { id: 1, due: String(clock.now()) });
-    await kit.drain();
-    await kit.advance('1d');
-    expect(await kit.deliveries()).toHaveLength(1);
-    await kit.advance('2d');
-    expect(await kit.deliveries()).toEqual([]);
-    expect(await keys()).toHaveLength(1);
-  });
-
-  it('retention keeps the key of an event as long as a delivery of it is left', async () => {
-    const clock = new TestClock();
-    await start({ providers: [Due, Waits], clock, spark: { retention: { completed: '1d', keys: { due: '1d' } } } });
-    const kit = new SparkTestKit(app.app);
-    await app.dataSource.manager.save(Task, { id: 1, due: String(clock.now()) });
-    await kit.drain();
-    await app.dataSource.manager.save(Task, { id: 1, due: null });
-    await kit.advance('5d');
-    expect(await kit.deliveries()).toMatchObject([{ state: 'available' }]);
-    expect(await keys()).toHaveLength(1);
-  });
 });
 
 it('a hundred thousand days are told in a moment, and those of any year', () => {
