@@ -9,6 +9,7 @@ import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
 import { Deliveries } from '../store/deliveries.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
+import { FailedAttempts } from '../store/failed-attempts.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
 import { SureReads } from '../deliver/sure-reads.js';
@@ -82,6 +83,7 @@ export class Spark {
   readonly registered: RegisteredHandlers;
   readonly entities: DataSourceEntities;
   readonly codec: ContextCodec;
+  readonly failedAttempts: FailedAttempts;
   readonly ledger: Ledger;
   readonly recorder: Recorder;
   readonly rules: LiveRules;
@@ -121,7 +123,8 @@ export class Spark {
     this.entities = new DataSourceEntities(dataSource);
     this.codec = new ContextCodec(this.entities);
     this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry, this.counters);
-    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (text) =>
+    this.failedAttempts = new FailedAttempts(this.tables);
+    this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.failedAttempts, this.counters, (text) =>
       this.entities.rootNamed(text),
     );
     const rechecks = new Rechecks(this.dialect, this.tables);
@@ -183,7 +186,15 @@ export class Spark {
     );
     this.completions = new Completions(this.transactions, this.lease, deliveries, clock);
     const others = () => this.notifier.notify({ rechecks: false, deliveries: true });
-    this.settler = new Settler(this.transactions, this.lease, deliveries, clock, this.counters, others);
+    this.settler = new Settler(
+      this.transactions,
+      this.lease,
+      deliveries,
+      this.failedAttempts,
+      clock,
+      this.counters,
+      others,
+    );
     const claimer = new Claimer(
       dataSource,
       this.transactions,
@@ -199,7 +210,7 @@ export class Spark {
       this.workerTicker.trigger(),
     );
     this.admin = new DeliveryAdmin(this.tables);
-    this.retention = new Retention(this.transactions, this.tables, settings.retention);
+    this.retention = new Retention(this.transactions, this.tables, this.failedAttempts, settings.retention);
     this.abandoned = new AbandonedRechecks(
       this.transactions,
       rechecks,
