@@ -219,6 +219,23 @@ describe.each(databases)('failed attempts are kept, on $name', (database) => {
     expect(await kept()).toBe(0);
   });
 
+  it('in the transaction that ends the attempt: what the database refuses of one it refuses of both', async () => {
+    await start();
+    ends = { order_1: [failing('out of paper')] };
+    const refusal: string = {
+      SQLite: `CREATE TRIGGER refuse BEFORE INSERT ON spark_attempt WHEN NEW.error LIKE '%paper%'
+        BEGIN SELECT RAISE(ABORT, 'incorrect string value'); END`,
+      PostgreSQL: `ALTER TABLE spark_attempt ADD CHECK (error NOT LIKE '%paper%')`,
+      MariaDB: `ALTER TABLE spark_attempt ADD CONSTRAINT refuse CHECK (error NOT LIKE '%paper%')`,
+    }[database.name];
+    await sql(refusal);
+    await save(1);
+    await kit.drain();
+    const { state, error, fingerprint } = await delivery('order_1');
+    expect({ state, error }).toEqual({ state: 'available', error: expect.stringContaining('the database refuses') });
+    expect(await attempts('order_1')).toMatchObject([{ error, fingerprint }]);
+  });
+
   it.each([true, false])('a delivery that succeeds costs no statement for them, history: %s', async (history) => {
     await start({ history });
     log.statements.length = 0;
@@ -370,8 +387,7 @@ describe.each(databases)('failed attempts are kept, on $name', (database) => {
     await start();
     expect(await app.spark.attempts('4711')).toEqual([]);
     for (const id of ['', "1' OR 1", '-1', '1.5', '9'.repeat(19), 7, undefined]) {
-      const refused = expect(app.spark.attempts(id as string)).rejects;
-      await refused.toThrow(InvalidOptionsError);
+      await expect(app.spark.attempts(id as string)).rejects.toThrow(InvalidOptionsError);
       await expect(app.spark.attempts(id as string)).rejects.toThrow(/the id of a delivery/);
     }
     for (const fingerprint of ['', 'XYZ', '0123456789abcde', 7, undefined]) {

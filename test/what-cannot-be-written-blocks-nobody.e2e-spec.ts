@@ -70,6 +70,8 @@ describe.each(databases)('an end that cannot be written down blocks nobody, on $
       bad.map(() => ({ state: 'discarded', last_error: 'the database refuses the text of its error; the log has it' })),
     );
     expect(app.logs.join('\n')).toContain('Error: no postage');
+    // They are of one kind all the same.
+    expect((await app.spark.errors()).records).toMatchObject([{ handler: 'bad', deliveries: bad.length }]);
   });
 });
 

@@ -113,7 +113,7 @@ export class Ledger {
     await execute(manager, `DELETE ${own}`, parameters);
     await this.failedAttempts.forget(
       manager,
-      deliveries.map(({ id }) => id),
+      deliveries.map((row) => row.id),
     );
     await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
     await execute(manager, `DELETE FROM ${recheck} WHERE ${subject}`, parameters);
