@@ -163,6 +163,17 @@ describe.each(databases)('failed attempts are kept, on $name', (database) => {
     expect(await attempts('order_1')).toMatchObject([{ attempt: 1 }]);
   });
 
+  it('a delivery that is skipped keeps those before, and has no fingerprint', async () => {
+    await start();
+    ends = { order_1: [failing('down')] };
+    await app.spark.emit(sparkEvent('order', 1, undefined, { until: new Date(kit.clock.now() + 30_000) }));
+    await kit.drain();
+    expect((await delivery('order_1')).fingerprint).toMatch(/^[0-9a-f]{16}$/);
+    await kit.advance('1m');
+    expect(await delivery('order_1')).toMatchObject({ state: 'skipped', fingerprint: undefined });
+    expect(await attempts('order_1')).toHaveLength(1);
+  });
+
   it('a delivery whose process died at each attempt has one that says so', async () => {
     await start();
     await save(1);
