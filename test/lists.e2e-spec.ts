@@ -141,6 +141,7 @@ describe.each(databases)('events and deliveries are listed, on $name', (database
       finished: new Date('2026-03-01T13:00:00Z'),
       durationMs: undefined,
       error: expect.stringContaining('The server said: 100%_full'),
+      fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/),
       worker: expect.anything(),
     });
   });

@@ -55,7 +55,15 @@ export type {
 } from './inspect/explanation.js';
 export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
 export type { SparkCounts } from './common/counters.js';
-export type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './inspect/records.js';
+export type {
+  AttemptRecord,
+  DeliveryRecord,
+  ErrorRecord,
+  EventRecord,
+  Page,
+  PageRequest,
+  RecheckRecord,
+} from './inspect/records.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './database/schema/migrations.js';
 export type { DeliveryReport } from './deliver/settler.js';

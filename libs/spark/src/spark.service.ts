@@ -25,12 +25,21 @@ import { isInTransaction } from './database/present-transaction.js';
 import { isSerialized } from './database/sqlite/sqlite-serializer.js';
 import { withRunner } from './database/statement.js';
 import type { DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';
+import { attemptsOf, errorPage } from './inspect/errors.js';
 import { explain } from './inspect/explain.js';
 import type { Explanation } from './inspect/explanation.js';
 import { plan } from './inspect/plan.js';
 import type { Planned } from './inspect/planned.js';
 import { deliveryPage, eventPage, recheckPage } from './inspect/record-pages.js';
-import type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './inspect/records.js';
+import type {
+  AttemptRecord,
+  DeliveryRecord,
+  ErrorRecord,
+  EventRecord,
+  Page,
+  PageRequest,
+  RecheckRecord,
+} from './inspect/records.js';
 import {
   handlersOf,
   type HandlerStatus,
@@ -41,7 +50,14 @@ import {
   workersOf,
   type WorkerStatus,
 } from './inspect/status.js';
-import { checkFilter, entityIn, keyGiven, metadataGiven, sourcesGiven } from './runtime/spark.arguments.js';
+import {
+  checkDeliveryId,
+  checkFilter,
+  entityIn,
+  keyGiven,
+  metadataGiven,
+  sourcesGiven,
+} from './runtime/spark.arguments.js';
 import { rootOf } from './entity/entity-table.js';
 import type { SweepProgress, SweepReport } from './sweep/sweep.js';
 
@@ -323,7 +339,8 @@ export class SparkService {
   /**
    * Lists deliveries, those of the latest events first.
    *
-   * @param filter Which ones: as in {@link events}, and by handler, state, and a part of the text of the last error. Default: all.
+   * @param filter Which ones: as in {@link events}, and by handler, state, a part of the text of the last error,
+   * and its fingerprint. Default: all.
    * @param page As in {@link events}.
    * @throws What {@link events} throws.
    *
@@ -335,6 +352,41 @@ export class SparkService {
     this.checkStarted();
     const of = entityIn(this.spark, 'SparkService.deliveries', filter, DELIVERY_FILTER);
     return deliveryPage(this.spark, filter, of, page);
+  }
+
+  /**
+   * The attempts of a delivery that failed, the oldest first: the latest 20. They stay as long as the delivery. Of an attempt whose
+   * process died, and of one that threw `RetryLater` or was given back, nothing is kept.
+   *
+   * @param deliveryId The id of the delivery, as in `DeliveryRecord.id` and `HandlerScope.deliveryId`.
+   * @returns None where the delivery never failed, and where it is not there.
+   * @throws InvalidOptionsError for what cannot be the id of a delivery.
+   *
+   * @example
+   * for (const { attempt, started, host, error } of await spark.attempts(delivery.id))
+   *   console.log(attempt, started.toISOString(), host, error);
+   */
+  async attempts(deliveryId: string): Promise<AttemptRecord[]> {
+    checkDeliveryId('SparkService.attempts', deliveryId);
+    return this.reading((manager) => attemptsOf(manager, this.spark, deliveryId));
+  }
+
+  /**
+   * Lists the kinds of errors of deliveries that wait for their next try or are discarded: one record for each fingerprint and
+   * handler, that which came last first. It reads all of these deliveries and their failed attempts.
+   *
+   * @param filter Which deliveries count, as in {@link deliveries}. Default: all.
+   * @param page As in {@link events}.
+   * @throws What {@link events} throws.
+   *
+   * @example
+   * const { records } = await spark.errors({ state: 'discarded' }, { limit: 20 });
+   * for (const { handler, deliveries, last, error } of records) console.log(handler, deliveries, last.toISOString(), error);
+   */
+  async errors(filter: DeliveryRecordFilter = {}, page: PageRequest = {}): Promise<Page<ErrorRecord>> {
+    this.checkStarted();
+    const of = entityIn(this.spark, 'SparkService.errors', filter, DELIVERY_FILTER);
+    return errorPage(this.spark, filter, of, page);
   }
 
   /**
@@ -544,7 +596,7 @@ export class SparkService {
 }
 
 const EVENT_FILTER = ['key', 'keyPrefix', 'group', 'source', 'from', 'to'];
-const DELIVERY_FILTER = [...EVENT_FILTER, 'handler', 'state', 'error'];
+const DELIVERY_FILTER = [...EVENT_FILTER, 'handler', 'state', 'error', 'fingerprint'];
 const RECHECK_FILTER = ['from', 'to'];
 
 /** Since when all finished deliveries are kept: -Infinity for all there ever were, Infinity for none. */

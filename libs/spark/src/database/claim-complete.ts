@@ -30,18 +30,21 @@ export async function completeAndAsk(
   dialect: Dialect,
   { worker, attempt, done, now, history }: Completion,
 ): Promise<Set<string>> {
-  const { delivery } = tables;
+  const { delivery, attempt: attempts } = tables;
   const ids = done.map(({ id }) => id);
   const ours = `id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`;
   const parameters = { ids, attempt, worker };
   if (!history) {
-    const own = await select<{ id: string }>(
+    const own = await select<{ id: string; failed: number }>(
       manager,
-      `SELECT id FROM ${delivery} WHERE ${ours} ${dialect.forUpdate}`,
+      `SELECT id, last_error IS NOT NULL AS failed FROM ${delivery} WHERE ${ours} ${dialect.forUpdate}`,
       parameters,
     );
     if (own.length > 0)
       await execute(manager, `DELETE FROM ${delivery} WHERE id IN (:...own)`, { own: own.map(({ id }) => id) });
+    const failed = own.filter((row) => Number(row.failed) === 1).map(({ id }) => id);
+    if (failed.length > 0)
+      await execute(manager, `DELETE FROM ${attempts} WHERE delivery_id IN (:...failed)`, { failed });
     return new Set(own.map(({ id }) => String(id)));
   }
   const durations = done.map(({ id, durationMs }, i) => {
@@ -50,7 +53,7 @@ export async function completeAndAsk(
   });
   const { affected } = await execute(
     manager,
-    `UPDATE ${delivery} SET state = 'completed', finished_at = :now, last_error = NULL, suspect = 0,
+    `UPDATE ${delivery} SET state = 'completed', finished_at = :now, last_error = NULL, fingerprint = NULL, suspect = 0,
        duration_ms = CASE id ${durations.join(' ')} END WHERE ${ours}`,
     { ...parameters, now },
   );

@@ -3,10 +3,12 @@ import { Subject as Stream } from 'rxjs';
 import type { EntityManager } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
+import type { FailedAttempts } from '../store/failed-attempts.js';
 import { PASSED_OVER_FOR, PassedOver } from './passed-over.js';
 import type { NotKnownHere } from './undecided.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 import type { Transactions } from '../database/transactions.js';
+import { fingerprintOf } from '../error/fingerprint.js';
 import { lineOf, linesOf, shown } from '../error/text-of.js';
 import type { Counters } from '../common/counters.js';
 import type { Outcome } from './attempt.js';
@@ -29,6 +31,8 @@ export interface DeliveryReport {
   readonly error?: string;
 }
 
+type Unfinished = Exclude<Outcome, { state: 'completed' }>;
+
 // How long deliveries wait that cannot be begun because the database is away, in milliseconds.
 const AWAY = 5_000;
 
@@ -46,6 +50,7 @@ export class Settler {
     private readonly transactions: Transactions,
     private readonly lease: WorkerLease,
     private readonly deliveries: Deliveries,
+    private readonly failedAttempts: FailedAttempts,
     private readonly clock: SparkClock,
     private readonly counters: Counters,
     /** Something was given back that other processes may know. */
@@ -54,15 +59,22 @@ export class Settler {
     private readonly onAvailable: (due: number) => void,
   ) {}
 
-  /** Writes down how the attempt ended. Returns whether the delivery was still ours, as far as that can be told. */
-  async settle(delivery: Delivery, outcome: Outcome): Promise<boolean | undefined> {
+  /** Writes down how the attempt ended, after so many ms. Returns whether the delivery was still ours, as far as that can be told. */
+  async settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean | undefined> {
     // Noted in the handler's transaction.
     if (outcome.state === 'completed') return true;
     // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
     if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
+    const fingerprint = hasFailed(outcome) ? fingerprintOf(outcome.error) : undefined;
     try {
       return await this.lease.insist((refused) =>
-        this.transactions.run((manager) => this.end(manager, delivery, writable(outcome, refused))),
+        this.transactions.run(async (manager) => {
+          const written = writable(outcome, refused);
+          const isOurs = await this.end(manager, delivery, written, fingerprint);
+          if (isOurs && fingerprint !== undefined)
+            await this.failedAttempts.add(manager, delivery, { durationMs, error: written.error, fingerprint });
+          return isOurs;
+        }),
       );
     } catch (error) {
       this.logger.error(
@@ -75,14 +87,15 @@ export class Settler {
   private end(
     manager: EntityManager,
     delivery: Delivery,
-    outcome: Exclude<Outcome, { state: 'completed' }>,
+    outcome: Unfinished,
+    fingerprint: string | undefined,
   ): Promise<boolean> {
     const now = this.clock.now();
     const { state, error } = outcome;
-    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, outcome.keepsError);
+    if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, fingerprint);
     if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
     if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
-    if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, outcome.charged);
+    if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, fingerprint);
     if (!outcome.lacking) return this.deliveries.giveBack(manager, delivery, now + AWAY);
     const isPassed = this.passed.add(delivery.id);
     return this.deliveries.giveBack(manager, delivery, isPassed ? undefined : now + PASSED_OVER_FOR);
@@ -127,6 +140,12 @@ export class Settler {
     });
     this.onLeft();
   }
+}
+
+/** Whether the attempt counts, and its error is the delivery's. */
+function hasFailed(outcome: Unfinished): boolean {
+  if (outcome.state === 'available') return outcome.charged;
+  return outcome.state === 'discarded' && !outcome.keepsError;
 }
 
 // What the database refuses may be the text of the error: it has a character that the column cannot hold.

@@ -166,7 +166,7 @@ export class Worker {
     // What ends well is written down many at once.
     if (outcome?.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
     else {
-      const isOurs = outcome && (await this.settler.settle(delivery, outcome));
+      const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
       // What could not be written down is still running as far as its row says: the next claim gives it back.
       if (outcome && isOurs === undefined) this.claimer.doubt();
       settled(isOurs);

@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { DeliveryAdmin } from '../store/delivery-admin.js';
+import type { FailedAttempts } from '../store/failed-attempts.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
@@ -28,5 +29,6 @@ export interface Inspected {
   readonly worker: Worker;
   readonly admin: DeliveryAdmin;
   readonly held: HeldDeliveries;
+  readonly failedAttempts: FailedAttempts;
   readonly counters: Counters;
 }

@@ -1,9 +1,5 @@
-import type { EntityManager } from 'typeorm';
 import { entryColumns, entryFrom, type EntryRow } from '../database/event-columns.js';
-import { select, withRunner } from '../database/statement.js';
-import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import {
-  type Conditions,
   deliveryConditions,
   type DeliveryRecordFilter,
   eventConditions,
@@ -15,6 +11,7 @@ import {
 import { type DeliveryState } from '../database/delivery-states.js';
 import { instant } from './instant.js';
 import type { Inspected } from './inspected.js';
+import { read } from './read-page.js';
 import type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './records.js';
 
 /** Events, the latest first. */
@@ -47,10 +44,10 @@ export function deliveryPage(
   page: PageRequest,
 ): Promise<Page<DeliveryRecord>> {
   const { event, delivery } = spark.tables;
-  return read(spark, page, deliveryConditions(filter, of), {
+  return read(spark, page, deliveryConditions(filter, of, spark.tables), {
     from: `${delivery} d JOIN ${event} e ON e.id = d.event_id`,
     columns: `d.id, d.event_id, d.handler, d.state, d.attempt, d.priority, d.due_at, d.started_at, d.finished_at, d.duration_ms,
-      d.last_error, d.claimed_by, e.event_key, e.event_group, e.entity, e.entity_id, e.source, e.recorded_at`,
+      d.last_error, d.fingerprint, d.claimed_by, e.event_key, e.event_group, e.entity, e.entity_id, e.source, e.recorded_at`,
     order: ['d.event_id', 'd.id'],
     isDescending: true,
     cursorOf: (row: DeliveryRow) => [row.event_id, row.id],
@@ -66,6 +63,7 @@ export function deliveryPage(
       finished: instant(row.finished_at),
       durationMs: row.duration_ms === null ? undefined : Number(row.duration_ms),
       error: row.last_error ?? undefined,
+      fingerprint: row.fingerprint ?? undefined,
       worker: row.claimed_by ?? undefined,
     }),
   });
@@ -112,6 +110,7 @@ interface DeliveryRow extends OriginRow {
   finished_at: string | null;
   duration_ms: number | null;
   last_error: string | null;
+  fingerprint: string | null;
   claimed_by: string | null;
 }
 
@@ -121,61 +120,6 @@ interface RecheckRow {
   entity_id: string;
   due_at: string;
   attempt: number;
-}
-
-/** How a list is read. */
-interface Listing<Row, R> {
-  readonly from: string;
-  readonly columns: string;
-  /** Columns of whole numbers that no two rows have the same of. */
-  readonly order: readonly string[];
-  readonly isDescending: boolean;
-  readonly cursorOf: (row: Row) => readonly (string | number)[];
-  readonly recordOf: (row: Row) => R;
-}
-
-const USUAL = 100;
-const MOST = 1_000;
-
-async function read<Row, R>(
-  spark: Inspected,
-  page: PageRequest,
-  conditions: Conditions,
-  listing: Listing<Row, R>,
-): Promise<Page<R>> {
-  const { from, columns, order, isDescending, cursorOf, recordOf } = listing;
-  const { limit = USUAL, after, countUpTo } = page;
-  checkPage(page, order.length);
-  return withRunner(spark.dataSource.manager, async ({ manager }) => {
-    const count = countUpTo === undefined ? undefined : await counted(manager, from, conditions, countUpTo);
-    if (after !== undefined) {
-      const cursor = Object.fromEntries(after.split('.').map((part, i) => [`after${i}`, Number(part)]));
-      const names = order.map((_, i) => `:after${i}`).join();
-      conditions.add(after, `(${order.join()}) ${isDescending ? '<' : '>'} (${names})`, cursor);
-    }
-    const by = order.map((column) => `${column} ${isDescending ? 'DESC' : 'ASC'}`).join();
-    const sql = `SELECT ${columns} FROM ${from} ${conditions.sql} ORDER BY ${by} LIMIT ${limit + 1}`;
-    const rows = await select<Row>(manager, sql, conditions.parameters);
-    const isLast = rows.length <= limit;
-    const shown = isLast ? rows : rows.slice(0, limit);
-    return { records: shown.map(recordOf), next: isLast ? undefined : cursorOf(shown.at(-1)!).join('.'), count };
-  });
-}
-
-async function counted(manager: EntityManager, from: string, { sql, parameters }: Conditions, most: number) {
-  const count = `SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM ${from} ${sql} LIMIT ${most}) counted`;
-  const [row] = await select<{ n: string }>(manager, count, parameters);
-  return Number(row!.n);
-}
-
-/** Throws InvalidOptionsError. */
-function checkPage({ limit = USUAL, after, countUpTo = 1 }: PageRequest, parts: number): void {
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MOST)
-    throw new InvalidOptionsError('limit', limit, `a whole number from 1 to ${MOST}`);
-  if (!Number.isSafeInteger(countUpTo) || countUpTo < 1)
-    throw new InvalidOptionsError('countUpTo', countUpTo, 'a whole number above 0');
-  const isCursor = after === undefined || (after.split('.').length === parts && /^-?\d+(\.-?\d+)*$/.test(after));
-  if (!isCursor) throw new InvalidOptionsError('after', after, 'the next of the page before');
 }
 
 const originOf = ({ entities }: Inspected, row: OriginRow) => ({

@@ -43,8 +43,45 @@ export interface DeliveryRecord {
   readonly durationMs: number | undefined;
   /** Why the last attempt failed, or why it was skipped or discarded. */
   readonly error: string | undefined;
+  /**
+   * What errors of this kind have in common, 16 hexadecimal digits. Undefined where the last attempt did not fail, and where a release
+   * before 0.3 wrote the error.
+   */
+  readonly fingerprint: string | undefined;
   /** The process that is at work on it, as in `WorkerStatus.id`. */
   readonly worker: string | undefined;
+}
+
+/** An attempt to deliver that failed. */
+export interface AttemptRecord {
+  /** Which try it was: 1 is the first, also of those after `retry` and `replay`. */
+  readonly attempt: number;
+  /** The machine and the process that wrote it down. */
+  readonly host: string;
+  readonly pid: number;
+  /** When it began: when its delivery was claimed. */
+  readonly started: Date;
+  /** How long it took, in milliseconds. */
+  readonly durationMs: number;
+  /** Why it failed: the error with its stack and causes. */
+  readonly error: string;
+  /** What errors of this kind have in common, 16 hexadecimal digits. */
+  readonly fingerprint: string;
+}
+
+/** Deliveries of one handler whose last attempt failed with the same kind of error. */
+export interface ErrorRecord {
+  readonly fingerprint: string;
+  readonly handler: string;
+  /** How many deliveries wait for their next try, or are discarded, with it. */
+  readonly deliveries: number;
+  /** How many of these are discarded. */
+  readonly discarded: number;
+  /** When the first and the last of their attempts began that failed with it and are kept. */
+  readonly first: Date;
+  readonly last: Date;
+  /** The text of the latest one. */
+  readonly error: string;
 }
 
 /** An entity that is rechecked. */

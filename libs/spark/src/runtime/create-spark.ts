@@ -33,6 +33,7 @@ import { sourceNames, SourceRegistry } from '../source/source.registry.js';
 import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import { Activation } from '../store/activation.js';
 import { Deliveries } from '../store/deliveries.js';
+import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { Ledger } from '../store/ledger.js';
@@ -99,6 +100,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
     handlers: new HandlerRegistry(),
     registered: new RegisteredHandlers(tables, clock, settings.handlerExpiry, counters),
     rechecks: new Rechecks(dialect, tables),
+    failedAttempts: new FailedAttempts(tables),
     signals,
     notifier: signals.notifier,
     recorded,
@@ -111,8 +113,9 @@ type Base = ReturnType<typeof createBase>;
 
 /** From a write to the ledger: subjects → events → ledger and rechecks, inside the transaction. */
 function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
-  const { sources, rechecks, codec, onRecorded } = base;
-  const ledger = new Ledger(dialect, tables, registered, counters, (text) => entities.rootNamed(text));
+  const { sources, rechecks, codec, failedAttempts, onRecorded } = base;
+  const rootNamed = (text: string) => entities.rootNamed(text);
+  const ledger = new Ledger(dialect, tables, registered, failedAttempts, counters, rootNamed);
   const recorder = new Recorder(sources, ledger, rechecks, new WrittenRows(dialect), codec, clock, counters);
   const rules = new LiveRules(dataSource, sources, dialect);
   const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
@@ -166,7 +169,16 @@ function createDelivering(base: Base) {
   const onLeft = () => signals.notifyOthers({ rechecks: false, deliveries: true });
   // A try that is due before the next poll is made in time.
   const onAvailable = (due: number) => workerTicker.triggerIn(due - clock.now());
-  const settler = new Settler(transactions, lease, deliveries, clock, counters, onLeft, onAvailable);
+  const settler = new Settler(
+    transactions,
+    lease,
+    deliveries,
+    base.failedAttempts,
+    clock,
+    counters,
+    onLeft,
+    onAvailable,
+  );
   const slots = new HandlerSlots(concurrency, poolSize(dataSource) - SPARE, () => handlers.all());
   const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, settler.passed, clock);
   const reads = new SureReads(dataSource, dialect);
@@ -181,7 +193,8 @@ function createDelivering(base: Base) {
 }
 
 /** What people do with deliveries, and what removes old rows. */
-function createAdministering({ transactions, tables, sources, rechecks, settings, signals, counters }: Base) {
+function createAdministering({ transactions, tables, sources, rechecks, failedAttempts, settings, ...base }: Base) {
+  const { signals, counters } = base;
   const namesOf = (name: string) => {
     const source = sources.named(name);
     return source ? sourceNames(source) : [name];
@@ -193,7 +206,7 @@ function createAdministering({ transactions, tables, sources, rechecks, settings
   return {
     held,
     admin: new DeliveryAdmin(tables),
-    retention: new Retention(transactions, tables, retention),
+    retention: new Retention(transactions, tables, failedAttempts, retention),
     abandoned: new AbandonedRechecks(transactions, rechecks, liveRoots, counters, retention.rechecks),
   };
 }

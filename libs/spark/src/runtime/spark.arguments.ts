@@ -37,10 +37,13 @@ const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
   key: (value) => (isList(value, isText) ? undefined : 'text, or a list of texts'),
   from: (value) => (isDate(value) ? undefined : 'a Date'),
   to: (value) => (isDate(value) ? undefined : 'a Date'),
+  fingerprint: (value) =>
+    isText(value) && FINGERPRINT.test(value) ? undefined : '16 hexadecimal digits, as lists show it',
   state: (value) => (isList(value, isState) ? undefined : `one of ${STATES}, or a list of these`),
 };
 
-const isText = (value: unknown): boolean => typeof value === 'string';
+const FINGERPRINT = /^[0-9a-f]{16}$/;
+const isText = (value: unknown): value is string => typeof value === 'string';
 const isState = (value: unknown): boolean => (DELIVERY_STATES as readonly unknown[]).includes(value);
 const isDate = (value: unknown): boolean => types.isDate(value) && !Number.isNaN(value.getTime());
 
@@ -66,6 +69,12 @@ export function entityIn(
   if (entity === undefined) return undefined;
   const metadata = metadataGiven(spark, method, entity);
   return { root: rootOf(metadata), id: id === undefined ? undefined : keyGiven(spark, method, metadata, id) };
+}
+
+/** Throws InvalidOptionsError for what cannot be the id of a delivery. */
+export function checkDeliveryId(method: string, id: unknown): void {
+  if (isText(id) && /^\d{1,18}$/.test(id)) return;
+  throw new InvalidOptionsError(method, id, 'the id of a delivery, as in DeliveryRecord.id');
 }
 
 /** The entity that a method was given. Throws UnknownEntityError. */

@@ -72,36 +72,40 @@ export class Deliveries {
     return (await execute(manager, update, { id, ms: durationMs })).affected === 1;
   }
 
-  /** Puts a delivery back, to be tried again later. `charged` tells whether the attempt counts. */
+  /** Puts a delivery back, to be tried again later. Without a `fingerprint` the attempt has not failed, and does not count. */
   async retry(
     manager: EntityManager,
     delivery: Delivery,
     due: number,
     error: string,
-    charged: boolean,
+    fingerprint: string | undefined,
   ): Promise<boolean> {
-    const changes = `state = 'available', due_at = :due, claimed_by = NULL, suspect = 0, last_error = :error`;
-    const uncharged = charged ? '' : ', attempt = attempt - 1';
-    return this.end(manager, delivery, changes + uncharged, { due: Math.ceil(due), error });
+    const changes = `state = 'available', due_at = :due, claimed_by = NULL, suspect = 0, last_error = :error, fingerprint = :fingerprint`;
+    const uncharged = fingerprint === undefined ? ', attempt = attempt - 1' : '';
+    const parameters = { due: Math.ceil(due), error, fingerprint: fingerprint ?? null };
+    return this.end(manager, delivery, changes + uncharged, parameters);
   }
 
   /** Ends a delivery that is not wanted any more; nobody was called. */
   async skip(manager: EntityManager, delivery: Delivery, now: number, reason: string): Promise<boolean> {
-    const changes = `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason`;
+    const changes = `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason, fingerprint = NULL`;
     return this.end(manager, delivery, changes, { now, reason });
   }
 
-  /** Gives a delivery up, visibly. `keepsError` leaves the error of its last attempt, where there was one. */
+  /** Gives a delivery up, visibly. Without a `fingerprint` the error of its last attempt stays, where there was one. */
   async discard(
     manager: EntityManager,
     delivery: Delivery,
     now: number,
     error: string,
-    keepsError = false,
+    fingerprint: string | undefined,
   ): Promise<boolean> {
-    const last = keepsError ? 'COALESCE(last_error, :error)' : ':error';
-    const changes = `state = 'discarded', finished_at = :now, suspect = 0, last_error = ${last}`;
-    return this.end(manager, delivery, changes, { now, error });
+    const last =
+      fingerprint === undefined
+        ? 'last_error = COALESCE(last_error, :error)'
+        : 'last_error = :error, fingerprint = :fingerprint';
+    const changes = `state = 'discarded', finished_at = :now, suspect = 0, ${last}`;
+    return this.end(manager, delivery, changes, { now, error, fingerprint });
   }
 
   /** Gives back what was claimed and not finished, to be claimed again at once or from `due` on; the attempt does not count. */

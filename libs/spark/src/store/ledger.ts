@@ -5,11 +5,12 @@ import { openByKey } from '../database/event-insert.js';
 import { unseen } from '../database/key-ranges.js';
 import type { InitialState } from '../database/delivery-states.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
-import { chunks, execute } from '../database/statement.js';
+import { chunks, execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Counters } from '../common/counters.js';
 import { shown } from '../error/text-of.js';
+import type { FailedAttempts } from './failed-attempts.js';
 import type { RegisteredHandlers } from './registered-handlers.js';
 import { namesOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
@@ -41,6 +42,7 @@ export class Ledger {
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly handlers: RegisteredHandlers,
+    private readonly failedAttempts: FailedAttempts,
     private readonly counters: Counters,
     /** The entity that rows of the tables call so. */
     private readonly rootNamed: (text: string) => EntityMetadata | undefined,
@@ -102,15 +104,17 @@ export class Ledger {
     return unknown;
   }
 
-  /** Forgets what came from an entity, with its deliveries and rechecks: its keys can enter again. */
+  /** Forgets what came from an entity, with its deliveries, their failed attempts, and its rechecks: its keys can enter again. */
   async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
     const { event, delivery, recheck } = this.tables;
     const subject = `entity IN (:...names) AND entity_id = :id`;
     const parameters = { names: namesOf(root), id };
-    await execute(
+    const own = `FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`;
+    const deliveries = await select<{ id: string }>(manager, `SELECT id ${own}`, parameters);
+    await execute(manager, `DELETE ${own}`, parameters);
+    await this.failedAttempts.forget(
       manager,
-      `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`,
-      parameters,
+      deliveries.map((row) => row.id),
     );
     await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
     await execute(manager, `DELETE FROM ${recheck} WHERE ${subject}`, parameters);

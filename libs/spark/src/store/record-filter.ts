@@ -1,5 +1,6 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import type { DeliveryState } from '../database/delivery-states.js';
+import type { TableNames } from '../database/table-names.js';
 import { namesOf } from '../entity/entity-table.js';
 
 /** Which events are meant. What is left out does not matter. */
@@ -28,6 +29,8 @@ export interface DeliveryRecordFilter extends EventFilter {
   readonly state?: DeliveryState | readonly DeliveryState[];
   /** A part of the text of the last error, in upper or lower case. */
   readonly error?: string;
+  /** The fingerprint of the last error. */
+  readonly fingerprint?: string;
 }
 
 /** Which rechecks are meant. What is left out does not matter. */
@@ -51,7 +54,11 @@ export interface FilteredEntity {
 /** Conditions in SQL, and their parameters. */
 export class Conditions {
   private readonly texts: string[] = [];
-  readonly parameters: ObjectLiteral = {};
+
+  constructor(
+    /** Begins with those of what the conditions are about. */
+    readonly parameters: ObjectLiteral = {},
+  ) {}
 
   /** Adds a condition with its parameters, unless its value was left out. */
   add(value: unknown, text: string, parameters: ObjectLiteral): this {
@@ -87,12 +94,19 @@ export function eventConditions(filter: EventFilter, of: FilteredEntity | undefi
 }
 
 /** The conditions of a filter on rows of the deliveries, which are called `d`, and of their events. */
-export function deliveryConditions(filter: DeliveryRecordFilter, of: FilteredEntity | undefined): Conditions {
-  const { handler, state, error } = filter;
+export function deliveryConditions(
+  filter: DeliveryRecordFilter,
+  of: FilteredEntity | undefined,
+  { attempt }: TableNames,
+): Conditions {
+  const { handler, state, error, fingerprint } = filter;
+  // The attempt that has left it is kept, and found by an index.
+  const withIt = `d.id IN (SELECT delivery_id FROM ${attempt} WHERE fingerprint = :fingerprint)`;
   const states = state === undefined ? undefined : [state].flat();
   return eventConditions(filter, of)
     .add(handler, 'd.handler = :handler', { handler })
     .add(states, 'd.state IN (:...states)', { states })
+    .add(fingerprint, `d.fingerprint = :fingerprint AND ${withIt}`, { fingerprint })
     .add(error, `LOWER(d.last_error) LIKE :error ESCAPE '!'`, {
       error: `%${error?.toLowerCase().replaceAll(/[!%_]/g, '!$&')}%`,
     });

@@ -5,6 +5,7 @@ import { execute, select, withRunner } from '../database/statement.js';
 import type { RetentionTimes } from '../config/spark.settings.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
+import type { FailedAttempts } from './failed-attempts.js';
 
 /** What went. */
 export interface Pruned {
@@ -18,6 +19,8 @@ interface Batch {
   readonly name: string;
   readonly find: string;
   readonly remove: string;
+  /** Removes what goes with them. */
+  readonly forget?: (manager: EntityManager, ids: readonly string[]) => Promise<void>;
   readonly parameters: object;
 }
 
@@ -34,6 +37,7 @@ export class Retention {
   constructor(
     private readonly transactions: Transactions,
     private readonly tables: TableNames,
+    private readonly failedAttempts: FailedAttempts,
     private readonly times: RetentionTimes,
   ) {}
 
@@ -59,6 +63,7 @@ export class Retention {
       find: `SELECT id, event_id AS at FROM ${delivery} WHERE event_id > :after AND event_id <= :upTo
         AND state = :state AND finished_at < :before ORDER BY event_id LIMIT ${ROWS}`,
       remove: `DELETE FROM ${delivery} WHERE id IN (:...ids)`,
+      forget: (manager, ids) => this.failedAttempts.forget(manager, ids),
       parameters: { state, before },
     });
   }
@@ -91,7 +96,8 @@ export class Retention {
   }
 
   /** Removes batch by batch. `once`: what stays this time is left until the process starts anew. */
-  private async inBatches(before: number, once: boolean, { name, find, remove, parameters }: Batch): Promise<number> {
+  private async inBatches(before: number, once: boolean, batch: Batch): Promise<number> {
+    const { name, find, remove, forget, parameters } = batch;
     const upTo = await this.lastBefore(before);
     let total = 0;
     for (let after = (once && this.done.get(name)) || 0; after < upTo;) {
@@ -99,6 +105,7 @@ export class Retention {
         const rows = await select<{ id: string; at: string }>(manager, find, { ...parameters, after, upTo });
         const ids = rows.map(({ id }) => id);
         if (ids.length > 0) await execute(manager, remove, { ids });
+        await forget?.(manager, ids);
         return rows;
       });
       total += found.length;

@@ -140,7 +140,7 @@ export class PostgresDialect implements Dialect {
   }
 
   async complete(manager: EntityManager, { worker, attempt, done, now, history }: Completion): Promise<Set<string>> {
-    const { delivery } = this.tables;
+    const { delivery, attempt: attempts } = this.tables;
     const ids = done.map(({ id }) => id);
     // The planner does not know how many run: there is only the primary key for it to take.
     const ours = `d.id = ANY($1::bigint[]) AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id`;
@@ -150,14 +150,16 @@ export class PostgresDialect implements Dialect {
       ? await this.query<{ id: string }>(
           manager,
           this.names.complete(),
-          `UPDATE ${delivery} d SET state = 'completed', finished_at = $4, last_error = NULL, suspect = 0,
+          `UPDATE ${delivery} d SET state = 'completed', finished_at = $4, last_error = NULL, fingerprint = NULL, suspect = 0,
              duration_ms = CAST($5::jsonb ->> CAST(d.id AS text) AS int) WHERE ${ours}`,
           [...given, now, durations()],
         )
       : await this.query<{ id: string }>(
           manager,
           this.names.remove(),
-          `DELETE FROM ${delivery} d WHERE ${ours}`,
+          `WITH gone AS (DELETE FROM ${delivery} d WHERE ${ours}, d.last_error IS NOT NULL AS failed),
+           attempts AS (DELETE FROM ${attempts} WHERE delivery_id = ANY(ARRAY(SELECT id FROM gone WHERE failed)))
+           SELECT id FROM gone`,
           given,
         );
     const completed = new Set(rows.map(({ id }) => id));
