@@ -9,6 +9,7 @@ import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
 import { Deliveries } from '../store/deliveries.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
+import { EventAdmin } from '../store/event-admin.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
 import { SureReads } from '../deliver/sure-reads.js';
@@ -95,6 +96,7 @@ export class Spark {
   readonly settler: Settler;
   readonly worker: Worker;
   readonly admin: DeliveryAdmin;
+  readonly eventAdmin: EventAdmin;
   readonly retention: Retention;
   readonly abandoned: AbandonedRechecks;
   readonly recheckTicker: Ticker;
@@ -198,7 +200,8 @@ export class Spark {
     this.worker = new Worker(claimer, this.lease, this.completions, contexts, slots, attempts, this.settler, () =>
       this.workerTicker.trigger(),
     );
-    this.admin = new DeliveryAdmin(this.tables);
+    this.admin = new DeliveryAdmin(this.tables, this.dialect);
+    this.eventAdmin = new EventAdmin(this.tables);
     this.retention = new Retention(this.transactions, this.tables, settings.retention);
     this.abandoned = new AbandonedRechecks(
       this.transactions,

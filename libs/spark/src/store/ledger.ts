@@ -4,14 +4,12 @@ import { openByKey } from '../database/event-insert.js';
 import { unseen } from '../database/key-ranges.js';
 import type { InitialState } from '../database/initial-state.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
-import { chunks, execute } from '../database/statement.js';
+import { chunks } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Counters } from '../common/counters.js';
 import { shown } from '../error/text-of.js';
 import type { RegisteredHandlers } from './registered-handlers.js';
-import { namesOf } from '../entity/entity-table.js';
-import type { SubjectRef } from '../entity/subject-ref.js';
 
 /** An event that is ready to be entered. */
 export type LedgerEntry = Entry & { readonly event: SparkEvent };
@@ -99,20 +97,6 @@ export class Ledger {
       }
     }
     return unknown;
-  }
-
-  /** Forgets what came from an entity, with its deliveries and rechecks: its keys can enter again. */
-  async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
-    const { event, delivery, recheck } = this.tables;
-    const subject = `entity IN (:...names) AND entity_id = :id`;
-    const parameters = { names: namesOf(root), id };
-    await execute(
-      manager,
-      `DELETE FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`,
-      parameters,
-    );
-    await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
-    await execute(manager, `DELETE FROM ${recheck} WHERE ${subject}`, parameters);
   }
 
   // Every writer takes the keys in one order; two that meet wait for one another instead of dead-locking.

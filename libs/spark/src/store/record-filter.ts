@@ -28,11 +28,18 @@ export interface EventFilter {
 
 /** Which deliveries are meant. What is left out does not matter. */
 export interface DeliveryRecordFilter extends EventFilter {
+  /** The number of the delivery, as in `DeliveryRecord.id`, or a list of up to 10,000 of them. */
+  readonly deliveryId?: string | readonly string[];
   /** The name of the handler. */
   readonly handler?: string;
   readonly state?: DeliveryState | readonly DeliveryState[];
   /** A part of the text of the last error, in upper or lower case. */
   readonly error?: string;
+}
+
+/** In place of a filter: all there are. */
+export interface All {
+  readonly all: true;
 }
 
 /** Which rechecks are meant. What is left out does not matter. */
@@ -51,6 +58,12 @@ export interface RecheckFilter {
 export interface FilteredEntity {
   readonly root: EntityMetadata;
   readonly id: string | undefined;
+}
+
+/** A filter that was checked, and the entity that it names. */
+export interface Chosen<F> {
+  readonly filter: F;
+  readonly of: FilteredEntity | undefined;
 }
 
 /** Conditions in SQL, and their parameters. */
@@ -93,9 +106,11 @@ export function eventConditions(filter: EventFilter, of: FilteredEntity | undefi
 
 /** The conditions of a filter on rows of the deliveries, which are called `d`, and of their events. */
 export function deliveryConditions(filter: DeliveryRecordFilter, of: FilteredEntity | undefined): Conditions {
-  const { handler, state, error } = filter;
+  const { deliveryId, handler, state, error } = filter;
   const states = state === undefined ? undefined : [state].flat();
+  const deliveryIds = deliveryId === undefined ? undefined : [deliveryId].flat();
   return eventConditions(filter, of)
+    .add(deliveryIds, 'd.id IN (:...deliveryIds)', { deliveryIds })
     .add(handler, 'd.handler = :handler', { handler })
     .add(states, 'd.state IN (:...states)', { states })
     .add(error, `LOWER(d.last_error) LIKE :error ESCAPE '!'`, {
