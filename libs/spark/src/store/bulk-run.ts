@@ -47,6 +47,8 @@ const USUAL = 1_000;
 // Leaves room for those who wait for the same rows, in milliseconds.
 const PAUSE = 20;
 
+const ofAll = (_: EntityManager, ids: readonly string[]): Promise<number> => Promise.resolve(ids.length);
+
 /** One call that goes about many rows: chunk by chunk, each in a short transaction of its own, and each row at most once. */
 export class BulkRun {
   /** How many rows are done. */
@@ -64,9 +66,7 @@ export class BulkRun {
     const { dryRun = false, chunk = USUAL, onProgress, signal } = this.options;
     for (let after: string | undefined = '0'; after !== undefined;) {
       signal?.throwIfAborted();
-      const { ids, counted }: ChunkDone = await (dryRun
-        ? this.counted(rows, work, after)
-        : this.changed(rows, work, after));
+      const { ids, counted }: ChunkDone = await this.chunk(rows, work, after);
       this.done += counted;
       if (counted > 0 && !dryRun) this.onChanged();
       onProgress?.(this.done);
@@ -75,18 +75,15 @@ export class BulkRun {
     }
   }
 
-  private changed(rows: BulkRows, { change }: BulkWork, after: string) {
-    return this.transactions.run(async (manager) => {
+  private chunk(rows: BulkRows, { change, count = ofAll }: BulkWork, after: string): Promise<ChunkDone> {
+    const { dryRun = false } = this.options;
+    const work = dryRun ? count : change;
+    const step = async (manager: EntityManager) => {
       const ids = await this.next(manager, rows, after);
-      return { ids, counted: ids.length === 0 ? 0 : await change(manager, ids) };
-    });
-  }
-
-  private counted(rows: BulkRows, { count }: BulkWork, after: string) {
-    return withRunner(this.transactions.manager, async ({ manager }) => {
-      const ids = await this.next(manager, rows, after);
-      return { ids, counted: ids.length === 0 || !count ? ids.length : await count(manager, ids) };
-    });
+      return { ids, counted: ids.length === 0 ? 0 : await work(manager, ids) };
+    };
+    if (!dryRun) return this.transactions.run(step);
+    return withRunner(this.transactions.manager, ({ manager }) => step(manager));
   }
 
   private async next(manager: EntityManager, { from, id, where }: BulkRows, after: string): Promise<string[]> {
