@@ -94,7 +94,10 @@ export type {
 } from './config/spark.options.js';
 export { type PlanOptions, SparkService } from './spark.service.js';
 export type { SweepProgress, SweepReport } from './sweep/sweep.js';
+export type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';
 export type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
+export type { Erased } from './store/event-admin.js';
+export type { Replay } from './runtime/administration.js';
 export { ChainTooDeepError } from './error/chain-too-deep.error.js';
 export { DiscardDelivery } from './error/discard-delivery.error.js';
 export { HandlerTimeoutError } from './error/handler-timeout.error.js';
@@ -110,4 +113,4 @@ export { UnknownHistoryError } from './error/unknown-history.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';
 export type { DeliveryState } from './database/delivery-states.js';
-export type { DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';
+export type { All, DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';

@@ -1,31 +1,29 @@
 import type { Observable } from 'rxjs';
 import { types } from 'node:util';
 import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
-import type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
+import type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';
+import type { Orphans } from './store/delivery-admin.js';
+import type { Erased } from './store/event-admin.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
-import { UnknownHistoryError } from './error/unknown-history.error.js';
-import { UnknownHandlerError } from './error/unknown-handler.error.js';
 import { messageOf } from './error/wording.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
 import { DrainWithinError } from './error/drain-within.error.js';
 import { waitingCall } from './event/waited-for.js';
-import { DISCARDED_HELD } from './store/held-deliveries.js';
 import type { LedgerEntry } from './store/ledger.js';
 import { Derivation, emitted, nameOf } from './record/derivation.js';
 import type { DeliveryReport } from './deliver/settler.js';
 import type { Spark } from './runtime/create-spark.js';
 import { drain } from './runtime/drain.js';
 import type { SparkLifecycle } from './runtime/spark.lifecycle.js';
-import type { SparkSettings } from './config/spark.settings.js';
 import { isInTransaction } from './database/present-transaction.js';
 import { isSerialized } from './database/sqlite/sqlite-serializer.js';
 import { withRunner } from './database/statement.js';
-import type { DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';
 import { attemptsOf, errorPage } from './inspect/errors.js';
+import type { All, DeliveryRecordFilter, EventFilter, RecheckFilter } from './store/record-filter.js';
 import { explain } from './inspect/explain.js';
 import type { Explanation } from './inspect/explanation.js';
 import { plan } from './inspect/plan.js';
@@ -50,15 +48,17 @@ import {
   workersOf,
   type WorkerStatus,
 } from './inspect/status.js';
+import { Administration, type Replay } from './runtime/administration.js';
 import {
   checkDeliveryId,
-  checkFilter,
+  DELIVERY_FILTER,
   entityIn,
+  EVENT_FILTER,
+  isEntity,
   keyGiven,
   metadataGiven,
   sourcesGiven,
 } from './runtime/spark.arguments.js';
-import { rootOf } from './entity/entity-table.js';
 import type { SweepProgress, SweepReport } from './sweep/sweep.js';
 
 /** What is to be planned. */
@@ -85,6 +85,7 @@ export class SparkService {
   readonly deliveries$: Observable<DeliveryReport>;
   /** How far sweeps of this process have come: after each page of 500 entities. */
   readonly sweeps$: Observable<SweepProgress>;
+  private readonly administration: Administration;
 
   constructor(
     private readonly spark: Spark,
@@ -93,6 +94,7 @@ export class SparkService {
     this.events$ = spark.recorded.stream.asObservable();
     this.deliveries$ = spark.settler.reports$;
     this.sweeps$ = spark.sweep.progress$;
+    this.administration = new Administration(spark);
   }
 
   /**
@@ -181,23 +183,62 @@ export class SparkService {
   }
 
   /**
-   * Forgets an entity: its events, their deliveries, its rechecks. What is true of it is then news again. For data that has
-   * to be erased, and for ids that are used again.
+   * Forgets an entity: its events, their deliveries, its rechecks. What is true of it is then news again. For ids that are used
+   * again; {@link erase} is for personal data of an entity whose events are not to happen again.
    *
    * @param entity The entity class.
    * @param id Its id; the parts of a composite one in the order of its primary columns, or as an object.
-   * @throws UnknownEntityError when the DataSource does not know the entity.
+   * @param options How it goes about many events: see {@link BulkOptions}.
+   * @returns How many events.
+   * @throws UnknownEntityError when the DataSource does not know the entity; TypeError when a part of the id is missing.
    *
    * @example
    * await spark.forget(Challenge, challenge.id);
    */
-  async forget(entity: EntityTarget<ObjectLiteral>, id: unknown): Promise<void> {
+  async forget(entity: EntityTarget<ObjectLiteral>, id: unknown, options?: BulkOptions): Promise<number>;
+  /**
+   * Forgets events, with all their deliveries: their keys are news again. Rechecks stay. What a handler is at work on at the moment
+   * is forgotten, too; the handler goes on.
+   *
+   * @param filter Which ones, as in {@link events}; `{ all: true }` means all, and an empty filter is refused.
+   * @param options How it goes about many events: see {@link BulkOptions}.
+   * @returns How many events.
+   * @throws InvalidOptionsError for a part of the filter or options that cannot be; and what {@link events} throws.
+   *
+   * @example
+   * await spark.forget({ key: 'newsletter_2026-03' });
+   */
+  async forget(filter: EventFilter | All, options?: BulkOptions): Promise<number>;
+  async forget(what: EntityTarget<ObjectLiteral> | EventFilter | All, ...rest: unknown[]): Promise<number> {
     this.checkStarted();
-    const { ledger, transactions } = this.spark;
-    const metadata = metadataGiven(this.spark, 'SparkService.forget', entity);
-    const root = rootOf(metadata);
-    const key = keyGiven(this.spark, 'SparkService.forget', metadata, id);
-    await transactions.run((manager) => ledger.forget(manager, { root, id: key }));
+    if (isEntity(this.spark, what)) return this.administration.forgetEntity(what, rest[0], rest[1] ?? {});
+    return this.administration.forgetEvents(what, rest[0] ?? {});
+  }
+
+  /**
+   * Erases what Spark holds of an entity's data: the contexts and metadata of its events, with the snapshots in them, the errors of
+   * their deliveries, and their failed attempts. Deliveries that wait or are held are discarded for the reason `erased`, as their
+   * context is gone; `retry` leaves them alone. The events stay with their keys, group, source, entity, id and times, so that
+   * nothing happens again. Delete or anonymise the row first: what is saved of it later is recorded as ever.
+   *
+   * It goes by the entity that a source yielded the event of. Events of other entities whose contexts hold its values, and those of
+   * `emit`, are not found: see {@link forget} for these.
+   *
+   * @param entity The entity class.
+   * @param id Its id; the parts of a composite one in the order of its primary columns, or as an object.
+   * @param options How it goes about many events: see {@link BulkOptions}.
+   * @returns How many events were erased and deliveries discarded; and how many events a handler is at work on at the moment, which
+   * keep their data. Where `running` is above 0, call it again when the handlers have ended.
+   * @throws UnknownEntityError when the DataSource does not know the entity; TypeError when a part of the id is missing;
+   * InvalidOptionsError for an option that cannot be.
+   *
+   * @example
+   * await users.delete(id);
+   * const { events, running } = await spark.erase(User, id);
+   */
+  async erase(entity: EntityTarget<ObjectLiteral>, id: unknown, options: BulkOptions = {}): Promise<Erased> {
+    this.checkStarted();
+    return this.administration.erase(entity, id, options);
   }
 
   /**
@@ -231,52 +272,59 @@ export class SparkService {
   }
 
   /**
-   * Makes discarded deliveries available again, with all their attempts; not those of a baseline, nor those that were held. Those
-   * that wait for their next try are due at once. What is new meanwhile comes before all of these.
+   * Makes discarded deliveries available again, with all their attempts; not those of a baseline, those that were held, and erased
+   * ones. Those that wait for their next try are due at once. What is new meanwhile comes before all of these.
    *
-   * @param filter Which ones: by handler, group or key. Default: all that are discarded or wait.
+   * @param filter Which ones, as in {@link deliveries}. Default: all that are discarded or wait.
+   * @param options How it goes about many deliveries, and their priority: see {@link RedeliveryOptions}.
    * @returns How many.
+   * @throws InvalidOptionsError for a part of the filter or options that cannot be, or a `state` that is neither `discarded` nor
+   * `available`; and what {@link deliveries} throws.
    *
    * @example
-   * await spark.retry({ handler: 'challenge-mails' });
+   * await spark.retry({ handler: 'challenge-mails', error: 'ECONNREFUSED' });
    */
-  async retry(filter: DeliveryFilter = {}): Promise<number> {
-    checkFilter('SparkService.retry', filter);
-    return this.administer((manager, now) => this.spark.admin.retry(manager, filter, now));
+  async retry(filter: DeliveryRecordFilter | All = {}, options: RedeliveryOptions = {}): Promise<number> {
+    this.checkStarted();
+    return this.administration.retry(filter, options);
   }
 
   /**
    * Gives up what is held of a group, as the counterpart of `release`; or, by a filter, all that nobody is handling at the
    * moment, what waits and what is held. `retry` leaves those alone that were held: they were history.
    *
-   * @param what The name of the group of which what is held is given up; or which ones, by handler, group or key; `{}` means all.
+   * @param what The name of the group of which what is held is given up; or which ones, as in {@link deliveries}; `{ all: true }`
+   * means all, and an empty filter is refused.
+   * @param options How it goes about many deliveries: see {@link BulkOptions}.
    * @returns How many.
+   * @throws InvalidOptionsError for a part of the filter or options that cannot be, an empty filter, or a `state` that is neither
+   * `available` nor `held`; and what {@link deliveries} throws.
    *
    * @example
    * await spark.discard('challenge_ends_2d');
    * await spark.discard({ handler: 'old-mails' });
    */
-  async discard(what: string | DeliveryFilter): Promise<number> {
-    if (typeof what !== 'string') {
-      checkFilter('SparkService.discard', what);
-      return this.administer((manager, now) => this.spark.admin.discard(manager, what, now));
-    }
+  async discard(what: string | DeliveryRecordFilter | All, options: BulkOptions = {}): Promise<number> {
     this.checkStarted();
-    return this.spark.held.discard({ group: what }, this.spark.clock.now(), DISCARDED_HELD);
+    return this.administration.discard(what, options);
   }
 
   /**
-   * Delivers what is held of a group: what its first sweep found, where that was more than `activation.limit`.
+   * Delivers what is held: what the first sweep of a group found, where that was more than `activation.limit`.
    *
-   * @param group The group's name. What a first sweep that is still under way finds after this call is held again.
+   * @param what The group's name; or which ones, as in {@link deliveries}; `{ all: true }` means all, and an empty filter is refused.
+   * What a first sweep that is still under way finds after this call is held again.
+   * @param options How it goes about many deliveries, and their priority: see {@link RedeliveryOptions}.
    * @returns How many deliveries are available now.
+   * @throws InvalidOptionsError for a part of the filter or options that cannot be, an empty filter, or a `state` other than `held`;
+   * and what {@link deliveries} throws.
    *
    * @example
    * for (const { group } of (await spark.status()).held) await spark.release(group);
    */
-  async release(group: string): Promise<number> {
+  async release(what: string | DeliveryRecordFilter | All, options: RedeliveryOptions = {}): Promise<number> {
     this.checkStarted();
-    return this.spark.held.release({ group }, this.spark.clock.now());
+    return this.administration.release(what, options);
   }
 
   /**
@@ -339,8 +387,8 @@ export class SparkService {
   /**
    * Lists deliveries, those of the latest events first.
    *
-   * @param filter Which ones: as in {@link events}, and by handler, state, a part of the text of the last error,
-   * and its fingerprint. Default: all.
+   * @param filter Which ones: as in {@link events}, and by number, handler, state, a part of the text of the last error, and its
+   * fingerprint. Default: all.
    * @param page As in {@link events}.
    * @throws What {@link events} throws.
    *
@@ -491,39 +539,25 @@ export class SparkService {
   }
 
   /**
-   * Opens deliveries of past events for a handler that is new, or has to do its work again. Events whose contexts `retention`
-   * has removed are delivered without.
+   * Opens deliveries of past events for a handler that is new, or has to do its work again. Events whose contexts `retention` or
+   * `erase` has removed are delivered without. What is new meanwhile comes before all of these.
    *
    * @param replay.handler The handler's name; this process must have it.
-   * @param replay.group Only events of this group. Default: of all that the handler's pattern matches.
-   * @param replay.since Only events entered since. Default: all.
-   * @param replay.repeat Whether deliveries that were completed or discarded are done once more. Default: false.
+   * @param replay.since Only events entered since; the same as `from`. Default: all.
+   * @param replay.repeat Whether deliveries that were completed, skipped or discarded are done once more. Default: false.
+   * @param replay The rest says which events, as in {@link events}. Default: all that the handler's pattern matches.
+   * @param options How it goes about many events, and the priority of the deliveries: see {@link RedeliveryOptions}.
    * @returns How many deliveries were opened.
    * @throws UnknownHandlerError when this process has no such handler; UnknownHistoryError without `repeat` where finished deliveries
-   * are not kept, by `history` or `retention`, for as long as is asked for: it cannot be known what the handler has had.
+   * are not kept, by `history` or `retention`, for as long as is asked for: it cannot be known what the handler has had;
+   * InvalidOptionsError for a part or an option that cannot be; and what {@link events} throws.
    *
    * @example
    * await spark.replay({ handler: 'statistics', since: startOfYear(new Date()) });
    */
-  async replay(replay: { handler: string; group?: string; since?: Date; repeat?: boolean }): Promise<number> {
-    const { clock, admin, handlers, registered, settings } = this.spark;
-    const handler = handlers.named(replay.handler);
-    if (!handler) {
-      const known = handlers.all().map(({ name }) => name);
-      throw new UnknownHandlerError(replay.handler, known);
-    }
-    const { name, pattern, options } = handler;
-    const kept = keptSince(settings, clock.now());
-    if (!replay.repeat && kept !== -Infinity && !((replay.since?.getTime() ?? 0) >= kept))
-      throw new UnknownHistoryError(name, kept === Infinity ? undefined : new Date(kept));
-    const whom = {
-      name,
-      names: registered.namesOf(name),
-      priority: options.priority ?? 0,
-      matches: (group: string) => pattern.test(group),
-    };
-    const what = { group: replay.group, since: replay.since?.getTime() ?? 0, repeat: replay.repeat ?? false };
-    return this.administer((manager, now) => admin.replay(manager, whom, what, now));
+  async replay(replay: Replay, options: RedeliveryOptions = {}): Promise<number> {
+    this.checkStarted();
+    return this.administration.replay(replay, options);
   }
 
   /**
@@ -535,20 +569,12 @@ export class SparkService {
    */
   async orphans(): Promise<Orphans[]> {
     const { admin, registered } = this.spark;
-    return this.administer(async (manager) => admin.orphans(manager, await registered.gone(manager)));
+    return this.reading(async (manager) => admin.orphans(manager, await registered.gone(manager)));
   }
 
   private async reading<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     this.checkStarted();
     return withRunner(this.spark.dataSource.manager, ({ manager }) => work(manager));
-  }
-
-  private async administer<T>(work: (manager: EntityManager, now: number) => Promise<T>): Promise<T> {
-    this.checkStarted();
-    const { clock, transactions } = this.spark;
-    const result = await transactions.run((manager) => work(manager, clock.now()));
-    this.spark.signals.notify({ rechecks: false, deliveries: true });
-    return result;
   }
 
   private reportTransaction(): void {
@@ -595,12 +621,4 @@ export class SparkService {
   }
 }
 
-const EVENT_FILTER = ['key', 'keyPrefix', 'group', 'source', 'from', 'to'];
-const DELIVERY_FILTER = [...EVENT_FILTER, 'handler', 'state', 'error', 'fingerprint'];
 const RECHECK_FILTER = ['from', 'to'];
-
-/** Since when all finished deliveries are kept: -Infinity for all there ever were, Infinity for none. */
-function keptSince({ history, retention }: SparkSettings, now: number): number {
-  if (!history) return Infinity;
-  return now - Math.min(retention.completed ?? Infinity, retention.discarded ?? Infinity);
-}

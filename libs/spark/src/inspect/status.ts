@@ -1,6 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { DISCARDED_HELD } from '../store/held-deliveries.js';
-import { BASELINE } from '../database/delivery-states.js';
+import { FINAL_REASONS } from '../store/discard-reasons.js';
 import type { Orphans } from '../store/delivery-admin.js';
 import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
@@ -36,7 +35,7 @@ export interface HandlerStatus {
   readonly running: number;
   /** Waiting for `release` or `discard`. */
   readonly held: number;
-  /** Given up after they failed, or by hand; without those of a baseline, and those that were held. */
+  /** Given up after they failed, or by hand; without those of a baseline, those that were held, and erased ones. */
   readonly discarded: number;
 }
 
@@ -132,7 +131,7 @@ export async function handlersOf(manager: EntityManager, { tables }: Inspected, 
       `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later,
          SUM(CASE WHEN last_error IN (:...reasons) THEN 1 ELSE 0 END) AS history
        FROM ${tables.delivery} WHERE state = '${state}' GROUP BY handler`,
-      { now, reasons: [BASELINE, DISCARDED_HELD] },
+      { now, reasons: FINAL_REASONS },
     );
     for (const { handler, n, later, history } of rows) {
       const counts = byName.get(handler) ?? { ...none };

@@ -35,6 +35,7 @@ import { Activation } from '../store/activation.js';
 import { Deliveries } from '../store/deliveries.js';
 import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
+import { EventAdmin } from '../store/event-admin.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { Ledger } from '../store/ledger.js';
 import { Rechecks } from '../store/rechecks.js';
@@ -113,9 +114,9 @@ type Base = ReturnType<typeof createBase>;
 
 /** From a write to the ledger: subjects → events → ledger and rechecks, inside the transaction. */
 function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
-  const { sources, rechecks, codec, failedAttempts, onRecorded } = base;
+  const { sources, rechecks, codec, onRecorded } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
-  const ledger = new Ledger(dialect, tables, registered, failedAttempts, counters, rootNamed);
+  const ledger = new Ledger(dialect, tables, registered, counters, rootNamed);
   const recorder = new Recorder(sources, ledger, rechecks, new WrittenRows(dialect), codec, clock, counters);
   const rules = new LiveRules(dataSource, sources, dialect);
   const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
@@ -205,7 +206,8 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
   const liveRoots = () => sources.liveRoots();
   return {
     held,
-    admin: new DeliveryAdmin(tables),
+    admin: new DeliveryAdmin(tables, base.dialect),
+    eventAdmin: new EventAdmin(tables, failedAttempts),
     retention: new Retention(transactions, tables, failedAttempts, retention),
     abandoned: new AbandonedRechecks(transactions, rechecks, liveRoots, counters, retention.rechecks),
   };

@@ -1,6 +1,5 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import { inspect, types } from 'node:util';
-import type { DeliveryFilter } from '../store/delivery-admin.js';
 import { type DeliveryRecordFilter, type FilteredEntity } from '../store/record-filter.js';
 import { DELIVERY_STATES } from '../database/delivery-states.js';
 import { entityName } from '../error/entity-name.js';
@@ -13,12 +12,6 @@ import { refuseUnknown } from '../config/option-parsers.js';
 import { rootOf } from '../entity/entity-table.js';
 import { isKeyPart, writeKey } from '../entity/subject-ref.js';
 
-/** Checks a filter: what is misspelled or undefined would mean all deliveries. */
-export function checkFilter(method: string, filter: DeliveryFilter): void {
-  refuseUnknown(method, filter, ['handler', 'group', 'key']);
-  checkParts(method, filter, (_, value) => (isText(value) ? undefined : 'text'));
-}
-
 /** Throws InvalidOptionsError for the first part of a filter of which something else is expected. */
 function checkParts(method: string, filter: object, expectedOf: (name: string, value: unknown) => string | undefined) {
   for (const [name, value] of Object.entries(filter) as [string, unknown][]) {
@@ -28,6 +21,10 @@ function checkParts(method: string, filter: object, expectedOf: (name: string, v
   }
 }
 
+/** What a filter of events, and one of deliveries, may say besides the entity and its id. */
+export const EVENT_FILTER = ['key', 'keyPrefix', 'group', 'source', 'from', 'to'];
+export const DELIVERY_FILTER = [...EVENT_FILTER, 'deliveryId', 'handler', 'state', 'error', 'fingerprint'];
+
 const TEXTS = ['keyPrefix', 'group', 'source', 'handler', 'error'];
 const STATES = DELIVERY_STATES.map((state) => `'${state}'`).join(', ');
 
@@ -35,21 +32,28 @@ const STATES = DELIVERY_STATES.map((state) => `'${state}'`).join(', ');
 const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
   ...Object.fromEntries(TEXTS.map((name) => [name, (value) => (isText(value) ? undefined : 'text')])),
   key: (value) => (isList(value, isText) ? undefined : 'text, or a list of texts'),
-  from: (value) => (isDate(value) ? undefined : 'a Date'),
-  to: (value) => (isDate(value) ? undefined : 'a Date'),
   fingerprint: (value) =>
     isText(value) && FINGERPRINT.test(value) ? undefined : '16 hexadecimal digits, as lists show it',
+  deliveryId: (value) =>
+    isList(value, isNumber, MOST_IDS) ? undefined : `the id of a delivery, or a list of up to ${MOST_IDS} of them`,
+  ...Object.fromEntries(
+    ['from', 'to', 'since'].map((name) => [name, (value) => (isDate(value) ? undefined : 'a Date')]),
+  ),
+  repeat: (value) => (typeof value === 'boolean' ? undefined : 'true or false'),
   state: (value) => (isList(value, isState) ? undefined : `one of ${STATES}, or a list of these`),
 };
 
+const MOST_IDS = 10_000;
+// As large as the ids of the databases grow.
+const isNumber = (value: unknown): boolean => typeof value === 'string' && /^\d{1,18}$/.test(value);
 const FINGERPRINT = /^[0-9a-f]{16}$/;
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isState = (value: unknown): boolean => (DELIVERY_STATES as readonly unknown[]).includes(value);
 const isDate = (value: unknown): boolean => types.isDate(value) && !Number.isNaN(value.getTime());
 
-function isList(value: unknown, isPart: (part: unknown) => boolean): boolean {
+function isList(value: unknown, isPart: (part: unknown) => boolean, most = Infinity): boolean {
   const parts = [value].flat();
-  return parts.length > 0 && parts.every(isPart);
+  return parts.length > 0 && parts.length <= most && parts.every(isPart);
 }
 
 /**
@@ -63,7 +67,7 @@ export function entityIn(
   names: readonly string[],
 ): FilteredEntity | undefined {
   refuseUnknown(method, filter, [...names, 'entity', 'id']);
-  checkParts(method, filter, (name, value) => (value === undefined ? 'given' : EXPECTED[name]?.(value)));
+  checkParts(method, filter, (name, value) => EXPECTED[name]?.(value) ?? (value === undefined ? 'given' : undefined));
   const { entity, id } = filter;
   if (entity === undefined && id !== undefined) throw new TypeError(`${method} needs the entity of the id.`);
   if (entity === undefined) return undefined;
@@ -73,8 +77,15 @@ export function entityIn(
 
 /** Throws InvalidOptionsError for what cannot be the id of a delivery. */
 export function checkDeliveryId(method: string, id: unknown): void {
-  if (isText(id) && /^\d{1,18}$/.test(id)) return;
+  if (isNumber(id)) return;
   throw new InvalidOptionsError(method, id, 'the id of a delivery, as in DeliveryRecord.id');
+}
+
+/** Whether a method was given an entity rather than a filter: a class, a schema, or a name. */
+export function isEntity({ dataSource }: Spark, what: unknown): what is EntityTarget<ObjectLiteral> {
+  const isPlain =
+    typeof what === 'object' && what !== null && [Object.prototype, null].includes(Object.getPrototypeOf(what) as null);
+  return !isPlain || dataSource.hasMetadata(what as EntityTarget<ObjectLiteral>);
 }
 
 /** The entity that a method was given. Throws UnknownEntityError. */

@@ -1,18 +1,24 @@
-import type { EntityManager, ObjectLiteral } from 'typeorm';
-import { BASELINE, ENDED } from '../database/delivery-states.js';
-import { execute, select, values } from '../database/statement.js';
+import { type DeliveryState, ENDED } from '../database/delivery-states.js';
+import type { EntityManager } from 'typeorm';
+import type { Dialect } from '../database/dialect.js';
+import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
-import { DISCARDED_HELD } from './held-deliveries.js';
+import type { BulkRun } from './bulk-run.js';
+import { DISCARDED_HELD, FINAL_REASONS } from './discard-reasons.js';
+import {
+  type Chosen,
+  deliveryConditions,
+  type DeliveryRecordFilter,
+  eventConditions,
+  type EventFilter,
+} from './record-filter.js';
 
-/** Which deliveries are meant; what is left out does not matter. */
-export interface DeliveryFilter {
-  /** The handler's name. */
-  handler?: string;
-  /** The event's group. */
-  group?: string;
-  /** The event's key. */
-  key?: string;
-}
+/**
+ * Which deliveries are meant.
+ *
+ * @deprecated It is {@link DeliveryRecordFilter} now.
+ */
+export type DeliveryFilter = DeliveryRecordFilter;
 
 /** Deliveries that wait for a handler which no process has. */
 export interface Orphans {
@@ -24,87 +30,92 @@ export interface Orphans {
   readonly lastSeen: Date | undefined;
 }
 
+/** Which past events a handler gets. */
+export interface Replayed extends Chosen<EventFilter> {
+  /** The handler's present name, and all that it has had. */
+  readonly name: string;
+  readonly names: readonly string[];
+  readonly matches: (group: string) => boolean;
+  /** The priority of deliveries that it never had. */
+  readonly priority: number;
+  /** Whether it gets again what it has had. */
+  readonly repeat: boolean;
+}
+
+/** A change of the deliveries that are in one state. */
+interface Change {
+  readonly state: DeliveryState;
+  /** What else must be so, of the delivery `d`. */
+  readonly only?: string;
+  readonly set: string;
+  readonly parameters: object;
+}
+
 const ROWS = 1_000;
+const AGAIN = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
 // What is news comes before what is done once more, however much that is.
 const BEHIND = 'priority = priority + 1';
 
-/** What people do with deliveries after something failed, or for a handler that is new. */
+const rank = (priority: number | undefined): string => (priority === undefined ? BEHIND : 'priority = :priority');
+
+/** To which states each act applies. */
+export const STATES_OF = {
+  retry: ['available', 'discarded'],
+  discard: ['available', 'held'],
+  release: ['held'],
+} as const satisfies Record<string, readonly DeliveryState[]>;
+
+/** What people do with deliveries after something failed, or for a handler that is new. What is running is left alone. */
 export class DeliveryAdmin {
-  constructor(private readonly tables: TableNames) {}
+  constructor(
+    private readonly tables: TableNames,
+    private readonly dialect: Dialect,
+  ) {}
 
   /**
    * Makes discarded deliveries available again, with all their attempts, and those due at once that wait for their next one. History
    * that nobody wanted stays history.
    */
-  async retry(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
-    const { sql, parameters } = this.chosen(filter);
-    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL, ${BEHIND}`;
-    const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = 'discarded'
-      AND COALESCE(last_error, '') NOT IN (:...history)${sql}`;
-    const again = await execute(manager, update, { ...parameters, now, history: [BASELINE, DISCARDED_HELD] });
-    const waiting = `UPDATE ${this.tables.delivery} SET attempt = 0, due_at = :now, ${BEHIND}
-      WHERE state = 'available' AND due_at > :now${sql}`;
-    const sooner = await execute(manager, waiting, { ...parameters, now });
-    return (again.affected ?? 0) + (sooner.affected ?? 0);
+  async retry(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number, priority?: number): Promise<void> {
+    const parameters = { now, priority, final: FINAL_REASONS };
+    // Those that wait come first: what is discarded and tried again may fail and wait meanwhile.
+    const waiting = `attempt = 0, due_at = :now, ${rank(priority)}`;
+    await this.change(run, chosen, { state: 'available', only: 'd.due_at > :now', set: waiting, parameters });
+    const only = `COALESCE(d.last_error, '') NOT IN (:...final)`;
+    await this.change(run, chosen, { state: 'discarded', only, set: `${AGAIN}, ${rank(priority)}`, parameters });
   }
 
   /** Gives up deliveries that nobody is handling, held ones included. */
-  async discard(manager: EntityManager, filter: DeliveryFilter, now: number): Promise<number> {
-    const { sql, parameters } = this.chosen(filter);
-    let discarded = 0;
-    for (const [state, reason] of [
-      ['available', 'discarded by hand'],
-      ['held', DISCARDED_HELD],
-    ]) {
-      const changes = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, :reason)`;
-      const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE state = '${state}'${sql}`;
-      discarded += (await execute(manager, update, { ...parameters, now, reason })).affected ?? 0;
-    }
-    return discarded;
+  async discard(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number): Promise<void> {
+    const set = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, :reason)`;
+    await this.change(run, chosen, { state: 'available', set, parameters: { now, reason: 'discarded by hand' } });
+    await this.change(run, chosen, { state: 'held', set, parameters: { now, reason: DISCARDED_HELD } });
+  }
+
+  /** Makes held deliveries available. */
+  async release(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number, priority?: number): Promise<void> {
+    const set = `state = 'available', due_at = :now, ${rank(priority)}`;
+    await this.change(run, chosen, { state: 'held', set, parameters: { now, priority } });
   }
 
   /** Opens deliveries of past events for a handler, oldest first; those that it has had are repeated only where asked. */
-  async replay(
-    manager: EntityManager,
-    handler: { name: string; names: readonly string[]; priority: number; matches: (group: string) => boolean },
-    replay: { group?: string; since: number; repeat: boolean },
-    now: number,
-  ): Promise<number> {
-    const { event, delivery } = this.tables;
-    let count = 0;
-    for (let after = '0'; ;) {
-      const events = await select<{
-        id: string;
-        event_group: string;
-        delivery_id: string | null;
-        state: string | null;
-      }>(
-        manager,
-        `SELECT e.id, e.event_group, d.id AS delivery_id, d.state FROM ${event} e
-         LEFT JOIN ${delivery} d ON d.event_id = e.id AND d.handler IN (:...names)
-         WHERE e.id > :after AND e.recorded_at >= :since ORDER BY e.id LIMIT ${ROWS}`,
-        { names: handler.names, after, since: replay.since },
-      );
-      const chosen = events.filter(
-        ({ event_group: group }) => handler.matches(group) && (replay.group === undefined || replay.group === group),
-      );
-      const fresh = chosen.filter((row) => row.delivery_id === null);
-      const again = replay.repeat ? chosen.filter(({ state }) => ENDED.some((ended) => ended === state)) : [];
-      await this.open(
-        manager,
-        handler,
-        fresh.map(({ id }) => id),
-        now,
-      );
-      await this.reopen(
-        manager,
-        again.map((row) => row.delivery_id!),
-        now,
-      );
-      count += fresh.length + again.length;
-      if (events.length < ROWS) return count;
-      after = String(events.at(-1)!.id);
-    }
+  async replay(run: BulkRun, replayed: Replayed, now: number, priority?: number): Promise<void> {
+    const rows = {
+      from: `${this.tables.event} e`,
+      id: 'e.id',
+      where: eventConditions(replayed.filter, replayed.of),
+    };
+    await run.over(rows, {
+      count: async (manager, ids) => {
+        const { fresh, again } = await this.replayable(manager, replayed, ids);
+        return fresh.length + again.length;
+      },
+      change: async (manager, ids) => {
+        const { fresh, again } = await this.replayable(manager, replayed, ids);
+        const opened = await this.open(manager, replayed.name, priority ?? replayed.priority + 1, fresh, now);
+        return opened + (await this.reopen(manager, again, now, priority));
+      },
+    });
   }
 
   /** Deliveries of handlers that no process has. */
@@ -127,33 +138,57 @@ export class DeliveryAdmin {
       }));
   }
 
-  private async open(
-    manager: EntityManager,
-    handler: { name: string; priority: number },
-    events: string[],
-    now: number,
-  ) {
-    if (events.length === 0) return;
-    const rows = values(events.map((id) => [id, handler.name, 'available', 0, handler.priority + 1, 0, now]));
-    const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
-    await execute(manager, `INSERT INTO ${this.tables.delivery} (${columns}) VALUES ${rows.sql}`, rows.parameters);
+  /** Changes the chosen deliveries of a state. What has left the state since it was read is left alone. */
+  private async change(
+    run: BulkRun,
+    { filter, of }: Chosen<DeliveryRecordFilter>,
+    { state, only, set, parameters }: Change,
+  ): Promise<void> {
+    if (filter.state !== undefined && ![filter.state].flat().includes(state)) return;
+    const { delivery, event } = this.tables;
+    // As it is written in the index: SQLite compares the texts.
+    const fits = `d.state = '${state}'${only === undefined ? '' : ` AND ${only}`}`;
+    const where = deliveryConditions({ ...filter, state: undefined }, of, this.tables).add(fits, fits, parameters);
+    const update = `UPDATE ${delivery} AS d SET ${set} WHERE d.id IN (:...ids) AND ${fits}`;
+    await run.over(
+      { from: `${delivery} d JOIN ${event} e ON e.id = d.event_id`, id: 'd.id', where },
+      { change: async (manager, ids) => (await execute(manager, update, { ...parameters, ids })).affected ?? 0 },
+    );
   }
 
-  private async reopen(manager: EntityManager, ids: string[], now: number) {
-    if (ids.length === 0) return;
-    const changes = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL, ${BEHIND}`;
-    await execute(manager, `UPDATE ${this.tables.delivery} SET ${changes} WHERE id IN (:...ids)`, { ids, now });
-  }
-
-  private chosen({ handler, group, key }: DeliveryFilter): { sql: string; parameters: ObjectLiteral } {
-    const event = [
-      group === undefined ? '' : ' AND event_group = :group',
-      key === undefined ? '' : ' AND event_key = :key',
-    ].join('');
-    const ofEvent = event && ` AND event_id IN (SELECT id FROM ${this.tables.event} WHERE 1 = 1${event})`;
+  /** Of events, those that a handler gets for the first time, and the deliveries that it gets again. */
+  private async replayable(manager: EntityManager, { names, matches, repeat }: Replayed, ids: readonly string[]) {
+    const { event, delivery } = this.tables;
+    const rows = await select<{ id: string; event_group: string; delivery_id: string | null; state: string | null }>(
+      manager,
+      `SELECT e.id, e.event_group, d.id AS delivery_id, d.state FROM ${event} e
+       LEFT JOIN ${delivery} d ON d.event_id = e.id AND d.handler IN (:...names)
+       WHERE e.id IN (:...ids) ORDER BY e.id`,
+      { names, ids },
+    );
+    const wanted = rows.filter((row) => matches(row.event_group));
+    const isOver = ({ state }: { state: string | null }) => (ENDED as readonly (string | null)[]).includes(state);
     return {
-      sql: (handler === undefined ? '' : ' AND handler = :handler') + ofEvent,
-      parameters: { handler, group, key },
+      fresh: wanted.filter((row) => row.delivery_id === null).map(({ id }) => id),
+      again: repeat ? wanted.filter(isOver).map((row) => row.delivery_id!) : [],
     };
+  }
+
+  private async open(manager: EntityManager, name: string, priority: number, events: readonly string[], now: number) {
+    const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
+    let opened = 0;
+    for (const part of chunks(events, ROWS)) {
+      const rows = values(part.map((id) => [id, name, 'available', 0, priority, 0, now]));
+      // Somebody else may replay the same events.
+      const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.delivery} (${columns}) VALUES ${rows.sql}`);
+      opened += (await execute(manager, insert, rows.parameters)).affected ?? 0;
+    }
+    return opened;
+  }
+
+  private async reopen(manager: EntityManager, ids: readonly string[], now: number, priority: number | undefined) {
+    if (ids.length === 0) return 0;
+    const update = `UPDATE ${this.tables.delivery} SET ${AGAIN}, ${rank(priority)} WHERE id IN (:...ids) AND state IN (:...over)`;
+    return (await execute(manager, update, { ids, now, priority, over: ENDED })).affected ?? 0;
   }
 }

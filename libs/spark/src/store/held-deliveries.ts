@@ -2,16 +2,14 @@ import type { EntityManager } from 'typeorm';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
+import { BulkRun } from './bulk-run.js';
+import { Conditions } from './record-filter.js';
 
 /** Whose held deliveries are meant; what is left out does not matter. */
 export interface HeldFilter {
   readonly group?: string;
   readonly source?: string;
 }
-
-const ROWS = 1_000;
-/** Why held deliveries were given up that somebody was asked about. */
-export const DISCARDED_HELD = 'discarded while held';
 
 /** Deliveries that wait for somebody to say whether they are wanted. Nobody claims them. */
 export class HeldDeliveries {
@@ -25,59 +23,43 @@ export class HeldDeliveries {
 
   /** How many there are, by group. */
   async count(manager: EntityManager, filter: HeldFilter = {}): Promise<Map<string, number>> {
+    const { sql, parameters } = this.chosen(filter);
     const rows = await select<{ event_group: string; n: string }>(
       manager,
-      `SELECT e.event_group, COUNT(*) AS n ${this.chosen(filter)} GROUP BY e.event_group ORDER BY e.event_group`,
-      this.parametersOf(filter),
+      `SELECT e.event_group, COUNT(*) AS n FROM ${this.from} ${sql} GROUP BY e.event_group ORDER BY e.event_group`,
+      parameters,
     );
     return new Map(rows.map(({ event_group: group, n }) => [group, Number(n)]));
   }
 
-  /** Makes them available, in batches. Returns how many. */
-  async release(filter: HeldFilter, now: number): Promise<number> {
-    const released = await this.inBatches(filter, `state = 'available', due_at = :now, priority = priority + 1`, {
-      now,
-    });
-    if (released > 0) this.onReleased();
-    return released;
+  /** Makes them available, in chunks. Returns how many. */
+  release(filter: HeldFilter, now: number): Promise<number> {
+    return this.change(filter, `state = 'available', due_at = :now, priority = priority + 1`, { now }, this.onReleased);
   }
 
-  /** Gives them up, in batches. Returns how many. */
+  /** Gives them up, in chunks. Returns how many. */
   discard(filter: HeldFilter, now: number, reason: string): Promise<number> {
-    return this.inBatches(filter, `state = 'discarded', finished_at = :now, last_error = :reason`, { now, reason });
+    return this.change(filter, `state = 'discarded', finished_at = :now, last_error = :reason`, { now, reason });
   }
 
-  private async inBatches(filter: HeldFilter, changes: string, values: object): Promise<number> {
-    let total = 0;
-    for (;;) {
-      const { found, changed } = await this.batch(filter, changes, values);
-      total += changed;
-      if (found < ROWS) return total;
-    }
-  }
-
-  private batch(filter: HeldFilter, changes: string, values: object): Promise<{ found: number; changed: number }> {
+  private async change(filter: HeldFilter, changes: string, values: object, onChanged?: () => void): Promise<number> {
+    const run = new BulkRun(this.transactions, {}, onChanged);
     const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE id IN (:...ids) AND state = 'held'`;
-    return this.transactions.run(async (manager) => {
-      const rows = await select<{ id: string }>(
-        manager,
-        `SELECT d.id ${this.chosen(filter)} LIMIT ${ROWS}`,
-        this.parametersOf(filter),
-      );
-      const ids = rows.map(({ id }) => id);
-      const { affected } = ids.length === 0 ? {} : await execute(manager, update, { ...values, ids });
-      return { found: ids.length, changed: affected ?? 0 };
-    });
+    await run.over(
+      { from: this.from, id: 'd.id', where: this.chosen(filter) },
+      { change: async (manager, ids) => (await execute(manager, update, { ...values, ids })).affected ?? 0 },
+    );
+    return run.done;
   }
 
-  private parametersOf({ group, source }: HeldFilter): object {
-    return { group, sources: source === undefined ? [] : this.namesOf(source) };
+  private get from(): string {
+    return `${this.tables.delivery} d JOIN ${this.tables.event} e ON e.id = d.event_id`;
   }
 
-  private chosen({ group, source }: HeldFilter): string {
-    const ofGroup = group === undefined ? '' : ' AND e.event_group = :group';
-    const ofSource = source === undefined ? '' : ' AND e.source IN (:...sources)';
-    const { delivery, event } = this.tables;
-    return `FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id WHERE d.state = 'held'${ofGroup}${ofSource}`;
+  private chosen({ group, source }: HeldFilter): Conditions {
+    return new Conditions()
+      .add(true, `d.state = 'held'`, {})
+      .add(group, 'e.event_group = :group', { group })
+      .add(source, 'e.source IN (:...sources)', { sources: source === undefined ? [] : this.namesOf(source) });
   }
 }

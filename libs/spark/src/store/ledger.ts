@@ -5,15 +5,12 @@ import { openByKey } from '../database/event-insert.js';
 import { unseen } from '../database/key-ranges.js';
 import type { InitialState } from '../database/delivery-states.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
-import { chunks, execute, select } from '../database/statement.js';
+import { chunks } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Counters } from '../common/counters.js';
 import { shown } from '../error/text-of.js';
-import type { FailedAttempts } from './failed-attempts.js';
 import type { RegisteredHandlers } from './registered-handlers.js';
-import { namesOf } from '../entity/entity-table.js';
-import type { SubjectRef } from '../entity/subject-ref.js';
 
 /** An event that is ready to be entered. */
 export type LedgerEntry = Entry & { readonly event: SparkEvent };
@@ -42,7 +39,6 @@ export class Ledger {
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly handlers: RegisteredHandlers,
-    private readonly failedAttempts: FailedAttempts,
     private readonly counters: Counters,
     /** The entity that rows of the tables call so. */
     private readonly rootNamed: (text: string) => EntityMetadata | undefined,
@@ -102,22 +98,6 @@ export class Ledger {
       }
     }
     return unknown;
-  }
-
-  /** Forgets what came from an entity, with its deliveries, their failed attempts, and its rechecks: its keys can enter again. */
-  async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
-    const { event, delivery, recheck } = this.tables;
-    const subject = `entity IN (:...names) AND entity_id = :id`;
-    const parameters = { names: namesOf(root), id };
-    const own = `FROM ${delivery} WHERE event_id IN (SELECT id FROM ${event} WHERE ${subject})`;
-    const deliveries = await select<{ id: string }>(manager, `SELECT id ${own}`, parameters);
-    await execute(manager, `DELETE ${own}`, parameters);
-    await this.failedAttempts.forget(
-      manager,
-      deliveries.map((row) => row.id),
-    );
-    await execute(manager, `DELETE FROM ${event} WHERE ${subject}`, parameters);
-    await execute(manager, `DELETE FROM ${recheck} WHERE ${subject}`, parameters);
   }
 
   // Every writer takes the keys in one order; two that meet wait for one another instead of dead-locking.

@@ -24,6 +24,8 @@ export interface EventFilter {
 
 /** Which deliveries are meant. What is left out does not matter. */
 export interface DeliveryRecordFilter extends EventFilter {
+  /** The number of the delivery, as in `DeliveryRecord.id`, or a list of up to 10,000 of them. */
+  readonly deliveryId?: string | readonly string[];
   /** The name of the handler. */
   readonly handler?: string;
   readonly state?: DeliveryState | readonly DeliveryState[];
@@ -31,6 +33,11 @@ export interface DeliveryRecordFilter extends EventFilter {
   readonly error?: string;
   /** The fingerprint of the last error. */
   readonly fingerprint?: string;
+}
+
+/** In place of a filter: all there are. */
+export interface All {
+  readonly all: true;
 }
 
 /** Which rechecks are meant. What is left out does not matter. */
@@ -49,6 +56,12 @@ export interface RecheckFilter {
 export interface FilteredEntity {
   readonly root: EntityMetadata;
   readonly id: string | undefined;
+}
+
+/** A filter that was checked, and the entity that it names. */
+export interface Chosen<F> {
+  readonly filter: F;
+  readonly of: FilteredEntity | undefined;
 }
 
 /** Conditions in SQL, and their parameters. */
@@ -99,11 +112,13 @@ export function deliveryConditions(
   of: FilteredEntity | undefined,
   { attempt }: TableNames,
 ): Conditions {
-  const { handler, state, error, fingerprint } = filter;
+  const { deliveryId, handler, state, error, fingerprint } = filter;
   // The attempt that has left it is kept, and found by an index.
   const withIt = `d.id IN (SELECT delivery_id FROM ${attempt} WHERE fingerprint = :fingerprint)`;
   const states = state === undefined ? undefined : [state].flat();
+  const deliveryIds = deliveryId === undefined ? undefined : [deliveryId].flat();
   return eventConditions(filter, of)
+    .add(deliveryIds, 'd.id IN (:...deliveryIds)', { deliveryIds })
     .add(handler, 'd.handler = :handler', { handler })
     .add(states, 'd.state IN (:...states)', { states })
     .add(fingerprint, `d.fingerprint = :fingerprint AND ${withIt}`, { fingerprint })

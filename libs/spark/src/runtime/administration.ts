@@ -1,0 +1,132 @@
+import type { EntityTarget, ObjectLiteral } from 'typeorm';
+import type { SparkSettings } from '../config/spark.settings.js';
+import { rootOf } from '../entity/entity-table.js';
+import type { SubjectRef } from '../entity/subject-ref.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { UnknownHandlerError } from '../error/unknown-handler.error.js';
+import { UnknownHistoryError } from '../error/unknown-history.error.js';
+import { type BulkOptions, BulkRun, type RedeliveryOptions } from '../store/bulk-run.js';
+import type { Replayed } from '../store/delivery-admin.js';
+import type { Erased } from '../store/event-admin.js';
+import type { All, DeliveryRecordFilter, EventFilter } from '../store/record-filter.js';
+import { checkBulk, deliveriesGiven, eventsGiven } from './bulk.arguments.js';
+import type { Spark } from './create-spark.js';
+import { entityIn, EVENT_FILTER, keyGiven, metadataGiven } from './spark.arguments.js';
+
+/** Which past events a handler is to get. */
+export interface Replay extends EventFilter {
+  /** The handler's name; this process must have it. */
+  readonly handler: string;
+  /** The same as `from`. */
+  readonly since?: Date;
+  /** Whether deliveries that were completed, skipped or discarded are done once more. Default: false. */
+  readonly repeat?: boolean;
+}
+
+/** What people do with many deliveries or events at once: it checks what they give, and goes about it chunk by chunk. */
+export class Administration {
+  constructor(private readonly spark: Spark) {}
+
+  async retry(what: DeliveryRecordFilter | All, options: RedeliveryOptions): Promise<number> {
+    checkBulk('SparkService.retry', options, ['priority']);
+    const chosen = deliveriesGiven(this.spark, 'retry', what, true);
+    return this.run(options, (run, now) => this.spark.admin.retry(run, chosen, now, options.priority));
+  }
+
+  /** By the name of a group it is only about what is held. */
+  async discard(what: string | DeliveryRecordFilter | All, options: BulkOptions): Promise<number> {
+    checkBulk('SparkService.discard', options);
+    const filter = typeof what === 'string' ? { group: what, state: 'held' as const } : what;
+    const chosen = deliveriesGiven(this.spark, 'discard', filter, false);
+    return this.run(options, (run, now) => this.spark.admin.discard(run, chosen, now));
+  }
+
+  async release(what: string | DeliveryRecordFilter | All, options: RedeliveryOptions): Promise<number> {
+    checkBulk('SparkService.release', options, ['priority']);
+    const filter = typeof what === 'string' ? { group: what } : what;
+    const chosen = deliveriesGiven(this.spark, 'release', filter, false);
+    return this.run(options, (run, now) => this.spark.admin.release(run, chosen, now, options.priority));
+  }
+
+  async replay(replay: Replay, options: RedeliveryOptions): Promise<number> {
+    checkBulk('SparkService.replay', options, ['priority']);
+    const replayed = this.replayed(replay);
+    return this.run(options, (run, now) => this.spark.admin.replay(run, replayed, now, options.priority));
+  }
+
+  async forgetEvents(what: EventFilter | All, options: BulkOptions): Promise<number> {
+    checkBulk('SparkService.forget', options);
+    const chosen = eventsGiven(this.spark, 'SparkService.forget', what);
+    return this.run(options, (run) => this.spark.eventAdmin.forget(run, chosen));
+  }
+
+  async forgetEntity(entity: EntityTarget<ObjectLiteral>, id: unknown, options: BulkOptions): Promise<number> {
+    checkBulk('SparkService.forget', options);
+    const of = this.subject('SparkService.forget', entity, id);
+    const { eventAdmin, transactions } = this.spark;
+    const forgotten = await this.run(options, (run) => eventAdmin.forget(run, { filter: {}, of }));
+    if (!options.dryRun) await transactions.run((manager) => eventAdmin.forgetRechecks(manager, of));
+    return forgotten;
+  }
+
+  async erase(entity: EntityTarget<ObjectLiteral>, id: unknown, options: BulkOptions): Promise<Erased> {
+    checkBulk('SparkService.erase', options);
+    const { clock, eventAdmin, transactions } = this.spark;
+    const subject = this.subject('SparkService.erase', entity, id);
+    return eventAdmin.erase(new BulkRun(transactions, options), subject, clock.now());
+  }
+
+  private async run(options: BulkOptions, work: (run: BulkRun, now: number) => Promise<void>): Promise<number> {
+    const { clock, transactions } = this.spark;
+    const run = new BulkRun(transactions, options, () =>
+      this.spark.signals.notify({ rechecks: false, deliveries: true }),
+    );
+    await work(run, clock.now());
+    return run.done;
+  }
+
+  private subject(method: string, entity: EntityTarget<ObjectLiteral>, id: unknown): SubjectRef {
+    const metadata = metadataGiven(this.spark, method, entity);
+    return { root: rootOf(metadata), id: keyGiven(this.spark, method, metadata, id) };
+  }
+
+  /** Throws UnknownHandlerError, UnknownHistoryError, and what entityIn throws. */
+  private replayed(replay: Replay): Replayed {
+    const { clock, handlers, registered, settings } = this.spark;
+    const method = 'SparkService.replay';
+    const of = entityIn(this.spark, method, replay, [...EVENT_FILTER, 'handler', 'since', 'repeat']);
+    const { handler: called, since, repeat = false, ...events } = replay;
+    if (since !== undefined && events.from !== undefined)
+      throw new InvalidOptionsError(
+        `${method} { since }`,
+        since,
+        'left out where there is a from, which means the same',
+      );
+    const filter = since === undefined ? events : { ...events, from: since };
+    const handler = handlers.named(called);
+    if (!handler) {
+      const known = handlers.all().map(({ name }) => name);
+      throw new UnknownHandlerError(called, known);
+    }
+    const { name, pattern, options } = handler;
+    const kept = keptSince(settings, clock.now());
+    if (!repeat && kept !== -Infinity && !((filter.from?.getTime() ?? 0) >= kept))
+      throw new UnknownHistoryError(name, kept === Infinity ? undefined : new Date(kept));
+    const { priority = 0 } = options;
+    return {
+      filter,
+      of,
+      name,
+      names: registered.namesOf(name),
+      matches: (group) => pattern.test(group),
+      priority,
+      repeat,
+    };
+  }
+}
+
+/** Since when all finished deliveries are kept: -Infinity for all there ever were, Infinity for none. */
+function keptSince({ history, retention }: SparkSettings, now: number): number {
+  if (!history) return Infinity;
+  return now - Math.min(retention.completed ?? Infinity, retention.discarded ?? Infinity);
+}

@@ -1,0 +1,79 @@
+import { refuseUnknown } from '../config/option-parsers.js';
+import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import type { BulkOptions, RedeliveryOptions } from '../store/bulk-run.js';
+import { STATES_OF } from '../store/delivery-admin.js';
+import type { All, Chosen, DeliveryRecordFilter, EventFilter } from '../store/record-filter.js';
+import type { Spark } from './create-spark.js';
+import { DELIVERY_FILTER, entityIn, EVENT_FILTER } from './spark.arguments.js';
+
+const MOST_ROWS = 10_000;
+const MOST_URGENT = 1_000;
+
+/** Checks how a method is to go about many rows. Throws InvalidOptionsError. */
+export function checkBulk(
+  method: string,
+  options: BulkOptions | RedeliveryOptions,
+  more: readonly string[] = [],
+): void {
+  refuseUnknown(method, options, ['dryRun', 'chunk', 'onProgress', 'signal', ...more]);
+  const { dryRun, chunk, onProgress, signal, priority }: RedeliveryOptions = options;
+  const check = (name: string, value: unknown, isRight: boolean, expected: string) => {
+    if (value !== undefined && !isRight) throw new InvalidOptionsError(`${method} { ${name} }`, value, expected);
+  };
+  check('dryRun', dryRun, typeof dryRun === 'boolean', 'true or false');
+  check('chunk', chunk, isWhole(chunk, 1, MOST_ROWS), `a whole number from 1 to ${MOST_ROWS}`);
+  check('onProgress', onProgress, typeof onProgress === 'function', 'a function');
+  check('signal', signal, signal instanceof AbortSignal, 'an AbortSignal');
+  const priorities = `a whole number from -${MOST_URGENT} to ${MOST_URGENT}`;
+  check('priority', priority, isWhole(priority, -MOST_URGENT, MOST_URGENT), priorities);
+}
+
+/**
+ * The deliveries that an act was given. Throws InvalidOptionsError where the filter names none, unless it may, or states that the act
+ * does not apply to; and what entityIn throws.
+ */
+export function deliveriesGiven(
+  spark: Spark,
+  act: keyof typeof STATES_OF,
+  what: DeliveryRecordFilter | All,
+  mayBeEmpty: boolean,
+): Chosen<DeliveryRecordFilter> {
+  const method = `SparkService.${act}`;
+  const chosen = filterGiven(spark, method, what, DELIVERY_FILTER, mayBeEmpty);
+  const { state } = chosen.filter;
+  const states: readonly string[] = STATES_OF[act];
+  if (state !== undefined && ![state].flat().every((one) => states.includes(one))) {
+    const names = states.map((name) => `'${name}'`).join(' or ');
+    throw new InvalidOptionsError(`${method} { state }`, state, `${names}, as ${act} leaves all others alone`);
+  }
+  return chosen;
+}
+
+/** The events that a method was given. Throws as deliveriesGiven does. */
+export function eventsGiven(spark: Spark, method: string, what: EventFilter | All): Chosen<EventFilter> {
+  return filterGiven(spark, method, what, EVENT_FILTER, false);
+}
+
+function filterGiven<F extends EventFilter>(
+  spark: Spark,
+  method: string,
+  what: F | All,
+  names: readonly string[],
+  mayBeEmpty: boolean,
+): Chosen<F> {
+  if (isAll(what)) {
+    refuseUnknown(method, what, ['all']);
+    const { all } = what as { all: unknown };
+    if (all !== true) throw new InvalidOptionsError(`${method} { all }`, all, 'true');
+    return { filter: {} as F, of: undefined };
+  }
+  const of = entityIn(spark, method, what, names);
+  if (!mayBeEmpty && Object.keys(what).length === 0)
+    throw new InvalidOptionsError(`The filter of ${method}`, what, 'what says which ones, or { all: true } for all');
+  return { filter: what, of };
+}
+
+const isAll = (what: unknown): what is All => typeof what === 'object' && what !== null && 'all' in what;
+
+const isWhole = (value: unknown, least: number, most: number): boolean =>
+  Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;
