@@ -754,9 +754,9 @@ export const guards = [
   ),
   guard(
     'an attempt that fails while its delivery is forgotten goes with it',
-    'store/ledger.ts',
-    'await execute(manager, `DELETE ${own}`, parameters);\n    await this.failedAttempts.forget(\n      manager,\n      deliveries.map((row) => row.id),\n    );',
-    'await this.failedAttempts.forget(manager, deliveries.map((row) => row.id));\n    await execute(manager, `DELETE ${own}`, parameters);',
+    'store/event-admin.ts',
+    'await execute(manager, `DELETE FROM ${delivery} WHERE event_id IN (:...ids)`, { ids });\n        await this.failedAttempts.forget(manager, deliveries);',
+    'await this.failedAttempts.forget(manager, deliveries);\n        await execute(manager, `DELETE FROM ${delivery} WHERE event_id IN (:...ids)`, { ids });',
     ['failed-attempts', 'being forgotten'],
     { databases: SERVERS },
   ),
@@ -1019,7 +1019,7 @@ export const guards = [
   guard(
     'failed attempts go with what is erased',
     'store/event-admin.ts',
-    'await this.each(manager, ids, `DELETE FROM ${attempt} WHERE delivery_id IN (:...ids)`);',
+    'await this.failedAttempts.forget(manager, ids);',
     '',
     ['erase', 'removes what Spark holds'],
     { databases: ['SQLite'] },

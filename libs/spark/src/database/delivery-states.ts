@@ -43,8 +43,11 @@ export const TRANSITIONS: readonly Transition[] = [
     'DeliveryAdmin.replay',
     '`replay` of an event that the handler has no delivery of. `priority` + 1.',
   ),
-  way('held', 'available', 'HeldDeliveries.release', '`release`, or the end of the first sweep. `priority` + 1.'),
-  way('held', 'discarded', 'HeldDeliveries.discard', '`discard`, or the end of a baseline.'),
+  way('held', 'available', 'HeldDeliveries.release', 'The end of the first sweep. `priority` + 1.'),
+  way('held', 'available', 'DeliveryAdmin.release', '`release`. `priority` + 1, or the one that is given.'),
+  way('held', 'discarded', 'HeldDeliveries.discard', 'The end of a baseline.'),
+  way('held', 'discarded', 'DeliveryAdmin.discard', '`discard`.'),
+  way('held', 'discarded', 'EventAdmin.erase', '`erase` of the entity of the event. `last_error` is `erased`.'),
   way(
     'available',
     'running',
