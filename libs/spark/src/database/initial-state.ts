@@ -1,4 +1,4 @@
-/** The state that deliveries are opened in. Discarded ones are those of a baseline: nobody is told of them. */
+/** The state in which deliveries are opened. `discarded` is for a baseline: no handler gets them. */
 export type InitialState = 'available' | 'held' | 'discarded';
 
 /** Why the deliveries of a baseline are discarded. */
