@@ -247,7 +247,7 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
       await save(2);
       const error: SourceLintError = await kit.lint().catch((thrown) => thrown);
       expect(error.problems).toEqual([
-        { source: 'Same.events', entity: 'Task 2', problem: expect.stringMatching(/^it yields x_same, .* at Task 1/) },
+        { source: 'Same.events', entity: 'Task 2', problem: expect.stringMatching(/^it yields x_same, .* for Task 1/) },
       ]);
     });
     it('for what they throw', async () => {

@@ -23,7 +23,7 @@ export class Transactions {
 
   run<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     const { isolation } = this.dialect;
-    return this.insist(() =>
+    return this.withRetries(() =>
       withNewRunner(this.dataSource, ({ manager }) =>
         isolation ? manager.transaction(isolation, work) : manager.transaction(work),
       ),
@@ -38,10 +38,10 @@ export class Transactions {
   /** Runs a claim or a completion. If the dialect does that in one statement, it needs no transaction around it. */
   runShort<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     if (!this.dialect.worksByStatement) return this.run(work);
-    return this.insist(() => withRunner(this.dataSource.manager, ({ manager }) => work(manager)));
+    return this.withRetries(() => withRunner(this.dataSource.manager, ({ manager }) => work(manager)));
   }
 
-  private async insist<T>(run: () => Promise<T>): Promise<T> {
+  private async withRetries<T>(run: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await run();
