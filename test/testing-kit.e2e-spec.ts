@@ -160,7 +160,7 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
     await expect(kit.advance(-5)).rejects.toThrow('advance');
     await expect(kit.advanceTo('yesterday')).rejects.toThrow('instant');
     await expect(kit.advanceTo(new Date(START - 1))).rejects.toThrow(
-      'The clock stands at 2026-06-01T12:00:00.000Z and cannot go back',
+      'The clock is at 2026-06-01T12:00:00.000Z and cannot go back',
     );
     expect(clock.now()).toBe(START);
   });
@@ -214,7 +214,7 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
     it.each([OtherClock, OtherClockOfAnother, OtherClockLater, OtherClockAwaited])(
       'for another clock: %o',
       async (source) => {
-        expect(await lint(source)).toEqual([expect.stringContaining(`${source.name}.events: it asks the clock`)]);
+        expect(await lint(source)).toEqual([expect.stringContaining(`${source.name}.events: it reads the clock`)]);
       },
     );
     it('for entities that cannot be read, and the others go on', async () => {
@@ -247,7 +247,7 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
       await save(2);
       const error: SourceLintError = await kit.lint().catch((thrown) => thrown);
       expect(error.problems).toEqual([
-        { source: 'Same.events', entity: 'Task 2', problem: expect.stringMatching(/^it yields x_same, .* at Task 1/) },
+        { source: 'Same.events', entity: 'Task 2', problem: expect.stringMatching(/^it yields x_same, .* for Task 1/) },
       ]);
     });
     it('for what they throw', async () => {

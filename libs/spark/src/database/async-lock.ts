@@ -1,9 +1,15 @@
-/** Lets one after the other in, in the order of asking. */
+/** A lock that one caller holds at a time. Callers get it in the order of their calls. */
 export class AsyncLock {
   private readonly waiting: (() => void)[] = [];
   private held = false;
 
-  /** Waits until the lock is free, not at all if it is. After `timeout` milliseconds it rejects with the error that is made then. */
+  /**
+   * Takes the lock.
+   *
+   * @param timeout how long to wait, in milliseconds
+   * @param error makes the error after the timeout
+   * @returns undefined if the lock was free, else a promise that resolves with the lock, or rejects after the timeout
+   */
   acquire(timeout: number, error: () => Error): Promise<void> | undefined {
     if (!this.held) {
       this.held = true;

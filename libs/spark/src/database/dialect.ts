@@ -2,65 +2,65 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { Entry, EntryRow } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
 
-/** Whose event a known key is. */
+/** The group and entity of a known key. */
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
 
-/** Where keys of a group lie in the index of all keys. */
+/** A range in the index of keys, with keys of one group. */
 export interface KeyRange {
   readonly group: string;
-  /** What all of the events came from. */
+  /** The entity that all of the events derive from. */
   readonly entity: string | null;
   readonly first: string;
   readonly last: string;
-  /** How many are read of it: the keys of others may lie between them. */
+  /** How many keys are read at most: keys of other events may lie between them. */
   readonly most: number;
 }
 
-/** Known keys of a range, each with the id of its entity behind it: '' where there is none. */
+/** Known keys of a range, each followed by the id of its entity: '' if there is none. */
 export type KeysInRange = readonly string[];
 
-/** A statement that reads rows of the application's by a key of one column. */
+/** A statement that reads rows of the application by a key of one column. */
 export interface RowsByKey {
   /** The column in SQL. */
   readonly column: string;
-  /** The statement with a condition in it. */
+  /** Makes the statement with a condition. */
   readonly sql: (condition: string) => string;
 }
 
-/** Whom a delivery is opened for. */
+/** A handler for which a delivery is opened. */
 export interface Recipient {
   readonly name: string;
-  /** The lower, the sooner. */
+  /** Deliveries with a lower number are claimed first. */
   readonly priority: number;
 }
 
-/** A handler, with the groups whose events are delivered to it. */
+/** A handler, the groups of its events, and the state in which its deliveries are opened. */
 export interface Opened extends Recipient {
   readonly groups: readonly string[];
   readonly initialState: InitialState;
 }
 
-/** What is asked of entering. */
+/** The events to enter and the deliveries to open. */
 export interface EnterRequest {
   /** Sorted by key, each key once. */
   readonly entries: readonly Entry[];
   readonly opened: readonly Opened[];
   readonly now: number;
-  /** Whether it is worth to insert at once, and to ask for what is known afterwards. */
+  /** Whether most keys are probably new. Then the dialect inserts at once, and reads known keys afterwards. */
   readonly likelyNew: boolean;
 }
 
-/** What came of entering. */
+/** The result of entering events. */
 export interface Entered {
   /** The keys that were new. */
   readonly fresh: ReadonlySet<string>;
-  /** Keys that are known as those of another group or entity, and whose they are. */
+  /** Keys that another group or entity already has, with that owner. */
   readonly others: ReadonlyMap<string, Owner>;
   /** The revision of the handler registry at that time. */
   readonly revision: number;
 }
 
-/** What is asked of a claim. */
+/** Which deliveries to claim. */
 export interface ClaimRequest {
   readonly worker: string;
   readonly handlers: readonly string[];
@@ -72,76 +72,76 @@ export interface ClaimRequest {
   readonly passed: readonly string[];
 }
 
-/** A claimed delivery with its event, as their rows say. */
+/** The row of a claimed delivery, with columns of its event. */
 export interface ClaimedRow extends EntryRow {
   readonly id: string;
   readonly handler: string;
   readonly attempt: number;
 }
 
-/** Deliveries that a worker has handled, all at the same attempt. */
+/** Deliveries that a worker has handled, all in the same attempt. */
 export interface Completion {
   readonly worker: string;
   readonly attempt: number;
   readonly done: readonly { readonly id: string; readonly durationMs: number }[];
   readonly now: number;
-  /** Whether they are kept. */
+  /** Whether completed deliveries are kept. */
   readonly history: boolean;
 }
 
-/** Where the databases differ. Everything else is written once, in the file that it belongs to. */
+/** Everything in which the databases differ. All other SQL is written once, in the file that needs it. */
 export interface Dialect {
   /** How many characters of a primary key the tables keep. */
   readonly longestKey: number;
   /**
-   * Whether the rechecks lie in the order of time, without an index by entity. Where a recheck's removal rewrites each page
-   * that knows of it, those pages are most of what a tick costs.
+   * Whether the table of rechecks is in the order of time, without an index by entity. On SQLite, the removal of a recheck rewrites a
+   * page of each index, and these pages are most of the cost of a tick.
    */
   readonly rechecksByTime: boolean;
-  /** Whether a transaction that has not locked a row anew may read it as it was when the transaction began. */
+  /** Whether a read without a lock may return a row as it was when the transaction began. */
   readonly readsMayBeStale: boolean;
-  /** Whether rows that another transaction holds can be passed over; without it, nobody else writes meanwhile. */
+  /** Whether a statement can skip rows that another transaction has locked. A database without it has only one writer at a time. */
   readonly skipsLocked: boolean;
-  /** Whether an UPDATE can tell the rows that it changed, and a statement can insert by them. */
+  /** Whether an UPDATE can return its rows, and one statement can also insert by them. */
   readonly returnsFromUpdate: boolean;
-  /** Whether an INSERT can tell the rows that it inserted. */
+  /** Whether an INSERT can return its rows. */
   returnsFromInsert(dataSource: DataSource): boolean;
-  /** What makes an INSERT … SELECT hold the rows that it read. */
+  /** SQL that makes an INSERT … SELECT lock the rows that it reads. */
   readonly forUpdate: string;
   /** The isolation of Spark's own transactions. */
   readonly isolation: 'READ COMMITTED' | undefined;
-  /** What makes a transaction read only: said before it begins, or as its first statement. SQLite has nothing of the kind. */
+  /** The statement that makes a transaction read only: sent before it begins, or as its first statement. SQLite has none. */
   readonly readOnly: { readonly before?: string; readonly within?: string };
-  /** Whether the error says: run the transaction once more. */
+  /** Whether an error means that the transaction can be run again. */
   isTransient(error: unknown): boolean;
-  /** SQL for the database's clock in epoch ms: leases go by one clock, whatever the processes think. */
+  /** SQL for the database's clock in epoch ms. Leases use this clock, because clocks of processes may differ. */
   readonly clock: string;
-  /** A statement that inserts rows unless they are there; given `INTO table (columns) VALUES …`. */
+  /** A statement that inserts rows unless they exist; given `INTO table (columns) VALUES …`. */
   insertOrIgnore(rows: string): string;
   /** SQL for a list of rows to compare row values with: `(a, b) IN …`. */
   rowList(rows: string): string;
   /**
-   * Runs work, with the manager that it is given, that no other process does at the same time on these tables. The manager has a
-   * query runner of its own. Throws BootLockError.
+   * Runs work under a lock, so that no other process does such work on these tables at the same time. The work gets the given manager,
+   * which must have a query runner of its own. Throws BootLockError.
    */
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T>;
-  /** Rows of the application's as the transaction will commit them. `isNew` says that it has inserted all of them. */
+  /** Rows of the application as the transaction will commit them. `isNew` means that the transaction has inserted all of them. */
   rowsByKey(
     manager: EntityManager,
     rows: RowsByKey,
     keys: readonly (string | number | bigint)[],
     isNew: boolean,
   ): Promise<object[]>;
-  /** The known keys of each range, as far as they can be read side by side. */
+  /** The known keys of each range, at most `most` of them. */
   keysInRanges(manager: EntityManager, ranges: readonly KeyRange[]): Promise<readonly KeysInRange[]>;
-  /** Whose the keys are that are known. */
+  /** The owners of those keys that are known. */
   ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */
   enter(manager: EntityManager, request: EnterRequest): Promise<Entered>;
-  /** Whether claiming and completing take one statement each, which needs no transaction round it. */
+  /** Whether a claim and a completion are one statement each, which needs no transaction around it. */
   readonly worksByStatement: boolean;
-  /** Claims available deliveries for a worker, the most urgent and longest due first. */
+  /** Claims available deliveries for a worker: by priority, then the longest due first. */
   claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]>;
-  /** Completes deliveries as far as they are the worker's still, and returns the ids of those. */
+  /** Completes those deliveries that the worker still has, and returns their ids. */
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;
 }

@@ -9,14 +9,14 @@ import {
   type Queue,
 } from './typeorm-internals.js';
 
-/** Ends the connection of a query runner, which its pool does not use again. What waits on it fails with the error. */
+/** Ends the connection of a query runner. Its pool does not use the connection again. Statements that wait on it fail with the error. */
 export function dropConnection(runner: QueryRunner, error: Error): void {
   const { databaseConnection, releasePostgresConnection } = internalsOf(runner);
   if (releasePostgresConnection) void releasePostgresConnection.call(runner, error);
   else if (databaseConnection) dropMysql(databaseConnection as MysqlConnection, error);
 }
 
-/** Ends the connections of a DataSource that nobody uses: they are likely to be as silent as one that was used. */
+/** Ends the idle connections of a DataSource: if one connection is silent, they probably are, too. */
 export function dropIdle(dataSource: DataSource, error: Error): void {
   for (const pool of postgresPools(dataSource))
     for (const { client } of pool._idle?.slice() ?? []) {
@@ -37,14 +37,15 @@ export function dropAll(dataSource: DataSource, error: Error): void {
 }
 
 /**
- * Lets no new connection end the process. One that the server ends right after its greeting tells so while the pool has handed
- * it over, and TypeORM does not listen to it yet: an `error` that nobody hears is thrown. Who uses it is told by its first statement.
+ * Prevents that a new connection ends the process. If the server ends a connection right after its greeting, the connection emits
+ * `error`. TypeORM has no listener at that moment, and Node.js throws an `error` event without a listener. The first statement on the
+ * connection fails anyway, so the listener here does nothing.
  */
 export function listenToNewConnections(dataSource: DataSource): void {
   for (const pool of postgresPools(dataSource)) pool.on('connect', (client) => client.on('error', () => undefined));
 }
 
-/** Connections that are being made, each as what ends it unless it is made by then. */
+/** For each connection that is being made, a function that ends it if it is not connected by then. */
 export function connecting(dataSource: DataSource): ((error: Error) => void)[] {
   const clients = postgresPools(dataSource).flatMap(({ _clients }) => _clients.filter(isConnecting));
   const connections = mysqlPools(dataSource).flatMap(({ _allConnections }) => all(_allConnections).filter(isGreeting));
@@ -61,7 +62,7 @@ export function connecting(dataSource: DataSource): ((error: Error) => void)[] {
 const isConnecting = ({ _connecting, _connected }: PgClient) => _connecting === true && _connected !== true;
 const isGreeting = ({ _handshakePacket }: MysqlConnection) => _handshakePacket === null;
 
-// Half-closed, as mysql2 would leave it, the socket of a silent connection stays, and what waits on it is never told.
+// mysql2 only half-closes the socket. On a silent connection, the socket would stay, and its statements would wait for ever.
 function dropMysql(connection: MysqlConnection, error: Error): void {
   connection.destroy?.();
   connection.stream?.destroy?.(error);

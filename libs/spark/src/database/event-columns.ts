@@ -7,16 +7,16 @@
 export interface Entry {
   readonly key: string;
   readonly group: string;
-  /** The entity that it came from, null for an emitted one. */
+  /** The table of the entity that the event derives from; null for an emitted event. */
   readonly entity: string | null;
   readonly entityId: string | null;
   readonly source: string | null;
   readonly context: string | null;
-  /** When it became true, epoch ms; null when its source did not say. */
+  /** When the event became true, in epoch ms; null when its source set no `at`. */
   readonly at: number | null;
-  /** From when on it is of no use, epoch ms. */
+  /** From when on the event is of no use, in epoch ms. */
   readonly until: number | null;
-  /** How many events led to this one: 0 when no handler was at work. */
+  /** How many events led to this one: 0 outside of any handler. */
   readonly depth: number;
 }
 

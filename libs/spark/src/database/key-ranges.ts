@@ -3,14 +3,14 @@ import type { Entry } from './event-columns.js';
 
 type Keyed = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId'>;
 
-// Each is a part of the statement that reads along them.
+// Each range is a part of one statement, so there must not be too many.
 const RANGES = 50;
 
 /**
- * Those events that are not seen where their keys lie: they may be known all the same. Mostly all are known and lie side by
- * side, and to read along them costs a fraction of looking each up.
+ * Drops the events whose keys a range query finds in the ledger. An event in the result may still be in the ledger. Mostly, all events
+ * of a page are in the ledger and their keys are neighbours. Then one range query costs a fraction of a lookup for each key.
  *
- * @param keysInRanges gives the known keys of each range
+ * @param keysInRanges reads the known keys of each range
  */
 export async function unseen<E extends Keyed>(
   events: readonly E[],
@@ -43,7 +43,7 @@ function rangeOf(events: readonly Keyed[]): KeyRange {
   return { group, entity, first, last, most: 2 * events.length };
 }
 
-/** Those of some events whose keys are not seen as theirs. */
+/** The events of a group whose keys are not among the known keys, or are known for another entity. */
 function besides<E extends Keyed>(events: readonly E[], { entity }: KeyRange, along: KeysInRange): E[] {
   const ids = new Map<string, string>();
   for (let at = 0; at < along.length; at += 2) ids.set(along[at]!, along[at + 1]!);
@@ -53,15 +53,15 @@ function besides<E extends Keyed>(events: readonly E[], { entity }: KeyRange, al
   });
 }
 
-// Of which entity an event of a batch is may be unknown.
+// The entity of an event of a batch may be unknown.
 const isSame = (id: string | null, other: string): boolean => id === other || id === null || other === '';
 
-/** A character that keys may hold, but hardly do. */
+/** A character that keys may have, but hardly ever do. */
 const SEPARATOR = '\x1f';
 
 /**
- * SQL for one row: what is known of each range as one text, in columns that are called 0, 1 and so on. The parameters are
- * those of {@link givenOf}.
+ * SQL for one row with the known keys of each range as one text, in columns named 0, 1 and so on. The parameters are those of
+ * {@link givenOf}.
  *
  * @param join the database's function that joins text
  * @param isEqual the database's operator for which two nulls are equal
@@ -91,7 +91,7 @@ export const givenOf = (ranges: readonly KeyRange[]): unknown[] =>
 export const keysOfRow = (ranges: readonly KeyRange[], row: Record<number, string>): KeysInRange[] =>
   ranges.map((_, i) => keysOfText(row[i]!));
 
-// Where a key or an id holds what stands between them, none is seen: all of them are looked up.
+// If a key or an id contains the separator, the range counts as empty, and each of its keys is looked up.
 function keysOfText(text: string): KeysInRange {
   const [count, ...along] = text.split(SEPARATOR);
   return along.length === 2 * Number(count) ? along : [];

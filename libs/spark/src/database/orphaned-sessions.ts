@@ -1,15 +1,15 @@
 import type { QueryRunner } from 'typeorm';
 import { internalsOf } from './typeorm-internals.js';
 
-/** The number that the server knows the connection of a query runner by. */
+/** The server's number for the connection of a query runner. */
 export function sessionOf(runner: QueryRunner): number | undefined {
   const { databaseConnection } = internalsOf(runner);
   return databaseConnection?.processID ?? databaseConnection?.threadId;
 }
 
 /**
- * Sessions on the server whose connections were dropped here. The server may not learn of it for hours, and a transaction that was
- * under way there keeps its locks: other connections would wait for them.
+ * Sessions on the server whose connections this process has dropped. The server may not notice that for hours, and an open transaction
+ * of the session keeps its locks, for which other connections wait. So Spark ends the sessions.
  */
 export class OrphanedSessions {
   private readonly sessions = new Set<number>();
@@ -18,17 +18,17 @@ export class OrphanedSessions {
   /** @param runnerOf makes a query runner whose statements have a deadline */
   constructor(private readonly runnerOf: () => QueryRunner) {}
 
-  /** Ends one, now or as soon as the server answers again. */
+  /** Ends a session, now or as soon as the server answers again. */
   add(session: number | undefined): void {
     if (session === undefined) return;
     this.sessions.add(session);
     this.end();
   }
 
-  /** Ends those that are left. */
+  /** Ends the sessions that are left. */
   end(): void {
     if (this.sessions.size === 0) return;
-    // What fails is tried again when the server has answered.
+    // A session that could not be ended is tried again when the server has answered.
     this.ending ??= this.endAll()
       .catch(() => undefined)
       .finally(() => (this.ending = undefined));
@@ -47,7 +47,7 @@ export class OrphanedSessions {
   }
 }
 
-// Only one of the same user in the same database: behind a proxy the number may be another one's.
+// Ends only a session of the same user in the same database: behind a proxy, the number may belong to another session.
 async function endSession(runner: QueryRunner, session: number): Promise<void> {
   if (runner.dataSource.options.type === 'postgres') {
     const own = 'pid = $1 AND usename = current_user AND datname = current_database()';

@@ -6,8 +6,8 @@ import { StatementDeadline } from './statement-deadline.js';
 import { Transactions } from './transactions.js';
 
 /**
- * One connection beside the application's pool, with a deadline of its own: whoever holds the whole pool does not keep it
- * waiting. It is made when it is first used. SQLite has one connection, which is shared in turn.
+ * One connection beside the application's pool, with a deadline of its own. It does not wait for the pool, even if handlers hold all of
+ * it. It connects at its first use. On SQLite, it is the one connection that all code shares.
  */
 export class OwnConnection {
   private opening: Promise<DataSource> | undefined;
@@ -16,9 +16,9 @@ export class OwnConnection {
   constructor(
     private readonly dataSource: DataSource,
     private readonly dialect: Dialect,
-    /** How long it waits for an answer, in milliseconds. */
+    /** How long a statement waits for an answer, in milliseconds. */
     private readonly limit: number,
-    /** How long it waits until it is made, in milliseconds. */
+    /** How long it may take to connect, in milliseconds. */
     private readonly openingLimit: number,
   ) {}
 
@@ -31,7 +31,7 @@ export class OwnConnection {
     return new Transactions(await this.opening, this.dialect);
   }
 
-  /** From now on it waits no longer than so many milliseconds. */
+  /** Limits the wait for an answer from now on, in milliseconds. */
   shorten(limit: number): void {
     this.deadline?.shorten(limit);
   }
@@ -63,7 +63,7 @@ export class OwnConnection {
   }
 }
 
-/** Those of a DataSource of one connection that knows no entities, and changes nothing when it connects. */
+/** The options of a DataSource with one connection, without entities, that changes nothing when it connects. */
 function optionsOf({ options }: DataSource, connectTimeout: number): DataSourceOptions {
   const { extra = {}, connectTimeoutMS = connectTimeout } = options as { extra?: object; connectTimeoutMS?: number };
   return {

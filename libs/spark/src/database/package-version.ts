@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** A package and its version as they stand in messages: `pg 8.16.3`. Without the version where its files are not to be found. */
+/** A package and its version for messages: `pg 8.16.3`. Only the name if the files of the package cannot be found. */
 export function nameAndVersion(name: string): string {
   try {
-    // Drivers are those that TypeORM loads.
+    // Drivers are resolved from TypeORM, which loads them.
     const typeorm = createRequire(import.meta.url).resolve('typeorm');
     const { version } = manifestOf(name, name === 'typeorm' ? typeorm : createRequire(typeorm).resolve(name));
     return `${name} ${version}`;
@@ -14,7 +14,7 @@ export function nameAndVersion(name: string): string {
   }
 }
 
-// Not all packages let their manifest be asked for by name.
+// Not all packages export their manifest, so it is searched in the folders above.
 function manifestOf(name: string, file: string): { version: string } {
   for (let folder = dirname(file); ; folder = dirname(folder)) {
     const manifest = manifestIn(folder);

@@ -1,4 +1,4 @@
-// Keys of rows: text, as numbers may be too small for them.
+// Ids of rows are text, because a number may not hold them exactly.
 const IDS = new Set(['id', 'event_id']);
 const NUMBERS = new Set(
   (
@@ -8,9 +8,9 @@ const NUMBERS = new Set(
 );
 
 /**
- * The one place that reads what drivers give for the columns of Spark's tables: ids as text, other numbers as numbers, whatever
- * parsers an application has registered with its driver. A number of a name of its own, such as a count, is left to who asked
- * for it.
+ * Makes the values of Spark's columns the same for all drivers: ids as text, other numbers as numbers. An application may have
+ * registered parsers with its driver, so this is the one place that reads such values. The caller converts numbers under other names,
+ * such as a count.
  */
 export function plainRows<R>(rows: readonly unknown[]): R[] {
   for (const row of rows as Record<string, Given>[])

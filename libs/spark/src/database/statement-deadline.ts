@@ -14,22 +14,22 @@ interface Waiting {
 }
 
 /**
- * Lets no statement that Spark itself sends on a DataSource wait for longer than a limit. A connection that misses it is
- * dropped. SQLite needs none: its driver answers at once.
+ * Limits how long a statement of Spark's own waits for an answer. A connection that does not answer in time is dropped. SQLite needs no
+ * limit: its driver answers at once.
  */
 export class StatementDeadline {
   private readonly logger = new Logger('Spark');
   private readonly waiting = new Set<Waiting>();
-  /** What dropped connections have left on the server. */
+  /** Sessions of dropped connections on the server. */
   readonly orphans = new OrphanedSessions(() => guarded(this.dataSource.createQueryRunner('master')));
   private logged: 'silent' | 'busy' | undefined;
-  /** When the last silence was over, by the process's own clock. */
+  /** When the last silence ended, by the process's monotonic clock. */
   private over = -Infinity;
 
   constructor(
     private readonly dataSource: DataSource,
     private limit: number,
-    /** Whether misses are logged: once, and once more when they are over. */
+    /** Whether silence is logged: once when it begins, and once when it ends. */
     private readonly isLogging = true,
   ) {
     if (dataSource.options.type !== 'better-sqlite3') deadlines.set(dataSource, this);
@@ -40,7 +40,7 @@ export class StatementDeadline {
     return this.logged === 'silent';
   }
 
-  /** From now on, and for what waits already, the limit is no longer than so many milliseconds. */
+  /** Lowers the limit to so many milliseconds, for statements that wait already, too. */
   shorten(limit: number): void {
     this.limit = Math.min(this.limit, limit);
     for (const waiting of this.waiting) {
@@ -49,21 +49,26 @@ export class StatementDeadline {
     }
   }
 
-  /** Ends all connections where the database does not answer: what waits for them to end would wait for ever. */
+  /** Ends all connections if the database does not answer. Otherwise, a shutdown would wait for ever for them to end. */
   async dropIfSilent(): Promise<void> {
     if (deadlines.get(this.dataSource) !== this || !this.dataSource.isInitialized) return;
     const runner = guarded(this.dataSource.createQueryRunner('master'));
     try {
       if (!this.isSilent) await runner.query('SELECT 1');
     } catch {
-      // Said already, or not for this to say.
+      // A silence is logged elsewhere. Other errors do not matter here.
     } finally {
       await runner.release();
     }
     if (this.isSilent) dropAll(this.dataSource, new NoAnswerError(this.limit));
   }
 
-  /** The answer of work; `missed` is called, and its error thrown, when there is none in time. */
+  /**
+   * Runs work and returns its answer.
+   *
+   * @param missed called when there is no answer in time; its error is thrown
+   * @param atLeast the lowest limit for this work, in milliseconds
+   */
   within<T>(work: () => Promise<T>, missed: (waited: number) => NoAnswerError, atLeast = 0): Promise<T> {
     const limit = Math.max(this.limit, atLeast);
     return new Promise((resolve, reject) => {
@@ -76,11 +81,11 @@ export class StatementDeadline {
         if (!this.waiting.has(waiting)) return;
         end();
         const error = missed(Math.round(performance.now() - started));
-        // What was sent before it was over is of the same silence.
+        // A statement from before the end of the last silence belongs to that silence, which is logged already.
         if (started > this.over) this.log(error);
         reject(error);
       };
-      // An answer that came while this process was busy or stopped is there, but not read yet.
+      // An answer may have arrived while this process was busy or stopped. It is read before setImmediate runs.
       const miss = () => void setImmediate(giveUp);
       const waiting: Waiting = { miss, timer: setTimeout(miss, limit) };
       this.waiting.add(waiting);
@@ -114,20 +119,20 @@ export class StatementDeadline {
   }
 }
 
-/** A query runner whose statements are Spark's own: none of them waits for longer than the deadline of its DataSource. */
+/** Makes all statements of a query runner Spark's own: the deadline of its DataSource limits how long they wait. */
 export function guarded(runner: QueryRunner): QueryRunner {
   const deadline = deadlines.get(runner.dataSource);
   if (deadline && !guards.has(runner)) guards.set(runner, new Guard(runner, deadline));
   return runner;
 }
 
-/** Waits for an answer on a runner, up to the deadline where it is guarded. */
+/** Waits for an answer on a runner: up to the deadline, if the runner is guarded. */
 export function answerOf<T>(runner: QueryRunner, work: () => Promise<T>): Promise<T> {
   const guard = guards.get(runner);
   return guard ? guard.answer(work) : work();
 }
 
-/** Runs work whose statements on the runner are no business of Spark's: they have no deadline. */
+/** Runs work of the application on a guarded runner. Its statements have no deadline. */
 export async function withoutDeadline<T>(runner: QueryRunner | undefined, work: () => Promise<T>): Promise<T> {
   const guard = runner && guards.get(runner);
   if (!guard) return work();
@@ -139,7 +144,7 @@ export async function withoutDeadline<T>(runner: QueryRunner | undefined, work: 
   }
 }
 
-/** Runs work whose statements on the runner may take so many milliseconds, or longer where the deadline of its DataSource is later. */
+/** Runs work whose statements may take at least so many milliseconds, or up to the deadline of the DataSource if that is longer. */
 export async function withPatience<T>(
   runner: QueryRunner | undefined,
   atLeast: number,
@@ -156,7 +161,7 @@ export async function withPatience<T>(
   }
 }
 
-/** Stands before the statements of one query runner. */
+/** Adds the deadline to all statements of one query runner. */
 class Guard {
   isOff = false;
   atLeast = 0;
@@ -169,7 +174,7 @@ class Guard {
     const query = runner.query.bind(runner) as (...given: unknown[]) => Promise<any>;
     const release = runner.release.bind(runner);
     runner.query = (...given: unknown[]) => this.answer(() => query(...given), given[0]);
-    // One whose connection is still being made is released once it is there.
+    // A runner that is still connecting is released once it is connected.
     runner.release = () => (this.missed instanceof NoConnectionError ? this.releaseLater(release) : release());
   }
 

@@ -10,36 +10,36 @@ import { plainRows } from './plain-rows.js';
 import { LostStatementError } from '../error/lost-statement.error.js';
 import { answerOf, guarded } from './statement-deadline.js';
 
-/** What runs SQL: a manager of a transaction, one of a whole DataSource, or a query runner. */
+/** An object that runs SQL: a manager of a transaction, the manager of a DataSource, or a query runner. */
 export type Connection = EntityManager | QueryRunner;
 
-/** Runs SQL with named parameters (`:name`, `:...list`) on the connection, by default on the master. */
+/** Runs SQL with named parameters (`:name`, `:...list`). Without an open connection, it runs on the master. */
 export async function execute(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<QueryResult> {
   const [query, positional] = on.dataSource.driver.escapeQueryWithParameters(sql, parameters);
   return withRunner(on, (runner) => runner.query(query, positional, true));
 }
 
-/** The rows of Spark's tables that SQL with named parameters gives. */
+/** Runs SQL with named parameters, and returns its rows of Spark's tables. */
 export async function select<R>(on: Connection, sql: string, parameters: ObjectLiteral = {}): Promise<R[]> {
   return plainRows<R>((await execute(on, sql, parameters)).records as unknown[]);
 }
 
-/** The rows of Spark's tables that SQL with positional parameters gives. */
+/** Runs SQL with positional parameters, and returns its rows of Spark's tables. */
 export async function raw<R>(on: Connection, sql: string, given: unknown[]): Promise<R[]> {
   return withRunner(on, async (runner) => plainRows<R>((await runner.query(sql, given, true)).records as unknown[]));
 }
 
-/** Rows of the application's tables, as its driver gives them: TypeORM makes entities of just these. */
+/** Runs SQL with positional parameters, and returns rows of the application's tables as the driver returns them. TypeORM needs just these to make entities. */
 export async function rowsAsGiven(on: Connection, sql: string, given: unknown[]): Promise<object[]> {
   return withRunner(on, async (runner) => (await runner.query(sql, given, true)).records as object[]);
 }
 
-/** How many rows SQL with positional parameters has changed. */
+/** Runs SQL with positional parameters, and returns how many rows it has changed. */
 export async function affected(on: Connection, sql: string, given: unknown[]): Promise<number> {
   return withRunner(on, async (runner) => (await runner.query(sql, given, true)).affected ?? 0);
 }
 
-/** The rows of SQL with positional parameters on PostgreSQL, which plans it once for each connection where it has a name. */
+/** Runs SQL with positional parameters on PostgreSQL, and returns its rows. With a statement name, PostgreSQL prepares it once for each connection. */
 export async function prepared<R>(
   on: Connection,
   statement: string | undefined,
@@ -51,7 +51,7 @@ export async function prepared<R>(
 }
 
 async function run<R>(runner: QueryRunner, statement: string, text: string, given: unknown[]): Promise<R[]> {
-  // TypeORM has no way to name a statement, so it is asked of the driver's own client.
+  // TypeORM cannot name a statement, so this uses the driver's own client.
   const client = (await runner.connect()) as PostgresClient;
   const { logger } = runner.dataSource;
   logger.logQuery(text, given, runner);
@@ -71,14 +71,14 @@ interface PostgresClient {
   query(statement: { name: string; text: string; values: unknown[] }): Promise<{ rows: unknown[] }>;
 }
 
-/** Hands over the query runner of a transaction's manager, or one of the master that is Spark's own, released afterwards. */
+/** Runs work with the query runner of `on`. If it has none, work gets a new query runner of the master, which is released afterwards. */
 export function withRunner<T>(on: Connection, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
   if ('transactionDepth' in on) return work(on as QueryRunner);
   const { queryRunner, dataSource } = on as EntityManager;
   return queryRunner ? work(queryRunner) : withNewRunner(dataSource, work);
 }
 
-/** Hands over a query runner of the master that is Spark's own, released afterwards. */
+/** Runs work with a new query runner of the master, which has Spark's deadline and is released afterwards. */
 export async function withNewRunner<T>(dataSource: DataSource, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
   const runner = guarded(dataSource.createQueryRunner('master'));
   try {

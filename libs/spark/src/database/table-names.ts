@@ -13,10 +13,10 @@ const TABLES = [
   'version',
 ] as const;
 
-/** The names of Spark's tables, escaped for SQL, and as TypeORM's schema builder takes them. */
+/** The names of Spark's tables: escaped for SQL, and as `plain` for TypeORM's schema builder. */
 export type TableNames = Readonly<Record<(typeof TABLES)[number], string>> & {
   readonly plain: Readonly<Record<(typeof TABLES)[number], string>>;
-  /** The schema that they are in, where one is named. */
+  /** The schema of the tables; undefined if none is named. */
   readonly schema: string | undefined;
 };
 

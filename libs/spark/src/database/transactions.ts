@@ -7,7 +7,7 @@ import { execute, withNewRunner, withRunner } from './statement.js';
 
 const TRIES = 10;
 
-/** Runs Spark's own transactions: short ones, READ COMMITTED, once more when the database says that they collided. */
+/** Runs Spark's own transactions. They are short and READ COMMITTED, and run again when the database reports a collision. */
 export class Transactions {
   private readonly logger = new Logger('Spark');
 
@@ -16,44 +16,44 @@ export class Transactions {
     private readonly dialect: Dialect,
   ) {}
 
-  /** For what needs no transaction. */
+  /** The manager for statements that need no transaction. */
   get manager(): EntityManager {
     return this.dataSource.manager;
   }
 
   run<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     const { isolation } = this.dialect;
-    return this.insist(() =>
+    return this.withRetries(() =>
       withNewRunner(this.dataSource, ({ manager }) =>
         isolation ? manager.transaction(isolation, work) : manager.transaction(work),
       ),
     );
   }
 
-  /** Runs a transaction of the application's once, as its DataSource does. The statements that begin and end it are Spark's own. */
+  /** Runs a transaction of the application once, as its DataSource does. Only the statements that begin and end it have Spark's deadline. */
   runOnce<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return withNewRunner(this.dataSource, ({ manager }) => manager.transaction(work));
   }
 
-  /** Runs a claim or a completion: without a transaction round it where it is one statement. */
+  /** Runs a claim or a completion. If the dialect does that in one statement, it needs no transaction around it. */
   runShort<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     if (!this.dialect.worksByStatement) return this.run(work);
-    return this.insist(() => withRunner(this.dataSource.manager, ({ manager }) => work(manager)));
+    return this.withRetries(() => withRunner(this.dataSource.manager, ({ manager }) => work(manager)));
   }
 
-  private async insist<T>(run: () => Promise<T>): Promise<T> {
+  private async withRetries<T>(run: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await run();
       } catch (error) {
         if (attempt === TRIES || !this.dialect.isTransient(error)) throw error;
-        this.logger.debug(`A transaction collided with another one and is run once more: ${lineOf(error)}`);
+        this.logger.debug(`A transaction collided with another one. Spark runs it again: ${lineOf(error)}`);
         await delay(Math.random() * 10 * 2 ** attempt);
       }
     }
   }
 
-  /** Runs work that only reads, in a transaction that is read only where the database knows such, and rolled back everywhere. */
+  /** Runs work that only reads. Its transaction is read only, if the database has such transactions, and is always rolled back. */
   async readOnly<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     const { before, within } = this.dialect.readOnly;
     return withRunner(this.dataSource.manager, async (runner) => {

@@ -5,17 +5,18 @@ import type { Backoff } from '../config/backoff.js';
 import type { Duration } from '../config/spark.options.js';
 import { groupPattern } from './group-pattern.js';
 
-/** What a handler is told besides the event. */
+/** What a handler gets besides the event. */
 export interface HandlerScope {
-  /** Aborted at the handler's time-out, and when the process stops or loses its deliveries before the handler is done. */
+  /** Aborted at the handler's time-out, and when the process stops or loses its lease before the handler has ended. */
   readonly signal: AbortSignal;
   /** Which attempt this is, beginning with 1. */
   readonly attempt: number;
-  /** The id of the delivery: one event for one handler, the same at each attempt. */
+  /** The id of the delivery, which is one event for one handler. It is the same in each attempt. */
   readonly deliveryId: string;
   /**
-   * With `transactional: true`: the manager of the transaction that completes the delivery. What is written through it
-   * happens exactly once. Throws NotTransactionalError otherwise.
+   * With `transactional: true`, the manager of the transaction that completes the delivery. Writes through it happen exactly once.
+   *
+   * @throws NotTransactionalError when the handler is not transactional
    */
   readonly manager: EntityManager;
 }
@@ -34,42 +35,45 @@ export interface SparkHandler<C = any> {
   handle(event: SparkEvent<C>, scope: HandlerScope): unknown;
 }
 
-/** How a handler's deliveries are treated. */
+/** Options of a handler. */
 export interface GroupHandlerOptions {
-  /** The name that deliveries are kept by. Set it, and a renamed class or method keeps its deliveries. Default: `Class.method`. */
+  /** The name that deliveries belong to. Set it, so that a renamed class or method keeps its deliveries. Default: `Class.method`. */
   name?: string;
   /**
-   * Names that the handler had before. What waits under them is this handler's, and an event that was delivered under one of them
-   * is not delivered again. Keep an old name until no process has it any more. Default: none.
+   * Names that the handler had before. Deliveries under these names belong to this handler, and an event that was delivered under one
+   * of them is not delivered again. Keep an old name until no process uses it any more. Default: none.
    */
   aliases?: readonly string[];
-  /** How often a delivery is tried before it is discarded. Default: the module's `worker.maxAttempts`, 80. */
+  /** How often Spark tries a delivery before it discards it. Default: the module's `worker.maxAttempts`, 80. */
   maxAttempts?: number;
-  /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`, doubling each time, half of it random. */
+  /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`; the time doubles with each attempt, and half of it is random. */
   backoff?: Backoff;
-  /** How long it may take, in milliseconds or as text such as `'30s'`; its signal is aborted then, and the attempt has failed. Default: the module's `worker.handlerTimeout`, 1 hour. */
+  /** How long the handler may take, in milliseconds or as text such as `'30s'`. Then Spark aborts its signal, and the attempt has failed. Default: the module's `worker.handlerTimeout`, 1 hour. */
   timeout?: Duration;
-  /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`; one less where there are other handlers. */
+  /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, or one less if there are other handlers. */
   concurrency?: number;
-  /** Which deliveries are claimed first: the lower, the sooner, −1,000 to 1,000. Among equals the longer due, and handlers with and without places of their own take turns. Default: 0. */
+  /**
+   * Which deliveries are claimed first, from −1,000 to 1,000: those with a lower number, and among equals those that are longer due.
+   * Handlers with a `concurrency` of their own and handlers without one alternate. Default: 0.
+   */
   priority?: number;
   /**
-   * Whether the handler runs in a transaction that also completes the delivery. A database error that it swallows may have undone
-   * that: then the attempt has failed. Default: false.
+   * Whether the handler runs in a transaction that also completes the delivery. If the handler catches a database error that has rolled
+   * the transaction back, the attempt has failed. Default: false.
    */
   transactional?: boolean;
   /**
-   * Whether the event's source is run again just before each attempt: an event that it does not yield any more is skipped.
-   * Beware of handlers whose own writes make the source silent: those of its siblings that come later are skipped, too.
-   * Events of `emit`, and those of a batch source that have a key of their own, are handled as without it. Default: false.
+   * Whether Spark runs the event's source again just before each attempt, and skips the delivery if the source no longer yields the
+   * event. Beware of handlers that write what makes the source stop yielding: other handlers of the event that come later are skipped.
+   * The option has no effect for events of `emit`, and for events of a batch source that have a key of their own. Default: false.
    *
    * @example
    * @GroupHandler(/^challenge_inactivity/, { name: 'nudges', revalidate: true })
    */
   revalidate?: boolean;
-  /** What happens when an entity in the context is gone by then: the delivery is discarded, or handed over with `null` in its place. Default: 'discard'. */
+  /** What happens when an entity in the context is gone: `'discard'` discards the delivery; `'deliver'` passes `null` in place of the entity. Default: `'discard'`. */
   missing?: 'discard' | 'deliver';
-  /** The name of the DataSource whose events are handled. Default: those of every SparkModule. */
+  /** The name of the DataSource whose events the handler gets. Default: those of every SparkModule. */
   dataSource?: string;
 }
 
@@ -90,17 +94,17 @@ interface HandlerDecorator {
 }
 
 /**
- * Makes a method (or a class with a method `handle`) handle every event whose group matches. It is called after the
- * event has committed, at least once, and completes once; a failing one is tried again.
+ * Makes a method (or a class with a method `handle`) a handler of every event whose group matches. Spark calls it after the commit of
+ * the event, at least once, and completes its delivery once. If it fails, Spark tries again.
  *
- * It may return a promise, an Observable, a generator, or a list of these: the delivery completes when that has ended, and fails
- * with its error. A function or a stream fails the attempt, as Spark cannot tell when its work is done.
+ * It may return a promise, an Observable, a generator, or a list of these. The delivery completes when that has ended, and fails with
+ * its error. If it returns a function or a stream, the attempt fails, because Spark cannot know when its work is done.
  *
- * @param pattern A regular expression, or the source of one. It matches anywhere in the group unless anchored by `^` and
- *   `$`; the flags `g` and `y` are ignored.
- * @param options How its deliveries are treated.
- * @throws SyntaxError when the text is no regular expression; InvalidOptionsError when it is no text; NotAMethodError, StaticMethodError when it decorates
- *   something that cannot be called.
+ * @param pattern a regular expression, or the source of one. It matches anywhere in the group unless `^` and `$` anchor it. The flags
+ *   `g` and `y` are ignored.
+ * @param options the options of the handler
+ * @throws SyntaxError when the text is not a regular expression; InvalidOptionsError when the pattern is neither text nor a regular
+ *   expression; NotAMethodError, StaticMethodError when it decorates something that Spark cannot call
  *
  * @example
  * @GroupHandler(/^challenge/, { name: 'challenge-mails' })

@@ -1,17 +1,17 @@
 import { createContext, Script, type Context } from 'node:vm';
 
-// How long one match may take, in milliseconds. It is part of a save. What is cut off may have been a process that stood still, so it
-// gets a second, longer try.
+// How long one match may take, in milliseconds. A save waits for it. The whole process may have stood still during the first try, so
+// there is a second, longer one.
 const LIMITS = [200, 1_000];
 const MOST_GROUPS = 10_000;
 const LONGEST_GROUP = 100;
 const script = new Script('pattern.test(group)');
 let sandbox: Context | undefined;
 
-/** Whether a group matches; undefined where the engine took too long, going through more and more ways to match. */
+/** Whether a group matches; undefined if the regular expression engine took too long. */
 export type Match = boolean | undefined;
 
-/** Matches groups with the patterns of handlers, each pair once. A pattern that takes too long does not hold up a save. */
+/** Matches groups with the patterns of handlers, each pair once. It gives up on a pattern that takes too long, so that a save does not wait for it. */
 export class GroupMatcher {
   private readonly known = new Map<string, Map<string, Match>>();
 
@@ -27,7 +27,7 @@ export class GroupMatcher {
   }
 }
 
-/** A group of the longest kind that the pattern takes too long for, if one is found by repeating what stands in it. */
+/** A group of maximal length that takes the pattern too long, if one is found. It tries repetitions of the words in the pattern. */
 export function slowGroupOf(pattern: RegExp): string | undefined {
   const words = pattern.source.match(/[a-z0-9_]+/gi) ?? [];
   const parts = new Set(['a', '0', '_', 'a_', ...words, ...words.flatMap((word) => word.split(''))]);
@@ -39,7 +39,7 @@ export function slowGroupOf(pattern: RegExp): string | undefined {
 }
 
 function matchWithin(pattern: RegExp, group: string): Match {
-  // Without repetition there is next to nothing to go through.
+  // A pattern without repetition is always fast.
   if (!/[*+{]/.test(pattern.source)) return pattern.test(group);
   sandbox ??= createContext({});
   Object.assign(sandbox, { pattern, group });

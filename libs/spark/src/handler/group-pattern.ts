@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 
-/** A pattern without `g` and `y`, which make a RegExp remember where it stopped and miss every other event. */
+/** The pattern without the flags `g` and `y`: with them, a RegExp remembers its last position and would miss every other event. */
 export function groupPattern(pattern: RegExp | string): RegExp {
   if (typeof pattern === 'string') return new RegExp(pattern);
   if (types.isRegExp(pattern)) return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));

@@ -2,7 +2,7 @@ import { DuplicateHandlerError } from '../error/duplicate-handler.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
 
-/** A handler as the explorer found it. */
+/** A handler of the application, as the explorer found it. */
 export interface Handler {
   readonly name: string;
   readonly where: string;
@@ -11,7 +11,7 @@ export interface Handler {
   readonly call: (event: SparkEvent, scope: HandlerScope) => unknown;
 }
 
-/** The name of a handler, and those that it had before. */
+/** The name of a handler, and the names that it had before. */
 export const namesOf = ({ name, options }: Handler): string[] => [name, ...(options.aliases ?? [])];
 
 /** The handlers that this process has for one DataSource. */
@@ -30,7 +30,7 @@ export class HandlerRegistry {
     return [...new Set(this.byName.values())];
   }
 
-  /** The handler that has, or had, this name. */
+  /** The handler that has this name, or had it before. */
   named(name: string): Handler | undefined {
     return this.byName.get(name);
   }

@@ -3,7 +3,7 @@ import { parseDuration } from '../config/option-parsers.js';
 import { knownToAllCopies, SparkError } from '../error/spark.error.js';
 
 /**
- * Thrown by a handler: not now, but after a while. The attempt does not count.
+ * A handler throws this to be called again after a delay. The attempt does not count.
  *
  * @example
  * if (response.status === 429) throw new RetryLater('1m', 'rate limit');
@@ -13,9 +13,9 @@ export class RetryLater extends SparkError {
   readonly milliseconds: number;
 
   /**
-   * @param delay how long to wait, milliseconds or text such as `'30s'`
-   * @param reason what to keep as the delivery's last error
-   * @throws InvalidOptionsError when the delay is not a duration; thrown in a handler, that is a failure as any other
+   * @param delay how long to wait, in milliseconds or as text such as `'30s'`
+   * @param reason the delivery's last error; default: a general text
+   * @throws InvalidOptionsError when the delay is not a duration; in a handler, this is a failure like any other
    */
   constructor(
     readonly delay: Duration,

@@ -40,7 +40,7 @@ export class Capture {
     return this.subjects.size + this.rechecks.size + this.touched.size + this.entries.length === 0;
   }
 
-  /** Whether all written entities were inserted: if so, the ledger hardly knows their events. */
+  /** Whether all written entities were inserted: if so, their events are probably new. */
   get isNew(): boolean {
     return [...this.subjects.values()].every(({ isNew }) => isNew);
   }

@@ -8,36 +8,36 @@ import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { watchClock } from '../inspect/clock-reads.js';
 import type { Spark } from '../runtime/create-spark.js';
 
-/** Something that makes a source unreliable. */
+/** A problem that makes a source unreliable. */
 export interface SourceProblem {
   readonly source: string;
-  /** The entity that it shows at: its name and id. Of a batch source the first of its page. */
+  /** The name and id of the entity that shows the problem. Of a batch source, it is the first entity of the batch. */
   readonly entity: string;
   /** What is wrong, and what to do about it. */
   readonly problem: string;
 }
 
-/** Sources that cannot be relied on. Thrown by `SparkTestKit.lint`. */
+/** Some sources are not reliable. Thrown by `SparkTestKit.lint`. */
 export class SourceLintError extends SparkError {
   constructor(readonly problems: readonly SourceProblem[]) {
     super(
-      `Event sources that cannot be relied on:\n` +
+      `Some event sources are not reliable:\n` +
         problems.map(({ source, entity, problem }) => `- ${source}, at ${entity}: ${problem}`).join('\n'),
     );
   }
 }
 
-// How far the clock is moved, both ways. A key that each of them changes holds the time; hours and days may be told apart.
+// How far the clock is moved, back and forth. A key that changes with each of them contains the time. Occurrences by hour or day are allowed.
 const SHIFTS = [
   { by: 1, unit: 'millisecond' },
   { by: 1_000, unit: 'second' },
   { by: 60_000, unit: 'minute' },
 ];
 const RUNS = 2 + 2 * SHIFTS.length;
-// They note when statements ran.
+// Drivers read the clock to measure statements, which is no problem of the source.
 const DRIVERS = /[\\/]node_modules[\\/](typeorm|pg|pg-pool|mariadb|mysql2|better-sqlite3)[\\/]/;
 
-/** Runs all sources on entities of the database, and says what is wrong with them. */
+/** Runs all sources on entities of the database, and returns the problems. */
 export async function lintSources(spark: Spark, now: number, limit: number): Promise<SourceProblem[]> {
   const problems: SourceProblem[] = [];
   const owners: Owners = new Map();
@@ -50,7 +50,7 @@ export async function lintSources(spark: Spark, now: number, limit: number): Pro
   return problems;
 }
 
-/** The entity that was first seen to have a key. */
+/** The first entity with each key. */
 type Owners = Map<string, string>;
 
 function copiesOf(spark: Spark, source: Source, limit: number): Promise<Subject[][][]> {
@@ -71,7 +71,7 @@ async function lintSource(spark: Spark, source: Source, now: number, limit: numb
   const problems: SourceProblem[] = [];
   for (const [i, [first]] of copies[0]!.entries()) {
     if (!first) continue;
-    // A source may change what it is given: each run gets entities of its own.
+    // A source may change its entities, so each run gets entities of its own.
     const own = copies.map((pages) => pages[i]!.map(({ entity }) => entity)).values();
     const run: Run = async (instant) => {
       const entities = own.next().value!;
@@ -99,7 +99,7 @@ function refuse(event: SparkEvent): void {
 /** An event that cannot be entered. */
 class Refused extends Error {}
 
-/** Another entity that has the key, too. */
+/** Another entity with the same key, if there is one. */
 function ownerOf(owners: Owners, key: string, entity: string): string | undefined {
   const owner = owners.get(key);
   if (owner === undefined) owners.set(key, entity);
@@ -114,7 +114,7 @@ function unreadable({ name, metadata }: Source, error: unknown): SourceProblem {
   };
 }
 
-/** The keys that a source yields for an instant, and their groups. Future events count as well: they are what it will say. */
+/** Runs a source for an instant, and returns the keys that it yields, with their groups. Future events count, too. */
 type Run = (instant: number) => Promise<ReadonlyMap<string, string>>;
 
 async function problemOf(
@@ -126,7 +126,7 @@ async function problemOf(
   for (const key of keys.keys()) {
     const other = ownerBeside?.(key);
     if (other !== undefined)
-      return `it yields ${key}, and so does a source at ${other}: one of them is lost. Give each entity's events groups of their own.`;
+      return `it yields ${key}, and a source yields the same key for ${other}: one of the two events is lost. Give the events of each entity groups of their own.`;
   }
   const again = await run(now);
   const unstable = missingIn(again, keys) ?? missingIn(keys, again);
@@ -138,11 +138,11 @@ async function problemOf(
     if (timed)
       return (
         `it yields ${timed[0]}, and another key a ${unit} before and after. ` +
-        `The time must not be part of a key; eachDay, eachWeek … are for that.`
+        `The time must not be part of a key; use eachDay, eachWeek … for events that repeat.`
       );
   }
   if (!asks) return undefined;
-  return 'it asks the clock of the process. Use scope.now: one instant for all that is derived at once, and tests can move it.';
+  return 'it reads the clock of the process. Use scope.now: it is one instant for all events of a run, and tests can move it.';
 }
 
 async function watched(run: Run, now: number) {
@@ -159,7 +159,7 @@ async function watched(run: Run, now: number) {
 const missingIn = (some: ReadonlyMap<string, string>, others: ReadonlyMap<string, string>): string | undefined =>
   [...others.keys()].find((key) => !some.has(key));
 
-/** Whether another key of the group stands in place of this one: what only came or went with the time has no successor. */
+/** Whether another key of the group takes the place of this one. A key that only begins or stops with the time has no such successor. */
 function isReplaced(
   [key, group]: [string, string],
   beside: ReadonlyMap<string, string>,

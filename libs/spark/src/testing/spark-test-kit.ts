@@ -10,24 +10,24 @@ import { parseDuration } from '../config/option-parsers.js';
 import { lintSources, SourceLintError } from './source-linter.js';
 import { instantOf, TestClock } from './test-clock.js';
 
-/** A delivery as a test sees it. */
+/** A delivery, with the fields that tests need. */
 export interface TestDelivery {
   readonly key: string;
   readonly group: string;
   readonly handler: string;
   /** `available`, `running`, `completed`, `skipped`, `discarded` or `held`. */
   readonly state: string;
-  /** How often it was tried. */
+  /** How many attempts it has had. */
   readonly attempt: number;
-  /** When it is to be tried, or was first. */
+  /** When its next attempt is due, or its last one was. */
   readonly dueAt: Date;
-  /** Why it failed, or was skipped or discarded. */
+  /** Why it failed, or was skipped or discarded; null if it did not. */
   readonly error: string | null;
 }
 
 /**
- * Runs what would run by itself, when a test wants it to: days pass in milliseconds. The application has to have a
- * {@link TestClock} in place of `SPARK_CLOCK`.
+ * Lets a test decide when Spark works: days pass in milliseconds. The application must have a {@link TestClock} in place of
+ * `SPARK_CLOCK`.
  *
  * @example
  * const kit = new SparkTestKit(app);
@@ -43,9 +43,9 @@ export class SparkTestKit {
   private readonly parts: Spark;
 
   /**
-   * @param app The application or testing module, initialised.
-   * @param dataSource The name of the SparkModule's DataSource. Default: the unnamed one.
-   * @throws InvalidOptionsError when its clock is no TestClock.
+   * @param app the application or testing module, initialised
+   * @param dataSource the name of the SparkModule's DataSource; default: the unnamed one
+   * @throws InvalidOptionsError when the clock is not a TestClock
    */
   constructor(app: INestApplicationContext, dataSource?: string) {
     this.spark = app.get<SparkService>(getSparkToken(dataSource), { strict: false });
@@ -61,7 +61,7 @@ export class SparkTestKit {
   }
 
   /**
-   * Takes all rechecks that are due, and handles all deliveries that are, until there is nothing left at this instant.
+   * Works off all due rechecks and handles all due deliveries, until none is left at this instant.
    *
    * @example
    * await challenges.donate(id, 500);
@@ -72,11 +72,11 @@ export class SparkTestKit {
   }
 
   /**
-   * Lets time pass: goes from one instant at which something is due to the next, in order, and works it off there. At the end
-   * `retention` removes what is over. What runs on a schedule, as sweeps do, is left out; call `kit.spark.sweep()`.
+   * Lets time pass. It moves the clock to each instant at which a recheck or a delivery is due, in order, and works there. At the end,
+   * `retention` removes old rows. Scheduled sweeps do not run; call `kit.spark.sweep()`.
    *
-   * @param by How long, in ms or as text such as `'3d'`.
-   * @throws InvalidOptionsError when that is no duration above 0: time does not go backwards.
+   * @param by how much time passes, in ms or as text such as `'3d'`
+   * @throws InvalidOptionsError when that is not a duration above 0: time does not go backwards
    *
    * @example
    * await kit.advance('3d');
@@ -88,7 +88,8 @@ export class SparkTestKit {
   /**
    * Lets time pass up to an instant, as {@link advance} does.
    *
-   * @throws ClockBackwardsError when it lies in the past; InvalidOptionsError when it is no instant.
+   * @param to the instant: a Date, ISO text or epoch ms
+   * @throws ClockBackwardsError when the instant is in the past of the clock; InvalidOptionsError when it is not an instant
    *
    * @example
    * await kit.advanceTo('2026-10-25T03:00:00+01:00'); // clocks have just gone back
@@ -106,7 +107,7 @@ export class SparkTestKit {
   }
 
   /**
-   * The keys of the events that were entered, oldest first.
+   * The keys of the events in the ledger, the oldest first.
    *
    * @example
    * expect(await kit.events()).toEqual(['challenge_created_1', 'challenge_ended_1']);
@@ -119,7 +120,7 @@ export class SparkTestKit {
   /**
    * The deliveries, those of the oldest events first.
    *
-   * @param handler Only those of the handler of this name. Default: of all.
+   * @param handler the name of the handler whose deliveries are returned; default: those of all handlers
    *
    * @example
    * expect(await kit.deliveries('challenge-mails')).toMatchObject([{ group: 'challenge_created', state: 'completed' }]);
@@ -132,13 +133,13 @@ export class SparkTestKit {
   }
 
   /**
-   * Runs every source on what is in the database, twice at this instant and at ones a millisecond, a second and a minute
-   * away, and looks for what makes a source unreliable: keys that differ from run to run, keys that the time is part of,
-   * more events than a source may give, and sources that ask another clock than `scope.now`. Nothing is entered. Meanwhile
-   * `Date` is watched, so let nothing else run.
+   * Checks that the sources are reliable. It runs every source on entities of the database, twice for the present instant, and for
+   * instants that are a millisecond, a second and a minute away. It finds keys that differ between two runs, keys that contain the time,
+   * too many events, keys that two entities share, and sources that read another clock than `scope.now`. It enters nothing. It replaces
+   * `Date` meanwhile, so let no other code run.
    *
-   * @param options.limit How many entities of each source are looked at, 100 by default.
-   * @throws SourceLintError when there is any; it names them all.
+   * @param options.limit how many entities of each source are checked; default: 100
+   * @throws SourceLintError when a source is not reliable; it names all problems
    *
    * @example
    * await challenges.create({ endDate: addDays(kit.clock.date, 3) });
@@ -149,7 +150,7 @@ export class SparkTestKit {
     if (problems.length > 0) throw new SourceLintError(problems);
   }
 
-  /** The next instant at which something is due, after the present one. */
+  /** The next instant after the present one at which a recheck or a delivery is due. */
   private async nextDue(end: number): Promise<number | undefined> {
     const { recheck, delivery } = this.parts.tables;
     const due = `due_at > :now AND due_at <= :end`;

@@ -2,16 +2,18 @@ import type { SparkClock } from '../common/clock.js';
 import { SparkError } from '../error/spark.error.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 
-/** A clock that was to go backwards. */
+/** A test tried to move the clock back. */
 export class ClockBackwardsError extends SparkError {
   constructor(from: number, to: number) {
     const [now, then] = [from, to].map((instant) => new Date(instant).toISOString());
-    super(`The clock stands at ${now} and cannot go back to ${then}. Begin another test, or begin this one earlier.`);
+    super(
+      `The clock is at ${now} and cannot go back to ${then}. Use a new TestClock, or begin this one at an earlier instant.`,
+    );
   }
 }
 
 /**
- * A clock that only a test moves, in place of `SPARK_CLOCK`. Under it nothing runs by itself: `SparkTestKit` does it.
+ * A clock that only a test moves, in place of `SPARK_CLOCK`. With it, Spark runs nothing by itself; `SparkTestKit` starts the work.
  *
  * @example
  * const clock = new TestClock('2026-06-01T12:00:00Z');
@@ -23,8 +25,8 @@ export class TestClock implements SparkClock {
   private instant: number;
 
   /**
-   * @param start Where it begins: a Date, ISO text or epoch ms. Default: now, in whole seconds.
-   * @throws InvalidOptionsError when that is no instant.
+   * @param start the first instant: a Date, ISO text or epoch ms; default: now, in whole seconds
+   * @throws InvalidOptionsError when that is not an instant
    */
   constructor(start: Date | string | number = Math.floor(Date.now() / 1_000) * 1_000) {
     this.instant = instantOf(start);
@@ -41,9 +43,10 @@ export class TestClock implements SparkClock {
   }
 
   /**
-   * Moves it to an instant, and runs nothing; `SparkTestKit.advanceTo` does.
+   * Moves the clock to an instant, and runs nothing. `SparkTestKit.advanceTo` moves it and works.
    *
-   * @throws ClockBackwardsError when that lies in its past; InvalidOptionsError when it is no instant.
+   * @param to the instant: a Date, ISO text or epoch ms
+   * @throws ClockBackwardsError when the instant is in the past of the clock; InvalidOptionsError when it is not an instant
    *
    * @example
    * clock.set('2026-06-05T12:00:00Z'); // as if the application had been down until then
@@ -56,7 +59,7 @@ export class TestClock implements SparkClock {
   }
 }
 
-/** Reads an instant. Throws InvalidOptionsError. */
+/** Parses an instant as epoch ms. Throws InvalidOptionsError. */
 export function instantOf(instant: Date | string | number): number {
   const milliseconds = new Date(instant).getTime();
   if (!Number.isNaN(milliseconds)) return milliseconds;

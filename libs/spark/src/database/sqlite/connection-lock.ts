@@ -4,28 +4,28 @@ import { SqliteCutOffError } from '../../error/sqlite-cut-off.error.js';
 import { SqliteLockTimeoutError } from '../../error/sqlite-lock-timeout.error.js';
 import { AsyncLock } from '../async-lock.js';
 
-/** What holds the connection: a transaction, a savepoint in one, or a migration. */
+/** A holder of the connection: a transaction, a savepoint in one, or a migration. */
 export class TransactionScope {
   /**
-   * A starting one still waits: who sees it is a sibling that began in the same tick, not part of it. A call is of
-   * `manager.transaction()`, which is about to begin.
+   * A `starting` scope still waits for the connection. Code that finds it in its async context began in the same tick: it is a sibling,
+   * not a part of it. A `call` is a call of `manager.transaction()` that is about to begin its transaction.
    */
   state: 'call' | 'starting' | 'active' | 'ended' = 'starting';
-  /** One at a time is within it: siblings queue. */
+  /** Allows one inner scope at a time. Siblings wait. */
   readonly queue = new AsyncLock();
-  /** Whether its outer transaction was rolled back without waiting for it any longer. */
+  /** Whether the outer transaction gave up waiting for this scope and was rolled back. */
   isCutOff = false;
-  /** How deep in transactions it is: 1 is a transaction, 2 a savepoint in it. */
+  /** The depth of transactions: 1 is a transaction, 2 a savepoint in it. */
   depth = 0;
-  /** The one that is within it. */
+  /** The inner scope. */
   inner: TransactionScope | undefined;
   private readonly begun: Error | undefined;
 
   /**
-   * @param runner whose it is; the connection itself is nobody's
-   * @param parent what it is a savepoint of, at last the connection
-   * @param outer where the async context goes on looking when this one has ended
-   * @param called `manager.transaction()` began it, and ends it and nothing else
+   * @param runner the query runner of the scope; the scope of the connection itself has none
+   * @param parent the scope around it: a transaction, or the connection
+   * @param outer the scope that the async context is in after this one has ended
+   * @param called whether `manager.transaction()` began it, and so is the only one to end it
    */
   constructor(
     readonly runner?: QueryRunner,
@@ -36,7 +36,7 @@ export class TransactionScope {
     if (runner) this.begun = new Error();
   }
 
-  /** Where it began: the frames of the application, if there are any. */
+  /** The stack of where it began: the frames of the application, if there are any. */
   get origin(): string {
     const frames = (this.begun?.stack ?? '').split('\n').slice(1);
     const own = frames.filter(
@@ -46,12 +46,12 @@ export class TransactionScope {
   }
 }
 
-// One for the whole process: on Node 20 each further storage makes every await of the process slower, for good.
+// One storage for the whole process: on Node.js 20, each further one makes every await of the process slower, for good.
 const contexts = new AsyncLocalStorage<ReadonlyMap<ConnectionLock, TransactionScope>>();
 
-/** Who has the connection, who waits for it, and in which scope an async context is. */
+/** Decides which scope has the connection and which scopes wait, and finds the scope of an async context. */
 export class ConnectionLock {
-  /** What everything is within. */
+  /** The outermost scope: the connection. */
   connection = connected();
 
   constructor(readonly timeout: number) {}
@@ -61,7 +61,7 @@ export class ConnectionLock {
     return this.find(({ state }) => state === 'active');
   }
 
-  /** The innermost scope of the async context that is as asked. */
+  /** The innermost scope of the async context that fulfils the condition. */
   find(as: (scope: TransactionScope) => boolean): TransactionScope | undefined {
     let scope = this.current();
     while (scope && !as(scope)) scope = scope.outer;
@@ -69,8 +69,8 @@ export class ConnectionLock {
   }
 
   /**
-   * The scope that the runner is about to begin. It is called before the first wait: only so the caller, and who
-   * called it to begin, are in this context afterwards.
+   * Creates the scope that the runner is about to begin. It must be called before the first `await`: only then is the async context of
+   * the caller, and of the caller's caller, in the new scope afterwards.
    */
   next(runner: QueryRunner, parent = this.connection): TransactionScope {
     const scope = new TransactionScope(runner, parent, this.active(), this.current()?.state === 'call');
@@ -78,7 +78,7 @@ export class ConnectionLock {
     return scope;
   }
 
-  /** Calls `manager.transaction()`: its callback is in its context, its caller is not. */
+  /** Calls `manager.transaction()`. Its callback is in the new scope, its caller is not. */
   call<T>(transaction: () => T): T {
     const call = new TransactionScope(undefined, undefined, this.current());
     call.state = 'call';
@@ -90,13 +90,13 @@ export class ConnectionLock {
     return contexts.getStore()?.get(this);
   }
 
-  /** The async context's scopes at all connections, with this one at the own. */
+  /** The scopes of the async context at all connections, with the given one at this connection. */
   private with(scope: TransactionScope): ReadonlyMap<ConnectionLock, TransactionScope> {
     const others = [...(contexts.getStore() ?? [])].filter(([lock]) => lock.find(({ state }) => state !== 'ended'));
     return new Map(others).set(this, scope);
   }
 
-  /** Waits until the scope may begin, and begins it. Always waits a little, as siblings may begin in the same tick. */
+  /** Waits until the scope may begin, and begins it. It always waits a little, because siblings may begin in the same tick. */
   async enter(scope: TransactionScope): Promise<void> {
     for (;;) {
       const parent = scope.parent!;
@@ -106,18 +106,18 @@ export class ConnectionLock {
         parent.inner = scope;
         return;
       }
-      // It has ended meanwhile.
+      // The parent has ended meanwhile.
       parent.queue.release();
       scope.parent = parent.parent ?? this.connection;
     }
   }
 
-  /** Waits until nothing is within the scope, and keeps it so until its queue is released. */
+  /** Waits until the scope has no inner scope, and lets no other one in until its queue is released. */
   wait(scope: TransactionScope): Promise<void> | undefined {
     return scope.queue.acquire(this.timeout, () => new SqliteLockTimeoutError(this.timeout, scope.inner?.origin));
   }
 
-  /** Takes a scope over from what is within it and does not end: that counts as ended, and what goes on in it is refused. */
+  /** Cuts off the inner scopes of a scope, because they do not end. They count as ended, and their later statements are refused. */
   takeOver(scope: TransactionScope): void {
     for (let { inner } = scope; inner; inner = inner.inner) {
       inner.state = 'ended';
@@ -126,7 +126,7 @@ export class ConnectionLock {
     scope.inner = undefined;
   }
 
-  /** Throws where the async context is in a scope that was cut off. */
+  /** Throws SqliteCutOffError if the async context is in a scope that was cut off. */
   refuseCutOff(): void {
     if (this.find(({ state }) => state !== 'call')?.isCutOff) throw new SqliteCutOffError(this.timeout);
   }
@@ -137,7 +137,7 @@ export class ConnectionLock {
     scope.parent!.queue.release();
   }
 
-  /** The connection is another one: what was under way on the old one has ended. */
+  /** Called when the DataSource has a new connection: all scopes of the old one have ended. */
   reconnected(): void {
     for (let scope: TransactionScope | undefined = this.connection; scope; scope = scope.inner) scope.state = 'ended';
     this.connection = connected();

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SqliteLockTimeoutError } from '../../error/sqlite-lock-timeout.error.js';
 
-/** Tries again while another process writes; SQLite itself would block this one. */
+/** Retries work while another process writes. SQLite's own waiting would block this process. */
 export async function patiently<T>(work: () => T | Promise<T>, timeout: number): Promise<T> {
   for (const start = Date.now(); ; await delay(1 + Math.random() * 49)) {
     try {

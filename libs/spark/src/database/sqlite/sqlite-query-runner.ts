@@ -4,7 +4,7 @@ import { patiently } from './sqlite-busy.js';
 import { compiled, type Connection } from './sqlite-statements.js';
 import type { ConnectionLock, TransactionScope } from './connection-lock.js';
 
-/** What is used of TypeORM's query runner for better-sqlite3. */
+/** The parts of TypeORM's query runner for better-sqlite3 that are used here. */
 export interface SqliteRunner extends QueryRunner {
   transactionDepth: number;
   isTransactionActive: boolean;
@@ -28,13 +28,13 @@ const HOOKS_OF_END = /^(Before|After)Transaction(Commit|Rollback)$/;
 /** A scope that is about to end. */
 interface Ending {
   readonly scope: TransactionScope;
-  /** Waits until nothing is within it. */
+  /** Waits until the scope has no inner scope. */
   readonly wait: (scope: TransactionScope) => Promise<void>;
-  /** Whether its queue is held, so that nothing comes into it. */
+  /** Whether its queue is held, so that no inner scope can begin. */
   isHeld: boolean;
 }
 
-/** A query runner of one user, where TypeORM's is everyone's: it waits until the connection is free. */
+/** Makes a class of query runners that wait until the connection is free. Each transaction has one of its own; TypeORM has one for all. */
 export function serialQueryRunner(
   Stock: new (driver: unknown) => SqliteRunner,
   driver: SqliteDriver,
@@ -44,7 +44,7 @@ export function serialQueryRunner(
     /** The innermost scope of this runner. */
     private scope: TransactionScope | undefined;
     private migration: TransactionScope | undefined;
-    /** On what SQLite rolled the transaction back by itself: a full disk, say, or `INSERT OR ROLLBACK`. */
+    /** The error for which SQLite itself rolled the transaction back, such as a full disk or `INSERT OR ROLLBACK`. */
     private undone: unknown;
     private ending: Ending | undefined;
 
@@ -75,7 +75,7 @@ export function serialQueryRunner(
     override async rollbackTransaction(): Promise<void> {
       try {
         await this.end(
-          // Who gives up here leaves the connection taken for good.
+          // A rollback must not give up: it would block the connection for ever.
           (scope) => Promise.resolve(lock.wait(scope)).catch(() => this.cutOff(scope)),
           () => this.rollBack(() => super.rollbackTransaction()),
         );
@@ -93,7 +93,7 @@ export function serialQueryRunner(
       return this.alone(query, run);
     }
 
-    /** Runs statements of the transaction that somebody sends to the connection itself. */
+    /** Runs statements of the transaction that are sent directly to the connection. */
     besides<T>(work: () => T): T {
       lock.refuseCutOff();
       if (this.undone) throw this.undone;
@@ -104,7 +104,7 @@ export function serialQueryRunner(
       }
     }
 
-    /** Has the connection for as long as foreign keys are off, which no transaction can switch. */
+    /** Holds the connection while foreign keys are off. They cannot be switched inside a transaction. */
     override async beforeMigration(): Promise<void> {
       if (!lock.active()) {
         this.migration = lock.next(this);
@@ -141,7 +141,7 @@ export function serialQueryRunner(
       }
     }
 
-    /** Runs a statement of a transaction: once that is undone, what follows would be committed on its own. */
+    /** Runs a statement of a transaction. If SQLite has rolled the transaction back, a later statement would commit on its own, so it is refused. */
     private async inside<T>(run: () => Promise<T>): Promise<T> {
       if (this.undone) throw this.undone;
       try {
@@ -156,7 +156,7 @@ export function serialQueryRunner(
       return error;
     }
 
-    // A transaction that reads first and writes later would find that another process has written in between.
+    // With a plain BEGIN, a transaction that reads first and writes later would fail if another process has written in between.
     private beginImmediate(): Promise<void> {
       this.dataSource.logger.logQuery('BEGIN IMMEDIATE', [], this);
       return patiently(() => void compiled(driver.databaseConnection, 'BEGIN IMMEDIATE').run(), lock.timeout);
@@ -169,7 +169,7 @@ export function serialQueryRunner(
       try {
         await start();
       } catch (error) {
-        // Unless a hook failed after BEGIN: then it is open, and whoever began it rolls it back.
+        // If a hook failed after BEGIN, the transaction is open, and the caller rolls it back.
         if (this.transactionDepth === depth) {
           this.isTransactionActive = depth > 0;
           this.leave(scope);
@@ -181,12 +181,12 @@ export function serialQueryRunner(
       }
     }
 
-    /** Ends the scope that the caller is in; called from elsewhere, the innermost one. */
+    /** Ends the scope that the caller is in. If the caller is in none of this runner, it ends the innermost one. */
     private async end(wait: Ending['wait'], work: () => Promise<void>): Promise<void> {
       const own = lock.find(({ state, called, runner }) => state === 'active' || (called && runner === this));
       const scope = own?.runner === this ? own : this.scope;
       if (!scope) throw new TransactionNotStartedError();
-      // Savepoints that nobody waited for end first.
+      // Savepoints that the application did not await end first.
       await wait(scope);
       const ending = { scope, wait, isHeld: true };
       const depth = this.transactionDepth;
@@ -201,7 +201,7 @@ export function serialQueryRunner(
       }
     }
 
-    /** Hooks of subscribers may begin transactions: before the end within the one that ends, after it on their own. */
+    /** Runs hooks of subscribers, which may begin transactions: before the end inside the ending one, after it on their own. */
     private async hooked(ending: Ending, event: string, broadcast: () => Promise<void>): Promise<void> {
       if (event.startsWith('After')) {
         this.ending = undefined;
@@ -222,7 +222,7 @@ export function serialQueryRunner(
       if (ending.scope.state !== 'active') throw new TransactionNotStartedError();
     }
 
-    /** Ends what is within a scope and does not end by itself. */
+    /** Ends the inner scopes of a scope that do not end by themselves. */
     private cutOff(scope: TransactionScope): void {
       lock.takeOver(scope);
       this.scope = scope;

@@ -13,9 +13,9 @@ const serialized = new WeakSet<DataSource>();
 export const isSerialized = (dataSource: DataSource): boolean => serialized.has(dataSource);
 
 /**
- * Keeps the transactions of a better-sqlite3 DataSource apart. TypeORM gives all of them one query runner on one
- * connection, so that concurrent ones become each other's savepoints. Here each gets a runner of its own and has the
- * connection from BEGIN to its end; what runs in its async context belongs to it.
+ * Keeps the transactions of a better-sqlite3 DataSource apart. TypeORM gives all of them one query runner on one connection, so
+ * concurrent transactions become savepoints of each other. Here, each transaction gets a runner of its own and holds the connection from
+ * BEGIN to its end. Statements in its async context belong to it.
  */
 export function serializeSqlite(dataSource: DataSource, { lockTimeout }: { lockTimeout: number }): void {
   if (serialized.has(dataSource)) return;
@@ -54,14 +54,14 @@ export function serializeSqlite(dataSource: DataSource, { lockTimeout }: { lockT
   };
 }
 
-/** Lets readers and a writer work side by side, and SQLite answer at once when it is busy instead of blocking the process. */
+/** Turns WAL on, so that readers and a writer work side by side. Turns SQLite's own waiting off, which would block the process. */
 function prepare(connection: SqliteConnection, database: string): void {
   try {
     if (database !== ':memory:' && connection.pragma('journal_mode', { simple: true }) !== 'wal') {
       connection.pragma('journal_mode = WAL');
     }
   } catch (error) {
-    // Another process is just doing it, or the file cannot be written.
+    // Another process is turning WAL on at this moment, or the file is read only.
     if (!/^SQLITE_(BUSY|READONLY)/.test((error as { code?: string }).code ?? '')) throw error;
   }
   connection.pragma('busy_timeout = 0');

@@ -16,12 +16,12 @@ export interface Connection {
 
 type Prepared = ReturnType<Connection['prepare']>;
 
-/** A runner that wants to know of statements which it does not run itself. */
+/** A runner whose `besides` must wrap statements that do not go through its `query`. */
 type Runner = QueryRunner & { besides?<T>(work: () => T): T };
 
 const statements = new WeakMap<object, Map<string, Prepared>>();
 
-/** A statement on a connection, compiled once. */
+/** The compiled statement of a connection. Each is compiled once. */
 export function compiled(connection: Connection, sql: string): Prepared {
   const known = statements.get(connection) ?? new Map<string, Prepared>();
   statements.set(connection, known);
@@ -31,8 +31,8 @@ export function compiled(connection: Connection, sql: string): Prepared {
 }
 
 /**
- * Runs statements on the manager's connection without TypeORM's round about each of them, which takes longer than SQLite
- * itself. They are part of the manager's transaction.
+ * Runs statements on the manager's connection without TypeORM's work for each of them, which takes longer than SQLite itself. They are
+ * part of the manager's transaction.
  */
 export function directly<T>(
   manager: EntityManager,
@@ -44,7 +44,7 @@ export function directly<T>(
   });
 }
 
-/** A statement that runs at once, a row at a time. */
+/** A statement that runs synchronously. */
 export class SqliteStatement {
   private prepared: Prepared | undefined;
 
@@ -53,12 +53,12 @@ export class SqliteStatement {
     private readonly sql: string,
   ) {}
 
-  /** The first row that it gives. */
+  /** Runs the statement and returns its first row. */
   get<R>(...given: unknown[]): R | undefined {
     return this.call('get', given) as R | undefined;
   }
 
-  /** Runs it where it gives no rows. */
+  /** Runs a statement that returns no rows. */
   run(...given: unknown[]): Changes {
     return this.call('run', given) as Changes;
   }
