@@ -17,6 +17,7 @@ import { RevokedManagerError } from '../error/revoked-manager.error.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import { inChainOf } from '../event/chain.js';
+import { readMetadata } from '../event/event-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { waitedFor } from '../event/waited-for.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
@@ -257,9 +258,10 @@ class Scope implements HandlerScope {
   }
 }
 
-function handed({ key, group, at, until }: Delivery['event'], context: unknown): SparkEvent {
+function handed({ key, group, at, until, metadata }: Delivery['event'], context: unknown): SparkEvent {
   const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context };
   if (at !== null) event.at = new Date(at);
   if (until !== null) event.until = new Date(until);
+  if (metadata !== null) event.metadata = readMetadata(metadata);
   return event;
 }

@@ -1,3 +1,4 @@
+import type { EventMetadata } from '../event/event-metadata.js';
 import type { DeliveryState } from '../store/record-filter.js';
 
 /** An event in the ledger. */
@@ -20,6 +21,8 @@ export interface EventRecord {
   readonly depth: number;
   /** Its context as it is stored, JSON text; undefined where it has none, or `retention` has removed it. */
   readonly context: string | undefined;
+  /** Its metadata; undefined where it has none, or `retention` has removed it. */
+  readonly metadata: EventMetadata | undefined;
 }
 
 /** A delivery of an event to a handler. */

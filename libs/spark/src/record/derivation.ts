@@ -4,6 +4,7 @@ import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import { chainDepth, DEEPEST, isLate, isTooDeep, restOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
+import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
@@ -210,20 +211,21 @@ function checkSize(sizes: Map<string, number>, { entity, entityId, source, conte
   sizes.set(name, size);
 }
 
-/** An event that nobody derived, as the ledger enters it. Throws when the context cannot be stored. */
+/** An event that nobody derived, as the ledger enters it. Throws when the context or the metadata cannot be stored. */
 export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
   const { key, group } = event;
   const depth = chainDepth();
   return entryOf(codec, { event, key, group, className: null, entity: null, entityId: null, source: null, depth });
 }
 
-/** An event as the ledger enters it. Throws when the context cannot be stored. */
+/** An event as the ledger enters it. Throws when the context or the metadata cannot be stored. */
 function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
   const { event, key, group, entity, entityId, source, depth } = found;
   const context = codec.encode(event.context);
   const at = event.at?.getTime() ?? null;
   const until = event.until?.getTime() ?? null;
-  return { event, key, group, entity, entityId, source, context, at, until, depth };
+  const metadata = writeMetadata(event.metadata);
+  return { event, key, group, entity, entityId, source, context, at, until, depth, metadata };
 }
 
 /** What an event that is refused calls itself, as far as it can be read at all. */
