@@ -41,6 +41,12 @@ export function readMetadata(text: string | null): EventMetadata | undefined {
   return text === null ? undefined : (JSON.parse(text) as EventMetadata);
 }
 
+/** Metadata in one, the later over the earlier. What is undefined does not count. */
+export function mergedMetadata(...parts: readonly (EventMetadata | undefined)[]): EventMetadata {
+  const given = parts.flatMap((part) => Object.entries(part ?? {}));
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
 /** Where a check is. */
 interface Walk {
   readonly ancestors: object[];

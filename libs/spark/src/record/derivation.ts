@@ -7,9 +7,13 @@ import type { ContextCodec } from '../event/context-codec.js';
 import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { InterceptorTimeoutError } from '../error/interceptor-timeout.error.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
+import { waitedFor } from '../event/waited-for.js';
+import { type Around, inTime } from '../interceptor/around.js';
+import type { InterceptedSource } from '../interceptor/spark-interceptor.decorator.js';
 import type { LedgerEntry } from '../store/ledger.js';
 import { eventsNow, type Source } from '../source/source.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
@@ -52,6 +56,9 @@ export type Found = Pick<LedgerEntry, 'event' | 'key' | 'group'> & Origin;
 /** Where events came from: null all over for emitted ones. `className` is for people. */
 type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'> & { readonly className: string | null };
 
+/** Adds metadata to an event that is to be entered. */
+type Stamp = (event: SparkEvent) => SparkEvent;
+
 const always = (depth: number) => () => depth;
 
 /** What sources said of subjects: events to enter, instants to look again, and what went wrong. */
@@ -69,10 +76,44 @@ export class Derivation {
     private readonly now: number,
     /** How many events led to what is derived, by entity where they differ. */
     private readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
+    /** What goes round each run of a source. */
+    private readonly around?: Around<InterceptedSource>,
   ) {}
 
   /** Runs a source that does not wait on each subject. One that throws leaves the others alone. */
-  async runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+  runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const { around } = this;
+    if (!around || subjects.length === 0) return this.callNow(source, subjects);
+    return this.within(around, source, subjects, () => this.callNow(source, subjects));
+  }
+
+  /** Runs any source, on each subject or on all at once as it asks. */
+  run(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const { around } = this;
+    if (!around || subjects.length === 0) return this.call(source, subjects);
+    return this.within(around, source, subjects, () => this.call(source, subjects));
+  }
+
+  /** What goes round a source and fails has failed for all that the source was to be run on. */
+  private async within(
+    around: Around<InterceptedSource>,
+    source: Source,
+    subjects: readonly Subject[],
+    work: () => Promise<void>,
+  ): Promise<void> {
+    const { name, metadata, timeout } = source;
+    const run = { source: name, entity: metadata.name, count: subjects.length };
+    const late = () => new InterceptorTimeoutError(name, timeout);
+    const what = `an interceptor of the source ${name}`;
+    try {
+      await waitedFor(what, metadata.dataSource, () => inTime(around, run, work, timeout, late));
+    } catch (error) {
+      const refs = subjects.map(({ ref }) => ref);
+      this.fail(source, refs, error);
+    }
+  }
+
+  private async callNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
       while (isBlocking()) await yieldToEventLoop();
@@ -84,8 +125,7 @@ export class Derivation {
     }
   }
 
-  /** Runs any source, on each subject or on all at once as it asks. */
-  async run(source: Source, subjects: readonly Subject[]): Promise<void> {
+  private async call(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     const byId = source.options.batch && byIdText(subjects);
     const calls: SourceCalls = {
@@ -105,14 +145,14 @@ export class Derivation {
   }
 
   /** What was found, with its context as it is stored; those whose context cannot be are refused. Last: most may be dropped before. */
-  async written(codec: ContextCodec): Promise<readonly LedgerEntry[]> {
+  async written(codec: ContextCodec, stamp?: Stamp): Promise<readonly LedgerEntry[]> {
     if (this.entries) return this.entries;
     const entries: LedgerEntry[] = [];
     const sizes = new Map<string, number>();
     for (const found of this.found) {
       while (isBlocking()) await yieldToEventLoop();
       try {
-        const entry = entryOf(codec, found);
+        const entry = entryOf(codec, found, stamp);
         checkSize(sizes, entry);
         entries.push(entry);
       } catch (error) {
@@ -212,15 +252,17 @@ function checkSize(sizes: Map<string, number>, { entity, entityId, source, conte
 }
 
 /** An event that nobody derived, as the ledger enters it. Throws when the context or the metadata cannot be stored. */
-export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
+export function emitted(codec: ContextCodec, event: SparkEvent, stamp?: Stamp): LedgerEntry {
   const { key, group } = event;
   const depth = chainDepth();
-  return entryOf(codec, { event, key, group, className: null, entity: null, entityId: null, source: null, depth });
+  const origin = { className: null, entity: null, entityId: null, source: null, depth };
+  return entryOf(codec, { event, key, group, ...origin }, stamp);
 }
 
 /** An event as the ledger enters it. Throws when the context or the metadata cannot be stored. */
-function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
-  const { event, key, group, entity, entityId, source, depth } = found;
+function entryOf(codec: ContextCodec, found: Found, stamp: Stamp | undefined): LedgerEntry {
+  const { key, group, entity, entityId, source, depth } = found;
+  const event = stamp ? stamp(found.event) : found.event;
   const context = codec.encode(event.context);
   const at = event.at?.getTime() ?? null;
   const until = event.until?.getTime() ?? null;

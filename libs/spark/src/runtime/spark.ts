@@ -29,6 +29,7 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { ContextCodec } from '../event/context-codec.js';
 import { chainDepth, inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { Interceptors } from '../interceptor/interceptors.js';
 import { HandlerRegistry } from '../handler/handler.registry.js';
 import { RegisteredHandlers } from '../store/registered-handlers.js';
 import { Counters } from '../common/counters.js';
@@ -71,6 +72,7 @@ export class Spark {
   readonly sources = new SourceRegistry();
   readonly handlers = new HandlerRegistry();
   readonly counters = new Counters();
+  readonly interceptors = new Interceptors(this.counters);
   readonly events = new Stream<SparkEvent>();
 
   /** How many deliveries this process handles at once. */
@@ -126,7 +128,8 @@ export class Spark {
     );
     const rechecks = new Rechecks(this.dialect, this.tables);
     const rows = new WrittenRows(this.dialect);
-    this.recorder = new Recorder(this.sources, this.ledger, rechecks, rows, this.codec, clock, this.counters);
+    const { counters, interceptors } = this;
+    this.recorder = new Recorder(this.sources, this.ledger, rechecks, rows, this.codec, clock, counters, interceptors);
 
     this.rules = new LiveRules(dataSource, this.sources, this.dialect);
     this.subscriber = new EntitySubscriber(this.rules, this.recorder, onRecorded);
@@ -194,7 +197,15 @@ export class Spark {
       clock,
     );
     const wanted = new StillWanted(reads, this.sources, clock);
-    const attempts = new Attempts(this.transactions, deliveries, wanted, clock, this.handlers, maxAttempts);
+    const attempts = new Attempts(
+      this.transactions,
+      deliveries,
+      wanted,
+      clock,
+      this.handlers,
+      maxAttempts,
+      interceptors,
+    );
     this.worker = new Worker(claimer, this.lease, this.completions, contexts, slots, attempts, this.settler, () =>
       this.workerTicker.trigger(),
     );
@@ -315,6 +326,7 @@ export class Spark {
   /** Tells of what was recorded, after its commit, and wakes who works on. */
   onRecorded({ events, rechecks }: RecordResult): void {
     if (events.length > 0 && this.events.observed) this.emit(events, chainDepth());
+    if (events.length > 0) this.interceptors.onRecorded?.(events);
     this.notify({ rechecks, deliveries: events.length > 0 });
   }
 
