@@ -81,6 +81,9 @@ class Handlers {
   }
 }
 
+const raise = (error: Error): never => {
+  throw error;
+};
 const logged = (what: string) => async (_: unknown, next: () => Promise<void>) => {
   log.push(`outer before ${what}`);
   await next();
@@ -170,6 +173,7 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
   const states = async () =>
     (await app.spark.deliveries()).records.map(({ handler, state, attempt }) => `${handler} ${state} ${attempt}`);
   const errors = async () => (await app.spark.deliveries()).records.map(({ error }) => error);
+  const failures = (where: string) => app.logs.filter((line) => line.includes(`${where} failed`));
   const failed = async () => (await app.spark.status()).counts.failedInterceptors;
 
   describe('metadata', () => {
@@ -212,27 +216,24 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       expect((await metadata()).batch_1).toEqual({ outer: 1, inner: 'batch_1', tenant: 'outer' });
     });
 
-    it.each<[string, () => unknown, string]>([
-      [
-        'throws',
-        () => {
-          throw new Error('no tenant');
-        },
-        'no tenant',
-      ],
-      ['gives a promise', () => Promise.reject(new Error('late')), 'metadata is a Promise, not a plain object'],
-      ['gives what JSON cannot hold', () => ({ at: new Date() }), 'metadata.at is a Date'],
-      ['gives too much', () => ({ much: 'x'.repeat(4_090) }), 'metadata takes 4101 bytes'],
-    ])('that %s is left out, and the event is entered all the same', async (_, hook, reason) => {
-      on.metadata = hook as never;
+    it('that cannot be stored is left out, and the event is entered all the same', async () => {
       await start([Outer, Inner]);
-      await save(1);
-      await app.spark.emit(sparkEvent('plain', 1));
-      expect(await metadata()).toMatchObject({ order_1: { inner: 'order_1' }, plain_1: { inner: 'plain_1' } });
-      expect(await failed()).toBe(2);
-      const lines = app.logs.filter((line) => line.includes('Outer.metadata failed'));
-      expect(lines).toHaveLength(1);
-      expect(lines[0]).toContain(reason);
+      const cases: [() => unknown, string][] = [
+        [() => raise(new Error('no tenant')), 'no tenant'],
+        [() => Promise.reject(new Error('late')), 'metadata is a Promise, not a plain object'],
+        [() => ({ at: new Date() }), 'metadata.at is a Date'],
+        [() => ({ much: 'x'.repeat(4_090) }), 'metadata takes 4101 bytes'],
+      ];
+      for (const [i, [hook, reason]] of cases.entries()) {
+        on.metadata = hook as never;
+        // The log has one line for each minute.
+        await app.spark.emit(sparkEvent('plain', i));
+        await save(i);
+        const all = await metadata();
+        expect([all[`plain_${i}`], all[`order_${i}`]]).toEqual([{ inner: `plain_${i}` }, { inner: `order_${i}` }]);
+        expect(await failed()).toBe(2 * (i + 1));
+        if (i === 0) expect(failures('Outer.metadata')).toEqual([expect.stringContaining(reason)]);
+      }
     });
 
     it('that is too much together leaves out the one that makes it so', async () => {
@@ -344,22 +345,20 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       expect(app.logs.join('\n')).not.toMatch('taken over');
     });
 
-    it.each(['before', 'after', 'around'])('that hangs %s the handler ends at its timeout', async (when) => {
+    it('that hangs before, after or with the handler ends at its timeout', async () => {
       await start([Outer]);
       const forever = new Promise<never>(() => undefined);
-      if (when === 'around') on.handler = () => forever;
       const seen: string[] = [];
-      on.aroundHandler = async (_, next) => {
-        if (when !== 'before') await next().catch(({ name }: Error) => void seen.push(name));
+      on.handler = ({ key }) => (key === 'plain_2' ? forever : undefined);
+      on.aroundHandler = async ({ event: { key } }, next) => {
+        if (key !== 'plain_0') await next().catch(({ name }: Error) => void seen.push(`${key} ${name}`));
         await forever;
       };
-      await app.spark.emit(sparkEvent('plain', 1));
+      await app.spark.emit([0, 1, 2].map((id) => sparkEvent('plain', id)));
       await app.spark.drain();
-      expect([await states(), await errors()]).toEqual([
-        ['plain available 1'],
-        [expect.stringContaining('HandlerTimeoutError')],
-      ]);
-      expect(seen).toEqual(when === 'around' ? ['HandlerTimeoutError'] : []);
+      expect(await states()).toEqual(Array(3).fill('plain available 1'));
+      expect(await errors()).toEqual(Array(3).fill(expect.stringContaining('HandlerTimeoutError')));
+      expect(seen).toEqual(['plain_2 HandlerTimeoutError']);
     });
 
     it('that calls next after its time calls no handler', async () => {
@@ -441,17 +440,15 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       expect(runs()).toEqual([]);
     });
 
-    it.each<[string, SparkInterceptorHooks['aroundSource'], string]>([
-      ['fails', () => Promise.reject(new Error('no span')), 'no span'],
-      ['does not call next', async () => undefined, 'Outer.aroundSource has ended without calling next()'],
-    ])('that %s harms no save, and the entities are rechecked', async (_, hook, reason) => {
+    it('that fails or does not call next harms no save, and the entities are rechecked', async () => {
       await start([Outer]);
-      on.aroundSource = hook;
+      on.aroundSource = async ({ source }) => (source === 'own' ? raise(new Error('no span')) : undefined);
       await save(1);
       await app.spark.drain();
       expect(await metadata()).toEqual({});
       expect((await app.spark.status()).counts.failedEntities).toBeGreaterThan(0);
-      expect(app.logs.join('\n')).toContain(reason);
+      expect(app.logs.join('\n')).toContain('no span');
+      expect(app.logs.join('\n')).toContain('Outer.aroundSource has ended without calling next()');
       on.aroundSource = undefined;
       await new SparkTestKit(app.app).advance('1m');
       expect(Object.keys(await metadata()).toSorted()).toEqual(['batch_1', 'lines_1', 'order_1']);
@@ -532,23 +529,24 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       await expect.poll(about, { timeout: 5_000 }).toEqual(['batch_1', 'lines_1', 'order_1']);
     });
 
-    it.each<[string, () => unknown]>([
-      [
-        'throws',
-        () => {
-          throw new Error('no audit');
-        },
-      ],
-      ['rejects', () => Promise.reject(new Error('no audit'))],
-    ])('that %s harms nobody, and is counted', async (_, hook) => {
-      on.onRecorded = hook;
+    it('that makes events of what it hears of is part of their chain, which ends', async () => {
+      on.onRecorded = (events) => Promise.all(events.map(({ key }) => save(Number(/\d+/.exec(key)![0]) + 1)));
       await start([Outer]);
       await save(1);
+      await expect.poll(async () => (await app.spark.status()).counts.refusedEvents, { timeout: 10_000 }).toBe(1);
+      expect(app.logs.join('\n')).toContain('order_18');
+      expect(await metadata()).not.toHaveProperty('order_18');
+    });
+
+    it('that throws or rejects harms nobody, and is counted', async () => {
+      on.onRecorded = () => raise(new Error('no audit'));
+      await start([Outer]);
+      await save(1);
+      on.onRecorded = () => Promise.reject(new Error('no audit'));
       await app.spark.emit(sparkEvent('plain', 1));
       await expect.poll(failed).toBe(2);
-      expect(app.logs.filter((line) => line.includes('no audit'))).toEqual([
-        expect.stringMatching(/^error Outer.onRecorded failed; the events are entered\. /),
-      ]);
+      const line = /^error Outer.onRecorded failed; the events are entered\. .*no audit/;
+      expect(failures('Outer.onRecorded')).toEqual([expect.stringMatching(line)]);
     });
   });
 

@@ -7,19 +7,17 @@ import type { ContextCodec } from '../event/context-codec.js';
 import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import { InterceptorTimeoutError } from '../error/interceptor-timeout.error.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
-import { waitedFor } from '../event/waited-for.js';
-import { type Around, inTime } from '../interceptor/around.js';
+import type { Around } from '../interceptor/around.js';
 import type { InterceptedSource } from '../interceptor/spark-interceptor.decorator.js';
 import type { LedgerEntry } from '../store/ledger.js';
 import { eventsNow, type Source } from '../source/source.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
 import { idsOf, isExact, type SubjectRef } from '../entity/subject-ref.js';
 import type { Subject } from '../entity/subjects.js';
-import { runSource, type SourceCalls } from './run-source.js';
+import { runSource, runWithin, type SourceCalls } from './run-source.js';
 
 /** A source that threw, and the subject that it threw at. */
 export interface Failure {
@@ -101,12 +99,8 @@ export class Derivation {
     subjects: readonly Subject[],
     work: () => Promise<void>,
   ): Promise<void> {
-    const { name, metadata, timeout } = source;
-    const run = { source: name, entity: metadata.name, count: subjects.length };
-    const late = () => new InterceptorTimeoutError(name, timeout);
-    const what = `an interceptor of the source ${name}`;
     try {
-      await waitedFor(what, metadata.dataSource, () => inTime(around, run, work, timeout, late));
+      await runWithin(around, source, subjects.length, work);
     } catch (error) {
       const refs = subjects.map(({ ref }) => ref);
       this.fail(source, refs, error);
