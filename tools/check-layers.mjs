@@ -14,6 +14,7 @@ const LAYERS = [
   'entity',
   'source',
   'handler',
+  'interceptor',
   'store',
   'record',
   'deliver',

@@ -68,6 +68,10 @@ export class Mailer {
 export class Alerts {
   raise!: (...alert: unknown[]) => Promise<void>;
 }
+export class Tracer {
+  current!: () => string;
+  span!: <T>(name: string, about: object, work: () => Promise<T>) => Promise<T>;
+}
 export class ChallengesService {
   create!: (challenge: Partial<Challenge>) => Promise<Challenge>;
 }

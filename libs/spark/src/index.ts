@@ -7,16 +7,19 @@ export { DuplicateEntityError } from './error/duplicate-entity.error.js';
 export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
 export { DuplicateModuleError } from './error/duplicate-module.error.js';
 export { DuplicateSourceError } from './error/duplicate-source.error.js';
+export { InterceptorTimeoutError } from './error/interceptor-timeout.error.js';
 export { InvalidEventError, type InvalidEventOrigin } from './error/invalid-event.error.js';
 export { InvalidOccurrenceError } from './error/invalid-occurrence.error.js';
 export { InvalidOptionsError } from './error/invalid-options.error.js';
 export { IncompleteTablesError } from './error/incomplete-tables.error.js';
+export { MissingHookError } from './error/missing-hook.error.js';
 export { MissingMethodError } from './error/missing-method.error.js';
 export { MissingPartError } from './error/missing-part.error.js';
 export { MissingSchedulerError } from './error/missing-scheduler.error.js';
 export { MissingSchemaError } from './error/missing-schema.error.js';
 export { MissingTablesError } from './error/missing-tables.error.js';
 export { NewerTablesError } from './error/newer-tables.error.js';
+export { NextNotCalledError } from './error/next-not-called.error.js';
 export { NoSourceError } from './error/no-source.error.js';
 export { NoTransactionError } from './error/no-transaction.error.js';
 export { NotAMethodError } from './error/not-a-method.error.js';
@@ -38,6 +41,7 @@ export { UnsupportedKeyError } from './error/unsupported-key.error.js';
 export { eachDay, eachMonth, eachValue, eachWeek } from './event/occurrence.js';
 export { snapshot } from './event/snapshot.js';
 export { type EventId } from './event/event-key.js';
+export type { EventMetadata, JsonValue } from './event/event-metadata.js';
 export { sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
 export {
   GroupHandler,
@@ -45,6 +49,13 @@ export {
   type HandlerScope,
   type SparkHandler,
 } from './handler/group-handler.decorator.js';
+export {
+  type InterceptedDelivery,
+  type InterceptedSource,
+  SparkInterceptor,
+  type SparkInterceptorHooks,
+  type SparkInterceptorOptions,
+} from './interceptor/spark-interceptor.decorator.js';
 export { getSparkToken, InjectSpark } from './inject-spark.decorator.js';
 export type {
   ExplainedDelivery,

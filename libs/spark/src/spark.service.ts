@@ -610,7 +610,7 @@ export class SparkService {
     if (event.at && event.at.getTime() > now)
       return refuse('its at lies in the future. Let a source yield it, which can take it back.');
     try {
-      return [emitted(this.spark.codec, event)];
+      return [emitted(this.spark.codec, event, this.spark.interceptors.stamp)];
     } catch (error) {
       return refuse(messageOf(error));
     }

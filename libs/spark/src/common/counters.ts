@@ -21,6 +21,8 @@ export interface SparkCounts {
   readonly abandonedRechecks: number;
   /** Events without any delivery, because no registered handler matched their group. `replay` opens deliveries for a later handler. */
   readonly eventsWithoutHandler: number;
+  /** How often `metadata` or `onRecorded` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
+  readonly failedInterceptors: number;
 }
 
 /** The name of a count. */
@@ -36,6 +38,7 @@ const ZERO: Record<CountName, number> = {
   unusablePatterns: 0,
   abandonedRechecks: 0,
   eventsWithoutHandler: 0,
+  failedInterceptors: 0,
 };
 const MINUTE = 60_000;
 // Sources and handlers are few. Past this number, all reports of one count share one line.

@@ -18,6 +18,8 @@ export interface Entry {
   readonly until: number | null;
   /** How many events led to this one: 0 outside of any handler. */
   readonly depth: number;
+  /** Plain data beside it, JSON text. */
+  readonly metadata: string | null;
 }
 
 /** A row of the columns of an entry, as drivers give it: some give numbers as text. */
@@ -31,6 +33,7 @@ export interface EntryRow {
   readonly at: string | number | null;
   readonly until_at: string | number | null;
   readonly depth: string | number;
+  readonly metadata: string | null;
 }
 
 /** A column, and what an entry puts there. */
@@ -51,17 +54,18 @@ export const ENTRY: readonly EntryColumn[] = [
   { name: 'at', type: 'bigint', of: ({ at }) => at },
   { name: 'until_at', type: 'bigint', of: ({ until }) => until },
   { name: 'depth', type: 'int', of: ({ depth }) => depth },
+  { name: 'metadata', type: 'text', of: ({ metadata }) => metadata },
 ];
 
 /** Reads an event. */
 export function entryFrom(row: EntryRow): Entry {
-  const { event_key: key, event_group: group, entity, entity_id: entityId, source, context } = row;
+  const { event_key: key, event_group: group, entity, entity_id: entityId, source, context, metadata } = row;
   const [at, until, depth] = [numberOf(row.at), numberOf(row.until_at), Number(row.depth)];
-  return { key, group, entity, entityId, source, context, at, until, depth };
+  return { key, group, entity, entityId, source, context, at, until, depth, metadata };
 }
 
 // Of what the application has put into an event.
-const CONTENT = ['context'] as const;
+const CONTENT = ['context', 'metadata'] as const;
 
 /** How many characters the application's data in an event take. */
 export const contentLength = (entry: Entry): number =>

@@ -17,16 +17,22 @@ import { RevokedManagerError } from '../error/revoked-manager.error.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import { inChainOf } from '../event/chain.js';
+import { readMetadata } from '../event/event-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { waitedFor } from '../event/waited-for.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
+import type { Around } from '../interceptor/around.js';
+import type { Interceptors } from '../interceptor/interceptors.js';
+import type { InterceptedDelivery } from '../interceptor/spark-interceptor.decorator.js';
 import { runToEnd } from './run-to-end.js';
 import { parseTimeout } from '../config/option-parsers.js';
 import { linesOf, lineOf, shown, textOf } from '../error/text-of.js';
 import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
+// How long interceptors may take once an attempt was told to stop, in milliseconds.
+const MOMENT = 1_000;
 
 /**
  * How an attempt ended. `error` is what the row keeps of what was `thrown`. `persisted` tells that the delivery's row says so already; `stopped` that the process made it end; `undecided`
@@ -53,6 +59,8 @@ export class Attempt {
   private controller: AbortController | undefined;
   private stopped: Error | undefined;
   private stop: ((reason: Error) => void) | undefined;
+  /** Whether the transaction of the handler has committed: then it is completed, whatever comes. */
+  private isCommitted = false;
   /** What ends the work that the handler returned, once nobody waits for it any more. */
   private readonly ends: (() => void)[] = [];
 
@@ -66,6 +74,7 @@ export class Attempt {
     private readonly maxAttempts: number,
     /** Whether the process that had it before died. */
     private readonly isSuspect: boolean,
+    private readonly interceptors: Interceptors,
   ) {}
 
   /** Tells the handler to stop. The attempt ends at once, whatever the handler does. */
@@ -112,11 +121,45 @@ export class Attempt {
   }
 
   private handle(event: SparkEvent): Promise<void> {
+    const { aroundHandler } = this.interceptors;
+    return aroundHandler ? this.handleWithin(aroundHandler, event) : this.handleItself(event);
+  }
+
+  /** Interceptors go round the transaction, too. They are waited for as the handler is. */
+  private async handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
+    const { id, attempt } = this.delivery;
+    const { name } = this.handler;
+    const delivery = { id, handler: name, attempt, event };
+    const work = () => around(delivery, () => this.handleInside(event));
+    try {
+      await this.inTime(() => waitedFor(`an interceptor of ${name}`, this.transactions.manager.dataSource, work));
+    } catch (error) {
+      if (!this.isCommitted) throw error;
+      this.interceptors.report(`aroundHandler of ${name}`, `${shown(event.key)} is completed`, error);
+    }
+  }
+
+  /** Once the attempt is told to stop, interceptors have a moment for what they do after the handler. */
+  private async handleInside(event: SparkEvent): Promise<void> {
+    if (this.stopped) throw this.stopped;
+    const stopAround = this.stop!;
+    // Until the transaction has ended, the attempt has not.
+    this.stop = undefined;
+    try {
+      await this.handleItself(event);
+    } finally {
+      this.stop = stopAround;
+      if (this.stopped) setTimeout(stopAround, MOMENT, this.stopped).unref();
+    }
+  }
+
+  private handleItself(event: SparkEvent): Promise<void> {
     return this.handler.options.transactional ? this.handleInTransaction(event) : this.call(event);
   }
 
   private async handleInTransaction(event: SparkEvent): Promise<void> {
     const revoke = await this.transactions.runOnce((manager) => this.callIn(manager, event));
+    this.isCommitted = true;
     revoke();
   }
 
@@ -214,13 +257,14 @@ export class Attempts {
     private readonly clock: SparkClock,
     private readonly handlers: HandlerRegistry,
     private readonly maxAttempts: number,
+    private readonly interceptors: Interceptors,
   ) {}
 
   at(delivery: Delivery, suspect: boolean): Attempt {
     const handler = this.handlers.named(delivery.handler)!;
     const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-    const { transactions, deliveries, wanted, clock } = this;
-    return new Attempt(transactions, deliveries, wanted, clock, handler, delivery, maxAttempts, suspect);
+    const { transactions, deliveries, wanted, clock, interceptors } = this;
+    return new Attempt(transactions, deliveries, wanted, clock, handler, delivery, maxAttempts, suspect, interceptors);
   }
 }
 
@@ -257,9 +301,10 @@ class Scope implements HandlerScope {
   }
 }
 
-function handed({ key, group, at, until }: Delivery['event'], context: unknown): SparkEvent {
+function handed({ key, group, at, until, metadata }: Delivery['event'], context: unknown): SparkEvent {
   const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context };
   if (at !== null) event.at = new Date(at);
   if (until !== null) event.until = new Date(until);
+  if (metadata !== null) event.metadata = readMetadata(metadata);
   return event;
 }

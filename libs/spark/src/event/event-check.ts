@@ -1,4 +1,5 @@
 import { types } from 'node:util';
+import { flawInMetadata, METADATA_ADVICE } from './event-metadata.js';
 import { flawIn, isIdPart, type Flaw } from './spark-event.js';
 import { got, messageOf, quoted } from '../error/wording.js';
 
@@ -37,11 +38,24 @@ function verdictOn(event: unknown): string | undefined {
   // What it could make no key of, it has given none.
   const flaw = event.key === '' ? flawIn(event) : undefined;
   return (
-    checkText('group', event.group) ?? (flaw && wordsFor(flaw)) ?? checkText('key', event.key) ?? checkTimes(event)
+    checkText('group', event.group) ??
+    (flaw && wordsFor(flaw)) ??
+    checkText('key', event.key) ??
+    checkTimes(event) ??
+    checkMetadata(event.metadata)
   );
 }
 
-function isEvent(event: unknown): event is { group?: unknown; key?: unknown; at?: unknown; until?: unknown } {
+/** What an event may be made of, before it is checked. */
+interface Unchecked {
+  readonly group?: unknown;
+  readonly key?: unknown;
+  readonly at?: unknown;
+  readonly until?: unknown;
+  readonly metadata?: unknown;
+}
+
+function isEvent(event: unknown): event is Unchecked {
   return typeof event === 'object' && event !== null && ('group' in event || 'key' in event);
 }
 
@@ -83,6 +97,11 @@ function checkTimes(event: { at?: unknown; until?: unknown }): string | undefine
   if (flaw !== undefined || !types.isDate(until)) return flaw;
   const isOrdered = !types.isDate(at) || at < until;
   return isOrdered ? undefined : `its until is not after its at. ${ADVICE.until}`;
+}
+
+function checkMetadata(metadata: unknown): string | undefined {
+  const flaw = flawInMetadata(metadata);
+  return flaw && `its ${flaw}. ${METADATA_ADVICE}`;
 }
 
 function checkDate(name: 'at' | 'until', date: unknown): string | undefined {

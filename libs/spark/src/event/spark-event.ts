@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { sharedByCopies } from '../common/shared-by-copies.js';
 import { type EventId, eventKey } from './event-key.js';
+import type { EventMetadata } from './event-metadata.js';
 
 /** Something that became true of the application's data. It exists once for each key, whoever finds it and how often. */
 export interface SparkEvent<C = unknown> {
@@ -14,6 +15,8 @@ export interface SparkEvent<C = unknown> {
   readonly at?: Date;
   /** When it stops being of use: from then on it is neither entered nor handled. Left out: never. */
   readonly until?: Date;
+  /** Plain data beside the context, such as a trace, a tenant or an actor. It is no part of the key. Left out: there is none. */
+  readonly metadata?: EventMetadata;
 }
 
 /** How an event differs from the plain "group of id, now". */
@@ -26,6 +29,11 @@ export interface SparkEventOptions {
   readonly until?: Date | null;
   /** Tells the repetitions of an event apart, such as the year of a birthday: it ends the key, after an `@`. A backslash stands before each `_` in it. */
   readonly occurrence?: string | number;
+  /**
+   * Plain data that handlers get as `event.metadata`: an object that JSON can hold, at most 4,096 bytes of it. It plays no part in
+   * whether the event is new. Interceptors may add to it. Default: none.
+   */
+  readonly metadata?: EventMetadata;
 }
 
 /** The part of an event that no key can be made of. */
@@ -49,6 +57,7 @@ const flaws = sharedByCopies('flaws', () => new WeakMap<object, Flaw>());
  * @example
  * yield sparkEvent('challenge_ended', challenge.id, { challenge }, { at: challenge.endDate });
  * yield sparkEvent('reminder', meeting.id, { meeting }, { at: subHours(meeting.start, 1), until: meeting.start });
+ * await spark.emit(sparkEvent('mail_bounced', bounce.id, { bounce }, { metadata: { tenant } }));
  * yield sparkEvent('birthday', person.id, { person }, { occurrence: now.getFullYear() }); // key: birthday_7@2026
  */
 export function sparkEvent<C = undefined>(
@@ -61,6 +70,7 @@ export function sparkEvent<C = undefined>(
   try {
     if (options && 'at' in options) event.at = copyOf(options.at);
     if (options?.until !== undefined && options.until !== null) event.until = copyOf(options.until);
+    if (options?.metadata !== undefined) event.metadata = options.metadata;
     const flaw = flawOf(id, options?.occurrence);
     if (flaw) flaws.set(event, flaw);
     else event.key = options?.key ?? eventKey(group, id, options?.occurrence);

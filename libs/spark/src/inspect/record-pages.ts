@@ -1,4 +1,5 @@
 import { entryColumns, entryFrom, type EntryRow } from '../database/event-columns.js';
+import { readMetadata } from '../event/event-metadata.js';
 import {
   deliveryConditions,
   type DeliveryRecordFilter,
@@ -29,9 +30,10 @@ export function eventPage(
     isDescending: true,
     cursorOf: (row: EventRow) => [row.id],
     recordOf: (row) => {
-      const { at, until, depth, context } = entryFrom(row);
+      const { at, until, depth, context, metadata } = entryFrom(row);
       const times = { at: instant(at), until: instant(until) };
-      return { ...originOf(spark, row), id: String(row.id), ...times, depth, context: context ?? undefined };
+      const given = { context: context ?? undefined, metadata: readMetadata(metadata) };
+      return { ...originOf(spark, row), id: String(row.id), ...times, depth, ...given };
     },
   });
 }

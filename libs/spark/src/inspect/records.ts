@@ -1,4 +1,5 @@
 import type { DeliveryState } from '../database/delivery-states.js';
+import type { EventMetadata } from '../event/event-metadata.js';
 
 /** An event in the ledger. */
 export interface EventRecord {
@@ -20,6 +21,8 @@ export interface EventRecord {
   readonly depth: number;
   /** Its context as it is stored, JSON text; undefined where it has none, or `retention` has removed it. */
   readonly context: string | undefined;
+  /** Its metadata; undefined where it has none, or `retention` has removed it. */
+  readonly metadata: EventMetadata | undefined;
 }
 
 /** A delivery of an event to a handler. */

@@ -4,17 +4,20 @@ import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import { chainDepth, DEEPEST, isLate, isTooDeep, pauseOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
+import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
+import type { Around } from '../interceptor/around.js';
+import type { InterceptedSource } from '../interceptor/spark-interceptor.decorator.js';
 import type { LedgerEntry } from '../store/ledger.js';
 import { eventsNow, type Source } from '../source/source.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
 import { idsOf, isExact, type SubjectRef } from '../entity/subject-ref.js';
 import type { Subject } from '../entity/subjects.js';
-import { runSource, type SourceCalls } from './run-source.js';
+import { runSource, runWithin, type SourceCalls } from './run-source.js';
 
 /** A source that failed, and the subject that it failed for. */
 export interface Failure {
@@ -54,6 +57,9 @@ export type Found = Pick<LedgerEntry, 'event' | 'key' | 'group'> & Origin;
 /** Where an event came from. All fields but `depth` are null for an emitted event. `className` is for messages. */
 type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'> & { readonly className: string | null };
 
+/** Adds metadata to an event that is to be entered. */
+type Stamp = (event: SparkEvent) => SparkEvent;
+
 const always = (depth: number) => () => depth;
 
 /** The result of sources for subjects: events to enter, rechecks to add, and failures. */
@@ -71,10 +77,40 @@ export class Derivation {
     private readonly now: number,
     /** How many events led to the events of an entity. */
     private readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
+    /** What goes round each run of a source. */
+    private readonly around?: Around<InterceptedSource>,
   ) {}
 
   /** Runs a source that does not wait, once for each subject. A failure for one subject does not affect the others. */
-  async runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+  runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const { around } = this;
+    if (!around || subjects.length === 0) return this.callNow(source, subjects);
+    return this.within(around, source, subjects, () => this.callNow(source, subjects));
+  }
+
+  /** Runs any source: for each subject, or for all of them if it is a batch source. */
+  run(source: Source, subjects: readonly Subject[]): Promise<void> {
+    const { around } = this;
+    if (!around || subjects.length === 0) return this.call(source, subjects);
+    return this.within(around, source, subjects, () => this.call(source, subjects));
+  }
+
+  /** An interceptor that fails round a source has failed for all subjects of the run. */
+  private async within(
+    around: Around<InterceptedSource>,
+    source: Source,
+    subjects: readonly Subject[],
+    work: () => Promise<void>,
+  ): Promise<void> {
+    try {
+      await runWithin(around, source, subjects.length, work);
+    } catch (error) {
+      const refs = subjects.map(({ ref }) => ref);
+      this.fail(source, refs, error);
+    }
+  }
+
+  private async callNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
       while (isBlocking()) await yieldToEventLoop();
@@ -86,8 +122,7 @@ export class Derivation {
     }
   }
 
-  /** Runs any source: for each subject, or for all of them if it is a batch source. */
-  async run(source: Source, subjects: readonly Subject[]): Promise<void> {
+  private async call(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     const byId = source.options.batch && byIdText(subjects);
     const calls: SourceCalls = {
@@ -110,14 +145,14 @@ export class Derivation {
    * The events that were found, with their contexts as text. Events whose context cannot be stored are refused. Call it last: the
    * caller may drop most events before.
    */
-  async written(codec: ContextCodec): Promise<readonly LedgerEntry[]> {
+  async written(codec: ContextCodec, stamp?: Stamp): Promise<readonly LedgerEntry[]> {
     if (this.entries) return this.entries;
     const entries: LedgerEntry[] = [];
     const sizes = new Map<string, number>();
     for (const found of this.found) {
       while (isBlocking()) await yieldToEventLoop();
       try {
-        const entry = entryOf(codec, found);
+        const entry = entryOf(codec, found, stamp);
         checkSize(sizes, entry);
         entries.push(entry);
       } catch (error) {
@@ -220,20 +255,23 @@ function checkSize(sizes: Map<string, number>, { entity, entityId, source, conte
   sizes.set(name, size);
 }
 
-/** The ledger entry of an event of `emit`. Throws when the context cannot be stored. */
-export function emitted(codec: ContextCodec, event: SparkEvent): LedgerEntry {
+/** The ledger entry of an event of `emit`. Throws when the context or the metadata cannot be stored. */
+export function emitted(codec: ContextCodec, event: SparkEvent, stamp?: Stamp): LedgerEntry {
   const { key, group } = event;
   const depth = chainDepth();
-  return entryOf(codec, { event, key, group, className: null, entity: null, entityId: null, source: null, depth });
+  const origin = { className: null, entity: null, entityId: null, source: null, depth };
+  return entryOf(codec, { event, key, group, ...origin }, stamp);
 }
 
-/** The ledger entry of an event. Throws when the context cannot be stored. */
-function entryOf(codec: ContextCodec, found: Found): LedgerEntry {
-  const { event, key, group, entity, entityId, source, depth } = found;
+/** The ledger entry of an event. Throws when the context or the metadata cannot be stored. */
+function entryOf(codec: ContextCodec, found: Found, stamp: Stamp | undefined): LedgerEntry {
+  const { key, group, entity, entityId, source, depth } = found;
+  const event = stamp ? stamp(found.event) : found.event;
   const context = codec.encode(event.context);
   const at = event.at?.getTime() ?? null;
   const until = event.until?.getTime() ?? null;
-  return { event, key, group, entity, entityId, source, context, at, until, depth };
+  const metadata = writeMetadata(event.metadata);
+  return { event, key, group, entity, entityId, source, context, at, until, depth, metadata };
 }
 
 /** The group and key of a refused event, as far as they can be read. */

@@ -8,6 +8,7 @@ import { withRunner } from '../database/statement.js';
 import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { Interceptors } from '../interceptor/interceptors.js';
 import type { Entering, Ledger, LedgerEntry } from '../store/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
@@ -55,12 +56,13 @@ export class Recorder {
     private readonly codec: ContextCodec,
     private readonly clock: SparkClock,
     private readonly counters: Counters,
+    private readonly interceptors: Interceptors,
   ) {}
 
   /** Records what a transaction of the application has changed, just before it commits. */
   async record(manager: EntityManager, capture: Capture): Promise<RecordResult> {
     const now = this.clock.now();
-    const derivation = new Derivation(now);
+    const derivation = new Derivation(now, undefined, this.interceptors.aroundSource);
     const again = [...capture.rechecks.values()];
     for (const [root, subjects] of byRoot(capture.subjects.values())) {
       const sources = this.sources.liveOf(root);
@@ -93,7 +95,7 @@ export class Recorder {
     // The entity of a batch's event may be unknown. Then the smallest depth counts, so that the event is not taken for too deep.
     const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
     const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
-    const derivation = new Derivation(now, depthOf);
+    const derivation = new Derivation(now, depthOf, this.interceptors.aroundSource);
     for (const source of sources) await derivation.run(source, await this.read(manager, derivation, source, ids));
     return derivation;
   }
@@ -122,7 +124,7 @@ export class Recorder {
 
   /** Runs a source on entities that are already read. */
   async deriveFrom(source: Source, subjects: readonly Subject[], now: number): Promise<Derivation> {
-    const derivation = new Derivation(now);
+    const derivation = new Derivation(now, undefined, this.interceptors.aroundSource);
     await derivation.run(source, subjects);
     return derivation;
   }
@@ -139,7 +141,7 @@ export class Recorder {
     now: number,
     { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
   ): Promise<RecordResult> {
-    const entries = [...emitted, ...(await derivation.written(this.codec))];
+    const entries = [...emitted, ...(await derivation.written(this.codec, this.interceptors.stamp))];
     const events = await this.ledger.enter(manager, entries, now, how);
     if (derivation.rechecks.length > 0) await this.rechecks.add(manager, derivation.rechecks, now, changesNothing);
     for (const error of derivation.refused) {

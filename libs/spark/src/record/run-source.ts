@@ -1,7 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
+import { InterceptorTimeoutError } from '../error/interceptor-timeout.error.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { waitedFor } from '../event/waited-for.js';
+import { type Around, inTime } from '../interceptor/around.js';
+import type { InterceptedSource } from '../interceptor/spark-interceptor.decorator.js';
 import type { SourceScope } from '../source/event-source.decorator.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { Subject } from '../entity/subjects.js';
@@ -35,6 +39,20 @@ export async function runSource(
     calls.take(await eventsOf(source, entities, scope), part);
   };
   return inHalves(subjects, run, (part, error) => calls.fail(part, error));
+}
+
+/** Runs a source on so many entities within interceptors. Rejects with what these throw, and InterceptorTimeoutError. */
+export function runWithin(
+  around: Around<InterceptedSource>,
+  { name, metadata, timeout }: Source,
+  count: number,
+  work: () => Promise<void>,
+): Promise<void> {
+  const run = { source: name, entity: metadata.name, count };
+  const late = () => new InterceptorTimeoutError(name, timeout);
+  return waitedFor(`an interceptor of the source ${name}`, metadata.dataSource, () =>
+    inTime(around, run, work, timeout, late),
+  );
 }
 
 async function runEach(source: Source, subjects: readonly Subject[], scope: SourceScope, calls: SourceCalls) {

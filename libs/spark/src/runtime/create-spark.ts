@@ -25,6 +25,7 @@ import { Worker } from '../deliver/worker.js';
 import { DataSourceEntities } from '../entity/entity-lookup.js';
 import { WrittenRows } from '../entity/written-rows.js';
 import { ContextCodec } from '../event/context-codec.js';
+import { Interceptors } from '../interceptor/interceptors.js';
 import { HandlerRegistry } from '../handler/handler.registry.js';
 import { pausesOf } from '../notifier/notifiers.js';
 import { Recorder, type RecordResult } from '../record/recorder.js';
@@ -83,7 +84,8 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
   const counters = new Counters();
   const entities = new DataSourceEntities(dataSource);
   const signals = new WorkSignals(dataSource, tables, settings.statementTimeout);
-  const recorded = new RecordedEvents(context, signals);
+  const interceptors = new Interceptors(counters);
+  const recorded = new RecordedEvents(context, signals, interceptors);
   return {
     dataSource,
     dataSourceName: settings.dataSource ?? 'default',
@@ -95,6 +97,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
     transactions,
     context,
     counters,
+    interceptors,
     entities,
     codec: new ContextCodec(entities),
     sources: new SourceRegistry(),
@@ -114,10 +117,19 @@ type Base = ReturnType<typeof createBase>;
 
 /** From a write to the ledger: subjects → events → ledger and rechecks, inside the transaction. */
 function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
-  const { sources, rechecks, codec, onRecorded } = base;
+  const { sources, rechecks, codec, interceptors, onRecorded } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
   const ledger = new Ledger(dialect, tables, registered, counters, rootNamed);
-  const recorder = new Recorder(sources, ledger, rechecks, new WrittenRows(dialect), codec, clock, counters);
+  const recorder = new Recorder(
+    sources,
+    ledger,
+    rechecks,
+    new WrittenRows(dialect),
+    codec,
+    clock,
+    counters,
+    interceptors,
+  );
   const rules = new LiveRules(dataSource, sources, dialect);
   const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
   const criteria = new CriteriaWrites(dialect, rules, rechecks, subscriber, clock);
@@ -185,7 +197,7 @@ function createDelivering(base: Base) {
   const reads = new SureReads(dataSource, dialect);
   const contexts = new Contexts(base.codec, base.entities, sources, reads);
   const wanted = new StillWanted(reads, sources, clock);
-  const attempts = new Attempts(transactions, deliveries, wanted, clock, handlers, maxAttempts);
+  const attempts = new Attempts(transactions, deliveries, wanted, clock, handlers, maxAttempts, base.interceptors);
   const onFreed = () => workerTicker.trigger();
   const worker: Worker = new Worker(claimer, lease, completions, contexts, slots, attempts, settler, onFreed);
   const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));

@@ -3,6 +3,7 @@ import { DiscoveryService } from '@nestjs/core';
 import { RequestScopedError } from '../error/request-scoped.error.js';
 import { EVENT_SOURCE, type SourceMetadata } from '../source/event-source.decorator.js';
 import { GROUP_HANDLER, type HandlerMetadata } from '../handler/group-handler.decorator.js';
+import { type InterceptorMetadata, SPARK_INTERCEPTOR } from '../interceptor/spark-interceptor.decorator.js';
 import { MissingMethodError } from '../error/missing-method.error.js';
 import { metadataOf } from '../common/decorator-metadata.js';
 
@@ -14,6 +15,14 @@ export interface DecoratedMethod<M> {
   readonly call: (...args: any[]) => any;
   /** Whether it is declared `async`. */
   readonly isAsync: boolean;
+}
+
+/** A decorated provider. */
+export interface DecoratedClass<M> {
+  readonly given: M;
+  /** The name of the class. */
+  readonly where: string;
+  readonly instance: object;
 }
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
@@ -38,20 +47,42 @@ export class DecoratedMethods {
     return [...new Set(wrappers.map(({ instance }) => instance as T))];
   }
 
+  /** The interceptors, in the order in which they are listed. */
+  interceptors(): DecoratedClass<InterceptorMetadata>[] {
+    const classOf = ({ constructor }: object) =>
+      typeof constructor !== 'function'
+        ? []
+        : metadataOf<InterceptorMetadata>(SPARK_INTERCEPTOR, constructor).map((given) => ({
+            given,
+            where: constructor.name,
+          }));
+    return this.decorated(classOf).map(([{ given, where }, instance]) => ({ given, where, instance }));
+  }
+
   private find<M>(token: symbol, decorator: string, classMethod: string): DecoratedMethod<M>[] {
-    const found: DecoratedMethod<M>[] = [];
+    const found = this.decorated((prototype) => decoratedOf<M>(token, decorator, classMethod, prototype));
+    return found.map(([{ given, where, method }, instance]) => {
+      return { given, where, call: method.bind(instance), isAsync: isAsync(method) };
+    });
+  }
+
+  /** What is decorated of each provider and controller, with the instance. Throws RequestScopedError. */
+  private decorated<T extends { readonly where: string }>(
+    decoratedIn: (prototype: object) => readonly T[],
+  ): [decorated: T, instance: object][] {
+    const found: [T, object][] = [];
     const seen = new Set<unknown>();
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
       const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
-      const methods = prototype ? decoratedOf<M>(token, decorator, classMethod, prototype) : [];
-      if (!prototype || methods.length === 0) continue;
+      const all = prototype ? decoratedIn(prototype) : [];
+      if (!prototype || all.length === 0) continue;
       // A class listed by two modules has two instances, but is one source; an instance may be provided twice.
       const identities = [wrapper.instance, ...(wrapper.token === prototype.constructor ? [wrapper.token] : [])];
       const isNew = !identities.some((identity) => seen.has(identity));
       for (const identity of identities) seen.add(identity);
-      for (const { given, where, method } of isNew ? methods : []) {
-        if (!isSingleton(wrapper)) throw new RequestScopedError(where);
-        found.push({ given, where, call: method.bind(wrapper.instance), isAsync: isAsync(method) });
+      for (const one of isNew ? all : []) {
+        if (!isSingleton(wrapper)) throw new RequestScopedError(one.where);
+        found.push([one, wrapper.instance as object]);
       }
     }
     return found;

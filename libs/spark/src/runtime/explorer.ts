@@ -15,10 +15,13 @@ import type { SourceMetadata } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
 import { strangersOf } from '../entity/entity-table.js';
+import { HOOKS } from '../interceptor/interceptors.js';
+import type { InterceptorMetadata } from '../interceptor/spark-interceptor.decorator.js';
+import { MissingHookError } from '../error/missing-hook.error.js';
 import { checkKey } from '../entity/subject-ref.js';
 import { checkReading } from '../entity/subjects.js';
 import { touchedByRules } from '../source/touched-by.js';
-import type { DecoratedMethod, DecoratedMethods } from './decorated-methods.js';
+import type { DecoratedClass, DecoratedMethod, DecoratedMethods } from './decorated-methods.js';
 
 const SOURCE_OPTIONS = [
   'relations',
@@ -49,7 +52,7 @@ const HANDLER_OPTIONS = [
 ];
 const LONGEST_NAME = { source: 255, handler: 100 };
 
-/** Finds the sources and handlers of one SparkModule among the application's providers, and what is wrong with them. */
+/** Finds the sources, handlers and interceptors of one SparkModule among the application's providers, and what is wrong with them. */
 export class Explorer {
   constructor(
     private readonly methods: DecoratedMethods,
@@ -69,6 +72,7 @@ export class Explorer {
         this.spark.sources.add(this.source(method, shared.get(method.where)! > 1));
     }
     for (const method of this.methods.handlers()) this.addHandler(method);
+    for (const interceptor of this.methods.interceptors()) this.addInterceptor(interceptor);
   }
 
   private source({ given, where, call, isAsync }: DecoratedMethod<SourceMetadata>, isShared: boolean): Source {
@@ -117,6 +121,17 @@ export class Explorer {
     const { handlerTimeout } = this.spark.settings.worker;
     const complete = { ...options, timeout: options.timeout ?? handlerTimeout };
     this.spark.handlers.add({ name, where, pattern, options: complete, call });
+  }
+
+  private addInterceptor({ given: { options }, where, instance }: DecoratedClass<InterceptorMetadata>): void {
+    const option = (key: string) => `${key} of @SparkInterceptor on ${where}`;
+    refuseUnknown(option('options'), options, ['dataSource'], option);
+    const hooks = instance as Record<string, unknown>;
+    const named = HOOKS.filter((hook) => hooks[hook] !== undefined);
+    if (named.length === 0) throw new MissingHookError(where, HOOKS);
+    for (const hook of named)
+      if (typeof hooks[hook] !== 'function') throw new InvalidOptionsError(option(hook), hooks[hook], 'a method');
+    if (this.isMeant(where, options.dataSource)) this.spark.interceptors.add(where, hooks);
   }
 
   private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {

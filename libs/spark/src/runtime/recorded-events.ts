@@ -2,6 +2,7 @@ import { Subject as Stream } from 'rxjs';
 import type { BootContext } from '../common/boot-context.js';
 import { chainDepth, inChainOf } from '../event/chain.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { Interceptors } from '../interceptor/interceptors.js';
 import type { RecordResult } from '../record/recorder.js';
 import type { WorkSignals } from './work-signals.js';
 
@@ -12,11 +13,13 @@ export class RecordedEvents {
   constructor(
     private readonly context: BootContext,
     private readonly signals: WorkSignals,
+    private readonly interceptors: Interceptors,
   ) {}
 
   /** Is called after each commit. */
   onRecorded({ events, rechecks }: RecordResult): void {
     if (events.length > 0 && this.stream.observed) this.emit(events, chainDepth());
+    if (events.length > 0) this.interceptors.onRecorded?.(events);
     this.signals.notify({ rechecks, deliveries: events.length > 0 });
   }
 

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { DeliveryState } from '../database/delivery-states.js';
+import { NO_CONTENT } from '../database/event-columns.js';
 import { chunks, execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { namesOf } from '../entity/entity-table.js';
@@ -68,7 +69,7 @@ export class EventAdmin {
         const deliveries = (await this.deliveriesOf(manager, ids)).filter((delivery) => !isRunning(delivery));
         const discarded = await this.eraseDeliveries(manager, deliveries, now);
         const finished = await this.finished(manager, ids);
-        const erase = `UPDATE ${this.tables.event} SET context = NULL, metadata = NULL WHERE id IN (:...ids)`;
+        const erase = `UPDATE ${this.tables.event} SET ${NO_CONTENT} WHERE id IN (:...ids)`;
         await this.each(manager, finished, erase);
         return done(ids, discarded, ids.length - finished.length);
       },

@@ -1,0 +1,93 @@
+import { ContextError } from '../error/context.error.js';
+import { got } from '../error/wording.js';
+
+/** What JSON can hold. */
+export type JsonValue =
+  string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue | undefined };
+
+/**
+ * Plain data beside an event: who caused it, for which tenant, in which trace. A property that is undefined is left out.
+ *
+ * @example
+ * sparkEvent('order_paid', order.id, { order }, { metadata: { tenant: 'acme', traceparent } })
+ */
+export type EventMetadata = { readonly [name: string]: JsonValue | undefined };
+
+const MOST_BYTES = 4_096;
+const DEEPEST = 100;
+
+export const METADATA_ADVICE = `Give it a plain object of at most ${MOST_BYTES} bytes of JSON, or leave it out.`;
+
+/** What is wrong with metadata, as the end of a sentence; undefined where it can be stored. It throws what getters throw. */
+export function flawInMetadata(metadata: unknown): string | undefined {
+  if (metadata === undefined) return undefined;
+  if (!isPlain(metadata)) return `metadata is ${kindOf(metadata)}, not a plain object`;
+  const flaw = flawIn(metadata, 'metadata', { ancestors: [], values: 0 });
+  if (flaw !== undefined) return flaw;
+  const size = Buffer.byteLength(JSON.stringify(metadata));
+  return size > MOST_BYTES ? `metadata takes ${size} bytes of JSON` : undefined;
+}
+
+/** Metadata as it is stored. Throws ContextError where it cannot be. */
+export function writeMetadata(metadata: EventMetadata | undefined): string | null {
+  if (metadata === undefined) return null;
+  const flaw = flawInMetadata(metadata);
+  if (flaw !== undefined) throw new ContextError(`its ${flaw}. ${METADATA_ADVICE}`);
+  return JSON.stringify(metadata);
+}
+
+/** Metadata as it was given. */
+export function readMetadata(text: string | null): EventMetadata | undefined {
+  return text === null ? undefined : (JSON.parse(text) as EventMetadata);
+}
+
+/** Metadata in one, the later over the earlier. What is undefined does not count. */
+export function mergedMetadata(...parts: readonly (EventMetadata | undefined)[]): EventMetadata {
+  const given = parts.flatMap((part) => Object.entries(part ?? {}));
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/** Where a check is. */
+interface Walk {
+  readonly ancestors: object[];
+  /** How many values it has seen. Each takes a byte of JSON. */
+  values: number;
+}
+
+function flawIn(value: unknown, path: string, walk: Walk): string | undefined {
+  if (++walk.values > MOST_BYTES) return `metadata takes more than ${MOST_BYTES} bytes of JSON`;
+  if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value))
+    return undefined;
+  if (!Array.isArray(value) && !isPlain(value)) return `${path} is ${kindOf(value)}, which JSON cannot hold`;
+  if (walk.ancestors.includes(value)) return `${path} holds itself`;
+  if (walk.ancestors.length === DEEPEST) return `${path} is more than ${DEEPEST} levels deep`;
+  walk.ancestors.push(value);
+  try {
+    // From, as a hole in a list is undefined.
+    const parts = Array.isArray(value)
+      ? Array.from(value, (part, i) => [`${path}[${i}]`, part] as const)
+      : Object.entries(value).flatMap(([name, part]) =>
+          part === undefined ? [] : [[`${path}.${name}`, part] as const],
+        );
+    for (const [place, part] of parts) {
+      const flaw = flawIn(part, place, walk);
+      if (flaw !== undefined) return flaw;
+    }
+    return undefined;
+  } finally {
+    walk.ancestors.pop();
+  }
+}
+
+// Of another realm, too: its objects have a prototype of their own.
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+// Never the value itself, which may be nobody's business.
+function kindOf(value: unknown): string {
+  if (typeof value === 'string') return 'text';
+  return typeof value === 'bigint' ? 'a bigint' : got(value);
+}

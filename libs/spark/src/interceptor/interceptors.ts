@@ -1,0 +1,90 @@
+import type { Counters } from '../common/counters.js';
+import { linesOf, shown } from '../error/text-of.js';
+import { chainDepth, inChainOf } from '../event/chain.js';
+import { type EventMetadata, flawInMetadata, mergedMetadata } from '../event/event-metadata.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import { type Around, type Hook, nested } from './around.js';
+import type { InterceptedDelivery, InterceptedSource, SparkInterceptorHooks } from './spark-interceptor.decorator.js';
+
+/** The names of the methods that an interceptor may have. */
+export const HOOKS = ['metadata', 'aroundHandler', 'aroundSource', 'onRecorded'] as const;
+
+/** The interceptors of one SparkModule, put together once at boot. What no interceptor has is undefined, and costs nothing. */
+export class Interceptors {
+  private readonly all: { readonly name: string; readonly hooks: SparkInterceptorHooks }[] = [];
+  /** Adds metadata to an event that is to be entered. */
+  stamp: ((event: SparkEvent) => SparkEvent) | undefined;
+  aroundHandler: Around<InterceptedDelivery> | undefined;
+  aroundSource: Around<InterceptedSource> | undefined;
+  /** Tells of events after their commit. It never throws. */
+  onRecorded: ((events: readonly SparkEvent[]) => void) | undefined;
+
+  constructor(private readonly counters: Counters) {}
+
+  /** Adds an interceptor within those that are there. */
+  add(name: string, hooks: SparkInterceptorHooks): void {
+    this.all.push({ name, hooks });
+    const [metadata, recorded] = [this.hooks('metadata'), this.hooks('onRecorded')];
+    this.stamp = metadata.length === 0 ? undefined : (event) => this.stamped(metadata, event);
+    this.aroundHandler = nested<InterceptedDelivery>(this.hooks('aroundHandler'));
+    this.aroundSource = nested<InterceptedSource>(this.hooks('aroundSource'));
+    this.onRecorded = recorded.length === 0 ? undefined : (events) => this.tell(recorded, events);
+  }
+
+  /** Counts and logs what an interceptor has thrown where it cannot fail anything. */
+  report(where: string, outcome: string, error: unknown): void {
+    this.counters.report('failedInterceptors', where, () => `${shown(where)} failed; ${outcome}. ${linesOf(error)}`);
+  }
+
+  private hooks<N extends keyof SparkInterceptorHooks>(name: N): Hook<NonNullable<SparkInterceptorHooks[N]>>[] {
+    return this.all.flatMap(({ name: of, hooks }) => {
+      const method: SparkInterceptorHooks[keyof SparkInterceptorHooks] = hooks[name];
+      if (!method) return [];
+      return [{ where: `${of}.${name}`, call: method.bind(hooks) as NonNullable<SparkInterceptorHooks[N]> }];
+    });
+  }
+
+  /** The event with what interceptors add to it. One that fails adds nothing. */
+  private stamped(hooks: readonly Hook<(event: SparkEvent) => unknown>[], event: SparkEvent): SparkEvent {
+    let metadata = event.metadata;
+    let added: EventMetadata = {};
+    for (const { where, call } of hooks) {
+      try {
+        const given = (call(event) ?? undefined) as EventMetadata | undefined;
+        const next = mergedMetadata(added, checked(given));
+        metadata = checked(mergedMetadata(next, event.metadata));
+        added = next;
+      } catch (error) {
+        this.report(where, `${shown(event.key)} is entered without what it adds`, error);
+      }
+    }
+    return Object.keys(added).length === 0 ? event : withMetadata(event, metadata);
+  }
+
+  // What an interceptor changes is one event further down the chain.
+  private tell(
+    hooks: readonly Hook<(events: readonly SparkEvent[]) => unknown>[],
+    events: readonly SparkEvent[],
+  ): void {
+    inChainOf(chainDepth(), () => {
+      for (const { where, call } of hooks) {
+        const run = async () => call(events);
+        run().catch((error: unknown) => this.report(where, 'the events are entered', error));
+      }
+    });
+  }
+}
+
+/** Throws where it cannot be stored. */
+function checked(metadata: EventMetadata | undefined): EventMetadata | undefined {
+  // Nobody waits for it.
+  if (metadata instanceof Promise) void metadata.catch(() => undefined);
+  const flaw = flawInMetadata(metadata);
+  if (flaw !== undefined) throw new TypeError(`The ${flaw}.`);
+  return metadata;
+}
+
+// Not a spread copy: an event may be an instance of a class.
+function withMetadata({ group, key, context, at, until }: SparkEvent, metadata: EventMetadata | undefined): SparkEvent {
+  return { group, key, context, ...(at && { at }), ...(until && { until }), metadata };
+}
