@@ -7,7 +7,9 @@ interface SqliteDriver {
 
 const EVERY = 25;
 
-/** The notifier for SQLite. The file has a number that changes when another connection commits. To read it takes microseconds and no lock. */
+/**
+ * The notifier for SQLite. The file has a number that changes when another connection commits. To read it takes microseconds and no lock.
+ */
 export class SqliteNotifier implements Notifier {
   private timer: NodeJS.Timeout | undefined;
   private version: unknown;
