@@ -251,7 +251,7 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
 });
 
 describe('a touch that cannot be', () => {
-  const columns = 'There are: id, code, amount, challengeId, deletedAt.';
+  const columns = 'Its columns: id, code, amount, challengeId, deletedAt.';
   it.each<[string, (donation: any) => unknown, string]>([
     ['an unknown column', (d) => d.challengId, 'names "challengId", which is not a column of it'],
     ['a part of a column', (d) => d.code.length, 'names "code.length", which is not a column of it'],

@@ -87,7 +87,10 @@ export class CriteriaWrites {
     return ids.result;
   }
 
-  /** Inserts the rows of a SELECT. Only the statement itself can return their keys. Where the database cannot do that, the next sweep finds the rows. */
+  /**
+   * Inserts the rows of a SELECT. Only the statement itself can return their keys. Where the database cannot do that, the next sweep
+   * finds the rows.
+   */
   private async insertFromSelect(
     builder: Builder,
     metadata: EntityMetadata,

@@ -71,7 +71,10 @@ export class LiveRules {
     );
   }
 
-  /** Captures the entities that an entity touches before it is moved or removed. It reads them, because TypeORM's instance may be out of date. */
+  /**
+   * Captures the entities that an entity touches before it is moved or removed. It reads them, because TypeORM's instance may be out of
+   * date.
+   */
   touchOld(
     manager: EntityManager,
     capture: Capture,

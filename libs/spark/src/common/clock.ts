@@ -9,7 +9,10 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 export interface SparkClock {
   /** The present instant in epoch milliseconds, a whole number. */
   now(): number;
-  /** Whether time moves only when a test moves it. If so, nothing runs by itself: no worker, no rechecks, no scheduled sweep. Default: false. */
+  /**
+   * Whether time moves only when a test moves it. If so, nothing runs by itself: no worker, no rechecks, no scheduled sweep. Default:
+   * false.
+   */
   readonly isManual?: boolean;
 }
 

@@ -13,7 +13,10 @@ export function checkBackoff(backoff: Backoff, option: (name: string) => string)
   if (max !== undefined) parseTimeout(option('backoff.max'), max);
 }
 
-/** The milliseconds to wait after an attempt failed. Half of the time is random, so that deliveries that failed together are not retried together. */
+/**
+ * The milliseconds to wait after an attempt failed. Half of the time is random, so that deliveries that failed together are not retried
+ * together.
+ */
 export function backoffDelay(attempt: number, backoff: Backoff = {}): number {
   if (typeof backoff === 'function') return parseTimeout('backoff', backoff(attempt));
   const base = parseTimeout('backoff.base', backoff.base ?? '1s');

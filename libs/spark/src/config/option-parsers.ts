@@ -45,7 +45,10 @@ export function sqlIdentifier(name: string, value: string, longest: number): str
   throw new InvalidOptionsError(name, value, `1 to ${longest} letters, digits and underscores`);
 }
 
-/** Checks that an option is an object with no other properties than `names`. `path` makes the name of a property for the message. Throws InvalidOptionsError. */
+/**
+ * Checks that an option is an object with no other properties than `names`. `path` makes the name of a property for the message. Throws
+ * InvalidOptionsError.
+ */
 export function refuseUnknown(
   option: string,
   given: object,

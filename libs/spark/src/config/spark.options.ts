@@ -22,14 +22,20 @@ export interface WorkerOptions {
   concurrency?: number;
   /** How often this process polls for due rechecks and deliveries of which no notification has arrived. Default: 2 seconds. */
   pollInterval?: Duration;
-  /** How often Spark tries a delivery before it discards it, unless the handler sets `maxAttempts`. Default: 80, which takes about two days. */
+  /**
+   * How often Spark tries a delivery before it discards it, unless the handler sets `maxAttempts`. Default: 80, which takes about two
+   * days.
+   */
   maxAttempts?: number;
   /**
    * How long a handler without a `timeout` of its own may take. After that time, Spark aborts its signal and frees its place, and the
    * attempt has failed. Default: 1 hour.
    */
   handlerTimeout?: Duration;
-  /** How long a lease lasts. A process that has not renewed its lease for this time loses the deliveries that it has claimed. Default: 30 seconds. */
+  /**
+   * How long a lease lasts. A process that has not renewed its lease for this time loses the deliveries that it has claimed. Default: 30
+   * seconds.
+   */
   leaseTtl?: Duration;
   /** How often the process renews its lease, and ends the expired leases of other processes. Default: a sixth of `leaseTtl`, 5 seconds. */
   leaseRenewal?: Duration;
@@ -42,7 +48,10 @@ export interface WorkerOptions {
  * SparkModule.forRoot({ activation: { limit: 0 } }) // none of them is delivered before the application calls release(group)
  */
 export interface ActivationOptions {
-  /** Up to how many deliveries of a group Spark releases at the end of its first sweep. If there are more, all of them stay held. Default: 1,000. */
+  /**
+   * Up to how many deliveries of a group Spark releases at the end of its first sweep. If there are more, all of them stay held. Default:
+   * 1,000.
+   */
   limit?: number;
 }
 
@@ -114,7 +123,9 @@ export interface SparkDynamicOptions {
   retention?: RetentionOptions;
   /** How long a handler still gets new deliveries after the last process that has it was seen. At least 5 minutes. Default: 7 days. */
   handlerExpiry?: Duration;
-  /** How long a shutdown waits for running handlers. Then Spark aborts their signals and gives their deliveries back. Default: 10 seconds. */
+  /**
+   * How long a shutdown waits for running handlers. Then Spark aborts their signals and gives their deliveries back. Default: 10 seconds.
+   */
   shutdownTimeout?: Duration;
   /**
    * How long Spark waits for PostgreSQL, MariaDB or MySQL to answer a statement of its own. Then Spark drops the connection. Statements

@@ -29,7 +29,10 @@ export async function raw<R>(on: Connection, sql: string, given: unknown[]): Pro
   return withRunner(on, async (runner) => plainRows<R>((await runner.query(sql, given, true)).records as unknown[]));
 }
 
-/** Runs SQL with positional parameters, and returns rows of the application's tables as the driver returns them. TypeORM needs just these to make entities. */
+/**
+ * Runs SQL with positional parameters, and returns rows of the application's tables as the driver returns them. TypeORM needs just these
+ * to make entities.
+ */
 export async function rowsAsGiven(on: Connection, sql: string, given: unknown[]): Promise<object[]> {
   return withRunner(on, async (runner) => (await runner.query(sql, given, true)).records as object[]);
 }
@@ -39,7 +42,10 @@ export async function affected(on: Connection, sql: string, given: unknown[]): P
   return withRunner(on, async (runner) => (await runner.query(sql, given, true)).affected ?? 0);
 }
 
-/** Runs SQL with positional parameters on PostgreSQL, and returns its rows. With a statement name, PostgreSQL prepares it once for each connection. */
+/**
+ * Runs SQL with positional parameters on PostgreSQL, and returns its rows. With a statement name, PostgreSQL prepares it once for each
+ * connection.
+ */
 export async function prepared<R>(
   on: Connection,
   statement: string | undefined,

@@ -30,7 +30,9 @@ export class Transactions {
     );
   }
 
-  /** Runs a transaction of the application once, as its DataSource does. Only the statements that begin and end it have Spark's deadline. */
+  /**
+   * Runs a transaction of the application once, as its DataSource does. Only the statements that begin and end it have Spark's deadline.
+   */
   runOnce<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return withNewRunner(this.dataSource, ({ manager }) => manager.transaction(work));
   }

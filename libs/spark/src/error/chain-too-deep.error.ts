@@ -1,7 +1,9 @@
 import { SparkError } from './spark.error.js';
 import { shown } from './text-of.js';
 
-/** A chain of events is too deep: each event came from what a handler of the one before wrote. Spark logs the event and does not enter it. */
+/**
+ * A chain of events is too deep: each event came from what a handler of the one before wrote. Spark logs the event and does not enter it.
+ */
 export class ChainTooDeepError extends SparkError {
   constructor(
     readonly key: string,

@@ -26,13 +26,19 @@ export function textOf(thrown: unknown): string {
   return storable(share(texts, LONGEST.row, '\n'));
 }
 
-/** The text of a thrown value for one line of a log: the messages of an error and its causes. It has at most 1,000 printable characters. It never throws. */
+/**
+ * The text of a thrown value for one line of a log: the messages of an error and its causes. It has at most 1,000 printable characters.
+ * It never throws.
+ */
 export function lineOf(thrown: unknown): string {
   const texts = partsOf(thrown).map(({ link, head }) => link.toLowerCase() + printable(head));
   return share(texts, LONGEST.line, '; ');
 }
 
-/** The text of a thrown value for a few lines of a log, with the upper part of each stack. It has at most 4,000 printable characters. It never throws. */
+/**
+ * The text of a thrown value for a few lines of a log, with the upper part of each stack. It has at most 4,000 printable characters. It
+ * never throws.
+ */
 export function linesOf(thrown: unknown): string {
   const texts = partsOf(thrown).map(({ link, head, frames }) =>
     [link + printable(head), ...frames.slice(0, FRAMES.lines).map(printable)].join('\n'),

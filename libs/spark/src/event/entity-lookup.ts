@@ -2,7 +2,10 @@
 export interface ClassRef {
   /** The name of the class, or of the class of an embedded part. */
   readonly entity: string;
-  /** The entity's table, which finds the entity after its class was renamed. Undefined for an embedded part, or when an older release stored it. */
+  /**
+   * The entity's table, which finds the entity after its class was renamed. Undefined for an embedded part, or when an older release
+   * stored it.
+   */
   readonly table?: string;
 }
 

@@ -46,11 +46,19 @@ export interface GroupHandlerOptions {
   aliases?: readonly string[];
   /** How often Spark tries a delivery before it discards it. Default: the module's `worker.maxAttempts`, 80. */
   maxAttempts?: number;
-  /** How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`; the time doubles with each attempt, and half of it is random. */
+  /**
+   * How long a failed delivery waits. Default: `{ base: '1s', max: '1h' }`; the time doubles with each attempt, and half of it is random.
+   */
   backoff?: Backoff;
-  /** How long the handler may take, in milliseconds or as text such as `'30s'`. Then Spark aborts its signal, and the attempt has failed. Default: the module's `worker.handlerTimeout`, 1 hour. */
+  /**
+   * How long the handler may take, in milliseconds or as text such as `'30s'`. Then Spark aborts its signal, and the attempt has failed.
+   * Default: the module's `worker.handlerTimeout`, 1 hour.
+   */
   timeout?: Duration;
-  /** How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, or one less if there are other handlers. */
+  /**
+   * How many of its deliveries this process handles at once. Default: the module's `worker.concurrency`, or one less if there are other
+   * handlers.
+   */
   concurrency?: number;
   /**
    * Which deliveries are claimed first, from −1,000 to 1,000: those with a lower number, and among equals those that are longer due.
@@ -71,7 +79,10 @@ export interface GroupHandlerOptions {
    * @GroupHandler(/^challenge_inactivity/, { name: 'nudges', revalidate: true })
    */
   revalidate?: boolean;
-  /** What happens when an entity in the context is gone: `'discard'` discards the delivery; `'deliver'` passes `null` in place of the entity. Default: `'discard'`. */
+  /**
+   * What happens when an entity in the context is gone: `'discard'` discards the delivery; `'deliver'` passes `null` in place of the
+   * entity. Default: `'discard'`.
+   */
   missing?: 'discard' | 'deliver';
   /** The name of the DataSource whose events the handler gets. Default: those of every SparkModule. */
   dataSource?: string;

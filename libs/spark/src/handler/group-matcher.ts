@@ -11,7 +11,10 @@ let sandbox: Context | undefined;
 /** Whether a group matches; undefined if the regular expression engine took too long. */
 export type Match = boolean | undefined;
 
-/** Matches groups with the patterns of handlers, each pair once. It gives up on a pattern that takes too long, so that a save does not wait for it. */
+/**
+ * Matches groups with the patterns of handlers, each pair once. It gives up on a pattern that takes too long, so that a save does not
+ * wait for it.
+ */
 export class GroupMatcher {
   private readonly known = new Map<string, Map<string, Match>>();
 

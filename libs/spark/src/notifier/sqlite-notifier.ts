@@ -9,7 +9,9 @@ interface Connection {
 
 const EVERY = 25;
 
-/** The notifier for SQLite. The file has a number that changes when another connection commits. To read it takes microseconds and no lock. */
+/**
+ * The notifier for SQLite. The file has a number that changes when another connection commits. To read it takes microseconds and no lock.
+ */
 export class SqliteNotifier implements Notifier {
   private timer: NodeJS.Timeout | undefined;
   private version: unknown;

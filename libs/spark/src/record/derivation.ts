@@ -26,7 +26,10 @@ export interface Failure {
   readonly error: unknown;
 }
 
-/** An event that is not true yet, and the entity to recheck at its `at`. The entity is unknown for an event of a batch with a key of its own. */
+/**
+ * An event that is not true yet, and the entity to recheck at its `at`. The entity is unknown for an event of a batch with a key of its
+ * own.
+ */
 export interface FutureEvent {
   readonly event: SparkEvent;
   readonly at: number;

@@ -151,7 +151,10 @@ export class Recorder {
     return { events, rechecks: derivation.rechecks.length > 0 };
   }
 
-  /** Rechecks for subjects that sources failed for, with growing delays. It also logs the failures, at most one line a minute for each source. */
+  /**
+   * Rechecks for subjects that sources failed for, with growing delays. It also logs the failures, at most one line a minute for each
+   * source.
+   */
   retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Recheck[] {
     return failures.map(({ source, ref, error }) => {
       if (error instanceof NotSynchronous) {

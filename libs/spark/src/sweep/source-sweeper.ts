@@ -63,7 +63,10 @@ export class SourceSweeper {
     private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
-  /** The pages that are left to sweep, up to a key. While one page is entered, the next ones are read, derived and compared with the ledger. */
+  /**
+   * The pages that are left to sweep, up to a key. While one page is entered, the next ones are read, derived and compared with the
+   * ledger.
+   */
   pages(sweep: SourceSweep, upTo: string | undefined): AsyncGenerator<DerivedPage> {
     const { source, leased } = sweep;
     const read = prefetch(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);

@@ -20,7 +20,10 @@ export interface SweepProgress {
   readonly subjects: number;
   /** How many new events the sweep has entered so far. */
   readonly entered: number;
-  /** How many of these live capture should have found. The source yields them for the time of the last sweep, too, so time alone has not made them true. */
+  /**
+   * How many of these live capture should have found. The source yields them for the time of the last sweep, too, so time alone has not
+   * made them true.
+   */
   readonly missed: number;
   /** For how many entities the source has failed so far. */
   readonly failed: number;

@@ -141,7 +141,10 @@ export function serialQueryRunner(
       }
     }
 
-    /** Runs a statement of a transaction. If SQLite has rolled the transaction back, a later statement would commit on its own, so it is refused. */
+    /**
+     * Runs a statement of a transaction. If SQLite has rolled the transaction back, a later statement would commit on its own, so it is
+     * refused.
+     */
     private async inside<T>(run: () => Promise<T>): Promise<T> {
       if (this.undone) throw this.undone;
       try {
