@@ -404,7 +404,7 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       };
       await app.spark.emit(sparkEvent('plain', 1));
       await app.spark.drain();
-      expect(await errors()).toEqual([expect.stringContaining('drain() was called in an interceptor of plain')]);
+      expect(await errors()).toEqual([expect.stringContaining('an interceptor of plain called SparkService.drain()')]);
     });
   });
 

@@ -1090,7 +1090,7 @@ export const guards = [
   guard(
     'what is erased keeps its key',
     'store/event-admin.ts',
-    '`UPDATE ${this.tables.event} SET context = NULL, metadata = NULL WHERE',
+    '`UPDATE ${this.tables.event} SET ${NO_CONTENT} WHERE',
     '`DELETE FROM ${this.tables.event} WHERE',
     ['erase', 'keeps the keys'],
     { databases: ALL, sample: true },
