@@ -39,7 +39,14 @@ import {
   workersOf,
   type WorkerStatus,
 } from './inspect/status.js';
-import { checkFilter, entityIn, keyGiven, metadataGiven, sourcesGiven } from './runtime/spark.arguments.js';
+import {
+  checkFilter,
+  entityIn,
+  handlerNamesGiven,
+  keyGiven,
+  metadataGiven,
+  sourcesGiven,
+} from './runtime/spark.arguments.js';
 import { rootOf } from './entity/entity-table.js';
 import type { SweepProgress, SweepReport } from './sweep/sweep.js';
 
@@ -210,6 +217,41 @@ export class SparkService {
   async pause(): Promise<void> {
     this.checkStarted();
     await this.lifecycle.pause();
+  }
+
+  /**
+   * Pauses a handler in all processes, until `resumeHandler`: its deliveries stay available and wait, retries that are due
+   * included, and events open deliveries for it all the same. It holds for the handler's former names, its `aliases`, too, and
+   * lasts through restarts and deploys. `pause`, in contrast, ends all work of one process.
+   *
+   * What has begun goes on to its end: `deliveries({ handler, state: 'running' })` lists it.
+   *
+   * @param name The handler's name, or a former one. This process need not have it.
+   * @returns When no process begins another attempt. Where it is paused already, nothing changes.
+   * @throws UnknownHandlerError when no process has ever registered such a handler.
+   *
+   * @example
+   * await spark.pauseHandler('challenge-mails'); // the mail server is down
+   */
+  async pauseHandler(name: string): Promise<void> {
+    const names = await this.reading((manager) => handlerNamesGiven(this.spark, manager, name));
+    await this.spark.handlerPauses.pause(names, this.spark.clock.now());
+  }
+
+  /**
+   * Ends what `pauseHandler` has begun: all processes go on with the handler's deliveries at once. On MariaDB and MySQL the others
+   * go on at their next poll, after a second at most.
+   *
+   * @param name The handler's name, or a former one. One that is not paused is left as it is.
+   * @throws UnknownHandlerError when no process has ever registered such a handler.
+   *
+   * @example
+   * await spark.resumeHandler('challenge-mails');
+   */
+  async resumeHandler(name: string): Promise<void> {
+    const names = await this.reading((manager) => handlerNamesGiven(this.spark, manager, name));
+    await this.spark.handlerPauses.resume(names);
+    this.spark.notify({ rechecks: false, deliveries: true });
   }
 
   /**

@@ -1,8 +1,9 @@
 import { SparkError } from './spark.error.js';
 
-/** A handler was named that this process does not have. */
+/** A handler was named that this process does not have; or, where any process's would do, that none has registered. */
 export class UnknownHandlerError extends SparkError {
-  constructor(name: string, known: readonly string[]) {
-    super(`There is no handler named "${name}" in this process. Its handlers: ${known.join(', ') || 'none'}.`);
+  constructor(name: string, known: readonly string[], place: 'this process' | 'any process' = 'this process') {
+    const whose = place === 'this process' ? 'Its' : 'Known';
+    super(`There is no handler named "${name}" in ${place}. ${whose} handlers: ${known.join(', ') || 'none'}.`);
   }
 }

@@ -9,6 +9,7 @@ import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
 import { Deliveries } from '../store/deliveries.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
+import { HandlerPauses } from '../store/handler-pauses.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
 import { SureReads } from '../deliver/sure-reads.js';
@@ -80,6 +81,7 @@ export class Spark {
   readonly deadline: StatementDeadline;
   readonly transactions: Transactions;
   readonly registered: RegisteredHandlers;
+  readonly handlerPauses: HandlerPauses;
   readonly entities: DataSourceEntities;
   readonly codec: ContextCodec;
   readonly ledger: Ledger;
@@ -121,6 +123,7 @@ export class Spark {
     this.entities = new DataSourceEntities(dataSource);
     this.codec = new ContextCodec(this.entities);
     this.registered = new RegisteredHandlers(this.tables, clock, settings.handlerExpiry, this.counters);
+    this.handlerPauses = new HandlerPauses(this.transactions, this.dialect, this.tables, this.registered);
     this.ledger = new Ledger(this.dialect, this.tables, this.registered, this.counters, (text) =>
       this.entities.rootNamed(text),
     );
@@ -246,6 +249,7 @@ export class Spark {
     await withRunner(this.dataSource.manager, (runner) =>
       this.dialect.exclusively(runner.manager, async (alone) => {
         await this.registered.register(alone, this.handlers.all(), this.clock.now());
+        await this.handlerPauses.followNames(alone);
         await adoptSweeps(alone, this.dialect, this.tables, this.sources.all());
       }),
     );
