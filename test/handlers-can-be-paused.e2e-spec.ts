@@ -161,7 +161,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     });
   });
 
-  it('it waits for claims that are under way, and later ones see it', async () => {
+  it('a pause waits for claims that are under way, and later ones see it', async () => {
     const app = await idle([Handlers]);
     await save(app);
     await save(app);
@@ -183,7 +183,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     expect(await transactions.run((manager) => dialect.claim(manager, request))).toEqual([]);
   });
 
-  it('it cannot be kept from it by who reads the table for long, and keeps nobody waiting for long', async () => {
+  it('who reads the table for long keeps nobody from it, nor from claims', async () => {
     const app = await start([Handlers]);
     const reader = app.dataSource.createQueryRunner();
     try {
@@ -230,7 +230,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     expect(app.calls.all.toSorted()).toEqual(['later note_1', 'later note_1', 'later note_2']);
   });
 
-  it('it lasts through a restart, a deploy and a change of name, until it is resumed by any of its names', async () => {
+  it('a pause lasts through a restart, a deploy and a change of name, until it is resumed by any of its names', async () => {
     const former = await idle([Former]);
     await former.spark.pauseHandler('mails');
     await save(former);
@@ -258,7 +258,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     expect(again.calls.all).toEqual(['mails note_3']);
   });
 
-  it('it is told: since when, and why a delivery waits', async () => {
+  it('a pause is shown: since when, and why a delivery waits', async () => {
     const clock = new TestClock('2026-06-01T12:00:00Z');
     const app = await idle([Handlers], { clock });
     await app.spark.pauseHandler('mails');
@@ -300,7 +300,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     log.asked = [];
     await app.spark.drain();
     expect(log.asked.filter(({ sql }) => sql.includes('spark_pause')).length).toBeGreaterThan(0);
-    if (database.name !== 'PostgreSQL') expect(log.asked.filter(({ sql }) => /^UPDATE/.test(sql))).toEqual([]);
+    if (database.name !== 'PostgreSQL') expect(log.asked.filter(({ sql }) => sql.startsWith('UPDATE'))).toEqual([]);
     expect((await app.spark.handlers()).map(({ available }) => available)).toEqual([3, 3, 3, 3]);
     expect(app.calls.all).toEqual([]);
   });

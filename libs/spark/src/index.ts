@@ -84,6 +84,7 @@ export type {
   SweepSchedule,
   WorkerOptions,
 } from './config/spark.options.js';
+export { type RegisteredSpark, SparkRegistry } from './spark.registry.js';
 export { type PlanOptions, SparkService } from './spark.service.js';
 export type { SweepProgress, SweepReport } from './sweep/sweep.js';
 export type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
