@@ -203,8 +203,8 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
       expect(app.calls.of('mails').length).toBeLessThan(2);
       if (database.name === 'MariaDB') {
         const [{ wait }] = await app.dataSource.query('SELECT @@global.lock_wait_timeout AS wait');
-        const own = () => app.dataSource.query('SELECT @@lock_wait_timeout AS wait, SLEEP(0.1)');
-        for (const rows of await Promise.all(Array.from({ length: 15 }, own))) expect(rows).toMatchObject([{ wait }]);
+        const own = () => app.dataSource.query('SELECT @@lock_wait_timeout AS wait, SLEEP(0.2)');
+        for (const rows of await Promise.all(Array.from({ length: 19 }, own))) expect(rows).toMatchObject([{ wait }]);
       }
     } finally {
       if (reader.isTransactionActive) await reader.rollbackTransaction();

@@ -325,7 +325,7 @@ export class SparkService {
    * Whether all is well, in one object: what sweeps found and live capture missed, what is held, how many deliveries are in
    * which state, what is due, who works.
    *
-   * It costs about ten reads. They count what is under way, held or discarded, by indexes of these alone; completed
+   * It costs about a dozen reads. They count what is under way, held or discarded, by indexes of these alone; completed
    * deliveries are not counted, as that would read the whole table.
    *
    * @returns What is so at the moment, of all processes; `running` and `counts` tell of this process alone.
