@@ -106,7 +106,7 @@ describe.each(databases.filter(({ name }) => name === 'SQLite'))('what the docum
       const fields = fieldsIn(text, part);
       expect(fields.length).toBeGreaterThan(1);
       const shown = [status[part]].flat()[0];
-      for (const field of fields) expect(shown, part).toHaveProperty(field);
+      for (const field of fields) expect(shown).toHaveProperty(field);
     }
     expect(Object.keys((await app.spark.baseline(Challenge)) as object)).toEqual(
       expect.arrayContaining(fieldsIn(await page('existing-tables'), 'report')),

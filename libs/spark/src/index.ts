@@ -103,6 +103,7 @@ export type {
   SweepSchedule,
   WorkerOptions,
 } from './config/spark.options.js';
+export { type RegisteredSpark, SparkRegistry } from './spark.registry.js';
 export { type PlanOptions, SparkService } from './spark.service.js';
 export type { SweepProgress, SweepReport } from './sweep/sweep.js';
 export type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';

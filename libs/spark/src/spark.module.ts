@@ -17,11 +17,13 @@ import type {
 } from './config/spark.options.js';
 import { attach } from './runtime/boot.js';
 import { createSpark, SPARK, type Spark } from './runtime/create-spark.js';
+import { SparkRegistry, SparkRegistryModule } from './spark.registry.js';
 import { SparkService } from './spark.service.js';
 import { refuseUnknown } from './config/option-parsers.js';
 import { checkDataSource, DYNAMIC_OPTIONS, settingsOf, STATIC_OPTIONS } from './config/spark.settings.js';
 
 const SPARK_OPTIONS = Symbol('SPARK_OPTIONS');
+const IMPORTS = [DiscoveryModule, SparkRegistryModule];
 const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting'];
 
 /**
@@ -76,7 +78,7 @@ export class SparkModule {
     refuseUnknown('forRootAsync', options, [...STATIC_OPTIONS, ...FACTORY_OPTIONS], (name) => name);
     return {
       ...sparkModule(options, optionsProviders(options)),
-      imports: [DiscoveryModule, ...(options.imports ?? [])],
+      imports: [...IMPORTS, ...(options.imports ?? [])],
     };
   }
 }
@@ -88,7 +90,7 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
   return {
     module: SparkModule,
     global: isGlobal,
-    imports: [DiscoveryModule],
+    imports: IMPORTS,
     providers: [
       ...providers,
       { provide: SPARK_CLOCK, useClass: SystemClock },
@@ -123,8 +125,9 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
       },
       {
         provide: service,
-        inject: [SPARK, SparkLifecycle],
-        useFactory: (spark: Spark, lifecycle: SparkLifecycle) => new SparkService(spark, lifecycle),
+        inject: [SPARK, SparkLifecycle, SparkRegistry],
+        useFactory: (spark: Spark, lifecycle: SparkLifecycle, registry: SparkRegistry) =>
+          registry.add(spark.dataSourceName, new SparkService(spark, lifecycle)),
       },
     ],
     exports: [service],

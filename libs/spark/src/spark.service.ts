@@ -55,6 +55,7 @@ import {
   entityIn,
   EVENT_FILTER,
   isEntity,
+  handlerNamesGiven,
   keyGiven,
   metadataGiven,
   sourcesGiven,
@@ -272,6 +273,41 @@ export class SparkService {
   }
 
   /**
+   * Pauses a handler in all processes, until `resumeHandler`: its deliveries stay available and wait, retries that are due
+   * included, and events open deliveries for it all the same. It holds for the handler's former names, its `aliases`, too, and
+   * lasts through restarts and deploys. `pause`, in contrast, ends all work of one process.
+   *
+   * What has begun goes on to its end: `deliveries({ handler, state: 'running' })` lists it.
+   *
+   * @param name The handler's name, or a former one. This process need not have it.
+   * @returns When no process begins another attempt. Where it is paused already, nothing changes.
+   * @throws UnknownHandlerError when no process has ever registered such a handler.
+   *
+   * @example
+   * await spark.pauseHandler('challenge-mails'); // the mail server is down
+   */
+  async pauseHandler(name: string): Promise<void> {
+    const names = await this.reading((manager) => handlerNamesGiven(this.spark, manager, name));
+    await this.spark.handlerPauses.pause(names, this.spark.clock.now());
+  }
+
+  /**
+   * Ends what `pauseHandler` has begun: all processes go on with the handler's deliveries at once. On MariaDB and MySQL the others
+   * go on at their next poll, after a second at most.
+   *
+   * @param name The handler's name, or a former one. One that is not paused is left as it is.
+   * @throws UnknownHandlerError when no process has ever registered such a handler.
+   *
+   * @example
+   * await spark.resumeHandler('challenge-mails');
+   */
+  async resumeHandler(name: string): Promise<void> {
+    const names = await this.reading((manager) => handlerNamesGiven(this.spark, manager, name));
+    await this.spark.handlerPauses.resume(names);
+    this.spark.signals.notify({ rechecks: false, deliveries: true });
+  }
+
+  /**
    * Makes discarded deliveries available again, with all their attempts; not those of a baseline, those that were held, and erased
    * ones. Those that wait for their next try are due at once. What is new meanwhile comes before all of these.
    *
@@ -349,7 +385,7 @@ export class SparkService {
    * Whether all is well, in one object: what sweeps found and live capture missed, what is held, how many deliveries are in
    * which state, what is due, who works.
    *
-   * It costs about ten reads. They count what is under way, held or discarded, by indexes of these alone; completed
+   * It costs about a dozen reads. They count what is under way, held or discarded, by indexes of these alone; completed
    * deliveries are not counted, as that would read the whole table.
    *
    * @returns What is so at the moment, of all processes; `running` and `counts` tell of this process alone.

@@ -23,6 +23,9 @@ export async function withEvents(
   return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
 }
 
+/** Leaves paused handlers out of a claim. The statement itself reads the pauses: what a process has read before may be old. */
+export const notPaused = ({ pause }: TableNames): string => `AND handler NOT IN (SELECT handler FROM ${pause})`;
+
 /** Completes deliveries, and finds out which of them it was, where an UPDATE does not tell. */
 export async function completeAndAsk(
   manager: EntityManager,

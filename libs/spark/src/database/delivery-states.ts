@@ -52,7 +52,7 @@ export const TRANSITIONS: readonly Transition[] = [
     'available',
     'running',
     'Dialect.claim',
-    'It is due, and a slot is free. `attempt` + 1, `claimed_by` is the lease.',
+    'It is due, a slot is free, and its handler is not paused. `attempt` + 1, `claimed_by` is the lease.',
   ),
   way('available', 'discarded', 'DeliveryAdmin.discard', '`discard`. `last_error` stays where there is one.'),
   way(

@@ -125,6 +125,12 @@ export interface Dialect {
    * which must have a query runner of its own. Throws BootLockError.
    */
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T>;
+  /**
+   * Runs a write of a table while no other transaction reads it: those that have read it have ended, and later ones read what
+   * was written. Where the table cannot be locked soon, as by a backup that reads it or a role that may not, the write runs all
+   * the same. The manager has a query runner of its own.
+   */
+  whileUnread<T>(manager: EntityManager, table: string, write: (manager: EntityManager) => Promise<T>): Promise<T>;
   /** Rows of the application as the transaction will commit them. `isNew` means that the transaction has inserted all of them. */
   rowsByKey(
     manager: EntityManager,

@@ -43,6 +43,13 @@ export class Transactions {
     return this.withRetries(() => withRunner(this.dataSource.manager, ({ manager }) => work(manager)));
   }
 
+  /** Runs a write of a table while no other transaction reads it, as far as `Dialect.whileUnread` can. */
+  runUnread<T>(table: string, write: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return this.withRetries(() =>
+      withNewRunner(this.dataSource, ({ manager }) => this.dialect.whileUnread(manager, table, write)),
+    );
+  }
+
   private async withRetries<T>(run: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {

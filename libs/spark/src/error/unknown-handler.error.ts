@@ -1,8 +1,9 @@
 import { SparkError } from './spark.error.js';
 
-/** The caller named a handler that this process does not have. */
+/** The caller named a handler that this process does not have, or that no process has registered. */
 export class UnknownHandlerError extends SparkError {
-  constructor(name: string, known: readonly string[]) {
-    super(`There is no handler named "${name}" in this process. Its handlers: ${known.join(', ') || 'none'}.`);
+  constructor(name: string, known: readonly string[], place: 'this process' | 'any process' = 'this process') {
+    const whose = place === 'this process' ? 'Its' : 'Known';
+    super(`There is no handler named "${name}" in ${place}. ${whose} handlers: ${known.join(', ') || 'none'}.`);
   }
 }

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { DeliveryAdmin } from '../store/delivery-admin.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
+import type { HandlerPauses } from '../store/handler-pauses.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
@@ -25,6 +26,7 @@ export interface Inspected {
   readonly entities: DataSourceEntities;
   readonly sources: SourceRegistry;
   readonly registered: RegisteredHandlers;
+  readonly handlerPauses: HandlerPauses;
   readonly codec: ContextCodec;
   readonly worker: Worker;
   readonly admin: DeliveryAdmin;

@@ -37,6 +37,8 @@ export interface HandlerStatus {
   readonly held: number;
   /** Given up after they failed, or by hand; without those of a baseline, those that were held, and erased ones. */
   readonly discarded: number;
+  /** Since when `pauseHandler` keeps it from going on; undefined where it is not paused. */
+  readonly paused: Date | undefined;
 }
 
 /** A process that handles deliveries. */
@@ -121,7 +123,11 @@ export async function sourcesOf(manager: EntityManager, spark: Inspected): Promi
 }
 
 /** What each handler has still to do. */
-export async function handlersOf(manager: EntityManager, { tables }: Inspected, now: number): Promise<HandlerStatus[]> {
+export async function handlersOf(
+  manager: EntityManager,
+  { tables, handlerPauses }: Inspected,
+  now: number,
+): Promise<HandlerStatus[]> {
   const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
   const byName = new Map<string, Record<keyof typeof none, number>>();
   // A statement each, with the state as it is written in the index: SQLite compares the texts.
@@ -143,7 +149,10 @@ export async function handlersOf(manager: EntityManager, { tables }: Inspected, 
   }
   const registered = await select<{ name: string }>(manager, `SELECT name FROM ${tables.handler}`);
   for (const { name } of registered) if (!byName.has(name)) byName.set(name, { ...none });
-  return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([handler, counts]) => ({ handler, ...counts }));
+  const paused = await handlerPauses.since(manager);
+  return [...byName]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([handler, counts]) => ({ handler, ...counts, paused: paused.get(handler) }));
 }
 
 async function rechecks(manager: EntityManager, spark: Inspected, now: number): Promise<SparkStatus['rechecks']> {

@@ -15,6 +15,8 @@ interface Workers {
   readonly count: number;
   /** When each handler was last seen, of those that no process has now. */
   readonly orphans: ReadonlyMap<string, Date>;
+  /** Since when each paused handler is paused. */
+  readonly paused: ReadonlyMap<string, Date>;
 }
 
 /** Says in sentences why something did or did not happen. */
@@ -113,7 +115,7 @@ function saidBy(error: string): string {
   return lines.join('; ').slice(0, LONGEST);
 }
 
-function delivered(delivery: ExplainedDelivery, { now, count, orphans }: Workers): string {
+function delivered(delivery: ExplainedDelivery, { now, count, orphans, paused }: Workers): string {
   const { handler, state, attempt, due, finished, durationMs, error } = delivery;
   const cause = error === undefined ? '' : `: ${saidBy(error)}`;
   const tries = attempt === 1 ? '1 attempt' : `${attempt} attempts`;
@@ -127,9 +129,12 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans }: Workers
   const orphaned = orphans.get(handler);
   if (orphaned) return `${handler}: waits, but no process has had this handler since ${orphaned.toISOString()}.`;
   const failed = attempt === 0 ? 'waits' : `failed ${tries}`;
+  const before = error === undefined ? '.' : `. Before that it ${attempt === 0 ? 'was put off' : failed}${cause}`;
+  const pausedSince = paused.get(handler);
+  if (pausedSince)
+    return `${handler}: waits, as the handler is paused since ${pausedSince.toISOString()}, until resumeHandler${before}`;
   if (due.getTime() > now) return `${handler}: ${failed}, tried again ${when(due, now)}${cause}`;
   const workers = count === 0 ? 'no process is working' : count === 1 ? '1 process works' : `${count} processes work`;
-  const before = error === undefined ? '.' : `. Before that it ${attempt === 0 ? 'was put off' : failed}${cause}`;
   return `${handler}: waits for a worker; ${workers}${before}`;
 }
 
@@ -143,6 +148,7 @@ async function workersOf(manager: EntityManager, spark: Inspected, now: number):
     now,
     count: Number(row!.n),
     orphans: await spark.registered.gone(manager),
+    paused: await spark.handlerPauses.since(manager),
   };
 }
 

@@ -15,11 +15,12 @@ export async function attach({ dataSource, dialect, tables, settings, subscriber
 
 /** Registers the handlers that were found, and begins to see the writes that sources are about. */
 export async function register(spark: Spark): Promise<void> {
-  const { dataSource, dialect, tables, registered, handlers, sources, clock, rules } = spark;
+  const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, clock, rules } = spark;
   await compareClocks(spark);
   await withRunner(dataSource.manager, (runner) =>
     dialect.exclusively(runner.manager, async (alone) => {
       await registered.register(alone, handlers.all(), clock.now());
+      await handlerPauses.followNames(alone);
       await adoptSweeps(alone, dialect, tables, sources.all());
     }),
   );

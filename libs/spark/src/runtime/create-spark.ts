@@ -37,6 +37,7 @@ import { Deliveries } from '../store/deliveries.js';
 import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
 import { EventAdmin } from '../store/event-admin.js';
+import { HandlerPauses } from '../store/handler-pauses.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { Ledger } from '../store/ledger.js';
 import { Rechecks } from '../store/rechecks.js';
@@ -83,6 +84,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
   const context = new BootContext();
   const counters = new Counters();
   const entities = new DataSourceEntities(dataSource);
+  const registered = new RegisteredHandlers(tables, clock, settings.handlerExpiry, counters);
   const signals = new WorkSignals(dataSource, tables, settings.statementTimeout);
   const interceptors = new Interceptors(counters);
   const recorded = new RecordedEvents(context, signals, interceptors);
@@ -102,7 +104,8 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
     codec: new ContextCodec(entities),
     sources: new SourceRegistry(),
     handlers: new HandlerRegistry(),
-    registered: new RegisteredHandlers(tables, clock, settings.handlerExpiry, counters),
+    registered,
+    handlerPauses: new HandlerPauses(transactions, dialect, tables, registered),
     rechecks: new Rechecks(dialect, tables),
     failedAttempts: new FailedAttempts(tables),
     signals,

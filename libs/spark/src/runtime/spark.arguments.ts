@@ -1,4 +1,4 @@
-import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
+import type { EntityManager, EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
 import { inspect, types } from 'node:util';
 import { type DeliveryRecordFilter, type FilteredEntity } from '../store/record-filter.js';
 import { DELIVERY_STATES } from '../database/delivery-states.js';
@@ -6,6 +6,7 @@ import { entityName } from '../error/entity-name.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { NoSourceError } from '../error/no-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import { UnknownHandlerError } from '../error/unknown-handler.error.js';
 import type { Source } from '../source/source.js';
 import type { Spark } from './create-spark.js';
 import { refuseUnknown } from '../config/option-parsers.js';
@@ -101,6 +102,17 @@ export function sourcesGiven(spark: Spark, method: string, entity: EntityTarget<
   if (!all.includes(metadata))
     throw new NoSourceError(method, metadata.name, [...new Set(all.map(({ name }) => name))]);
   return (source: Source): boolean => source.metadata === metadata;
+}
+
+/** All names of the handler that a method was given, of whatever process it is. Throws UnknownHandlerError. */
+export async function handlerNamesGiven(
+  { registered }: Spark,
+  manager: EntityManager,
+  name: string,
+): Promise<string[]> {
+  const names = await registered.allNamesOf(manager, name);
+  if (names.length === 0) throw new UnknownHandlerError(name, await registered.known(manager), 'any process');
+  return names;
 }
 
 /** The key of the id that a method was given. Throws TypeError when it is none, or lacks a part. */

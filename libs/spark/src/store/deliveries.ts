@@ -1,4 +1,5 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
+import { notPaused } from '../database/claim-complete.js';
 import type { ClaimRequest, Dialect } from '../database/dialect.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
 import { execute, select } from '../database/statement.js';
@@ -37,7 +38,7 @@ export class Deliveries {
     const rows = await select(
       manager,
       `SELECT 1 FROM ${this.tables.delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect
-       AND handler IN (:...handlers) ${others} LIMIT 1`,
+       AND handler IN (:...handlers) ${notPaused(this.tables)} ${others} LIMIT 1`,
       { handlers, now, suspect: Number(suspect), passed },
     );
     return rows.length > 0;

@@ -114,6 +114,23 @@ export class RegisteredHandlers {
     return [...(this.lineages.find(({ names }) => names.has(name))?.names ?? [name])];
   }
 
+  /** The names under which processes have registered handlers, ever. */
+  async known(manager: EntityManager): Promise<string[]> {
+    return [...new Set((await this.rows(manager)).map(({ name }) => name))];
+  }
+
+  /** All names that the handler of this name has ever had, whether or not a process still has it; none where nobody knows it. */
+  async allNamesOf(manager: EntityManager, name: string): Promise<string[]> {
+    const rows = [...(await this.rows(manager)), ...this.own.map(rowOf)];
+    const kin = rows.map((row) => [row.name, ...aliasesOf(row)]);
+    const names = new Set(kin.some((all) => all.includes(name)) ? [name] : []);
+    for (let before = -1; before !== names.size;) {
+      before = names.size;
+      for (const all of kin) if (all.some((one) => names.has(one))) for (const one of all) names.add(one);
+    }
+    return [...names];
+  }
+
   private matches({ pattern, recipient: { name } }: Candidate, group: string): boolean {
     const match = this.matcher.matches(pattern, group);
     if (match === undefined)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
+import { completeAndAsk, notPaused, withEvents, type WithoutEvent } from '../claim-complete.js';
 import type {
   ClaimedRow,
   ClaimRequest,
@@ -26,6 +26,8 @@ const ROWS = 500;
 const PRIMARY = ' USE INDEX (`PRIMARY`)';
 const LOCKED = 'LOCK IN SHARE MODE';
 const NO_SUCH_INDEX = 1176;
+// How long what reads a table is waited for, in seconds. Others that want to read it wait, too.
+const READERS_TIMEOUT = 1;
 
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
@@ -71,6 +73,23 @@ export class MysqlDialect implements Dialect {
       return await work(manager);
     } finally {
       await execute(manager, `SELECT RELEASE_LOCK(${name})`, { event });
+    }
+  }
+
+  // A transaction that has read a table keeps others from locking it until it ends.
+  async whileUnread<T>(
+    manager: EntityManager,
+    table: string,
+    write: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    await execute(manager, 'SET @spark_lock_wait = @@lock_wait_timeout');
+    await execute(manager, `SET lock_wait_timeout = ${READERS_TIMEOUT}`);
+    try {
+      await execute(manager, `LOCK TABLES ${table} WRITE`).catch(() => undefined);
+      return await write(manager);
+    } finally {
+      await execute(manager, 'UNLOCK TABLES');
+      await execute(manager, 'SET lock_wait_timeout = @spark_lock_wait');
     }
   }
 
@@ -182,7 +201,7 @@ export class MysqlDialect implements Dialect {
       manager,
       `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
        WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
-       ${others} ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
+       ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT :limit FOR UPDATE SKIP LOCKED`,
       { handlers, limit, now, suspect: Number(suspect), passed },
     );
     if (rows.length === 0) return [];

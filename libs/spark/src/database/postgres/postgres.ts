@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completedBy } from '../claim-complete.js';
+import { completedBy, notPaused } from '../claim-complete.js';
 import type {
   ClaimedRow,
   ClaimRequest,
@@ -25,6 +25,8 @@ import type { TableNames } from '../table-names.js';
 const FEW = 16;
 const ADVISORY_LOCK = 0x5350_4152;
 const LOCK_NOT_AVAILABLE = '55P03';
+// How long what reads a table is waited for, in milliseconds. Others that want to read it wait, too.
+const READERS_TIMEOUT = 1_000;
 
 /** PostgreSQL. */
 export class PostgresDialect implements Dialect {
@@ -82,6 +84,24 @@ export class PostgresDialect implements Dialect {
     });
   }
 
+  // A statement locks the tables that it reads before it takes its snapshot.
+  async whileUnread<T>(
+    manager: EntityManager,
+    table: string,
+    write: (manager: EntityManager) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await manager.transaction(async (inner) => {
+        await execute(inner, `SET LOCAL lock_timeout = ${READERS_TIMEOUT}`);
+        await execute(inner, `LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`);
+        return write(inner);
+      });
+    } catch (error) {
+      if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) throw error;
+      return write(manager);
+    }
+  }
+
   // Without a name: a prepared statement fails for good once a column of its table changes its type.
   rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
     return rowsAsGiven(manager, sql(`${column} = ANY($1)`), [keys]);
@@ -127,7 +147,7 @@ export class PostgresDialect implements Dialect {
       name(),
       `WITH due AS MATERIALIZED (
          SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
-         ${others} ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
+         ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
        claimed AS (
          UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')

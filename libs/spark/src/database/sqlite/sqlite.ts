@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
+import { completeAndAsk, notPaused, withEvents, type WithoutEvent } from '../claim-complete.js';
 import type {
   ClaimedRow,
   ClaimRequest,
@@ -75,6 +75,11 @@ export class SqliteDialect implements Dialect {
     return manager.transaction(work);
   }
 
+  // A claim writes, and there is one writer at a time.
+  whileUnread<T>(manager: EntityManager, _: string, write: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return manager.transaction(write);
+  }
+
   rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
     return directly(manager, (statement) => {
       const row = statement(sql(`${column} = ?`));
@@ -129,7 +134,7 @@ export class SqliteDialect implements Dialect {
       manager,
       `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
        WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
-         ${others} ORDER BY priority, due_at, id LIMIT :limit)
+         ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT :limit)
        RETURNING id, event_id, handler, attempt, priority, due_at`,
       { worker, handlers, limit, now, suspect: Number(suspect), passed },
     );
