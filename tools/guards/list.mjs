@@ -410,6 +410,23 @@ export const guards = [
     { databases: ['MariaDB'] },
   ),
   guard(
+    'entering locks no events beside its own (MariaDB)',
+    'database/mysql/mysql.ts',
+    '    for (const part of chunks(rows, ROWS))\n      await raw(',
+    '    await raw(manager, `SELECT id FROM ${this.tables.event} WHERE event_key IN (?) LOCK IN SHARE MODE`, [events.map((row) => row.event_key)]);\n' +
+      '    for (const part of chunks(rows, ROWS))\n      await raw(',
+    ['dialect-conformance-of-events', 'does not wait for a transaction that has entered other keys'],
+    { databases: ['MariaDB'], sample: true },
+  ),
+  guard(
+    'without RETURNING, an inserted event is told from a known one (MySQL)',
+    'database/mysql/mysql.ts',
+    'WHERE event_key IN (?) AND token = ?',
+    'WHERE event_key IN (?) AND token <> ?',
+    ['dialect-conformance-of-events', 'whose INSERT does not give its rows'],
+    { databases: ['MariaDB'] },
+  ),
+  guard(
     'keys are entered in one order',
     'store/ledger.ts',
     'return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));',

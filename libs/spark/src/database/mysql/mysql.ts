@@ -29,6 +29,15 @@ const NO_SUCH_INDEX = 1176;
 // How long what reads a table is waited for, in seconds. Others that want to read it wait, too.
 const READERS_TIMEOUT = 1;
 
+const INSERTED_COLUMNS = 'id, event_key, event_group';
+
+/** A row of {@link INSERTED_COLUMNS}. */
+interface InsertedRow {
+  readonly id: string;
+  readonly event_key: string;
+  readonly event_group: string;
+}
+
 /** MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
   readonly longestKey = 512;
@@ -140,9 +149,9 @@ export class MysqlDialect implements Dialect {
     const fresh = new Set<string>();
     const absent = entries.filter(({ key }) => !known.has(key));
     for (const part of chunks(absent, ROWS)) {
-      const keys = await this.insertAbsent(manager, part, now);
-      await this.open(manager, opened, keys, now);
-      for (const key of keys) fresh.add(key);
+      const inserted = await this.insertAbsent(manager, part, now);
+      await this.open(manager, opened, inserted, now);
+      for (const { event_key: key } of inserted) fresh.add(key);
     }
     const left = absent.filter(({ key }) => !fresh.has(key));
     const owners = left.length === 0 ? known : new Map([...known, ...(await this.ownersOf(manager, keysOf(left)))]);
@@ -163,34 +172,38 @@ export class MysqlDialect implements Dialect {
     return Number(row!.sum ?? 0);
   }
 
-  /** Inserts events and returns the keys of those that were not there. MySQL has no RETURNING: a token tells which they are. */
-  private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number): Promise<string[]> {
+  /** Inserts events and returns those that were not there. MySQL has no RETURNING: a token tells which they are. */
+  private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number): Promise<InsertedRow[]> {
     const { event } = this.tables;
     const token = randomUUID();
-    const keys = keysOf(entries);
     // The driver itself writes a list of lists as rows.
     const rows = entries.map((entry) => [...eventRow(entry, now), token]);
     const insert = `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) VALUES ?`;
-    if ((await affected(manager, insert, [rows])) === keys.length) return keys;
-    const inserted = await raw<{ event_key: string }>(
-      manager,
-      `SELECT event_key FROM ${event} WHERE event_key IN (?) AND token = ?`,
-      [keys, token],
-    );
-    return inserted.map((row) => row.event_key);
+    if (this.returnsFromInsert(manager.dataSource))
+      return raw(manager, `${insert} RETURNING ${INSERTED_COLUMNS}`, [rows]);
+    if ((await affected(manager, insert, [rows])) === 0) return [];
+    const inserted = `SELECT ${INSERTED_COLUMNS} FROM ${event} WHERE event_key IN (?) AND token = ?`;
+    return raw(manager, inserted, [keysOf(entries), token]);
   }
 
-  /** Opens the deliveries of events by their keys, which nobody else has inserted. */
-  private async open(manager: EntityManager, opened: readonly Opened[], keys: readonly string[], now: number) {
-    if (opened.length === 0 || keys.length === 0) return;
-    const { event, delivery } = this.tables;
-    const rows = `SELECT id, ?, ?, 0, ?, 0, ?, ?, ? FROM ${event} WHERE event_key IN (?) AND event_group IN (?)`;
-    const given = opened.flatMap(({ name, priority, initialState, groups }) => {
+  /**
+   * Opens the deliveries of events that were inserted. From a SELECT they would take locks on the events that lie beside these,
+   * until the application's transaction ends: others that enter keys there would wait for it, and dead-lock.
+   */
+  private async open(
+    manager: EntityManager,
+    opened: readonly Opened[],
+    events: readonly InsertedRow[],
+    now: number,
+  ): Promise<void> {
+    const rows = opened.flatMap(({ name, priority, initialState, groups }) => {
       const { finished, reason } = endOf(initialState, now);
-      return [name, initialState, priority, now, finished, reason, keys, groups];
+      return events
+        .filter(({ event_group: group }) => groups.includes(group))
+        .map(({ id }) => [id, name, initialState, 0, priority, 0, now, finished, reason]);
     });
-    const rowsOfAll = opened.map(() => rows).join(' UNION ALL ');
-    await raw(manager, `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) ${rowsOfAll}`, given);
+    for (const part of chunks(rows, ROWS))
+      await raw(manager, `INSERT INTO ${this.tables.delivery} (${DELIVERY_COLUMNS}) VALUES ?`, [part]);
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
