@@ -51,7 +51,7 @@ describe.each(databases)('a delivery is tried for two days, on $name', (database
     expect(app.logs.filter((line) => line.startsWith('error'))).toEqual([]);
     const [retried] = app.logs.filter((line) => line.includes('mail_0 for mails'));
     expect(retried).toMatch(
-      /^warn mail_0 for mails failed at attempt 1, tried again at 2026-06-01T12:00:0\d\.\d{3}Z: /,
+      /^warn mail_0 for mails failed at attempt 1, will be retried at 2026-06-01T12:00:0\d\.\d{3}Z: /,
     );
     expect(retried).not.toContain('\n');
   });

@@ -65,7 +65,7 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
   it('one that is at work for longer than the lease is told of once, with its key and its start, and shown', async () => {
     const leaseTtl = 4_000;
     await start([Handlers], { concurrency: 4, pollInterval: '20ms', leaseTtl });
-    const said = () => app.logs.filter((line) => line.includes('has been at work'));
+    const said = () => app.logs.filter((line) => line.includes('has been handling'));
     const maintain = () =>
       (app.spark as unknown as { spark: { maintenance: { run(): Promise<number> } } }).spark.maintenance.run();
     await app.spark.emit([sparkEvent('hangs', 1), sparkEvent('hangs', 2)]);
@@ -85,7 +85,7 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
     expect(running.map(({ key }) => key).sort()).toEqual(['hangs_1', 'hangs_2']);
     const lines = running.map(
       ({ handler, key, since }) =>
-        `warn ${handler} has been at work on ${key} since ${since.toISOString()}. If it hangs, `,
+        `warn ${handler} has been handling ${key} since ${since.toISOString()}. If it hangs, `,
     );
     expect(said().sort()).toEqual(lines.sort().map((line) => expect.stringContaining(line)));
   });

@@ -157,7 +157,7 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       await at(2);
       await at(3);
       expect(handlers.calls.filter((call) => call.startsWith('mail'))).toHaveLength(1);
-      expect(await deliveries()).toContain('mail skipped: it was of use until 2026-06-01T15:00:00.000Z only');
+      expect(await deliveries()).toContain('mail skipped: its until, 2026-06-01T15:00:00.000Z, has passed');
       expect(reports.filter(({ state }) => state === 'skipped').map(({ handler }) => handler)).toEqual(['mail']);
     });
 
@@ -193,7 +193,7 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       await app.dataSource.query(`UPDATE meeting SET ${quoted('isActive')} = ${no()} WHERE id = ${id}`);
       await at(1);
       expect(handlers.calls.filter((call) => call.startsWith('announce'))).toHaveLength(1);
-      expect(await deliveries()).toContain('announce skipped: meetings does not yield it any more');
+      expect(await deliveries()).toContain('announce skipped: meetings no longer yields it');
     });
 
     it('is skipped at a retry where it is to become true only later by now', async () => {
@@ -203,7 +203,7 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       await app.dataSource.manager.update(Meeting, id, { startsAt: String(START + 9 * HOUR) });
       await at(2);
       expect(handlers.calls.filter((call) => call.startsWith('open'))).toHaveLength(1);
-      expect(await deliveries()).toContain('open skipped: meetings does not yield it any more');
+      expect(await deliveries()).toContain('open skipped: meetings no longer yields it');
     });
 
     it('is skipped where its entity is gone', async () => {
@@ -212,7 +212,7 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       await app.spark.drain();
       await app.dataSource.manager.delete(Meeting, id);
       await at(1);
-      expect(await deliveries()).toContain('announce skipped: meetings does not yield it any more');
+      expect(await deliveries()).toContain('announce skipped: meetings no longer yields it');
     });
 
     it('is tried again where its source fails', async () => {
@@ -236,7 +236,7 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       await app.spark.drain();
       await app.dataSource.query(`UPDATE meeting SET ${quoted('isActive')} = ${no()} WHERE id = ${id}`);
       await at(1);
-      expect((await deliveries()).sort()).toEqual(['list completed', 'list skipped: batch does not yield it any more']);
+      expect((await deliveries()).sort()).toEqual(['list completed', 'list skipped: batch no longer yields it']);
     });
 
     it('is tried again where its source takes longer than the handler may', async () => {
@@ -257,7 +257,7 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
       const { id } = await save();
       await app.spark.drain();
       expect(handlers.calls).toEqual([`close announced_${id}`]);
-      expect(await deliveries()).toEqual(['announce skipped: meetings does not yield it any more', 'close completed']);
+      expect(await deliveries()).toEqual(['announce skipped: meetings no longer yields it', 'close completed']);
     });
   });
 

@@ -88,7 +88,9 @@ describe.each(databases)('what a process does not know it leaves to others, on $
       ['all', 'available', 0, null],
     ]);
     expect((await old.spark.status()).counts.leftToOthers).toBeGreaterThanOrEqual(2);
-    expect(old.logs.filter((line) => line.includes('this one has no entity Cart'))).toHaveLength(1);
+    expect(
+      old.logs.filter((line) => line.includes('they need the entity Cart, which this process does not have')),
+    ).toHaveLength(1);
 
     await next.spark.drain();
     expect([...seen].sort()).toEqual([`cart_left_${cart.id} 1`, 'kept_1 -']);

@@ -122,8 +122,8 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
       'thing_1 1',
       'thing_2 1',
     ]);
-    const lines = app.logs.filter((line) => line.includes('told to stop'));
-    expect(lines).toEqual(['warn 1 handlers are told to stop: this process was too slow to renew its lease.']);
+    const lines = app.logs.filter((line) => line.includes('handlers are aborted'));
+    expect(lines).toEqual(['warn 1 handlers are aborted: this process was too slow to renew its lease.']);
   });
 
   it('a drain waits until the lease is held again, or says why it cannot be', async () => {

@@ -268,8 +268,8 @@ export const guards = [
   guard(
     'a claim whose answer was lost is given back',
     'deliver/claimer.ts',
-    'if (this.unsure) await this.giveBackOthers(request.worker, by.running());',
-    'if (this.unsure) this.unsure = false;',
+    'if (this.hasUnknownClaims) await this.giveBackOthers(request.worker, by.running());',
+    'if (this.hasUnknownClaims) this.hasUnknownClaims = false;',
     ['deliver-database-outage', 'that answered nothing when one was claimed'],
     { databases: SERVERS },
   ),
@@ -785,8 +785,8 @@ export const guards = [
   guard(
     'a manager is revoked once its transaction is over (SQLite)',
     'deliver/attempt.ts',
-    '    revoke();\n  }\n\n  /** The fenced',
-    '    void revoke;\n  }\n\n  /** The fenced',
+    '    revoke();\n  }\n\n  /**\n   * Completes the delivery first',
+    '    void revoke;\n  }\n\n  /**\n   * Completes the delivery first',
     ['handler-transactional', 'left behind'],
     { databases: ['SQLite'], sample: true },
   ),
@@ -943,7 +943,7 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
-    'an interceptor that hangs after a handler was told to stop is left',
+    'an interceptor that hangs after a handler was aborted is left',
     'deliver/attempt.ts',
     'if (this.stopped) setTimeout(stopAround, MOMENT, this.stopped).unref();',
     '',

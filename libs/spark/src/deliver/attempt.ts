@@ -31,12 +31,16 @@ import { linesOf, lineOf, shown, textOf } from '../error/text-of.js';
 import type { StillWanted } from './still-wanted.js';
 
 const logger = new Logger('Spark');
-// How long interceptors may take once an attempt was told to stop, in milliseconds.
+// How long interceptors may take after the attempt was aborted, in milliseconds.
 const MOMENT = 1_000;
 
 /**
- * How an attempt ended. `error` is what the row keeps of what was `thrown`. `persisted` tells that the delivery's row says so already; `stopped` that the process made it end; `undecided`
- * that it cannot be begun here, as `lacking` is not known here or the database is away.
+ * How an attempt ended.
+ *
+ * - `error` is the text of what was `thrown`; the delivery's row keeps it.
+ * - `persisted`: the delivery's row says already that it is completed.
+ * - `stopped`: this process aborted the attempt.
+ * - `undecided`: the handler could not be called, because this process lacks `lacking`, or because the database does not answer.
  */
 export type Outcome =
   | { readonly state: 'completed'; readonly persisted: boolean }
@@ -52,16 +56,16 @@ export type Outcome =
       readonly charged: boolean;
     };
 
-/** Calls a handler with a delivery, in a transaction where it asks for one, until it ends, fails, or is told to stop. */
+/** One call of a handler with a delivery. It runs in a transaction if the handler is transactional, until it ends, fails or is aborted. */
 export class Attempt {
   readonly since = new Date();
-  /** Made when somebody asks for its signal: most handlers do not. */
+  /** Created at the first read of `signal`, because most handlers do not read it. */
   private controller: AbortController | undefined;
   private stopped: Error | undefined;
   private stop: ((reason: Error) => void) | undefined;
-  /** Whether the transaction of the handler has committed: then it is completed, whatever comes. */
+  /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
-  /** What ends the work that the handler returned, once nobody waits for it any more. */
+  /** Functions that end the work that the handler returned, called when the attempt is over. */
   private readonly ends: (() => void)[] = [];
 
   constructor(
@@ -72,12 +76,12 @@ export class Attempt {
     readonly handler: Handler,
     readonly delivery: Delivery,
     private readonly maxAttempts: number,
-    /** Whether the process that had it before died. */
+    /** Whether the process that claimed the delivery before died. */
     private readonly isSuspect: boolean,
     private readonly interceptors: Interceptors,
   ) {}
 
-  /** Tells the handler to stop. The attempt ends at once, whatever the handler does. */
+  /** Aborts `scope.signal` and ends the attempt at once, even if the handler goes on. */
   abort(reason: Error): void {
     if (this.stopped) return;
     this.stopped = reason;
@@ -125,7 +129,7 @@ export class Attempt {
     return aroundHandler ? this.handleWithin(aroundHandler, event) : this.handleItself(event);
   }
 
-  /** Interceptors go round the transaction, too. They are waited for as the handler is. */
+  /** Interceptors run around the transaction, too. The handler's `timeout` covers them. */
   private async handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
     const { id, attempt } = this.delivery;
     const { name } = this.handler;
@@ -139,11 +143,11 @@ export class Attempt {
     }
   }
 
-  /** Once the attempt is told to stop, interceptors have a moment for what they do after the handler. */
+  /** Runs the handler inside of its interceptors. When the attempt is aborted, `next()` rejects, and the interceptors have MOMENT to end. */
   private async handleInside(event: SparkEvent): Promise<void> {
     if (this.stopped) throw this.stopped;
     const stopAround = this.stop!;
-    // Until the transaction has ended, the attempt has not.
+    // An abort ends the handler, not the attempt, until its transaction has ended.
     this.stop = undefined;
     try {
       await this.handleItself(event);
@@ -163,7 +167,10 @@ export class Attempt {
     revoke();
   }
 
-  /** The fenced completion comes first: it holds rivals off, and commits together with what the handler writes. */
+  /**
+   * Completes the delivery first and calls the handler then. The completion locks the row, so no other process can take the delivery
+   * over, and it commits together with what the handler writes.
+   */
   private async callIn(manager: EntityManager, event: SparkEvent): Promise<() => void> {
     const started = performance.now();
     const done = [{ delivery: this.delivery, durationMs: 0 }];
@@ -197,7 +204,7 @@ export class Attempt {
     }
   }
 
-  /** Waits for code of the application, until it takes too long or the attempt is told to stop. Then its late end is nobody's business. */
+  /** Waits for code of the application until it ends, reaches its timeout, or the attempt is aborted. How it ends later is ignored. */
   private inTime<T>(work: () => T): Promise<Awaited<T>> {
     const ended = new Promise<Awaited<T>>((resolve, reject) => {
       if (this.stopped) throw this.stopped;
@@ -220,7 +227,7 @@ export class Attempt {
   private failed(thrown: unknown): Outcome {
     const error = textOf(thrown);
     const now = this.clock.now();
-    // Of these classes it never throws, whatever was thrown.
+    // `instanceof` of these classes never throws, for any thrown value.
     if (thrown instanceof Undecided)
       return {
         state: 'undecided',
@@ -236,7 +243,7 @@ export class Attempt {
     return { state: 'available', error, thrown, due: now + this.pause(attempt), charged: true };
   }
 
-  // A backoff function that fails must not keep the delivery from being tried again.
+  // If a backoff function fails, the delivery must be retried all the same.
   private pause(attempt: number): number {
     const { name, options } = this.handler;
     try {
@@ -248,7 +255,7 @@ export class Attempt {
   }
 }
 
-/** Makes the attempts of a process. */
+/** Creates the attempts of this process. */
 export class Attempts {
   constructor(
     private readonly transactions: Transactions,
@@ -268,12 +275,12 @@ export class Attempts {
   }
 }
 
-// How the attempt ended is known by then.
+// An error here cannot change how the attempt ended, so it is only logged.
 function quietly(end: () => void): void {
   try {
     end();
   } catch (error) {
-    logger.debug(`What a handler returned could not be ended: ${lineOf(error)}`);
+    logger.debug(`The result of a handler could not be ended: ${lineOf(error)}`);
   }
 }
 

@@ -8,29 +8,30 @@ import type { WorkerLease } from '../store/worker-lease.js';
 import type { HandlerSlots } from './handler-slots.js';
 import type { PassedOver } from './passed-over.js';
 
-// While there is other work; without it, suspects are asked for at once. In milliseconds.
+// How often a claim asks for suspects while there are other deliveries, in milliseconds. Without others, it asks at once.
 const SUSPECTS_EVERY = 250;
 
-/** How many deliveries were claimed, and whether there may be more for the handlers that were asked for. */
+/** How many deliveries were claimed, and whether more may be available for the same handlers. */
 export interface Claim {
   readonly claimed: number;
   readonly isMore: boolean;
 }
 
-/** Who claims. */
+/** The object that claims: the worker. */
 export interface Claimant {
-  /** What it is at work on. */
+  /** The deliveries that it is handling. */
   running(): readonly Delivery[];
-  /** Begins with what was claimed. `isMore`: the claim was as large as it could be. */
+  /** Begins to handle claimed deliveries. `isMore`: the claim reached its limit, so more may be available. */
   begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): void;
 }
 
-/** Claims deliveries that there is a place for. One claim at a time, so that places are counted right. */
+/** Claims as many deliveries as there are free slots. It runs one claim at a time, so that it counts the slots right. */
 export class Claimer {
   private readonly claims = new SerialQueue();
   private suspectsAsked = -Infinity;
-  private unsure = false;
-  /** Whether nothing is claimed at the moment. */
+  /** Whether deliveries may be claimed in the database that this process does not run. */
+  private hasUnknownClaims = false;
+  /** Whether claims are halted. */
   halted = false;
   /** Whether the last claim claimed nothing because this process had lost its lease. */
   lacksLease = false;
@@ -45,7 +46,7 @@ export class Claimer {
     private readonly clock: SparkClock,
   ) {}
 
-  /** Claims what there is a place for, and begins with it. */
+  /** Claims deliveries for the free slots, and begins to handle them. */
   claim(by: Claimant): Promise<Claim> {
     return this.claims.run(async () => {
       const isTime = performance.now() - this.suspectsAsked > SUSPECTS_EVERY;
@@ -54,9 +55,9 @@ export class Claimer {
     });
   }
 
-  /** The rows of this process may say that more is running than what is: the next claim gives that back. */
-  doubt(): void {
-    this.unsure = true;
+  /** Lets the next claim give back the deliveries that are claimed for this process in the database, but that it does not run. */
+  giveBackAtNextClaim(): void {
+    this.hasUnknownClaims = true;
   }
 
   private async claimAs(by: Claimant, suspects: boolean): Promise<Claim> {
@@ -78,19 +79,19 @@ export class Claimer {
   }
 
   private async claimSurely(by: Claimant, request: Omit<ClaimRequest, 'passed'>): Promise<Delivery[]> {
-    if (this.unsure) await this.giveBackOthers(request.worker, by.running());
-    // As late as can be: others are given back meanwhile.
+    if (this.hasUnknownClaims) await this.giveBackOthers(request.worker, by.running());
+    // The passed ids are read just before each statement, because deliveries may be passed over meanwhile.
     const now = () => ({ ...request, passed: this.passed.ids });
     if (!(await this.deliveries.isWaiting(this.dataSource.manager, now()))) return [];
-    // A claim that fails here may have arrived there.
-    this.unsure = true;
+    // If the claim throws, it may have committed on the server.
+    this.hasUnknownClaims = true;
     const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, now()));
-    this.unsure = false;
+    this.hasUnknownClaims = false;
     return claimed;
   }
 
   private async giveBackOthers(worker: string, running: readonly Delivery[]): Promise<void> {
     await this.transactions.run((manager) => this.deliveries.giveBackOthers(manager, worker, running));
-    this.unsure = false;
+    this.hasUnknownClaims = false;
   }
 }

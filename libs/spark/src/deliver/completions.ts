@@ -12,7 +12,7 @@ interface Waiting {
 
 const MOST = 1_000;
 
-/** Collects completions while one is on its way, so that many deliveries share a statement. */
+/** Collects completions while a statement is running, so that the next statement completes many deliveries. */
 export class Completions {
   private readonly logger = new Logger('Spark');
   private waiting: Waiting[] = [];
@@ -25,7 +25,7 @@ export class Completions {
     private readonly clock: SparkClock,
   ) {}
 
-  /** Completes a delivery with the next statement. Once that has committed, says whether it was still ours. */
+  /** Completes a delivery with the next statement. After the commit it calls `settled` with whether the delivery was still ours. */
   add(done: Done, settled: (isOurs: boolean) => void): void {
     this.waiting.push({ done, settled });
     this.flushing ??= this.flush();
@@ -43,7 +43,7 @@ export class Completions {
     this.flushing = undefined;
   }
 
-  /** The ids of those that were still ours. */
+  /** Completes deliveries. Returns the ids of those that were still ours. */
   private async complete(part: readonly Waiting[]): Promise<Set<string>> {
     const done = part.map((waiting) => waiting.done);
     const now = this.clock.now();
@@ -52,13 +52,15 @@ export class Completions {
         this.transactions.runShort((manager) => this.deliveries.complete(manager, done, now)),
       );
     } catch (error) {
-      this.logger.error(`${done.length} deliveries could not be completed and are handled again: ${linesOf(error)}`);
+      this.logger.error(
+        `${done.length} deliveries could not be completed, and will be handled again: ${linesOf(error)}`,
+      );
       return new Set();
     }
   }
 }
 
-/** Parts of one lease and one attempt each: the fence names these. Nearly always it is a single one. */
+/** Splits deliveries into parts of one lease and one attempt each, because one fence names one of each. Usually there is one part. */
 function alike(batch: readonly Waiting[]): Iterable<Waiting[]> {
   const parts = new Map<string, Waiting[]>();
   for (const waiting of batch) {

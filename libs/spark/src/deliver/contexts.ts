@@ -12,7 +12,7 @@ import { EntityReads, type Need } from './entity-reads.js';
 import type { SureReads } from './sure-reads.js';
 import { NotKnownHere } from './undecided.js';
 
-/** A context as a handler gets it, and the references in it whose rows are gone. */
+/** A context with its entities, as a handler gets it, and its references to rows that are gone. */
 export interface ReadContext {
   readonly context: unknown;
   readonly missing: readonly EntityRef[];
@@ -20,18 +20,19 @@ export interface ReadContext {
 
 const NOTHING: ReadContext = { context: undefined, missing: [] };
 
-/** The contexts of deliveries that were claimed together. Each is there as soon as what it needs has been read. */
+/** The contexts of deliveries that were claimed together. Each is ready as soon as its entities have been read. */
 export interface Reading {
-  /** Resolves when what a delivery needs has been read, or cannot be. */
+  /** Resolves when the entities of a delivery have been read, or reading them has failed. */
   ended(delivery: Delivery): Promise<unknown>;
   /**
-   * The context of a delivery. Throws NotKnownHere where this process lacks a class or source that it needs, DatabaseAway,
-   * UnreadableContextError, ContextError.
+   * The context of a delivery.
+   *
+   * @throws NotKnownHere if this process lacks a class or source that the context needs; DatabaseAway, UnreadableContextError, ContextError
    */
   of(delivery: Delivery): Promise<ReadContext>;
 }
 
-/** Gives contexts back: entities in them are read again, with the relations of the event's source. One that cannot be read harms no other. */
+/** Restores contexts. It reads their entities again, with the relations of the event's source. A context that cannot be read affects no other. */
 export class Contexts {
   private readonly logger = new Logger('Spark');
 
@@ -42,7 +43,7 @@ export class Contexts {
     private readonly reads: SureReads,
   ) {}
 
-  /** Begins to read the contexts of deliveries, and tells once for all of those that cannot be read now. */
+  /** Begins to read the contexts of deliveries. It logs one line for all that cannot be read now. */
   read(deliveries: readonly Delivery[]): Reading {
     const reads = new EntityReads(this.reads, this.entities);
     const wanted = this.want(deliveries, reads);
@@ -60,7 +61,7 @@ export class Contexts {
     };
   }
 
-  /** Says what each delivery needs, before anything is read. */
+  /** Collects what each delivery needs, before the first read. */
   private async want(deliveries: readonly Delivery[], reads: EntityReads) {
     const wanted = new Map<Delivery, () => readonly Need[]>();
     for (const delivery of deliveries) {
@@ -92,7 +93,7 @@ export class Contexts {
     return { context: this.codec.decode(event.context, (ref) => own.get(placeOf(ref))!), missing };
   }
 
-  /** What a delivery needs, or what is thrown where that cannot be said. */
+  /** Returns a function that returns what a delivery needs, or throws the reason why that is unknown. */
   private needsOf({ event }: Delivery): () => readonly Need[] {
     if (event.context === null) return () => [];
     try {
@@ -110,7 +111,7 @@ export class Contexts {
 
   private needOf({ source: name }: Delivery['event'], ref: EntityRef): Need {
     const source = name === null ? undefined : this.sources.named(name);
-    // Its relations are what the handler relies on.
+    // Without the source its relations are unknown, and the handler relies on them.
     if (name !== null && !source) throw new NotKnownHere('source', name);
     if (!source || rootOf(source.metadata) !== rootOf(this.entities.named(ref)!)) return ref;
     return { ...ref, relations: source.options.relations, withDeleted: source.options.withDeleted };

@@ -12,7 +12,7 @@ export interface Need extends EntityRef {
   readonly withDeleted?: boolean;
 }
 
-/** What became of reading an entity: null where its row is gone, or why it could not be read. */
+/** The result of reading an entity: the entity, null if its row is gone, or the error. */
 export type Read = { readonly entity: ObjectLiteral | null } | { readonly error: unknown };
 
 /** An entity, and how many contexts still lack an instance of it. */
@@ -27,7 +27,7 @@ interface Kind {
   reading?: Promise<void>;
 }
 
-/** Reads the entities of many contexts, all of one kind at once. Each context gets an instance of its own. */
+/** Reads the entities of many contexts, with one read for each kind. Each context gets its own instance. */
 export class EntityReads {
   private readonly kinds = new Map<string, Kind>();
   private readonly read = new Map<string, Read[]>();
@@ -37,7 +37,7 @@ export class EntityReads {
     private readonly entities: DataSourceEntities,
   ) {}
 
-  /** Notes that one more context needs an entity. */
+  /** Adds an entity that one more context needs. */
   want(need: Need): void {
     const kind = kindOf(need);
     const { wanted } = this.kinds.get(kind) ?? { wanted: new Map<string, Wanted>() };
@@ -48,8 +48,10 @@ export class EntityReads {
   }
 
   /**
-   * Reads what one context needs, a kind at a time, once all have said what they want. What many need is read once: a kind whose
-   * table is locked holds up only those that need it. Throws DatabaseAway.
+   * Reads what one context needs, one kind after the other. Call it when `want` was called for all contexts. A kind that several
+   * contexts need is read once. A kind whose table is locked delays only the contexts that need it.
+   *
+   * @throws DatabaseAway
    */
   async run(needs: readonly Need[]): Promise<void> {
     for (const name of new Set(needs.map(kindOf))) {
@@ -58,7 +60,7 @@ export class EntityReads {
     }
   }
 
-  /** With as many instances of each as there are contexts: no handler sees what another one did to its own. */
+  /** Reads as many instances of each entity as there are contexts, so that no handler sees what another one changed. */
   private async runKind(kind: string, wanted: readonly Wanted[]): Promise<void> {
     for (let left = wanted; left.length > 0; left = left.filter((one) => one.takers > 0)) {
       const found = await this.apart(left);
@@ -72,13 +74,13 @@ export class EntityReads {
     }
   }
 
-  /** What became of a wanted entity, for one context. */
+  /** Returns the result of reading an entity, for one context. */
   take(need: Need): Read {
     const reads = this.read.get(`${kindOf(need)} ${need.id}`)!;
     return reads.length > 1 ? reads.pop()! : reads[0]!;
   }
 
-  // By halves where that fails, so that one that cannot be read does not keep the others from it.
+  // If the read fails, it is repeated in halves, so that one entity that cannot be read does not affect the others.
   private async apart(all: readonly Wanted[]): Promise<Map<string, Read[]>> {
     try {
       return await this.together(all);

@@ -1,10 +1,10 @@
 import type { ClaimRequest } from '../database/dialect.js';
 import { type Handler, namesOf } from '../handler/handler.registry.js';
 
-// A claim of more would keep the process from asking for the next while it is busy with the last.
+// A larger claim would delay the next claim, because the process is busy with the claimed deliveries.
 const MOST = 500;
 
-/** The places in which this process handles deliveries: some in all, and fewer for handlers that say so. */
+/** The slots in which this process handles deliveries: `concurrency` in all, and fewer for handlers with a limit of their own. */
 export class HandlerSlots {
   private readonly taken = new Map<string, number>();
   private running = 0;
@@ -20,18 +20,18 @@ export class HandlerSlots {
     private readonly handlers: () => readonly Handler[],
   ) {}
 
-  /** Resolves when a place is left, with all others that are left in the same turn. */
+  /** Resolves when a slot is freed, together with all slots that are freed in the same round of the event loop. */
   async freed(): Promise<void> {
     await new Promise<void>((resolve) => this.waiting.push(resolve));
     await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** The next ones may begin while the last ones are written down, but not without end. */
+  /** How many slots are free. Attempts may begin while earlier ones are being settled, up to twice the concurrency in all. */
   get free(): number {
     return Math.min(MOST, this.concurrency - this.running, 2 * this.concurrency - this.unsettled);
   }
 
-  /** What may be claimed now: suspects one at a time, where they are asked for; the rest as far as there are places. */
+  /** What may be claimed now: one suspect at a time if `suspects` is set, and other deliveries for the free slots. */
   *requests(suspects: boolean): Iterable<Pick<ClaimRequest, 'handlers' | 'limit' | 'suspect'>> {
     const all = this.handlers().filter((handler) => this.room(handler) > 0);
     if (all.length === 0) return;
@@ -42,7 +42,10 @@ export class HandlerSlots {
     }
   }
 
-  /** The more urgent first, those that one claim can ask for together. Among equals now these, now those are the first to take places. */
+  /**
+   * Groups handlers that one claim can ask for, by priority. At equal priority, handlers with a limit and handlers without take the first
+   * place by turns.
+   */
   private inOrder(handlers: readonly Handler[]): Handler[][] {
     this.limitedFirst = !this.limitedFirst;
     const sign = this.limitedFirst ? -1 : 1;
@@ -57,7 +60,7 @@ export class HandlerSlots {
     return groups;
   }
 
-  /** A delivery takes a place of its handler. */
+  /** Takes a slot for a delivery of a handler. */
   take(handler: string, suspect: boolean): void {
     this.taken.set(handler, (this.taken.get(handler) ?? 0) + 1);
     this.running++;
@@ -65,20 +68,20 @@ export class HandlerSlots {
     if (suspect) this.suspects++;
   }
 
-  /** Its handler has ended: the place is free. Returns whether more of that handler, or of those alike, could not be claimed until now. */
+  /** Frees the slot of a handler that has ended. Returns whether all slots of that handler were taken, so that no more could be claimed. */
   leave(handler: string): boolean {
     const wasFull = this.handlers().some((one) => one.name === handler && this.ownRoom(one) <= 0);
     this.taken.set(handler, this.taken.get(handler)! - 1);
     this.running--;
-    this.letWaitersLook();
+    this.resolveWaiting();
     return wasFull;
   }
 
-  /** How it ended is written down. */
+  /** Counts a delivery as settled. */
   settle(suspect: boolean): void {
     this.unsettled--;
     if (suspect) this.suspects--;
-    this.letWaitersLook();
+    this.resolveWaiting();
   }
 
   private room(handler: Handler): number {
@@ -86,7 +89,7 @@ export class HandlerSlots {
   }
 
   private ownRoom({ name, options }: Handler): number {
-    // The last place is never the same handler's: others, above all more urgent ones, must not wait for what hangs.
+    // One handler never gets all slots, so that others, above all more urgent ones, need not wait for a handler that hangs.
     const most = this.concurrency > 1 && this.handlers().length > 1 ? this.concurrency - 1 : this.concurrency;
     const own = Math.min(options.concurrency ?? most, most) - (this.taken.get(name) ?? 0);
     const connections = options.transactional ? this.connections - this.transactional() : this.concurrency;
@@ -98,9 +101,9 @@ export class HandlerSlots {
     return names.reduce((sum, { name }) => sum + (this.taken.get(name) ?? 0), 0);
   }
 
-  /** Whoever waits for a place looks again. */
-  letWaitersLook(): void {
-    if (this.waiting.length > 0) for (const look of this.waiting.splice(0)) look();
+  /** Resolves all promises of `freed`. */
+  resolveWaiting(): void {
+    for (const resolve of this.waiting.splice(0)) resolve();
   }
 }
 

@@ -1,8 +1,8 @@
-// How long a process leaves alone what it cannot decide on, in milliseconds.
+// How long a process does not claim a delivery that it cannot decide on, in milliseconds.
 export const PASSED_OVER_FOR = 60_000;
 const MOST = 1_000;
 
-/** Deliveries that this process leaves to others for a while, as it does not know what they need. */
+/** Deliveries that this process does not claim for a minute, because it lacks a class, source or handler that they need. */
 export class PassedOver {
   private readonly until = new Map<string, number>();
 
@@ -16,9 +16,9 @@ export class PassedOver {
     return [...this.until.keys()];
   }
 
-  /** Passes a delivery over. Returns whether there was room to remember it. */
+  /** Adds a delivery. Returns false if the list is full. */
   add(id: string): boolean {
-    // Put last: those that end first come first.
+    // The Map is ordered by when the entries end, so an id that was there is put last.
     this.until.delete(id);
     if (this.until.size >= MOST) return false;
     this.until.set(id, performance.now() + PASSED_OVER_FOR);

@@ -1,10 +1,10 @@
 import { UnusableResultError } from '../error/unusable-result.error.js';
 
-/** What running a result needs to know of its attempt. */
+/** The attempt that a result belongs to. */
 export interface Run {
   /** The handler's name, for messages. */
   readonly handler: string;
-  /** Notes what ends the work early. It is called when the attempt is over, however it ended. */
+  /** Adds a function that ends the work early. The attempt calls it when it is over. */
   onEnd(end: () => void): void;
 }
 
@@ -19,8 +19,8 @@ interface Subscribable {
 }
 
 /**
- * Waits for the work that a handler returned. Promises are awaited, Observables are subscribed to, generators and async iterables
- * are run to their end; so is what these give, and what an array holds. Any other value is a result, and the work is done.
+ * Waits for the work that a handler returned. It awaits promises, subscribes to Observables, and runs generators and async iterables
+ * to their end. It does the same with the values that these give, and with the elements of arrays. Any other value is a result.
  *
  * @throws UnusableResultError for functions and streams
  */
@@ -42,7 +42,7 @@ function together(parts: readonly unknown[], run: Run): Promise<void> | undefine
   return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
 }
 
-// One that cannot be run must not leave the rejections of its siblings unheard.
+// If one part throws, the others must still be awaited. Otherwise their rejections would be unhandled.
 function begin(part: unknown, run: Run): Promise<void> | undefined {
   try {
     return runToEnd(part, run);
@@ -63,7 +63,7 @@ async function iterate(parts: AsyncIterable<unknown> | Iterable<unknown>, run: R
 function observe(observable: Subscribable, run: Run): Promise<void> {
   return new Promise((resolve, reject) => {
     const pending: Promise<void>[] = [];
-    // It must not throw: rxjs ends the process where an observer does.
+    // It must not throw: rxjs ends the process if an observer throws.
     const next = (value: unknown) => {
       const part = begin(value, run);
       part?.catch(reject);
@@ -75,7 +75,8 @@ function observe(observable: Subscribable, run: Run): Promise<void> {
   });
 }
 
-// By their shape: the application may have another copy of rxjs, or another library. `subscribe` alone may be a method of an entity.
+// Observables are detected by their shape, because the application may have another copy of rxjs, or another library. `subscribe` alone
+// is not enough: it may be a method of an entity.
 function observableOf(given: object): Subscribable | undefined {
   const { observable = '@@observable' } = Symbol as { observable?: symbol };
   for (const name of [observable, '@@observable'])
@@ -89,7 +90,7 @@ const isStream = (given: object): boolean =>
   has(given, 'getReader') ||
   has(given, 'getWriter');
 
-/** Whether its values come of work that is done only as they are asked for, unlike those of a Map or a Set. */
+/** Whether reading its values does work, unlike those of a Map or a Set. */
 function isLazy(given: object): given is AsyncIterable<unknown> | Iterable<unknown> {
   return has(given, Symbol.asyncIterator) || (has(given, Symbol.iterator) && has(given, 'next'));
 }

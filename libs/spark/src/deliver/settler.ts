@@ -21,28 +21,28 @@ export interface DeliveryReport {
   readonly key: string;
   readonly group: string;
   readonly handler: string;
-  /** `available` means that it failed and will be tried again. */
+  /** `available` means that the attempt failed and will be retried. */
   readonly state: 'completed' | 'available' | 'discarded' | 'skipped';
-  /** Which try it was: 1 is the first. */
+  /** The number of the attempt: 1 is the first. */
   readonly attempt: number;
   /** How long the attempt took, in milliseconds. */
   readonly durationMs: number;
-  /** Why it failed, or was discarded or skipped. */
+  /** Why the attempt failed, or why the delivery was discarded or skipped. */
   readonly error?: string;
 }
 
 type Unfinished = Exclude<Outcome, { state: 'completed' }>;
 
-// How long deliveries wait that cannot be begun because the database is away, in milliseconds.
+// How long deliveries wait when the database did not answer, in milliseconds.
 const AWAY = 5_000;
 
-/** Writes down how attempts ended, and tells of it. */
+/** Settles attempts: it writes down how they ended. Then it logs and reports that. */
 export class Settler {
   private readonly logger = new Logger('Spark');
   private readonly stream = new Stream<DeliveryReport>();
-  /** What this process cannot decide on, and leaves to others for a while. */
+  /** The deliveries that this process cannot decide on. It does not claim them for a while, so that others can. */
   readonly passed = new PassedOver();
-  /** How many attempts ended too late: another process had taken the delivery over. */
+  /** How many attempts ended after another process had taken their delivery over. */
   fenced = 0;
   readonly reports$ = this.stream.asObservable();
 
@@ -53,17 +53,21 @@ export class Settler {
     private readonly failedAttempts: FailedAttempts,
     private readonly clock: SparkClock,
     private readonly counters: Counters,
-    /** Something was given back that other processes may know. */
+    /** Called when a delivery was given back that other processes may be able to handle. */
     private readonly onLeft: () => void,
-    /** A delivery is available again from an instant on, epoch ms. */
+    /** Called when a delivery is available again, from `due` on, in epoch milliseconds. */
     private readonly onAvailable: (due: number) => void,
   ) {}
 
-  /** Writes down how the attempt ended, after so many ms. Returns whether the delivery was still ours, as far as that can be told. */
+  /**
+   * Settles an attempt that took `durationMs` milliseconds. Returns whether the delivery was still ours; undefined if it could not be
+   * settled.
+   */
   async settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean | undefined> {
-    // Noted in the handler's transaction.
+    // The handler's transaction has completed it.
     if (outcome.state === 'completed') return true;
-    // Freed with the lost lease, as a suspect: it may be what kept this process from renewing that.
+    // The delivery is not given back here. Another process frees it with the lost lease, as a suspect, because its handler may be what
+    // kept this process from renewing the lease.
     if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
     const fingerprint = hasFailed(outcome) ? fingerprintOf(outcome.error) : undefined;
     try {
@@ -101,7 +105,7 @@ export class Settler {
     return this.deliveries.giveBack(manager, delivery, isPassed ? undefined : now + PASSED_OVER_FOR);
   }
 
-  /** Tells of an attempt that was settled. */
+  /** Logs and reports a settled attempt. */
   report(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
     const { id, handler, attempt, event } = delivery;
     const { key, group } = event;
@@ -118,37 +122,38 @@ export class Settler {
     if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`);
     if (outcome.state === 'discarded')
       this.logger.error(`${what} is discarded after ${tries(attempt)}: ${linesOf(whyOf(outcome))}`);
-    // In one line, as there will be others. Of what the process made end, whoever stopped it tells once for all.
+    // One line, because more attempts may follow. Attempts that this process aborted are not logged here: the abort was.
     if (outcome.state === 'available')
       this.logger.warn(
-        `${what} failed at attempt ${attempt}, tried again at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
+        `${what} failed at attempt ${attempt}, will be retried at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
       );
     if (state === 'available') this.onAvailable('due' in outcome ? outcome.due : this.clock.now());
     this.stream.next({ ...report, error: outcome.error });
   }
 
   private reportLacking({ event, handler }: Delivery, lacking: NotKnownHere | undefined): void {
-    // Of a database that is away, the worker tells once for all that wait.
+    // If the database does not answer, one line is logged for all deliveries that wait.
     if (!lacking) return;
     const { kind, missing } = lacking;
     this.counters.reportOnce('leftToOthers', `${kind} ${missing}`, () => {
       const remedy = kind === 'entity' ? 'list it in the entities of the DataSource' : REMEDY;
       return (
-        `${shown(event.key)} for ${shown(handler)} is left to other processes, with all others like it: this one has no ` +
-        `${kind} ${shown(missing)}, which it needs. If no process has it, ${remedy}, or discard the deliveries.`
+        `${shown(event.key)} for ${shown(handler)} and all deliveries like it are left to other processes: they need the ${kind} ` +
+        `${shown(missing)}, which this process does not have. If no process has it, ${remedy}, or discard the deliveries.`
       );
     });
     this.onLeft();
   }
 }
 
-/** Whether the attempt counts, and its error is the delivery's. */
+/** Whether the attempt counts as failed, so that its error becomes the error of the delivery. */
 function hasFailed(outcome: Unfinished): boolean {
   if (outcome.state === 'available') return outcome.charged;
   return outcome.state === 'discarded' && !outcome.keepsError;
 }
 
-// What the database refuses may be the text of the error: it has a character that the column cannot hold.
+// The database may refuse the text of the error, because a column cannot hold one of its characters. The first retry replaces all
+// characters that are not ASCII; later ones omit the text.
 function writable<O extends { readonly error: string }>(outcome: O, refused: number): O {
   if (refused === 0) return outcome;
   const plain = outcome.error.replace(/[^\n\x20-\x7e]/gu, '?');

@@ -8,7 +8,7 @@ import type { SourceRegistry } from '../source/source.registry.js';
 import { refuseHidden } from '../entity/row-security.js';
 import { readSubjects } from '../entity/subjects.js';
 
-/** Whether an event is still wanted, just before a handler is called with it. */
+/** Checks whether an event still holds, just before a handler is called with it. */
 export class StillWanted {
   constructor(
     private readonly reads: SureReads,
@@ -16,19 +16,23 @@ export class StillWanted {
     private readonly clock: SparkClock,
   ) {}
 
-  /** Why it is not wanted any more; undefined when it is. What a source throws is thrown. Throws NotKnownHere, DatabaseAway. */
+  /**
+   * Returns why an event does not hold any more, or undefined if it does.
+   *
+   * @throws NotKnownHere, DatabaseAway, and what the source throws
+   */
   async reasonAgainst({ event }: Delivery, revalidate: boolean): Promise<string | undefined> {
     const now = this.clock.now();
     if (event.until !== null && now >= event.until)
-      return `it was of use until ${new Date(event.until).toISOString()} only`;
-    // Which entity an event of a batch is about is not known where it has a key of its own.
+      return `its until, ${new Date(event.until).toISOString()}, has passed`;
+    // An event of a batch with a key of its own does not name its entity.
     if (!revalidate || event.source === null || event.entityId === null) return undefined;
     const source = this.sources.named(event.source);
     if (!source) throw new NotKnownHere('source', event.source);
-    // Before a transactional handler's transaction, not in it: a skip has nothing to roll back there.
+    // This runs before the transaction of a transactional handler, so that a skip has nothing to roll back.
     const events = await this.eventsOf(source, event.entityId, now);
     const isYielded = events.some((yielded) => yielded.key === event.key && isTrue(yielded, now));
-    return isYielded ? undefined : `${source.name} does not yield it any more`;
+    return isYielded ? undefined : `${source.name} no longer yields it`;
   }
 
   private async eventsOf(source: Source, id: string, now: number): Promise<readonly SparkEvent[]> {

@@ -5,7 +5,7 @@ import { NoAnswerError } from '../error/no-answer.error.js';
 import { messageOf } from '../error/wording.js';
 import { DatabaseAway } from './undecided.js';
 
-/** Runs reads for deliveries, and tells a read that fails for a reason of its own from a database that is away. */
+/** Runs reads for deliveries. If one fails, it finds out whether the read is at fault or the database does not answer. */
 export class SureReads {
   constructor(
     private readonly dataSource: DataSource,
@@ -13,9 +13,10 @@ export class SureReads {
   ) {}
 
   /**
-   * Runs a read on a connection of its own, and once more where that failed, as the connection may have been lost.
-   * Throws DatabaseAway where the database does not answer, as where somebody has locked the table, or says that statements collided,
-   * else what the read throws.
+   * Runs a read on a connection of its own. If it fails, it runs once more, because the connection may have been lost.
+   *
+   * @throws DatabaseAway if the database does not answer, for example because the table is locked, or reports a collision of
+   *   statements; otherwise what the read throws
    */
   async run<T>(read: (manager: EntityManager) => Promise<T>): Promise<T> {
     try {

@@ -1,9 +1,9 @@
 import { SparkError } from '../error/spark.error.js';
 
-/** Thrown where this process cannot decide on a delivery. It is given back, and its attempt does not count. */
+/** Thrown if this process cannot decide on a delivery. The delivery is given back, and its attempt does not count. */
 export abstract class Undecided extends SparkError {}
 
-/** What the delivery needs is not in this process: an entity class, a source, a handler. Others may have it. */
+/** This process lacks what the delivery needs: an entity class, a source or a handler. Other processes may have it. */
 export class NotKnownHere extends Undecided {
   constructor(
     readonly kind: 'entity' | 'source' | 'handler',
@@ -13,5 +13,5 @@ export class NotKnownHere extends Undecided {
   }
 }
 
-/** The database does not answer, or says that statements collided. Nobody is to blame, and nobody is charged. */
+/** The database does not answer, or reports that statements collided. The delivery is not at fault, so the attempt does not count. */
 export class DatabaseAway extends Undecided {}

@@ -11,10 +11,10 @@ import type { Contexts, Reading } from './contexts.js';
 import type { HandlerSlots } from './handler-slots.js';
 import type { Settler } from './settler.js';
 
-// How long what was told to stop has to roll back and be given back, in milliseconds. Then others rescue it.
+// How long aborted attempts have to roll back and give their deliveries back, in milliseconds. Later, other processes free them.
 const GRACE = 2_000;
 
-/** A delivery that a handler of this process is at work on. */
+/** A delivery that a handler of this process is handling. */
 export interface RunningDelivery {
   readonly handler: string;
   /** The event's key. */
@@ -24,7 +24,7 @@ export interface RunningDelivery {
   readonly since: Date;
 }
 
-/** Works after the commit: claim → attempt → complete, or fail and wait. */
+/** Handles deliveries after the commit: it claims them, runs an attempt, and completes them or schedules a retry. */
 export class Worker {
   private readonly logger = new Logger('Spark');
   private readonly running = new Set<Attempt>();
@@ -45,13 +45,15 @@ export class Worker {
     private readonly slots: HandlerSlots,
     private readonly attempts: Attempts,
     private readonly settler: Settler,
-    /** What could not be claimed before can be now. */
+    /** Called when a slot is free for deliveries that could not be claimed before. */
     private readonly onFreed: () => void,
   ) {}
 
   /**
-   * Handles until nothing is available that this process has a free place for; what it began goes on. After a claim that
-   * found all there was it rests for some milliseconds: what comes meanwhile shares the next one.
+   * Claims and begins deliveries until no more are available for the free slots. It does not wait for the attempts. After a claim that
+   * found all available deliveries it waits `rest` milliseconds, so that the next claim takes all that arrive meanwhile.
+   *
+   * @returns how many deliveries it has begun
    */
   async fill(rest = 0): Promise<number> {
     let total = 0;
@@ -64,7 +66,11 @@ export class Worker {
     }
   }
 
-  /** Handles until nothing is available and nothing is running. Throws where this process cannot get its lease back. */
+  /**
+   * Handles deliveries until none is available and none is running.
+   *
+   * @throws the error of the renewal if this process has lost its lease and cannot get it back
+   */
   async drain(): Promise<void> {
     for (;;) {
       const begun = await this.fill();
@@ -74,45 +80,45 @@ export class Worker {
     }
   }
 
-  /** What is running in this process, with its start. */
+  /** The deliveries that this process is handling. */
   get runs(): readonly RunningDelivery[] {
     return [...this.running].map(({ handler, delivery: { attempt, event }, since }) => {
       return { handler: handler.name, key: event.key, attempt, since };
     });
   }
 
-  /** Tells, once for each, of handlers that have been at work for longer than a time in ms. */
+  /** Logs each attempt once that has been running for longer than `time` milliseconds. */
   warnOfLong(time: number): void {
     for (const attempt of this.running) {
       if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt)) continue;
       this.warned.add(attempt);
       const { handler, delivery, since } = attempt;
       this.logger.warn(
-        `${shown(handler.name)} has been at work on ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
+        `${shown(handler.name)} has been handling ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
           `a timeout, and let it watch scope.signal.`,
       );
     }
   }
 
-  /** No further delivery is claimed, until `resume` is called. */
+  /** Stops claiming deliveries, until `resume` is called. */
   halt(): void {
     this.claimer.halted = true;
-    this.slots.letWaitersLook();
+    this.slots.resolveWaiting();
   }
 
   resume(): void {
     this.claimer.halted = false;
   }
 
-  /** Tells all handlers to stop: their deliveries are no longer this process's. */
+  /** Aborts all attempts, because this process has lost its lease and may not handle their deliveries any more. */
   abandon(): void {
     if (this.running.size === 0) return;
-    this.logger.warn(`${this.running.size} handlers are told to stop: this process was too slow to renew its lease.`);
+    this.logger.warn(`${this.running.size} handlers are aborted: this process was too slow to renew its lease.`);
     const reason = new WorkerStoppedError('this process was too slow to renew its lease');
     for (const attempt of this.running) attempt.abort(reason);
   }
 
-  /** Waits for running handlers; those that take longer are told to stop and given back. Returns how many. */
+  /** Waits up to `timeout` milliseconds for running handlers. Then it aborts the rest and gives their deliveries back. Returns how many it aborted. */
   async stop(timeout: number): Promise<number> {
     await this.ended(timeout);
     const left = [...this.running];
@@ -121,7 +127,7 @@ export class Worker {
     return left.length;
   }
 
-  /** Waits for what is running, but not for ever. */
+  /** Waits for running attempts, for up to `timeout` milliseconds. */
   async ended(timeout: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
@@ -129,7 +135,7 @@ export class Worker {
     clearTimeout(timer);
   }
 
-  /** Resolves when nothing is running. */
+  /** Resolves when no attempt is running. */
   async idle(): Promise<void> {
     if (this.running.size > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
@@ -142,7 +148,7 @@ export class Worker {
       this.running.add(attempt);
     }
     const contexts = this.contexts.read(claimed);
-    // The next claim goes out before handlers keep the process busy.
+    // The next claim is sent before handlers keep the process busy.
     if (isMore) await setImmediate();
     for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
   }
@@ -151,10 +157,10 @@ export class Worker {
     const { delivery } = attempt;
     await contexts.ended(delivery);
     const started = performance.now();
-    // Where reading took too long, it is somebody else's by now, or will be.
+    // If reading took longer than the lease, another process has taken the delivery over, or will.
     const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : undefined;
     const durationMs = Math.round(performance.now() - started);
-    // Nothing else would say so before the next poll.
+    // Without this call the freed slot would stay unused until the next poll.
     if (this.slots.leave(attempt.handler.name)) this.onFreed();
     const settled = (isOurs?: boolean) => {
       if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
@@ -163,12 +169,12 @@ export class Worker {
       if (suspect) this.onFreed();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
-    // What ends well is written down many at once.
+    // Completions share statements.
     if (outcome?.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
     else {
       const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
-      // What could not be written down is still running as far as its row says: the next claim gives it back.
-      if (outcome && isOurs === undefined) this.claimer.doubt();
+      // The row of a delivery that could not be settled still says `running`, so the next claim gives it back.
+      if (outcome && isOurs === undefined) this.claimer.giveBackAtNextClaim();
       settled(isOurs);
     }
   }
