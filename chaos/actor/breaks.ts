@@ -5,6 +5,7 @@ import { execute } from '../../libs/spark/src/database/statement.js';
 import { NotKnownHere } from '../../libs/spark/src/deliver/undecided.js';
 import { StatementDeadline } from '../../libs/spark/src/database/statement-deadline.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
+import { HandlerCall } from '../../libs/spark/src/deliver/handler-call.js';
 import type { Break } from '../faults.js';
 import { type FaultPoints, wrap } from './fault-points.js';
 
@@ -39,7 +40,7 @@ function withoutLease(): void {
 
 /** What a transactional handler writes commits first, and its delivery is completed after. */
 function withoutTransaction(points: FaultPoints): void {
-  wrap(Attempt, 'handle', async function handleApart(handle, event) {
+  wrap(HandlerCall, 'handle', async function handleApart(handle, event) {
     if (!this.handler.options.transactional) {
       await handle(event);
       return;

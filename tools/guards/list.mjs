@@ -187,7 +187,7 @@ export const guards = [
   ),
   guard(
     'a transactional handler is not called where its delivery is another process’s',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     'if (ours.size !== 1) throw',
     'if (ours.size > 1) throw',
     ['handler-transactional', 'taken the delivery over'],
@@ -195,7 +195,7 @@ export const guards = [
   ),
   guard(
     'a manager is revoked before its transaction is rolled back',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     '      revoke();\n      throw error;',
     '      throw error;',
     ['handler-transactional', 'never pauses'],
@@ -203,7 +203,7 @@ export const guards = [
   ),
   guard(
     'a transaction that the database has undone completes nothing',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))',
     'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)) && this.stopped)',
     ['handler-transactional', '(swallows|writes|ends)'],
@@ -784,7 +784,7 @@ export const guards = [
   ),
   guard(
     'a manager is revoked once its transaction is over (SQLite)',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     '    revoke();\n  }\n\n  /**\n   * Completes the delivery first',
     '    void revoke;\n  }\n\n  /**\n   * Completes the delivery first',
     ['handler-transactional', 'left behind'],
@@ -936,7 +936,7 @@ export const guards = [
   ),
   guard(
     'what committed stays completed, whatever an interceptor throws',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     'if (!this.isCommitted) throw error;',
     'if (error) throw error;',
     ['interceptors', 'unless its transaction has committed'],
@@ -944,7 +944,7 @@ export const guards = [
   ),
   guard(
     'an interceptor that hangs after a handler was aborted is left',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     'if (this.stopped) setTimeout(stopAround, MOMENT, this.stopped).unref();',
     '',
     ['interceptors', 'that hangs before, after or with'],

@@ -1,0 +1,200 @@
+import { Logger } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { SparkClock } from '../common/clock.js';
+import { parseTimeout } from '../config/option-parsers.js';
+import { withoutDeadline } from '../database/statement-deadline.js';
+import type { Transactions } from '../database/transactions.js';
+import { HandlerTimeoutError } from '../error/handler-timeout.error.js';
+import { LostLeaseError } from '../error/lost-lease.error.js';
+import { NotTransactionalError } from '../error/not-transactional.error.js';
+import { RevokedManagerError } from '../error/revoked-manager.error.js';
+import { lineOf, shown } from '../error/text-of.js';
+import { UndoneTransactionError } from '../error/undone-transaction.error.js';
+import type { SparkEvent } from '../event/spark-event.js';
+import { waitedFor } from '../event/waited-for.js';
+import type { HandlerScope } from '../handler/group-handler.decorator.js';
+import type { Handler } from '../handler/handler.registry.js';
+import type { Around } from '../interceptor/around.js';
+import type { Interceptors } from '../interceptor/interceptors.js';
+import type { InterceptedDelivery } from '../interceptor/spark-interceptor.decorator.js';
+import type { Deliveries, Delivery } from '../store/deliveries.js';
+import { revocable } from './revocable.js';
+import { runToEnd } from './run-to-end.js';
+
+const logger = new Logger('Spark');
+// How long interceptors may take after the call was aborted, in milliseconds.
+const MOMENT = 1_000;
+
+/**
+ * The call of a handler with an event. It runs inside of the interceptors, and in a transaction if the handler is transactional, until it
+ * ends, fails, reaches its timeout or is aborted.
+ */
+export class HandlerCall {
+  /** Created at the first read of `signal`, because most handlers do not read it. */
+  private controller: AbortController | undefined;
+  private stopped: Error | undefined;
+  private stop: ((reason: Error) => void) | undefined;
+  /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
+  private isCommitted = false;
+  /** Functions that end the work that the handler returned, called when the call is over. */
+  private readonly ends: (() => void)[] = [];
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly deliveries: Deliveries,
+    private readonly clock: SparkClock,
+    private readonly handler: Handler,
+    private readonly delivery: Delivery,
+    private readonly interceptors: Interceptors,
+  ) {}
+
+  /** Aborts `scope.signal` and ends the call at once, even if the handler goes on. */
+  abort(reason: Error): void {
+    if (this.stopped) return;
+    this.stopped = reason;
+    this.controller?.abort(reason);
+    this.stop?.(reason);
+  }
+
+  private get signal(): AbortSignal {
+    if (!this.controller) {
+      this.controller = new AbortController();
+      if (this.stopped) this.controller.abort(this.stopped);
+    }
+    return this.controller.signal;
+  }
+
+  /** Calls the handler. Throws what it throws, and why it was aborted. */
+  handle(event: SparkEvent): Promise<void> {
+    const { aroundHandler } = this.interceptors;
+    return aroundHandler ? this.handleWithin(aroundHandler, event) : this.handleItself(event);
+  }
+
+  /** Interceptors run around the transaction, too. The handler's `timeout` covers them. */
+  private async handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
+    const { id, attempt } = this.delivery;
+    const { name } = this.handler;
+    const delivery = { id, handler: name, attempt, event };
+    const work = () => around(delivery, () => this.handleInside(event));
+    try {
+      await this.inTime(() => waitedFor(`an interceptor of ${name}`, this.transactions.manager.dataSource, work));
+    } catch (error) {
+      if (!this.isCommitted) throw error;
+      this.interceptors.report(`aroundHandler of ${name}`, `${shown(event.key)} is completed`, error);
+    }
+  }
+
+  /** Runs the handler inside of its interceptors. When the attempt is aborted, `next()` rejects, and the interceptors have MOMENT to end. */
+  private async handleInside(event: SparkEvent): Promise<void> {
+    if (this.stopped) throw this.stopped;
+    const stopAround = this.stop!;
+    // An abort ends the handler, not the attempt, until its transaction has ended.
+    this.stop = undefined;
+    try {
+      await this.handleItself(event);
+    } finally {
+      this.stop = stopAround;
+      if (this.stopped) setTimeout(stopAround, MOMENT, this.stopped).unref();
+    }
+  }
+
+  private handleItself(event: SparkEvent): Promise<void> {
+    return this.handler.options.transactional ? this.handleInTransaction(event) : this.call(event);
+  }
+
+  private async handleInTransaction(event: SparkEvent): Promise<void> {
+    const revoke = await this.transactions.runOnce((manager) => this.callIn(manager, event));
+    this.isCommitted = true;
+    revoke();
+  }
+
+  /**
+   * Completes the delivery first and calls the handler then. The completion locks the row, so no other process can take the delivery
+   * over, and it commits together with what the handler writes.
+   */
+  private async callIn(manager: EntityManager, event: SparkEvent): Promise<() => void> {
+    const started = performance.now();
+    const done = [{ delivery: this.delivery, durationMs: 0 }];
+    const ours = await this.deliveries.complete(manager, done, this.clock.now());
+    if (ours.size !== 1) throw new LostLeaseError(event.key, this.handler.name);
+    const revoke = revocable(manager, () => new RevokedManagerError(this.handler.name));
+    try {
+      await withoutDeadline(manager.queryRunner, () => this.call(event, manager));
+    } catch (error) {
+      revoke();
+      throw error;
+    }
+    const durationMs = Math.round(performance.now() - started);
+    if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))
+      throw new UndoneTransactionError(this.handler.name);
+    return revoke;
+  }
+
+  private async call(event: SparkEvent, manager?: EntityManager): Promise<void> {
+    const { handler, delivery } = this;
+    const run = { handler: handler.name, onEnd: (end: () => void) => void this.ends.push(end) };
+    const scope = new Scope(handler, delivery, () => this.signal, manager);
+    try {
+      await this.inTime(() =>
+        waitedFor(`the handler ${handler.name}`, this.transactions.manager.dataSource, () =>
+          runToEnd(handler.call(event, scope), run),
+        ),
+      );
+    } finally {
+      for (const end of this.ends) quietly(end);
+    }
+  }
+
+  /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */
+  inTime<T>(work: () => T): Promise<Awaited<T>> {
+    const ended = new Promise<Awaited<T>>((resolve, reject) => {
+      if (this.stopped) throw this.stopped;
+      this.stop = reject;
+      Promise.resolve(work()).then(resolve, reject);
+    });
+    const { timeout } = this.handler.options;
+    return timeout === undefined ? ended : this.within(parseTimeout('timeout', timeout), ended);
+  }
+
+  private async within<T>(limit: number, ended: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.abort(new HandlerTimeoutError(this.handler.name, limit)), limit);
+    try {
+      return await ended;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+// An error here cannot change how the attempt ended, so it is only logged.
+function quietly(end: () => void): void {
+  try {
+    end();
+  } catch (error) {
+    logger.debug(`The result of a handler could not be ended: ${lineOf(error)}`);
+  }
+}
+
+class Scope implements HandlerScope {
+  readonly attempt: number;
+  readonly deliveryId: string;
+
+  constructor(
+    private readonly handler: Handler,
+    { attempt, id }: Delivery,
+    private readonly signalOf: () => AbortSignal,
+    private readonly given: EntityManager | undefined,
+  ) {
+    this.attempt = attempt;
+    this.deliveryId = id;
+  }
+
+  get signal(): AbortSignal {
+    return this.signalOf();
+  }
+
+  get manager(): EntityManager {
+    if (!this.given) throw new NotTransactionalError(this.handler.name);
+    return this.given;
+  }
+}
