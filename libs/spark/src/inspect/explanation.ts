@@ -4,7 +4,10 @@ import type { Verdict } from '../record/derivation.js';
 export interface YieldedEvent {
   readonly group: string;
   readonly key: string;
-  /** `true`: it holds now. `later`: its `at` is in the future. `over`: its `until` is past. `never`: its `at` is not set. `refused`: it cannot be entered. */
+  /**
+   * `true`: it holds now. `later`: its `at` is in the future. `over`: its `until` is past. `never`: its `at` is not set. `refused`: it
+   * cannot be entered.
+   */
   readonly verdict: Verdict;
   /** Its `at`: when it becomes or became true. Undefined if the source gives none. */
   readonly at: Date | undefined;
