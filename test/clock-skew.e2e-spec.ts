@@ -74,7 +74,7 @@ describe.each(databases)('processes agree on the time, on $name', (database) => 
     const started = performance.now();
     await app.close();
     expect(performance.now() - started).toBeLessThan(10_000);
-    expect(app.logs.join('\n')).toMatch(/A recheck or a sweep was still at work after 300 ms/);
+    expect(app.logs.join('\n')).toMatch(/A recheck or a sweep was still running after 300 ms/);
   });
 
   it('in the hour that summer time repeats as in any other', async (context) => {

@@ -74,7 +74,9 @@ describe.each(databases)('emit within a transaction, without its manager, on $na
     const rows = await app.dataSource.query(`SELECT event_key FROM spark_event WHERE event_key = 'within_3'`);
     expect(rows).toHaveLength(database.name === 'SQLite' ? 0 : 1);
     expect(told()[0]).toContain(
-      database.name === 'SQLite' ? 'On SQLite they are part of it' : 'They are entered even if it is rolled back',
+      database.name === 'SQLite'
+        ? 'On SQLite its events are part of'
+        : 'Its events are entered even if the transaction is rolled back',
     );
   });
 });

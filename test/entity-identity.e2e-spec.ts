@@ -203,7 +203,7 @@ describe.each(databases)('an entity is its table, on $name', (database) => {
     expect(await names('spark_event')).toEqual([{ entity: 'elsewhere' }]);
     expect(await names('spark_recheck')).toEqual([{ entity: 'elsewhere' }]);
     expect((await app.spark.explain(Namesake, 1)).words.join('\n')).toMatch(/^other_sent_1/m);
-    expect((await app.spark.explain(Namesake, 2)).words).toEqual(['There is no Invoice 2: its sources say nothing.']);
+    expect((await app.spark.explain(Namesake, 2)).words).toEqual(['There is no Invoice 2: its sources yield nothing.']);
   });
 });
 

@@ -275,7 +275,7 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
     it('an event of the future is refused', async () => {
       const at = new Date(Date.now() + 60_000);
       await expect(app.spark.emit(sparkEvent('emitted', 1, undefined, { at }))).rejects.toThrow(
-        /its at lies in the future/,
+        /its at is in the future/,
       );
     });
 

@@ -110,7 +110,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
     const id = await save();
     expect(id).toBe(1);
     expect(await words(1)).toContain(
-      'created_1 was entered by Seat ["A","1"], found by seats, 2026-06-01T12:00:00.000Z. So Task 1 never enters it: keys are unique.',
+      'created_1 was entered by Seat ["A","1"], found by seats, 2026-06-01T12:00:00.000Z. It is not entered for Task 1: keys are unique.',
     );
   });
 
@@ -130,7 +130,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
       'closed is not about Task 1: its where, query or withDeleted leaves it out.',
       'due_1: it becomes true at 2026-06-02T12:00:00.000Z. The entity is rechecked then.',
       'news_1: it was not entered in time: its until is past.',
-      'swept_1: it is true, but nobody has looked since; its source is not live; the next sweep enters it.',
+      'swept_1: it is true, but the entity has not been rechecked since; its source is not live; the next sweep enters it.',
       'created_1 was entered, found by tasks, 2026-06-01T12:00:00.000Z.',
       'created_1 → mails: completed 2026-06-01T12:00:00.000Z, after 1 attempt, in 7 ms.',
     ]);
@@ -160,7 +160,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
   it('of what nobody saw', async () => {
     await insertUnseen(`${bool(true)}, ${START + DAY}`);
     expect(await words(1)).toContain(
-      'created_1: it is true, but nobody has looked since; the next save or sweep enters it.',
+      'created_1: it is true, but the entity has not been rechecked since; the next save or sweep enters it.',
     );
     expect(await words(1)).toContain(
       'due_1: it becomes true at 2026-06-02T12:00:00.000Z. No recheck is due then; the next save or sweep enters it.',
@@ -195,8 +195,8 @@ describe.each(databases)('explain says why, on $name', (database) => {
     expect(explanation.words).toEqual([
       'closed is not about Task 1: its where, query or withDeleted leaves it out.',
       'tasks throws (Error: out of order). It is rechecked when it is saved, and by each sweep.',
-      'swept_1: it is true, but nobody has looked since; its source is not live; the next sweep enters it.',
-      expect.stringMatching(/^unreadable throws \(.*no_such_column.*\)\. Each sweep looks at it again\.$/),
+      'swept_1: it is true, but the entity has not been rechecked since; its source is not live; the next sweep enters it.',
+      expect.stringMatching(/^unreadable throws \(.*no_such_column.*\)\. Each sweep rechecks it\.$/),
     ]);
     expect(explanation.sources.find(({ source }) => source === 'unreadable')!.error).toContain('no_such_column');
   });
@@ -207,7 +207,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
     app.app.get(Handlers).fails = true;
     await kit.drain();
     expect(await words(1)).toContain(
-      'created_1 → mails: failed 1 attempt, tried again at 2026-06-01T13:00:00.000Z: Error: no connection',
+      'created_1 → mails: failed 1 attempt, next attempt at 2026-06-01T13:00:00.000Z: Error: no connection',
     );
     kit.clock.set(START + 3_600_000);
     expect(await words(1)).toContain(
@@ -237,7 +237,7 @@ describe.each(databases)('explain says why, on $name', (database) => {
     app.app.get(Handlers).later = true;
     await kit.drain();
     expect(await words(1)).toContain(
-      'created_1 → mails: waits, tried again at 2026-06-01T14:00:00.000Z: RetryLater: closed for lunch',
+      'created_1 → mails: waits, next attempt at 2026-06-01T14:00:00.000Z: RetryLater: closed for lunch',
     );
     kit.clock.set(START + 7_200_000);
     expect(await words(1)).toContain('Before that it was put off: RetryLater: closed for lunch');
@@ -246,12 +246,12 @@ describe.each(databases)('explain says why, on $name', (database) => {
   it('of an event that does not happen again, as its key is spent', async () => {
     const id = await save();
     await kit.advance('1d');
-    expect(await words(id)).not.toContain('spent');
+    expect(await words(id)).not.toContain('was entered already');
     await app.dataSource.manager.update(Task, id, { due: String(START + 3 * DAY) });
     await kit.drain();
     expect(await words(id)).toContain(
       `due_1 was entered, found by tasks, 2026-06-02T12:00:00.000Z. However, its date is 2026-06-04T12:00:00.000Z now, and was ` +
-        `2026-06-02T12:00:00.000Z then: nothing comes of it then, as the key due_1 is spent, and an event exists once for each key.`,
+        `2026-06-02T12:00:00.000Z then: it will not happen then, because the key due_1 was entered already, and each key is entered once.`,
     );
     expect(await words(id)).toContain('occurrence: eachValue(at)');
   });
@@ -275,12 +275,12 @@ describe.each(databases)('explain says why, on $name', (database) => {
     await kit.advance('1d');
     await app.dataSource.manager.update(Task, id, { open: false });
     expect(await words(id)).toContain(
-      'due_1 was entered, found by tasks, 2026-06-02T12:00:00.000Z. Its source does not yield it any more.',
+      'due_1 was entered, found by tasks, 2026-06-02T12:00:00.000Z. Its source no longer yields it.',
     );
     await app.dataSource.manager.delete(Task, id);
     const explanation = await app.spark.explain(Task, id);
     expect(explanation.exists).toBe(false);
-    expect(explanation.words[0]).toBe('There is no Task 1: its sources say nothing.');
+    expect(explanation.words[0]).toBe('There is no Task 1: its sources yield nothing.');
     expect(explanation.events.map(({ key }) => key)).toEqual(['created_1', 'due_1']);
   });
 

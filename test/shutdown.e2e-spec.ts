@@ -105,7 +105,7 @@ describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
   };
   const untouched = { state: 'available', attempt: 0, suspect: 0, claimed_by: null };
   const saidOf = (count: number) =>
-    `warn ${count} handlers were still at work after 200 ms; their deliveries are given back.`;
+    `warn ${count} handlers were still running after 200 ms; their deliveries are given back.`;
 
   it('gives back what was not done, with its attempt, and says so in one line', async () => {
     const { rows, warnings } = await shutDown(Endless, 2, { shutdownTimeout: 200 });

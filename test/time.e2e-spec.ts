@@ -133,7 +133,7 @@ describe.each(databases)('time is told right, on $name', (database) => {
     await app.dataSource.manager.save(Task, { id: 1, due: null });
     const all = await planned(new Date(clock.now() + 35 * DAY));
     expect(all).toMatchObject([{ outcome: 'unreliable', source: 'weekly' }, { outcome: 'enter' }]);
-    expect(JSON.stringify(all)).toContain('depends on when it is asked');
+    expect(JSON.stringify(all)).toContain('depend on when it runs');
   });
 
   it('sweeps and ticks add no second look for an instant that is less than an hour ahead', async () => {

@@ -268,7 +268,7 @@ describe.each(databases)('what is taken over by another process is left alone, o
       );
       expect(takenOver).toHaveLength(cases.length);
       expect(app.logs).toContain(
-        `warn ${cases.length} deliveries had been taken over by other processes when they were done here.`,
+        `warn ${cases.length} deliveries were taken over by other processes before their handlers ended here.`,
       );
     },
   );

@@ -2,7 +2,7 @@ import { Inject, type InjectionToken } from '@nestjs/common';
 import { SparkService } from './spark.service.js';
 
 /**
- * The token of a SparkService: its class for the unnamed DataSource, and one of its own for each named one.
+ * The injection token of a SparkService: its class for the unnamed DataSource, and a separate token for each named one.
  *
  * @param dataSource The name of its DataSource. Default: the unnamed one, whose name is `default`.
  *

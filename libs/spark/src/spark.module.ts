@@ -27,7 +27,7 @@ const IMPORTS = [DiscoveryModule, SparkRegistryModule];
 const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting'];
 
 /**
- * Events derived from the state of entities, each once. Import it once for each DataSource.
+ * The Nest module of Spark. Sources derive events from entities, and each event happens once. Import it once for each DataSource.
  *
  * @example
  * @Module({
@@ -42,16 +42,16 @@ const FACTORY_OPTIONS = ['imports', 'inject', 'useFactory', 'useClass', 'useExis
  */
 @Module({})
 export class SparkModule {
-  // Nest initialises the farthest modules first, and Spark has to see what all others write from then on.
+  // Nest initialises the most distant modules first. Spark must come first, to capture what all other modules write from then on.
   constructor(@Inject(ModulesContainer) modules: ModulesContainer) {
     for (const module of modules.values()) if (module.metatype === SparkModule) module.distance = Infinity;
   }
 
   /**
-   * The module for one DataSource, its options given at once.
+   * Creates the module for one DataSource.
    *
-   * @param options All optional; see {@link SparkModuleOptions} for each one's default.
-   * @throws InvalidOptionsError naming the option: at once for an unknown one, else at boot.
+   * @param options The options. All are optional; {@link SparkModuleOptions} has their defaults.
+   * @throws InvalidOptionsError that names the option: at once for an unknown option, at boot for an invalid value.
    *
    * @example
    * SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES }, retention: { completed: '30d' } })
@@ -62,10 +62,10 @@ export class SparkModule {
   }
 
   /**
-   * The module for one DataSource, its options made by a factory.
+   * Creates the module for one DataSource, with options from a factory.
    *
-   * @param options As `forRoot`'s, from a factory; `dataSource`, `isGlobal`, `tablePrefix` and `schema` beside it.
-   * @throws InvalidOptionsError at once without `useFactory`, `useClass` or `useExisting`, and at boot, naming the option.
+   * @param options The factory of the options, as in `forRoot`; `dataSource`, `isGlobal`, `tablePrefix` and `schema` stand beside it.
+   * @throws InvalidOptionsError at once without `useFactory`, `useClass` or `useExisting`; at boot for an invalid option, which it names.
    *
    * @example
    * SparkModule.forRootAsync({
@@ -104,7 +104,7 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
           application: ModulesContainer,
         ) => {
           checkClock(clock);
-          // Before anything is changed in the DataSource: two that change it harm each other.
+          // The check comes before any change of the DataSource, because two modules that change it would break each other.
           takeDataSource(application, source, dataSource);
           const statics = defined({ dataSource, isGlobal, tablePrefix, schema });
           const spark = createSpark(source, settingsOf({ ...given, ...statics }), clock);

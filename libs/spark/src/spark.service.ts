@@ -62,29 +62,29 @@ import {
 } from './runtime/spark.arguments.js';
 import type { SweepProgress, SweepReport } from './sweep/sweep.js';
 
-/** What is to be planned. */
+/** Options of a plan. */
 export interface PlanOptions {
   /** Only this entity, and all sources of its table. Default: all that have sources. */
   entity?: EntityTarget<ObjectLiteral>;
   /** Only the entity of this id. Default: all. */
   id?: unknown;
-  /** Up to when. Default: now. */
+  /** The end of the plan. Default: now. */
   at?: Date;
 }
 
 /**
- * What an application calls. Inject it by its class; that of a named DataSource by `@InjectSpark('name')`. Its methods throw
+ * The API that an application calls. Inject it by its class, or by `@InjectSpark('name')` for a named DataSource. Its methods throw
  * NotStartedError before the application has been initialised.
  *
  * @example
  * constructor(private readonly spark: SparkService) {}
  */
 export class SparkService {
-  /** Events that this process has entered, after their commit. A subscriber that throws ends the process, as everywhere in rxjs. */
+  /** Events that this process has entered, after their commit. A subscriber that throws ends the process, as always in rxjs. */
   readonly events$: Observable<SparkEvent>;
-  /** How each attempt to deliver in this process has ended. */
+  /** How each attempt of this process has ended. */
   readonly deliveries$: Observable<DeliveryReport>;
-  /** How far sweeps of this process have come: after each page of 500 entities. */
+  /** The progress of sweeps of this process, after each page of 500 entities. */
   readonly sweeps$: Observable<SweepProgress>;
   private readonly administration: Administration;
 
@@ -99,22 +99,22 @@ export class SparkService {
   }
 
   /**
-   * Enters events that no entity's state tells of, such as "mail bounced". Their keys pass once like all others.
+   * Enters events that do not derive from the state of an entity, such as "mail bounced". Each key is entered once, like all others.
    *
-   * @param events One event or several. An `at` in the future is refused: no source could take it back.
-   * @returns Those that were new, committed.
-   * @throws InvalidEventError when one of them cannot be entered; then none is.
+   * @param events One event or several. An `at` in the future is refused, because no source could take it back.
+   * @returns The events that were new, after their commit.
+   * @throws InvalidEventError if one of them cannot be entered; then none is.
    *
    * @example
    * const [isNew] = await spark.emit(sparkEvent('mail_bounced', bounce.id, { address }));
    */
   async emit(events: SparkEvent | readonly SparkEvent[]): Promise<SparkEvent[]>;
   /**
-   * Enters events just before a transaction under way commits: they exist if and only if it does.
+   * Enters events just before an open transaction commits. They exist if and only if it commits.
    *
    * @param events One event or several.
    * @param options.manager The manager of the transaction.
-   * @throws InvalidEventError when one of them cannot be entered; NoTransactionError when the manager has no transaction.
+   * @throws InvalidEventError if one of them cannot be entered; NoTransactionError if the manager has no transaction.
    *
    * @example
    * await dataSource.transaction(async (manager) => {
@@ -142,18 +142,18 @@ export class SparkService {
   }
 
   /**
-   * Goes through all entities that have sources, and enters what is new: what was written by raw SQL, by other programs,
-   * or before Spark was there. Safe at any time and in any number of processes: one at a time sweeps a source.
+   * Runs the sources of all entities, and enters the events that are missing: those of rows that were written by raw SQL, by other
+   * programs, or before Spark was added. It is safe at any time and in any number of processes. One process at a time sweeps a source.
    *
-   * A source that another process is sweeping at the moment is left to it, and counted as `elsewhere`. Where a sweep was killed
-   * half-way, this one goes on there, and then from the start to there, so that everything present was looked at.
+   * A source that another process is sweeping is skipped, and counted as `elsewhere`. If a sweep was killed half-way, this one continues
+   * there, and then sweeps from the start to there, so that it has swept all entities.
    *
-   * The first sweep in which a source yields a group holds the deliveries of what it finds. At its end they are made, if they
-   * are at most `activation.limit`; more wait for `release` or `discard`.
+   * In the first sweep in which a source yields a group, the deliveries of that group are held. At the end of the sweep they are
+   * released if they are at most `activation.limit`. More wait for `release` or `discard`.
    *
    * @param options.entity Only the sources of this entity. Default: all.
-   * @returns What it did, when it is done. `sweeps$` tells on the way.
-   * @throws NoSourceError when the entity has no source.
+   * @returns What the sweep did. It resolves at the end of the sweep; `sweeps$` reports the progress.
+   * @throws NoSourceError if the entity has no source.
    *
    * @example
    * const { subjects, entered } = await spark.sweep();
@@ -166,10 +166,10 @@ export class SparkService {
   }
 
   /**
-   * Works until no recheck is due and no delivery is available any more, whether or not this process has a worker. For
-   * tests and scripts. Deliveries that wait for their next attempt, and what another process is at, are not waited for.
+   * Works until no recheck is due and no delivery is available any more, also in a process whose worker is not enabled. It is for tests
+   * and scripts. It does not wait for deliveries that wait for their next attempt, or that another process is handling.
    *
-   * @throws DrainWithinError when a source or a handler calls it, and would wait for itself.
+   * @throws DrainWithinError if a source or a handler calls it, because it would wait for itself.
    *
    * @example
    * await challenges.save(challenge);
@@ -184,27 +184,27 @@ export class SparkService {
   }
 
   /**
-   * Forgets an entity: its events, their deliveries, its rechecks. What is true of it is then news again. For ids that are used
-   * again; {@link erase} is for personal data of an entity whose events are not to happen again.
+   * Forgets an entity: its events, their deliveries and its rechecks. Its events can then happen again. Use it for ids that are used
+   * again. Use {@link erase} for personal data of an entity whose events must not happen again.
    *
    * @param entity The entity class.
    * @param id Its id; the parts of a composite one in the order of its primary columns, or as an object.
-   * @param options How it goes about many events: see {@link BulkOptions}.
-   * @returns How many events.
-   * @throws UnknownEntityError when the DataSource does not know the entity; TypeError when a part of the id is missing.
+   * @param options Options for many events: see {@link BulkOptions}.
+   * @returns How many events it has removed.
+   * @throws UnknownEntityError if the DataSource does not have the entity; TypeError if a part of the id is missing.
    *
    * @example
    * await spark.forget(Challenge, challenge.id);
    */
   async forget(entity: EntityTarget<ObjectLiteral>, id: unknown, options?: BulkOptions): Promise<number>;
   /**
-   * Forgets events, with all their deliveries: their keys are news again. Rechecks stay. What a handler is at work on at the moment
-   * is forgotten, too; the handler goes on.
+   * Forgets events with all their deliveries, so that their keys can be entered again. Rechecks stay. It also removes events that a
+   * handler is handling at the moment; the handler goes on.
    *
-   * @param filter Which ones, as in {@link events}; `{ all: true }` means all, and an empty filter is refused.
-   * @param options How it goes about many events: see {@link BulkOptions}.
-   * @returns How many events.
-   * @throws InvalidOptionsError for a part of the filter or options that cannot be; and what {@link events} throws.
+   * @param filter The events, as in {@link events}; `{ all: true }` means all, and an empty filter is refused.
+   * @param options Options for many events: see {@link BulkOptions}.
+   * @returns How many events it has removed.
+   * @throws InvalidOptionsError for an invalid part of the filter or options; and what {@link events} throws.
    *
    * @example
    * await spark.forget({ key: 'newsletter_2026-03' });
@@ -217,21 +217,21 @@ export class SparkService {
   }
 
   /**
-   * Erases what Spark holds of an entity's data: the contexts and metadata of its events, with the snapshots in them, the errors of
-   * their deliveries, and their failed attempts. Deliveries that wait or are held are discarded for the reason `erased`, as their
-   * context is gone; `retry` leaves them alone. The events stay with their keys, group, source, entity, id and times, so that
-   * nothing happens again. Delete or anonymise the row first: what is saved of it later is recorded as ever.
+   * Erases the data of an entity that Spark has stored: the contexts and metadata of its events, with the snapshots in them, the errors
+   * of their deliveries, and their failed attempts. Deliveries that wait or are held are discarded for the reason `erased`, because
+   * their context is gone; `retry` does not change them. The events stay with their keys, group, source, entity, id and times, so that
+   * they do not happen again. Delete or anonymise the row first: Spark records later saves of it as usual.
    *
-   * It goes by the entity that a source yielded the event of. Events of other entities whose contexts hold its values, and those of
-   * `emit`, are not found: see {@link forget} for these.
+   * It finds the events that a source yielded for the entity. It does not find events of other entities whose contexts hold its values,
+   * or events of `emit`: use {@link forget} for these.
    *
    * @param entity The entity class.
    * @param id Its id; the parts of a composite one in the order of its primary columns, or as an object.
-   * @param options How it goes about many events: see {@link BulkOptions}.
-   * @returns How many events were erased and deliveries discarded; and how many events a handler is at work on at the moment, which
-   * keep their data. Where `running` is above 0, call it again when the handlers have ended.
-   * @throws UnknownEntityError when the DataSource does not know the entity; TypeError when a part of the id is missing;
-   * InvalidOptionsError for an option that cannot be.
+   * @param options Options for many events: see {@link BulkOptions}.
+   * @returns How many events were erased, how many deliveries were discarded, and how many events keep their data because a handler is
+   * handling them. If `running` is above 0, call it again when the handlers have ended.
+   * @throws UnknownEntityError if the DataSource does not have the entity; TypeError if a part of the id is missing;
+   * InvalidOptionsError for an invalid option.
    *
    * @example
    * await users.delete(id);
@@ -243,8 +243,8 @@ export class SparkService {
   }
 
   /**
-   * Begins with rechecks, deliveries and scheduled sweeps, where `autoStart` is `false` or `pause` was called. Otherwise nothing
-   * happens. Under a `TestClock` nothing runs by itself.
+   * Starts rechecks, deliveries and scheduled sweeps if `autoStart` is `false` or `pause` was called. Otherwise it does nothing. With a
+   * `TestClock` it starts nothing.
    *
    * @example
    * await migrateTheOldData();
@@ -256,11 +256,11 @@ export class SparkService {
   }
 
   /**
-   * Ends rechecks, deliveries and scheduled sweeps of this process until `start` is called: what is under way ends, and nothing new
-   * begins. A sweep ends at its next page; the next one goes on there. Live capture records all the same, other processes go on,
-   * and `drain` and `sweep` do what they are called for.
+   * Stops rechecks, deliveries and scheduled sweeps of this process until `start` is called. Running work ends, and no new work begins.
+   * A sweep ends at its next page, and the next sweep continues there. Live capture still records, other processes go on, and `drain`
+   * and `sweep` still work.
    *
-   * @returns When handlers and sources that were running have ended. Give handlers a `timeout`, so that this is not for ever.
+   * @returns A promise that resolves when running handlers and sources have ended. Give handlers a `timeout`, so that this is not for ever.
    *
    * @example
    * await spark.pause();
@@ -273,14 +273,14 @@ export class SparkService {
   }
 
   /**
-   * Pauses a handler in all processes, until `resumeHandler`: its deliveries stay available and wait, retries that are due
-   * included, and events open deliveries for it all the same. It holds for the handler's former names, its `aliases`, too, and
-   * lasts through restarts and deploys. `pause`, in contrast, ends all work of one process.
+   * Pauses a handler in all processes, until `resumeHandler`. Its deliveries stay available and wait, also those that are due for
+   * another attempt. Events still open deliveries for it. The pause covers the handler's former names (`aliases`), and it outlasts
+   * restarts and deploys. `pause`, in contrast, ends all work of one process.
    *
-   * What has begun goes on to its end: `deliveries({ handler, state: 'running' })` lists it.
+   * Attempts that have begun go on to their end: `deliveries({ handler, state: 'running' })` lists them.
    *
    * @param name The handler's name, or a former one. This process need not have it.
-   * @returns When no process begins another attempt. Where it is paused already, nothing changes.
+   * @returns A promise that resolves when no process begins another attempt. A handler that is paused already stays so.
    * @throws UnknownHandlerError when no process has ever registered such a handler.
    *
    * @example
@@ -292,10 +292,10 @@ export class SparkService {
   }
 
   /**
-   * Ends what `pauseHandler` has begun: all processes go on with the handler's deliveries at once. On MariaDB and MySQL the others
-   * go on at their next poll, after a second at most.
+   * Ends the pause of a handler: all processes go on with its deliveries at once. On MariaDB and MySQL, other processes go on at
+   * their next poll, after a second at most.
    *
-   * @param name The handler's name, or a former one. One that is not paused is left as it is.
+   * @param name The handler's name, or a former one. For a handler that is not paused, nothing changes.
    * @throws UnknownHandlerError when no process has ever registered such a handler.
    *
    * @example
@@ -311,11 +311,11 @@ export class SparkService {
    * Makes discarded deliveries available again, with all their attempts; not those of a baseline, those that were held, and erased
    * ones. Those that wait for their next try are due at once. What is new meanwhile comes before all of these.
    *
-   * @param filter Which ones, as in {@link deliveries}. Default: all that are discarded or wait.
-   * @param options How it goes about many deliveries, and their priority: see {@link RedeliveryOptions}.
-   * @returns How many.
-   * @throws InvalidOptionsError for a part of the filter or options that cannot be, or a `state` that is neither `discarded` nor
-   * `available`; and what {@link deliveries} throws.
+   * @param filter The deliveries, as in {@link deliveries}. Default: all that are discarded or wait.
+   * @param options Options for many deliveries, and their priority: see {@link RedeliveryOptions}.
+   * @returns How many deliveries it has changed.
+   * @throws InvalidOptionsError for an invalid part of the filter or options, or a `state` that is neither `discarded` nor `available`;
+   * and what {@link deliveries} throws.
    *
    * @example
    * await spark.retry({ handler: 'challenge-mails', error: 'ECONNREFUSED' });
@@ -326,15 +326,15 @@ export class SparkService {
   }
 
   /**
-   * Gives up what is held of a group, as the counterpart of `release`; or, by a filter, all that nobody is handling at the
-   * moment, what waits and what is held. `retry` leaves those alone that were held: they were history.
+   * Discards deliveries. With the name of a group it discards the held deliveries of that group, as the counterpart of `release`. With a
+   * filter it discards deliveries that wait or are held, not those that are running. `retry` does not change deliveries that were held.
    *
-   * @param what The name of the group of which what is held is given up; or which ones, as in {@link deliveries}; `{ all: true }`
+   * @param what The name of a group whose held deliveries are discarded; or the deliveries, as in {@link deliveries}; `{ all: true }`
    * means all, and an empty filter is refused.
-   * @param options How it goes about many deliveries: see {@link BulkOptions}.
-   * @returns How many.
-   * @throws InvalidOptionsError for a part of the filter or options that cannot be, an empty filter, or a `state` that is neither
-   * `available` nor `held`; and what {@link deliveries} throws.
+   * @param options Options for many deliveries: see {@link BulkOptions}.
+   * @returns How many deliveries it has discarded.
+   * @throws InvalidOptionsError for an invalid part of the filter or options, an empty filter, or a `state` that is neither `available`
+   * nor `held`; and what {@link deliveries} throws.
    *
    * @example
    * await spark.discard('challenge_ends_2d');
@@ -346,14 +346,14 @@ export class SparkService {
   }
 
   /**
-   * Delivers what is held: what the first sweep of a group found, where that was more than `activation.limit`.
+   * Makes held deliveries available. The first sweep of a group holds its deliveries if they are more than `activation.limit`.
    *
-   * @param what The group's name; or which ones, as in {@link deliveries}; `{ all: true }` means all, and an empty filter is refused.
-   * What a first sweep that is still under way finds after this call is held again.
-   * @param options How it goes about many deliveries, and their priority: see {@link RedeliveryOptions}.
+   * @param what The group's name; or the deliveries, as in {@link deliveries}; `{ all: true }` means all, and an empty filter is refused.
+   * If a first sweep is still running, the deliveries that it finds after this call are held again.
+   * @param options Options for many deliveries, and their priority: see {@link RedeliveryOptions}.
    * @returns How many deliveries are available now.
-   * @throws InvalidOptionsError for a part of the filter or options that cannot be, an empty filter, or a `state` other than `held`;
-   * and what {@link deliveries} throws.
+   * @throws InvalidOptionsError for an invalid part of the filter or options, an empty filter, or a `state` other than `held`; and what
+   * {@link deliveries} throws.
    *
    * @example
    * for (const { group } of (await spark.status()).held) await spark.release(group);
@@ -364,14 +364,14 @@ export class SparkService {
   }
 
   /**
-   * Takes what is true of an entity's rows now for known, so that nobody hears of it: for adding Spark, or a source, to an
-   * old table. It sweeps the entity from the start; the events it enters have their deliveries discarded at once, for the reason
-   * `baseline`, and so have those that were held. `replay` with `repeat` delivers them after all, `retry` leaves them alone.
-   * Call it before the first sweep of the schedule, which delivers up to `activation.limit` of each group.
+   * Enters the events of all present rows of an entity without delivering them. Use it to add Spark, or a source, to a table that has
+   * data. It sweeps the entity from the start. The deliveries of the events that it enters are discarded at once, for the reason
+   * `baseline`, and so are held deliveries. `replay` with `repeat` delivers them after all; `retry` does not change them. Call it before
+   * the first scheduled sweep, which delivers up to `activation.limit` of each group.
    *
    * @param entity The entity class.
-   * @returns What the sweep did. Where `elsewhere` is above 0, another process is sweeping at the moment: call it again.
-   * @throws NoSourceError when the entity has no source.
+   * @returns What the sweep did. If `elsewhere` is above 0, another process is sweeping at the moment: call it again.
+   * @throws NoSourceError if the entity has no source.
    *
    * @example
    * const { entered } = await spark.baseline(Order);
@@ -382,13 +382,13 @@ export class SparkService {
   }
 
   /**
-   * Whether all is well, in one object: what sweeps found and live capture missed, what is held, how many deliveries are in
-   * which state, what is due, who works.
+   * Reads the status of Spark in one object: the events that sweeps found and live capture missed, held deliveries, how many deliveries
+   * are in each state, due rechecks, and the processes that work.
    *
-   * It costs about a dozen reads. They count what is under way, held or discarded, by indexes of these alone; completed
-   * deliveries are not counted, as that would read the whole table.
+   * It costs about a dozen reads. They count deliveries that wait, run, are held or are discarded, by indexes of these alone. Completed
+   * deliveries are not counted, because that would read the whole table.
    *
-   * @returns What is so at the moment, of all processes; `running` and `counts` tell of this process alone.
+   * @returns The present status of all processes; `running` and `counts` are of this process alone.
    *
    * @example
    * const { sources, held, rechecks } = await spark.status();
@@ -400,15 +400,15 @@ export class SparkService {
   }
 
   /**
-   * Lists events of the ledger, the latest first.
+   * Lists events of the ledger, latest first.
    *
-   * @param filter Which ones: by key, the beginning of the key, group, entity and id, source, and the time at which they were
-   * entered. Default: all.
-   * @param page.limit How many, 1 to 1,000. Default: 100.
-   * @param page.after The `next` of the page before. Default: the first page.
-   * @param page.countUpTo Counts all that the filter means, up to so many. Default: it does not count.
-   * @throws InvalidOptionsError for a part of the filter or page that cannot be; UnknownEntityError when the DataSource does not
-   * know the entity; TypeError for an id without an entity, or that is none of the entity.
+   * @param filter Selects by key, the beginning of the key, group, entity and id, source, and the time at which they were entered.
+   * Default: all.
+   * @param page.limit How many records, 1 to 1,000. Default: 100.
+   * @param page.after The `next` of the previous page. Default: the first page.
+   * @param page.countUpTo Counts all records that the filter selects, up to this number. Default: it does not count.
+   * @throws InvalidOptionsError for an invalid part of the filter or page; UnknownEntityError if the DataSource does not have the entity;
+   * TypeError for an id without an entity, or an invalid id.
    *
    * @example
    * const { records, next } = await spark.events({ entity: Challenge, id: 7 }, { limit: 20 });
@@ -423,8 +423,8 @@ export class SparkService {
   /**
    * Lists deliveries, those of the latest events first.
    *
-   * @param filter Which ones: as in {@link events}, and by number, handler, state, a part of the text of the last error, and its
-   * fingerprint. Default: all.
+   * @param filter Selects as in {@link events}, and by id, handler, state, a part of the text of the last error, and its fingerprint.
+   * Default: all.
    * @param page As in {@link events}.
    * @throws What {@link events} throws.
    *
@@ -439,12 +439,12 @@ export class SparkService {
   }
 
   /**
-   * The attempts of a delivery that failed, the oldest first: the latest 20. They stay as long as the delivery. Of an attempt whose
-   * process died, and of one that threw `RetryLater` or was given back, nothing is kept.
+   * Lists the latest 20 failed attempts of a delivery, oldest first. They are kept as long as the delivery. An attempt is not kept if its
+   * process died, if it threw `RetryLater`, or if it was given back.
    *
    * @param deliveryId The id of the delivery, as in `DeliveryRecord.id` and `HandlerScope.deliveryId`.
-   * @returns None where the delivery never failed, and where it is not there.
-   * @throws InvalidOptionsError for what cannot be the id of a delivery.
+   * @returns The failed attempts; none if the delivery never failed or does not exist.
+   * @throws InvalidOptionsError if `deliveryId` cannot be the id of a delivery.
    *
    * @example
    * for (const { attempt, started, host, error } of await spark.attempts(delivery.id))
@@ -456,10 +456,10 @@ export class SparkService {
   }
 
   /**
-   * Lists the kinds of errors of deliveries that wait for their next try or are discarded: one record for each fingerprint and
-   * handler, that which came last first. It reads all of these deliveries and their failed attempts.
+   * Lists the kinds of errors of deliveries that wait for their next attempt or are discarded: one record for each fingerprint and
+   * handler, latest first. It reads all of these deliveries and their failed attempts.
    *
-   * @param filter Which deliveries count, as in {@link deliveries}. Default: all.
+   * @param filter Selects the deliveries that count, as in {@link deliveries}. Default: all.
    * @param page As in {@link events}.
    * @throws What {@link events} throws.
    *
@@ -474,9 +474,9 @@ export class SparkService {
   }
 
   /**
-   * Lists the entities that are rechecked, the soonest first.
+   * Lists rechecks of entities, soonest first.
    *
-   * @param filter Which ones: by entity and id, and the time at which they are due. Default: all.
+   * @param filter Selects by entity and id, and the time at which they are due. Default: all.
    * @param page As in {@link events}.
    * @throws What {@link events} throws.
    *
@@ -490,7 +490,7 @@ export class SparkService {
   }
 
   /**
-   * What each handler has still to do, as in {@link status}.
+   * Counts the deliveries of each handler that are not completed, as in {@link status}.
    *
    * @example
    * for (const { handler, discarded } of await spark.handlers()) console.log(handler, discarded);
@@ -500,7 +500,7 @@ export class SparkService {
   }
 
   /**
-   * What sweeps have done for each source, as in {@link status}.
+   * Lists the sweeps of each source, as in {@link status}.
    *
    * @example
    * const missed = (await spark.sources()).filter((source) => source.missed > 0);
@@ -510,7 +510,7 @@ export class SparkService {
   }
 
   /**
-   * The processes that handle deliveries, as in {@link status}.
+   * Lists the processes that handle deliveries, as in {@link status}.
    *
    * @example
    * console.log(`${(await spark.workers()).length} processes work`);
@@ -520,21 +520,21 @@ export class SparkService {
   }
 
   /**
-   * Says what would happen if nobody changed anything, now or up to an instant: which events would be entered, which are
-   * still to come, and which rechecks nothing comes of any more. Nothing is entered and nobody is called.
+   * Yields what would happen now, or up to an instant, if no entity changed: the events that would be entered, the events that become
+   * true later, and the rechecks that no event needs any more. It enters nothing and calls no handler.
    *
-   * Sources run as ever, a page of 500 entities at a time, read in transactions that are read only (but on SQLite) and rolled
-   * back. Up to an instant, each entity is looked at whenever something becomes true of it, and when sweeps run by their
-   * schedule; handlers, which might change it, are not run. Where no sweep is scheduled and a source yields what only time makes
-   * true, without an `at`, that is told as `unreliable`.
+   * It runs the sources on 500 entities at a time. The transactions that read the entities are read only (except on SQLite) and rolled
+   * back. Up to the instant, it rechecks each entity whenever something becomes true of it, and when sweeps are scheduled. It does not
+   * run handlers, which might change the entity. If no sweep is scheduled, and a source yields events that become true with time but have
+   * no `at`, the plan reports the source as `unreliable`.
    *
    * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.
    * @param options.id Only the entity of this id; the parts of a composite one in the order of its primary columns, or as an object.
-   * @param options.at Up to when. Default: now.
-   * @returns What would happen, in no order across pages; what a source asks of another clock than `scope.now`, and what it
-   * throws, is told as `unreliable` and `fail`.
-   * @throws NoSourceError when the entity has no source; InvalidOptionsError when `at` is no Date or lies in the past;
-   * TypeError for an id without an entity.
+   * @param options.at The end of the plan. Default: now.
+   * @returns What would happen, in no order across pages. It reports a source that reads another clock than `scope.now` as `unreliable`,
+   * and one that throws as `fail`.
+   * @throws NoSourceError if the entity has no source; InvalidOptionsError if `at` is not a Date or is in the past; TypeError for an id
+   * without an entity.
    *
    * @example
    * for await (const planned of spark.plan({ entity: Challenge, at: addDays(new Date(), 7) }))
@@ -555,12 +555,12 @@ export class SparkService {
   }
 
   /**
-   * Explains one entity: what its sources say of it now, what the ledger and the rechecks have, what became of the
-   * deliveries, and in words why something did or did not happen. Nothing is entered.
+   * Explains one entity: the events that its sources yield now, its events in the ledger, their deliveries, its rechecks, and sentences
+   * that say why something did or did not happen. It enters nothing.
    *
    * @param entity The entity class.
    * @param id Its id; the parts of a composite one in the order of its primary columns, or as an object.
-   * @throws UnknownEntityError when the DataSource does not know the entity; TypeError when a part of the id is missing.
+   * @throws UnknownEntityError if the DataSource does not have the entity; TypeError if a part of the id is missing.
    *
    * @example
    * console.log((await spark.explain(Challenge, 7)).words.join('\n'));
@@ -575,18 +575,18 @@ export class SparkService {
   }
 
   /**
-   * Opens deliveries of past events for a handler that is new, or has to do its work again. Events whose contexts `retention` or
-   * `erase` has removed are delivered without. What is new meanwhile comes before all of these.
+   * Opens deliveries of past events for a handler that is new, or that must do its work again. Events whose contexts `retention` or
+   * `erase` has removed are delivered without a context. New deliveries come before all of these.
    *
-   * @param replay.handler The handler's name; this process must have it.
-   * @param replay.since Only events entered since; the same as `from`. Default: all.
-   * @param replay.repeat Whether deliveries that were completed, skipped or discarded are done once more. Default: false.
-   * @param replay The rest says which events, as in {@link events}. Default: all that the handler's pattern matches.
-   * @param options How it goes about many events, and the priority of the deliveries: see {@link RedeliveryOptions}.
+   * @param replay.handler The handler's name. This process must have the handler.
+   * @param replay.since Only events entered at this instant or later; the same as `from`. Default: all.
+   * @param replay.repeat Whether deliveries that were completed, skipped or discarded are delivered again. Default: false.
+   * @param replay The other parts select events, as in {@link events}. Default: all that the handler's pattern matches.
+   * @param options Options for many events, and the priority of the deliveries: see {@link RedeliveryOptions}.
    * @returns How many deliveries were opened.
-   * @throws UnknownHandlerError when this process has no such handler; UnknownHistoryError without `repeat` where finished deliveries
-   * are not kept, by `history` or `retention`, for as long as is asked for: it cannot be known what the handler has had;
-   * InvalidOptionsError for a part or an option that cannot be; and what {@link events} throws.
+   * @throws UnknownHandlerError if this process has no such handler; UnknownHistoryError without `repeat` if `history` or `retention`
+   * removes finished deliveries of the selected time, because then it is unknown which events the handler has had;
+   * InvalidOptionsError for an invalid part or option; and what {@link events} throws.
    *
    * @example
    * await spark.replay({ handler: 'statistics', since: startOfYear(new Date()) });
@@ -597,8 +597,8 @@ export class SparkService {
   }
 
   /**
-   * Deliveries that wait for handlers which no process has had for five minutes: renamed ones, or modules that are gone. They are
-   * kept: bring the handler back, name it among the `aliases` of the one that took its place, or discard them.
+   * Lists deliveries that wait for handlers that no process has had for five minutes, because a handler was renamed or its module was
+   * removed. They are kept until you bring the handler back, name it among the `aliases` of its successor, or discard them.
    *
    * @example
    * for (const { handler, deliveries } of await spark.orphans()) console.warn(`${deliveries} wait for ${handler}`);
@@ -617,14 +617,14 @@ export class SparkService {
     const { counters, dataSource } = this.spark;
     if (!isInTransaction(dataSource)) return;
     const fate = isSerialized(dataSource)
-      ? 'On SQLite they are part of it all the same'
-      : 'They are entered even if it is rolled back';
+      ? 'On SQLite its events are part of the transaction all the same'
+      : 'Its events are entered even if the transaction is rolled back';
     counters.reportOnce(
       'emitsBesideTransaction',
       'emit',
       () =>
-        `SparkService.emit was called within a transaction, without its manager. ${fate}, and who listens to events$ hears of ` +
-        `them before it has ended. Give it the manager, emit(events, { manager }), to have them if and only if it commits.`,
+        `SparkService.emit was called within a transaction, without its manager. ${fate}, and events$ has them ` +
+        `before it has ended. Call emit(events, { manager }) to enter them if and only if it commits.`,
     );
   }
 
@@ -644,7 +644,7 @@ export class SparkService {
     const now = this.spark.clock.now();
     if (event.until && event.until.getTime() <= now) return [];
     if (event.at && event.at.getTime() > now)
-      return refuse('its at lies in the future. Let a source yield it, which can take it back.');
+      return refuse('its at is in the future. Let a source yield it, which can take it back.');
     try {
       return [emitted(this.spark.codec, event, this.spark.interceptors.stamp)];
     } catch (error) {

@@ -102,7 +102,7 @@ export class StatementDeadline {
     // Only an answer ends silence.
     if (this.logged === state || this.logged === 'silent') return;
     this.logged = state;
-    if (this.isLogging) this.logger.warn(`${error.message} This is said once, and once more when it is over.`);
+    if (this.isLogging) this.logger.warn(`${error.message} Spark logs this once, and again when it is over.`);
   }
 
   private logOver(): void {

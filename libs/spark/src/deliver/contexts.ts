@@ -32,7 +32,10 @@ export interface Reading {
   of(delivery: Delivery): Promise<ReadContext>;
 }
 
-/** Restores contexts. It reads their entities again, with the relations of the event's source. A context that cannot be read affects no other. */
+/**
+ * Restores contexts. It reads their entities again, with the relations of the event's source. A context that cannot be read affects no
+ * other.
+ */
 export class Contexts {
   private readonly logger = new Logger('Spark');
 

@@ -118,7 +118,10 @@ export class Worker {
     for (const attempt of this.running) attempt.abort(reason);
   }
 
-  /** Waits up to `timeout` milliseconds for running handlers. Then it aborts the rest and gives their deliveries back. Returns how many it aborted. */
+  /**
+   * Waits up to `timeout` milliseconds for running handlers. Then it aborts the rest and gives their deliveries back. Returns how many it
+   * aborted.
+   */
   async stop(timeout: number): Promise<number> {
     await this.ended(timeout);
     const left = [...this.running];

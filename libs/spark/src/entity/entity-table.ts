@@ -41,7 +41,7 @@ export function namesOf(root: EntityMetadata): readonly string[] {
 }
 
 /** Other classes of an entity's table with other primary keys. The sources of the entity miss what is saved through them. */
-export function strangersOf(metadata: EntityMetadata): EntityMetadata[] {
+export function otherKeysOf(metadata: EntityMetadata): EntityMetadata[] {
   return classesOf(metadata).filter((other) => !other.isJunction && rootOf(other) !== rootOf(metadata));
 }
 

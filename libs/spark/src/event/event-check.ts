@@ -3,7 +3,7 @@ import { flawInMetadata, METADATA_ADVICE } from './event-metadata.js';
 import { flawIn, isIdPart, type Flaw } from './spark-event.js';
 import { got, messageOf, quoted } from '../error/wording.js';
 
-/** The verdict on an event whose date is not set: it is left out without a word. */
+/** The verdict on an event whose date is not set: it is left out, and nothing is logged. */
 export const NEVER = 'never';
 
 const LONGEST = { group: 100, key: 255 };
@@ -19,8 +19,8 @@ const ADVICE = {
 /**
  * Checks whether an event can be entered. It never throws.
  *
- * @returns undefined when it can; {@link NEVER} when its date is not set; else the reason, and what to do about it, as the
- * end of a sentence
+ * @returns undefined if it can; {@link NEVER} if its date is not set; otherwise the reason and what to do about it, as the end of a
+ * sentence
  *
  * @example
  * checkEvent(sparkEvent('', 7)); // 'its group is empty. Give sparkEvent a group of 1 to 100 characters.'
@@ -35,7 +35,7 @@ export function checkEvent(event: unknown): string | undefined {
 
 function verdictOn(event: unknown): string | undefined {
   if (!isEvent(event)) return `it is ${got(event)}, not an event. Yield what sparkEvent() returns.`;
-  // What it could make no key of, it has given none.
+  // sparkEvent gives no key if it could make none.
   const flaw = event.key === '' ? flawIn(event) : undefined;
   return (
     checkText('group', event.group) ??
@@ -46,7 +46,7 @@ function verdictOn(event: unknown): string | undefined {
   );
 }
 
-/** What an event may be made of, before it is checked. */
+/** An event before it is checked. */
 interface Unchecked {
   readonly group?: unknown;
   readonly key?: unknown;

@@ -1,12 +1,12 @@
 import { ContextError } from '../error/context.error.js';
 import { got } from '../error/wording.js';
 
-/** What JSON can hold. */
+/** A value that JSON can hold. */
 export type JsonValue =
   string | number | boolean | null | readonly JsonValue[] | { readonly [name: string]: JsonValue | undefined };
 
 /**
- * Plain data beside an event: who caused it, for which tenant, in which trace. A property that is undefined is left out.
+ * Plain data beside an event, such as its actor, its tenant or its trace. A property that is undefined is left out.
  *
  * @example
  * sparkEvent('order_paid', order.id, { order }, { metadata: { tenant: 'acme', traceparent } })
@@ -18,7 +18,7 @@ const DEEPEST = 100;
 
 export const METADATA_ADVICE = `Give it a plain object of at most ${MOST_BYTES} bytes of JSON, or leave it out.`;
 
-/** What is wrong with metadata, as the end of a sentence; undefined where it can be stored. It throws what getters throw. */
+/** Returns why metadata cannot be stored, as the end of a sentence; undefined if it can. Throws what getters of the metadata throw. */
 export function flawInMetadata(metadata: unknown): string | undefined {
   if (metadata === undefined) return undefined;
   if (!isPlain(metadata)) return `metadata is ${kindOf(metadata)}, not a plain object`;
@@ -28,7 +28,7 @@ export function flawInMetadata(metadata: unknown): string | undefined {
   return size > MOST_BYTES ? `metadata takes ${size} bytes of JSON` : undefined;
 }
 
-/** Metadata as it is stored. Throws ContextError where it cannot be. */
+/** Encodes metadata for the database. Throws ContextError if it cannot be stored. */
 export function writeMetadata(metadata: EventMetadata | undefined): string | null {
   if (metadata === undefined) return null;
   const flaw = flawInMetadata(metadata);
@@ -36,21 +36,21 @@ export function writeMetadata(metadata: EventMetadata | undefined): string | nul
   return JSON.stringify(metadata);
 }
 
-/** Metadata as it was given. */
+/** Decodes metadata of the database. */
 export function readMetadata(text: string | null): EventMetadata | undefined {
   return text === null ? undefined : (JSON.parse(text) as EventMetadata);
 }
 
-/** Metadata in one, the later over the earlier. What is undefined does not count. */
+/** Merges metadata. Later properties override earlier ones, except undefined ones. */
 export function mergedMetadata(...parts: readonly (EventMetadata | undefined)[]): EventMetadata {
   const given = parts.flatMap((part) => Object.entries(part ?? {}));
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
-/** Where a check is. */
+/** The progress of a check. */
 interface Walk {
   readonly ancestors: object[];
-  /** How many values it has seen. Each takes a byte of JSON. */
+  /** How many values it has checked. Each takes at least a byte of JSON. */
   values: number;
 }
 
@@ -63,7 +63,7 @@ function flawIn(value: unknown, path: string, walk: Walk): string | undefined {
   if (walk.ancestors.length === DEEPEST) return `${path} is more than ${DEEPEST} levels deep`;
   walk.ancestors.push(value);
   try {
-    // From, as a hole in a list is undefined.
+    // Array.from turns a hole in a list into undefined.
     const parts = Array.isArray(value)
       ? Array.from(value, (part, i) => [`${path}[${i}]`, part] as const)
       : Object.entries(value).flatMap(([name, part]) =>
@@ -79,14 +79,14 @@ function flawIn(value: unknown, path: string, walk: Walk): string | undefined {
   }
 }
 
-// Of another realm, too: its objects have a prototype of their own.
+// Plain objects of another realm count, too. They have another Object.prototype.
 function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-// Never the value itself, which may be nobody's business.
+// The message does not contain the value, because it may be personal data.
 function kindOf(value: unknown): string {
   if (typeof value === 'string') return 'text';
   return typeof value === 'bigint' ? 'a bigint' : got(value);

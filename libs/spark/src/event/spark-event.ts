@@ -3,40 +3,43 @@ import { sharedByCopies } from '../common/shared-by-copies.js';
 import { type EventId, eventKey } from './event-key.js';
 import type { EventMetadata } from './event-metadata.js';
 
-/** Something that became true of the application's data. It exists once for each key, whoever finds it and how often. */
+/** Something that became true of the application's data. It exists once for each key, however often it is found. */
 export interface SparkEvent<C = unknown> {
-  /** What kind of event it is, 1 to 100 characters; handlers are chosen by it. */
+  /** The kind of event, 1 to 100 characters. Patterns of handlers match it. */
   readonly group: string;
-  /** What it is known by, 1 to 255 characters, among the events of all groups. */
+  /** Its key, 1 to 255 characters, unique among the events of all groups. */
   readonly key: string;
-  /** What its handlers are given. */
+  /** The data that its handlers get. */
   readonly context: C;
-  /** When it becomes true. Left out: at once. Present without a date: never. */
+  /** When it becomes true. Left out: at once. `null` or `undefined`: never. */
   readonly at?: Date;
-  /** When it stops being of use: from then on it is neither entered nor handled. Left out: never. */
+  /** When the event expires: from then on it is neither entered nor handled. Left out: never. */
   readonly until?: Date;
-  /** Plain data beside the context, such as a trace, a tenant or an actor. It is no part of the key. Left out: there is none. */
+  /** Plain data beside the context, such as a trace, a tenant or an actor. It is not part of the key. Default: none. */
   readonly metadata?: EventMetadata;
 }
 
-/** How an event differs from the plain "group of id, now". */
+/** Options of an event. */
 export interface SparkEventOptions {
-  /** The whole key, in place of the one made from group, id and occurrence. */
+  /** The whole key. Default: a key made of group, id and occurrence. */
   readonly key?: string;
-  /** When the event becomes true. `null` and `undefined` mean never: a date that is not set fires nothing. */
+  /** When the event becomes true. `null` and `undefined` mean never, so that a date that is not set causes no event. */
   readonly at?: Date | null;
-  /** When it is too late for it: from then on it is neither entered nor handled. `null` and `undefined`: it never is. */
+  /** When the event expires: from then on it is neither entered nor handled. `null` and `undefined` mean never. */
   readonly until?: Date | null;
-  /** Tells the repetitions of an event apart, such as the year of a birthday: it ends the key, after an `@`. A backslash stands before each `_` in it. */
+  /**
+   * Distinguishes the repetitions of an event, such as the year of a birthday. It ends the key, after an `@`. The key has a backslash
+   * before each `_` of it.
+   */
   readonly occurrence?: string | number;
   /**
-   * Plain data that handlers get as `event.metadata`: an object that JSON can hold, at most 4,096 bytes of it. It plays no part in
-   * whether the event is new. Interceptors may add to it. Default: none.
+   * Plain data that handlers get as `event.metadata`: an object of at most 4,096 bytes of JSON. It does not decide whether the event is
+   * new. Interceptors may add to it. Default: none.
    */
   readonly metadata?: EventMetadata;
 }
 
-/** The part of an event that no key can be made of. */
+/** A part of an event from which no key can be made. */
 export interface Flaw {
   readonly part: 'id' | 'occurrence' | 'options';
   readonly value: unknown;
@@ -45,14 +48,14 @@ export interface Flaw {
 const flaws = sharedByCopies('flaws', () => new WeakMap<object, Flaw>());
 
 /**
- * Describes an event; yield it from a source or give it to `SparkService.emit`. It never throws, so that one bad event does
- * not end a source: what is wrong with its input is said by an InvalidEventError when the event is entered.
+ * Describes an event. Yield it from a source, or pass it to `SparkService.emit`. It never throws, so that one bad event does not end a
+ * source. If its input is invalid, Spark reports an InvalidEventError when it would enter the event.
  *
  * @param group the kind of event, 1 to 100 characters
- * @param id the id of what it is about: text, a finite number up to 2^53 − 1, a bigint, or a list of these
- * @param context what handlers are given; entities in it are stored as references
+ * @param id the id of the thing that the event is about: text, a finite number up to 2^53 − 1, a bigint, or a list of these
+ * @param context the data that handlers get; entities in it are stored as references
  * @returns the event, with the key `group_id`, or `group_id@occurrence`; the parts of a composite id are joined by commas.
- *   A backslash stands before each `_`, `@`, `,` and `\\` that an id holds, so that no two ids make one key
+ *   The key has a backslash before each `_`, `@`, `,` and `\\` of an id, so that no two ids make the same key
  *
  * @example
  * yield sparkEvent('challenge_ended', challenge.id, { challenge }, { at: challenge.endDate });
@@ -80,7 +83,7 @@ export function sparkEvent<C = undefined>(
   return event;
 }
 
-/** What {@link sparkEvent} could not make a key of, for the check that refuses the event. */
+/** The part from which {@link sparkEvent} could make no key, for the check that refuses the event. */
 export function flawIn(event: object): Flaw | undefined {
   return flaws.get(event);
 }
@@ -88,7 +91,7 @@ export function flawIn(event: object): Flaw | undefined {
 /** Whether a value can be an id, or a part of a composite one. */
 export function isIdPart(value: unknown): value is string | number | bigint {
   if (typeof value === 'string' || typeof value === 'bigint') return true;
-  // Beyond that, two ids may be one number.
+  // Above that, two ids may be the same number.
   return Number.isFinite(value) && Math.abs(value as number) <= Number.MAX_SAFE_INTEGER;
 }
 
@@ -99,7 +102,7 @@ function flawOf(id: unknown, occurrence: unknown): Flaw | undefined {
   return undefined;
 }
 
-// A source may move one Date on from event to event.
+// A Date is copied, because a source may change one Date from event to event.
 function copyOf(at: Date | null | undefined): Date | undefined {
   return types.isDate(at) ? new Date(at.getTime()) : (at ?? undefined);
 }

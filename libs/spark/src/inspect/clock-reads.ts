@@ -2,8 +2,8 @@ import { eventsOf, type Source } from '../source/source.js';
 import type { SourceOutput } from '../source/event-source.decorator.js';
 
 /**
- * Whether a source asks the time of anybody but its scope. What it does after it has waited for somebody is not seen:
- * meanwhile others run, who may ask.
+ * Whether a source reads another clock than `scope.now`. It does not detect reads after the source has awaited something: other code may
+ * run then and read the clock.
  */
 export async function readsClock(source: Source, subject: unknown, now: number): Promise<boolean> {
   let reads = 0;
@@ -24,7 +24,7 @@ export async function readsClock(source: Source, subject: unknown, now: number):
   return reads > 0;
 }
 
-/** Tells whenever the clock of the process is asked, until the function that it returns is called. */
+/** Calls `onRead` whenever code reads the clock of the process, until the returned function is called. */
 export function watchClock(onRead: () => void): () => void {
   const Real = globalThis.Date;
   const Watched: DateConstructor = new Proxy(Real, {
@@ -45,7 +45,7 @@ export function watchClock(onRead: () => void): () => void {
   return () => void (globalThis.Date = Real);
 }
 
-/** The same events, each step of the generator that gives them taken by `step`. */
+/** The same events, with each step of their generator run by `step`. */
 function stepwise(output: SourceOutput, step: <T>(work: () => T) => T): SourceOutput {
   const given: unknown = output;
   if (given instanceof Promise) return given.then((later: Iterable<never>) => stepwise(later, step)) as SourceOutput;

@@ -10,7 +10,7 @@ import type { Inspected } from './inspected.js';
 import { read } from './read-page.js';
 import type { AttemptRecord, ErrorRecord, Page, PageRequest } from './records.js';
 
-/** The failed attempts of a delivery, the oldest first. */
+/** The failed attempts of a delivery, oldest first. */
 export async function attemptsOf(
   manager: EntityManager,
   { failedAttempts }: Inspected,
@@ -39,7 +39,7 @@ interface ErrorRow {
   error: string;
 }
 
-/** The errors of deliveries that wait or are discarded, those that came last first. */
+/** The errors of deliveries that wait or are discarded, latest first. */
 export function errorPage(
   spark: Inspected,
   filter: DeliveryRecordFilter,

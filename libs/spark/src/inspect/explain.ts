@@ -27,7 +27,7 @@ export async function explain(spark: Inspected, metadata: EntityMetadata, id: st
   });
 }
 
-// While a source runs, nothing is locked, and no connection is held.
+// The source runs after the read-only transaction has ended, so it locks nothing and holds no connection.
 async function ask(spark: Inspected, source: Source, id: string, now: number): Promise<ExplainedSource> {
   const { name, live } = source;
   try {
@@ -46,7 +46,7 @@ async function ask(spark: Inspected, source: Source, id: string, now: number): P
   }
 }
 
-/** An event may be refused for its context alone, which is only written where the event would be entered. */
+/** Judges an event. The context is only encoded for events that would be entered, and its error refuses the event, too. */
 function judged({ codec }: Inspected, event: SparkEvent, now: number): ReturnType<typeof judge> {
   const judgement = judge(event, now);
   if (judgement.verdict !== 'true' && judgement.verdict !== 'later') return judgement;
@@ -82,7 +82,7 @@ interface DeliveryRow {
 
 const MOST_EVENTS = 1_000;
 
-/** What the ledger knows of the entity, and of what its sources yield: an event of a batch may name no entity. */
+/** The events of the entity in the ledger, and those with a key that its sources yield: an event of a batch may name no entity. */
 async function ledgerOf(
   manager: EntityManager,
   { tables, entities }: Inspected,
@@ -97,7 +97,7 @@ async function ledgerOf(
     { names: namesOf(root), id },
   );
   const found = new Set(rows.map((row) => row.event_key));
-  // A key that was refused may be one that the database refuses as well.
+  // A refused key may have characters that the database refuses, too, so such keys are not queried.
   const others = keys.filter((key) => !found.has(key) && key.isWellFormed() && !key.includes('\0'));
   if (others.length > 0)
     rows.push(

@@ -1,26 +1,29 @@
 import type { Verdict } from '../record/derivation.js';
 
-/** An event as its source gives it now. */
+/** An event as its source yields it now. */
 export interface YieldedEvent {
   readonly group: string;
   readonly key: string;
-  /** `true` now; `later`: its `at` is to come; `over`: its `until` is past; `never`: its date is not set; `refused`: it cannot be entered. */
+  /**
+   * `true`: it holds now. `later`: its `at` is in the future. `over`: its `until` is past. `never`: its `at` is not set. `refused`: it
+   * cannot be entered.
+   */
   readonly verdict: Verdict;
-  /** When it becomes or became true, where the source says so. */
+  /** Its `at`: when it becomes or became true. Undefined if the source gives none. */
   readonly at: Date | undefined;
   /** Why it is refused. */
   readonly reason: string | undefined;
 }
 
-/** What a source says of the entity now. */
+/** What a source yields for the entity now. */
 export interface ExplainedSource {
   readonly source: string;
-  /** Whether saves are captured, and not only sweeps find its events. */
+  /** Whether the source is live: saves of the entity run it, too, not only sweeps. */
   readonly live: boolean;
-  /** Whether the source is about this entity: it is there, and `where` and `query` let it through. */
+  /** Whether the source is about this entity: the row exists, and `where` and `query` select it. */
   readonly isAbout: boolean;
   readonly events: readonly YieldedEvent[];
-  /** What it threw. */
+  /** What the source threw. */
   readonly error: string | undefined;
 }
 
@@ -30,12 +33,12 @@ export interface ExplainedDelivery {
   /** `available`, `running`, `completed`, `skipped`, `discarded` or `held`. */
   readonly state: string;
   readonly attempt: number;
-  /** When it is to be tried, or was first. */
+  /** When it is due, or was due first. */
   readonly due: Date;
   readonly finished: Date | undefined;
   /** How long the handler took, in milliseconds. */
   readonly durationMs: number | undefined;
-  /** Why it failed, or was skipped or discarded. */
+  /** Why its last attempt failed, or why it was skipped or discarded. */
   readonly error: string | undefined;
 }
 
@@ -43,9 +46,9 @@ export interface ExplainedDelivery {
 export interface ExplainedEvent {
   readonly key: string;
   readonly group: string;
-  /** undefined: it was emitted. */
+  /** The name of the source; undefined for an emitted event. */
   readonly source: string | undefined;
-  /** Its entity and id, where that is another one than what is explained: then its key is taken. */
+  /** Its entity and id if that is another entity than the explained one. Then that entity has entered the key. */
   readonly of: string | undefined;
   /** The `at` that it was entered with. */
   readonly at: Date | undefined;
@@ -53,17 +56,17 @@ export interface ExplainedEvent {
   readonly deliveries: readonly ExplainedDelivery[];
 }
 
-/** What `SparkService.explain` tells. */
+/** The result of `SparkService.explain`. */
 export interface Explanation {
   readonly entity: string;
   readonly id: string;
-  /** Whether its row is there. */
+  /** Whether its row exists. */
   readonly exists: boolean;
   readonly sources: readonly ExplainedSource[];
   /** The latest 1,000 events of the entity in the ledger, oldest first. */
   readonly events: readonly ExplainedEvent[];
-  /** When it is rechecked, and how often it has failed. */
+  /** The rechecks of the entity: when each is due, and how often it has failed. */
   readonly rechecks: readonly { readonly due: Date; readonly attempt: number }[];
-  /** Why something did or did not happen, a sentence each. */
+  /** Sentences that say why something did or did not happen. */
   readonly words: readonly string[];
 }

@@ -1,3 +1,3 @@
-/** The instant that a row says in epoch ms, where it says one. */
+/** The instant of a column in epoch milliseconds; undefined for null. */
 export const instant = (ms: string | number | null | undefined): Date | undefined =>
   ms === null || ms === undefined ? undefined : new Date(Number(ms));

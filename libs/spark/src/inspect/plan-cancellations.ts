@@ -16,7 +16,7 @@ interface RecheckRow {
 
 const PAGE = 500;
 
-/** The instants of the rechecks at which nothing becomes true any more. */
+/** Yields the future rechecks at which nothing becomes true any more. */
 export async function* cancellations(spark: Inspected, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
@@ -34,7 +34,7 @@ export async function* cancellations(spark: Inspected, request: PlanRequest): As
   }
 }
 
-/** Looks at what has changed, and at what failed, are no dates of the future. */
+/** Rechecks after a change or a failure are left out, because they do not stand for a future `at`. */
 function rechecks(
   manager: EntityManager,
   { tables }: Inspected,
@@ -62,7 +62,7 @@ async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], row
       const subjects = await byId(spark, source, ids);
       for (const row of own) {
         const subject = subjects?.get(row.entity_id);
-        // Of a source that cannot be read nobody knows.
+        // If the entities cannot be read, it is unknown whether something becomes true.
         if (!subjects || (subject && (await stands(spark, source, subject, Number(row.due_at))))) standing.add(row);
       }
     }
@@ -76,7 +76,7 @@ async function byId({ transactions }: Inspected, source: Source, ids: readonly s
   return subjects && new Map(subjects.map((subject) => [subject.ref.id, subject]));
 }
 
-/** Whether something becomes true at the instant. Of a source that throws nobody knows. */
+/** Whether something becomes true at the instant. If a source throws, that is unknown, and counts as true. */
 async function stands(spark: Inspected, source: Source, subject: Subject, due: number) {
   const derivation = new Derivation(due, () => 0);
   await derivation.run(source, [subject]);

@@ -13,10 +13,10 @@ import type { Planned, PlannedEvent, PlannedProblem, PlanRequest } from './plann
 
 const PAGE = 500;
 const MOST_STEPS = 1_000;
-// Of each page; asking runs the source once more.
+// For how many entities of each page the clock reads are checked. A check runs the source once more.
 const CHECKED = 20;
 
-/** Says what would happen up to an instant if nobody changed anything, page by page. Nothing is entered. */
+/** Yields what would happen up to an instant if no entity changed, page by page. It enters nothing. */
 export async function* plan(spark: Inspected, request: PlanRequest): AsyncGenerator<Planned> {
   const slots = sweepSlots(spark.settings.sweep, request.now, request.end);
   for (const metadata of request.entities) {
@@ -37,11 +37,11 @@ async function keysOf(manager: EntityManager, metadata: EntityMetadata, after: s
   return pageOfKeys(manager, { metadata, options: { withDeleted: true } }, { after, limit: PAGE });
 }
 
-/** Lets time pass for a page of entities: each is looked at, by all of its sources, when something becomes true of it. */
+/** The plan of a page of entities. It runs the sources of each entity at every instant at which something becomes true. */
 class PagePlan {
   private readonly subjects = new Map<Source, Map<string, Subject>>();
   private readonly entered = new Map<string, PlannedEvent>();
-  /** The keys of events that say when they become true. */
+  /** The keys of events that have an `at`. */
   private readonly dated = new Set<string>();
   private readonly problems = new Map<string, PlannedProblem>();
 
@@ -49,9 +49,9 @@ class PagePlan {
     private readonly spark: Inspected,
     private readonly metadata: EntityMetadata,
     private readonly request: PlanRequest,
-    /** When sweeps run. */
+    /** The instants at which sweeps run. */
     private readonly slots: readonly number[],
-    /** The sources of which it was reported that they ask another clock. */
+    /** The sources that were reported because they read another clock. */
     private readonly reported: Set<Source>,
   ) {}
 
@@ -70,7 +70,7 @@ class PagePlan {
       const instants = new Map<string, Set<number>>();
       for (const { id, due } of last.dates) instants.set(id, (instants.get(id) ?? new Set()).add(due));
       for (const [id, own] of instants) await this.pass(live, id, own);
-      // What only time makes true, without an instant of its own, sweeps find.
+      // Sweeps find the events that become true with time but have no `at`.
       for (const slot of this.slots) await this.recheck(sources, keys, slot);
       const before = new Set(this.entered.keys());
       last = await this.recheck(sources, keys, end);
@@ -79,13 +79,13 @@ class PagePlan {
     return [...this.problems.values(), ...(await this.unknown([...this.entered.values(), ...last.future]))];
   }
 
-  /** Without a schedule of sweeps nobody knows when what has no `at` is found, nor how often. */
+  /** Without scheduled sweeps it is unknown when, and how often, events without an `at` are found. */
   private reportTime(sources: readonly Source[], before: ReadonlySet<string>): void {
     const late = [...this.entered.values()].filter(({ key }) => !before.has(key) && !this.dated.has(key));
     for (const source of sources) {
       if (!late.some((event) => event.source === source.name)) continue;
       const reason =
-        'what it yields without an at depends on when it is asked, and no sweep is scheduled: the plan asks at its end only. ' +
+        'the events that it yields without an at depend on when it runs, and no sweep is scheduled: the plan runs it at its end only. ' +
         'Give such events an at, or schedule a sweep.';
       this.problem('unreliable', source, undefined, reason);
     }
@@ -100,17 +100,22 @@ class PagePlan {
     }
   }
 
-  /** Looks at one entity whenever something becomes true of it before the end. */
+  /** Rechecks one entity at every instant before the end at which something becomes true. */
   private async pass(live: readonly Source[], id: string, instants: Set<number>): Promise<void> {
     const { end } = this.request;
     let steps = 0;
-    // A set is gone through in the order of insertion, with what is inserted meanwhile.
+    // The loop also visits instants that are added meanwhile, because a Set iterates in the order of insertion.
     for (const instant of instants) {
       if (instant >= end) continue;
       const { dates } = await this.recheck(live, [id], instant);
       const fresh = dates.filter(({ due }) => !instants.has(due));
       if (++steps >= MOST_STEPS && fresh[0])
-        return this.problem('fail', fresh[0].source, id, `it gives more than ${MOST_STEPS} dates until then`);
+        return this.problem(
+          'fail',
+          fresh[0].source,
+          id,
+          `it yields more than ${MOST_STEPS} dates until the end of the plan`,
+        );
       for (const { due } of fresh) instants.add(due);
     }
   }
@@ -141,7 +146,7 @@ class PagePlan {
     return { dates, future };
   }
 
-  /** Those that the ledger does not know yet, each key once, by date. */
+  /** The events whose keys are not in the ledger yet, each key once, sorted by date. */
   private async unknown(events: readonly PlannedEvent[]): Promise<PlannedEvent[]> {
     const byKey = new Map<string, PlannedEvent>();
     for (const event of events) if (!byKey.has(event.key)) byKey.set(event.key, event);
@@ -162,15 +167,16 @@ class PagePlan {
     return { outcome, source, entity: metadata.name, id, group, key, at: new Date(at), handlers };
   }
 
-  /** Which branch a source takes depends on the entity: several are asked about. */
+  /** Reports a source that reads another clock. It checks several entities, because the branch that a source takes depends on the entity. */
   private async checkClock(source: Source, subjects: readonly Subject[]): Promise<void> {
     const entities = subjects.map(({ entity }) => entity);
     for (const given of source.options.batch && entities.length > 0 ? [entities] : entities) {
       if (this.reported.has(source)) return;
-      // What it throws is reported when it is run.
+      // An error of the source is reported by `recheck`.
       if (!(await readsClock(source, given, this.request.now).catch(() => false))) continue;
       this.reported.add(source);
-      const reason = 'it asks the clock of the process. Let it use scope.now: a plan for another instant is wrong.';
+      const reason =
+        'it reads the clock of the process, so a plan for another instant is wrong. Use scope.now instead.';
       this.problem('unreliable', source, undefined, reason);
     }
   }

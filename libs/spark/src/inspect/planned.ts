@@ -7,17 +7,17 @@ export interface PlannedEvent {
   readonly source: string;
   /** The name of the entity that the source is about. */
   readonly entity: string;
-  /** The entity's id; undefined where a batch source gave the event a key of its own. */
+  /** The entity's id; undefined if a batch source gave the event a key of its own. */
   readonly id: string | undefined;
   readonly group: string;
   readonly key: string;
-  /** When it would be entered, or becomes true. */
+  /** When it would be entered (`enter`) or becomes true (`schedule`). */
   readonly at: Date;
   /** The handlers that it would be delivered to. */
   readonly handlers: readonly string[];
 }
 
-/** An instant at which an entity is rechecked and nothing becomes true any more: its date was moved, say. */
+/** An instant at which an entity is rechecked but nothing becomes true any more, for example because its date was moved. */
 export interface PlannedCancellation {
   readonly outcome: 'cancel';
   readonly entity: string;
@@ -25,25 +25,25 @@ export interface PlannedCancellation {
   readonly at: Date;
 }
 
-/** What keeps a plan from being complete. */
+/** A reason why a plan is not complete. */
 export interface PlannedProblem {
-  /** `fail`: the source threw, or gave what cannot be entered. `unreliable`: it asks another clock than `scope.now`. */
+  /** `fail`: the source threw, or yielded an event that cannot be entered. `unreliable`: it reads another clock than `scope.now`. */
   readonly outcome: 'fail' | 'unreliable';
   readonly source: string;
   readonly entity: string;
-  /** The entity's id, where it is about one. */
+  /** The entity's id, if the problem is about one entity. */
   readonly id: string | undefined;
   readonly reason: string;
 }
 
-/** What `SparkService.plan` tells, one by one. */
+/** One result of `SparkService.plan`. */
 export type Planned = PlannedEvent | PlannedCancellation | PlannedProblem;
 
-/** What is to be planned. */
+/** A request for a plan. */
 export interface PlanRequest {
-  /** The entities that it is about. */
+  /** The entities of the plan. */
   readonly entities: readonly EntityMetadata[];
-  /** The key of the one entity that it is about. Left out: all. */
+  /** The key of the one entity of the plan. Default: all entities. */
   readonly id?: string;
   readonly now: number;
   readonly end: number;

@@ -5,11 +5,11 @@ import type { Conditions } from '../store/record-filter.js';
 import type { Inspected } from './inspected.js';
 import type { Page, PageRequest } from './records.js';
 
-/** How a list is read. */
+/** A list to read a page of. */
 export interface Listing<Row, R> {
   readonly from: string;
   readonly columns: string;
-  /** Columns of whole numbers that no two rows have the same of. */
+  /** Columns of whole numbers that are unique together. */
   readonly order: readonly string[];
   readonly isDescending: boolean;
   readonly cursorOf: (row: Row) => readonly (string | number)[];
@@ -19,7 +19,7 @@ export interface Listing<Row, R> {
 const USUAL = 100;
 const MOST = 1_000;
 
-/** A part of a list. Throws InvalidOptionsError. */
+/** Reads a page of a list. Throws InvalidOptionsError. */
 export async function read<Row, R>(
   spark: Inspected,
   page: PageRequest,
@@ -51,7 +51,7 @@ async function counted(manager: EntityManager, from: string, { sql, parameters }
   return Number(row!.n);
 }
 
-/** Throws InvalidOptionsError. */
+/** Checks the options of a page. Throws InvalidOptionsError. */
 function checkPage({ limit = USUAL, after, countUpTo = 1 }: PageRequest, parts: number): void {
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > MOST)
     throw new InvalidOptionsError('limit', limit, `a whole number from 1 to ${MOST}`);

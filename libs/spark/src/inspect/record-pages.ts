@@ -15,7 +15,7 @@ import type { Inspected } from './inspected.js';
 import { read } from './read-page.js';
 import type { DeliveryRecord, EventRecord, Page, PageRequest, RecheckRecord } from './records.js';
 
-/** Events, the latest first. */
+/** Reads events, latest first. */
 export function eventPage(
   spark: Inspected,
   filter: EventFilter,
@@ -38,7 +38,7 @@ export function eventPage(
   });
 }
 
-/** Deliveries, those of the latest events first. */
+/** Reads deliveries, those of the latest events first. */
 export function deliveryPage(
   spark: Inspected,
   filter: DeliveryRecordFilter,
@@ -71,7 +71,7 @@ export function deliveryPage(
   });
 }
 
-/** Rechecks, the soonest first. */
+/** Reads rechecks, soonest first. */
 export function recheckPage(
   spark: Inspected,
   filter: RecheckFilter,

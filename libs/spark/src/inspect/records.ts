@@ -19,9 +19,9 @@ export interface EventRecord {
   readonly recorded: Date;
   /** How many events led to it. */
   readonly depth: number;
-  /** Its context as it is stored, JSON text; undefined where it has none, or `retention` has removed it. */
+  /** Its context as JSON text, as it is stored; undefined if it has none, or `retention` has removed it. */
   readonly context: string | undefined;
-  /** Its metadata; undefined where it has none, or `retention` has removed it. */
+  /** Its metadata; undefined if it has none, or `retention` has removed it. */
   readonly metadata: EventMetadata | undefined;
 }
 
@@ -32,11 +32,11 @@ export interface DeliveryRecord {
   readonly event: Pick<EventRecord, 'id' | 'key' | 'group' | 'entity' | 'entityId' | 'source' | 'recorded'>;
   readonly handler: string;
   readonly state: DeliveryState;
-  /** How often it was tried. */
+  /** How many attempts it has had. */
   readonly attempt: number;
-  /** The lower, the sooner. */
+  /** Its priority. Lower ones come first. */
   readonly priority: number;
-  /** When it is to be tried, or was first. */
+  /** When it is due, or was due first. */
   readonly due: Date;
   /** When the last attempt began. */
   readonly started: Date | undefined;
@@ -47,19 +47,19 @@ export interface DeliveryRecord {
   /** Why the last attempt failed, or why it was skipped or discarded. */
   readonly error: string | undefined;
   /**
-   * What errors of this kind have in common, 16 hexadecimal digits. Undefined where the last attempt did not fail, and where a release
-   * before 0.3 wrote the error.
+   * The fingerprint that errors of the same kind share, 16 hexadecimal digits. Undefined if the last attempt did not fail, or if a
+   * release before 0.3 stored the error.
    */
   readonly fingerprint: string | undefined;
-  /** The process that is at work on it, as in `WorkerStatus.id`. */
+  /** The process that is handling it, as in `WorkerStatus.id`. */
   readonly worker: string | undefined;
 }
 
-/** An attempt to deliver that failed. */
+/** A failed attempt of a delivery. */
 export interface AttemptRecord {
-  /** Which try it was: 1 is the first, also of those after `retry` and `replay`. */
+  /** The number of the attempt. It begins with 1, and again with 1 after `retry` and `replay`. */
   readonly attempt: number;
-  /** The machine and the process that wrote it down. */
+  /** The machine and the process that ran the attempt. */
   readonly host: string;
   readonly pid: number;
   /** When it began: when its delivery was claimed. */
@@ -76,21 +76,21 @@ export interface AttemptRecord {
 export interface ErrorRecord {
   readonly fingerprint: string;
   readonly handler: string;
-  /** How many deliveries wait for their next try, or are discarded, with it. */
+  /** How many deliveries with this error wait for their next attempt, or are discarded. */
   readonly deliveries: number;
   /** How many of these are discarded. */
   readonly discarded: number;
-  /** When the first and the last of their attempts began that failed with it and are kept. */
+  /** When the first and the last kept attempt of these deliveries that failed with this error began. */
   readonly first: Date;
   readonly last: Date;
-  /** The text of the latest one. */
+  /** The text of the latest error. */
   readonly error: string;
 }
 
 /** An entity that is rechecked. */
 export interface RecheckRecord {
   readonly id: string;
-  /** The name of the entity class, or of the table where this DataSource does not know it. */
+  /** The name of the entity class, or of the table if this DataSource has no such entity. */
   readonly entity: string;
   readonly entityId: string;
   readonly due: Date;
@@ -98,21 +98,21 @@ export interface RecheckRecord {
   readonly attempt: number;
 }
 
-/** Which part of a list is meant. */
+/** Selects a page of a list. */
 export interface PageRequest {
   /** How many records at most, 1 to 1,000. Default: 100. */
   readonly limit?: number;
-  /** The `next` of the page before. Default: the first page. */
+  /** The `next` of the previous page. Default: the first page. */
   readonly after?: string;
-  /** Counts all that the filter means, up to so many. Default: it does not count. */
+  /** Counts all records that the filter selects, up to this number. Default: it does not count. */
   readonly countUpTo?: number;
 }
 
-/** A part of a list. */
+/** A page of a list. */
 export interface Page<R> {
   readonly records: readonly R[];
-  /** What `after` of the next page is; undefined where this is the last one. */
+  /** The `after` of the next page; undefined if this is the last page. */
   readonly next: string | undefined;
-  /** How many there are in all, at most `countUpTo`; undefined where nobody asked. */
+  /** How many records there are in all, at most `countUpTo`; undefined without `countUpTo`. */
   readonly count: number | undefined;
 }

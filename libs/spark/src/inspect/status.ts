@@ -8,19 +8,19 @@ import { instant } from './instant.js';
 import type { Inspected } from './inspected.js';
 import { namesOf } from '../entity/entity-table.js';
 
-/** What sweeps have done for a source. */
+/** The sweeps of a source. */
 export interface SourceStatus {
   /** The source's name. */
   readonly source: string;
   /** The entity's name; undefined for a source that this process does not have. */
   readonly entity: string | undefined;
-  /** When the last completed sweep of it ended. */
+  /** When its last completed sweep ended. */
   readonly finished: Date | undefined;
-  /** How many events sweeps have found, since ever. */
+  /** How many events all its sweeps have found. */
   readonly foundBySweep: number;
   /** How many of these live capture should have found. */
   readonly missed: number;
-  /** A sweep that is not completed: when it began, the last key that it reached, and whether a process is at it. */
+  /** A sweep that is not completed: when it began, the last key that it reached, and whether a process is running it. */
   readonly sweeping:
     { readonly since: Date; readonly reached: string | undefined; readonly running: boolean } | undefined;
 }
@@ -28,14 +28,14 @@ export interface SourceStatus {
 /** The deliveries of a handler that are not completed. */
 export interface HandlerStatus {
   readonly handler: string;
-  /** Due now. */
+  /** How many are due now. */
   readonly available: number;
-  /** Due later: they failed, and will be tried again. */
+  /** How many are due later: they failed, and will be retried. */
   readonly waiting: number;
   readonly running: number;
-  /** Waiting for `release` or `discard`. */
+  /** How many wait for `release` or `discard`. */
   readonly held: number;
-  /** Given up after they failed, or by hand; without those of a baseline, those that were held, and erased ones. */
+  /** How many were given up, after failures or by a call, without those of a baseline, those that were held, and erased ones. */
   readonly discarded: number;
   /** Since when `pauseHandler` keeps it from going on; undefined where it is not paused. */
   readonly paused: Date | undefined;
@@ -49,24 +49,24 @@ export interface WorkerStatus {
   readonly started: Date;
 }
 
-/** What `SparkService.status()` tells. */
+/** The result of `SparkService.status()`. */
 export interface SparkStatus {
   readonly sources: SourceStatus[];
   /** Groups with deliveries that wait for `release` or `discard`. */
   readonly held: { readonly group: string; readonly deliveries: number }[];
   readonly handlers: HandlerStatus[];
   /**
-   * How many rechecks are due that this process takes, and since when the oldest. `others`: how many are due at entities that it has
-   * no live source of. Another process takes these; where none does, they are removed after `retention.rechecks`.
+   * How many rechecks are due that this process can run, and since when the oldest. `others`: how many are due for entities of which
+   * this process has no live source. Another process runs these. If none does, they are removed after `retention.rechecks`.
    */
   readonly rechecks: { readonly due: number; readonly oldest: Date | undefined; readonly others: number };
-  /** Deliveries whose handlers no process has. */
+  /** Deliveries that wait for handlers that no process has. */
   readonly orphans: Orphans[];
-  /** Processes whose lease holds. */
+  /** Processes whose lease has not expired. */
   readonly workers: WorkerStatus[];
-  /** What handlers of this process are at work on, and since when. */
+  /** What handlers of this process are handling, and since when. */
   readonly running: readonly RunningDelivery[];
-  /** What went wrong in this process since it booted, without an error for anybody to catch. */
+  /** What went wrong in this process since it booted without an error that the application can catch. */
   readonly counts: SparkCounts;
 }
 
@@ -98,7 +98,7 @@ interface SweepRow {
   missed: string;
 }
 
-/** What sweeps have done for each source. */
+/** Reads the sweeps of each source. */
 export async function sourcesOf(manager: EntityManager, spark: Inspected): Promise<SourceStatus[]> {
   const rows = await select<SweepRow>(
     manager,
@@ -122,7 +122,7 @@ export async function sourcesOf(manager: EntityManager, spark: Inspected): Promi
   });
 }
 
-/** What each handler has still to do. */
+/** Counts the deliveries of each handler that are not completed. */
 export async function handlersOf(
   manager: EntityManager,
   { tables, handlerPauses }: Inspected,
@@ -130,7 +130,7 @@ export async function handlersOf(
 ): Promise<HandlerStatus[]> {
   const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
   const byName = new Map<string, Record<keyof typeof none, number>>();
-  // A statement each, with the state as it is written in the index: SQLite compares the texts.
+  // One statement for each state, with the state as a literal, as in the partial index: SQLite compares the texts of both.
   for (const state of ['available', 'running', 'held', 'discarded'] as const) {
     const rows = await select<{ handler: string; n: string; later: string; history: string }>(
       manager,
@@ -172,7 +172,7 @@ async function rechecks(manager: EntityManager, spark: Inspected, now: number): 
   return { ...due, oldest: due.due === 0 ? undefined : new Date(due.oldest) };
 }
 
-/** The processes whose lease holds. */
+/** Reads the processes whose lease has not expired. */
 export async function workersOf(manager: EntityManager, { dialect, tables }: Inspected): Promise<WorkerStatus[]> {
   const rows = await select<{ id: string; host: string; pid: number; started_at: string }>(
     manager,

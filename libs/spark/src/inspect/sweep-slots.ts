@@ -1,11 +1,14 @@
 import { CronTime } from 'cron';
 import type { SparkSettings } from '../config/spark.settings.js';
 
-// What an application's sweeps would find each minute is planned in fewer steps.
+// The most sweeps of a plan. A schedule with more is planned in fewer steps.
 const MOST = 1_000;
 const MOST_READ = 50_000;
 
-/** When sweeps run by their schedule between two instants, epoch ms: where they are many, some of them, evenly. None without a schedule. */
+/**
+ * The instants at which scheduled sweeps run between two instants, in epoch milliseconds. If they are many, it returns some of them,
+ * evenly spread. Without a schedule there are none.
+ */
 export function sweepSlots(sweep: SparkSettings['sweep'], now: number, end: number): number[] {
   if (!sweep || end <= now) return [];
   const slots = 'interval' in sweep ? byInterval(sweep.interval, now, end) : byCron(sweep, now, end);

@@ -5,21 +5,21 @@ import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, Y
 
 type Facts = Omit<Explanation, 'words'>;
 
-// How much a sentence tells of an error, in characters.
+// How many characters of an error a sentence has at most.
 const LONGEST = 500;
 
-/** What the sentences about deliveries need to know besides. */
+/** What the sentences about deliveries need besides the facts. */
 interface Workers {
   readonly now: number;
   /** How many processes handle deliveries. */
   readonly count: number;
-  /** When each handler was last seen, of those that no process has now. */
+  /** When each handler that no process has now was last seen. */
   readonly orphans: ReadonlyMap<string, Date>;
   /** Since when each paused handler is paused. */
   readonly paused: ReadonlyMap<string, Date>;
 }
 
-/** Says in sentences why something did or did not happen. */
+/** Returns sentences that say why something did or did not happen. */
 export async function wordsOf(manager: EntityManager, spark: Inspected, facts: Facts, now: number): Promise<string[]> {
   const workers = await workersOf(manager, spark, now);
   const yielded = new Map(facts.sources.flatMap(({ events }) => events.map((event) => [event.key, event])));
@@ -34,7 +34,7 @@ export async function wordsOf(manager: EntityManager, spark: Inspected, facts: F
 }
 
 function present({ entity, id, exists, sources }: Facts): string[] {
-  if (!exists) return [`There is no ${entity} ${id}: its sources say nothing.`];
+  if (!exists) return [`There is no ${entity} ${id}: its sources yield nothing.`];
   if (sources.length === 0) return [`${entity} has no source in this process.`];
   return sources
     .filter(({ isAbout }) => !isAbout)
@@ -49,7 +49,7 @@ function sourceWords(
 ): string[] {
   if (error !== undefined) {
     const again = facts.rechecks.find(({ attempt }) => attempt > 0);
-    const otherwise = live ? 'It is rechecked when it is saved, and by each sweep.' : 'Each sweep looks at it again.';
+    const otherwise = live ? 'It is rechecked when it is saved, and by each sweep.' : 'Each sweep rechecks it.';
     const then = again ? `It is rechecked ${when(again.due, now)}.` : otherwise;
     return [`${source} throws (${saidBy(error)}). ${then}`];
   }
@@ -76,7 +76,7 @@ function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { rechecks
     const isDue = rechecks.some(({ due, attempt }) => due.getTime() <= now && attempt === 0);
     return isDue
       ? 'it is true; a recheck of the entity is due.'
-      : `it is true, but nobody has looked since; ${bySweep}`;
+      : `it is true, but the entity has not been rechecked since; ${bySweep}`;
   }
   const due = Math.ceil(at!.getTime());
   const isPlanned = rechecks.some((recheck) => recheck.due.getTime() === due);
@@ -88,28 +88,28 @@ function entered(event: ExplainedEvent, yielded: YieldedEvent | undefined, facts
   const { key, source, of, recorded, deliveries } = event;
   if (of !== undefined)
     return (
-      `${key} was entered by ${of}, found by ${source}, ${recorded.toISOString()}. So ${facts.entity} ${facts.id} never ` +
-      `enters it: keys are unique. Give the events of each entity a group of their own.`
+      `${key} was entered by ${of}, found by ${source}, ${recorded.toISOString()}. It is not entered for ` +
+      `${facts.entity} ${facts.id}: keys are unique. Give the events of each entity a group of their own.`
     );
   const by = source === undefined ? 'emitted' : `entered, found by ${source},`;
-  const since = source === undefined || yielded ? '' : ' Its source does not yield it any more.';
+  const since = source === undefined || yielded ? '' : ' Its source no longer yields it.';
   const nobody =
     deliveries.length === 0 ? ' It has no deliveries: no handler matched its group, or they were pruned.' : '';
   return `${key} was ${by} ${recorded.toISOString()}.${since}${yielded ? spent(event, yielded, now) : ''}${nobody}`;
 }
 
-/** Why nothing comes of another date of an event that has been. */
+/** Why an event that was entered does not happen again at another date. */
 function spent({ at: then }: ExplainedEvent, { at, key }: YieldedEvent, now: number): string {
   if (at === undefined || at.getTime() === then?.getTime()) return '';
   const date = `its date is ${at.toISOString()} now${then ? `, and was ${then.toISOString()} then` : ''}`;
-  const never = at.getTime() > now ? 'nothing comes of it then' : 'nothing comes of that';
+  const never = at.getTime() > now ? 'it will not happen then' : 'it has not happened then';
   return (
-    ` However, ${date}: ${never}, as the key ${key} is spent, and an event exists once for each key. To have one for each ` +
-    `date, give it an occurrence: sparkEvent(…, { at, occurrence: eachValue(at) }).`
+    ` However, ${date}: ${never}, because the key ${key} was entered already, and each key is entered once. To get an event for ` +
+    `each date, give it an occurrence: sparkEvent(…, { at, occurrence: eachValue(at) }).`
   );
 }
 
-/** What an error and its causes say, without where they were thrown. */
+/** The messages of an error and its causes, without the stacks. */
 function saidBy(error: string): string {
   const lines = error.split('\n').filter((line) => !/^\s+at /.test(line));
   return lines.join('; ').slice(0, LONGEST);
@@ -125,7 +125,7 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans, paused }:
   if (state === 'discarded') return `${handler}: discarded ${finished?.toISOString()}, after ${tries}${cause}`;
   if (state === 'running') return `${handler}: running, attempt ${attempt}.`;
   if (state === 'held')
-    return `${handler}: held, as its group's first sweep found more than activation.limit; release or discard the group.`;
+    return `${handler}: held, because the first sweep of its group found more than activation.limit; release or discard the group.`;
   const orphaned = orphans.get(handler);
   if (orphaned) return `${handler}: waits, but no process has had this handler since ${orphaned.toISOString()}.`;
   const failed = attempt === 0 ? 'waits' : `failed ${tries}`;
@@ -133,7 +133,7 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans, paused }:
   const pausedSince = paused.get(handler);
   if (pausedSince)
     return `${handler}: waits, as the handler is paused since ${pausedSince.toISOString()}, until resumeHandler${before}`;
-  if (due.getTime() > now) return `${handler}: ${failed}, tried again ${when(due, now)}${cause}`;
+  if (due.getTime() > now) return `${handler}: ${failed}, next attempt ${when(due, now)}${cause}`;
   const workers = count === 0 ? 'no process is working' : count === 1 ? '1 process works' : `${count} processes work`;
   return `${handler}: waits for a worker; ${workers}${before}`;
 }

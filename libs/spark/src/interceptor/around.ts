@@ -1,6 +1,6 @@
 import { NextNotCalledError } from '../error/next-not-called.error.js';
 
-/** Runs work within what goes round it. */
+/** Runs work inside of interceptors. */
 export type Around<C> = (call: C, work: () => Promise<void>) => Promise<void>;
 
 /** A method of an interceptor. */
@@ -12,12 +12,12 @@ export interface Hook<F> {
 
 type AroundHook<C> = Hook<(call: C, next: () => Promise<void>) => Promise<unknown>>;
 
-/** All of them round each other, the first one outermost; undefined where there is none. */
+/** Nests the methods: the first one is the outermost. Returns undefined if there is none. */
 export function nested<C>(hooks: readonly AroundHook<C>[]): Around<C> | undefined {
   return hooks.reduceRight<Around<C> | undefined>((inner, hook) => around(hook, inner), undefined);
 }
 
-/** Whatever a hook does, the work is run at most once, has ended when this ends, and its failure is not lost. */
+/** For every hook, the work runs at most once, it has ended when the returned promise settles, and its error is not lost. */
 function around<C>({ where, call: hook }: AroundHook<C>, inner: Around<C> | undefined): Around<C> {
   return async (call, work) => {
     const run: { begun?: Promise<void>; isOver?: true } = {};
@@ -25,7 +25,7 @@ function around<C>({ where, call: hook }: AroundHook<C>, inner: Around<C> | unde
     const next = (): Promise<void> => {
       if (!run.begun) {
         run.begun = run.isOver ? Promise.reject(new NextNotCalledError(where)) : begin();
-        // The hook may look away.
+        // The hook may ignore the promise, and its rejection must not be unhandled.
         run.begun.catch(() => undefined);
       }
       return run.begun;
@@ -41,7 +41,7 @@ function around<C>({ where, call: hook }: AroundHook<C>, inner: Around<C> | unde
   };
 }
 
-/** Runs work that has a limit of its own; what goes round it has one for itself, in milliseconds. */
+/** Runs work inside of interceptors. `limit` is the time for the interceptors alone, in milliseconds, because the work has its own limit. */
 export function inTime<C>(goesRound: Around<C>, call: C, work: () => Promise<void>, limit: number, late: () => Error) {
   return new Promise<void>((resolve, reject) => {
     let timer: NodeJS.Timeout;

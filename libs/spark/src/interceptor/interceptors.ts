@@ -9,29 +9,29 @@ import type { InterceptedDelivery, InterceptedSource, SparkInterceptorHooks } fr
 /** The names of the methods that an interceptor may have. */
 export const HOOKS = ['metadata', 'aroundHandler', 'aroundSource', 'onRecorded'] as const;
 
-/** The interceptors of one SparkModule, put together once at boot. What no interceptor has is undefined, and costs nothing. */
+/** The interceptors of one SparkModule, nested once at boot. A method that no interceptor has is undefined, and costs nothing. */
 export class Interceptors {
   private readonly all: { readonly name: string; readonly hooks: SparkInterceptorHooks }[] = [];
-  /** Adds metadata to an event that is to be entered. */
+  /** Adds metadata to an event before it is entered. */
   stamp: ((event: SparkEvent) => SparkEvent) | undefined;
   aroundHandler: Around<InterceptedDelivery> | undefined;
   aroundSource: Around<InterceptedSource> | undefined;
-  /** Tells of events after their commit. It never throws. */
+  /** Calls `onRecorded` of all interceptors with events after their commit. It never throws. */
   onRecorded: ((events: readonly SparkEvent[]) => void) | undefined;
 
   constructor(private readonly counters: Counters) {}
 
-  /** Adds an interceptor within those that are there. */
+  /** Adds an interceptor inside of those that were added before. */
   add(name: string, hooks: SparkInterceptorHooks): void {
     this.all.push({ name, hooks });
     const [metadata, recorded] = [this.hooks('metadata'), this.hooks('onRecorded')];
     this.stamp = metadata.length === 0 ? undefined : (event) => this.stamped(metadata, event);
     this.aroundHandler = nested<InterceptedDelivery>(this.hooks('aroundHandler'));
     this.aroundSource = nested<InterceptedSource>(this.hooks('aroundSource'));
-    this.onRecorded = recorded.length === 0 ? undefined : (events) => this.tell(recorded, events);
+    this.onRecorded = recorded.length === 0 ? undefined : (events) => this.callRecorded(recorded, events);
   }
 
-  /** Counts and logs what an interceptor has thrown where it cannot fail anything. */
+  /** Counts and logs an error of an interceptor that fails neither an event nor an attempt. */
   report(where: string, outcome: string, error: unknown): void {
     this.counters.report('failedInterceptors', where, () => `${shown(where)} failed; ${outcome}. ${linesOf(error)}`);
   }
@@ -44,7 +44,7 @@ export class Interceptors {
     });
   }
 
-  /** The event with what interceptors add to it. One that fails adds nothing. */
+  /** Returns the event with the metadata that interceptors add. One that fails adds nothing. */
   private stamped(hooks: readonly Hook<(event: SparkEvent) => unknown>[], event: SparkEvent): SparkEvent {
     let metadata = event.metadata;
     let added: EventMetadata = {};
@@ -55,14 +55,14 @@ export class Interceptors {
         metadata = checked(mergedMetadata(next, event.metadata));
         added = next;
       } catch (error) {
-        this.report(where, `${shown(event.key)} is entered without what it adds`, error);
+        this.report(where, `${shown(event.key)} is entered without the metadata that it adds`, error);
       }
     }
     return Object.keys(added).length === 0 ? event : withMetadata(event, metadata);
   }
 
-  // What an interceptor changes is one event further down the chain.
-  private tell(
+  // Changes that an interceptor makes are one event further down the chain.
+  private callRecorded(
     hooks: readonly Hook<(events: readonly SparkEvent[]) => unknown>[],
     events: readonly SparkEvent[],
   ): void {
@@ -75,16 +75,16 @@ export class Interceptors {
   }
 }
 
-/** Throws where it cannot be stored. */
+/** Returns the metadata. Throws if it cannot be stored. */
 function checked(metadata: EventMetadata | undefined): EventMetadata | undefined {
-  // Nobody waits for it.
+  // Spark does not await a promise here, so its rejection is handled.
   if (metadata instanceof Promise) void metadata.catch(() => undefined);
   const flaw = flawInMetadata(metadata);
   if (flaw !== undefined) throw new TypeError(`The ${flaw}.`);
   return metadata;
 }
 
-// Not a spread copy: an event may be an instance of a class.
+// A spread copy would lose the prototype: an event may be an instance of a class.
 function withMetadata({ group, key, context, at, until }: SparkEvent, metadata: EventMetadata | undefined): SparkEvent {
   return { group, key, context, ...(at && { at }), ...(until && { until }), metadata };
 }

@@ -44,13 +44,14 @@ export interface InterceptedSource {
  */
 export interface SparkInterceptorHooks {
   /**
-   * Adds to the metadata of an event. It is called just before the event is entered, in the async context of the change: that of the
-   * request for what `emit` is given and for what a source finds within a save, that of the boot for what a recheck or a sweep finds.
-   * The ledger may know the event already; then what is returned is not stored.
+   * Adds to the metadata of an event. Spark calls it just before it enters the event, in the async context of the change. That is the
+   * context of the request for events of `emit` and of saves, and the context of the boot for events of rechecks and sweeps. If the key
+   * is in the ledger already, the returned metadata is not stored.
    *
-   * @param event The event, as its source or the application has made it.
-   * @returns What is to be added, or undefined for nothing. What the event has itself wins, then what inner interceptors add. What it
-   *   throws, or what cannot be stored, is logged and counted in `status().counts.failedInterceptors`; the event is entered without it.
+   * @param event The event, as its source or the application has created it.
+   * @returns The metadata to add, or undefined for none. The event's own metadata overrides it, and so does that of inner interceptors.
+   *   If it throws, or returns metadata that cannot be stored, Spark logs that, counts it in `status().counts.failedInterceptors` and
+   *   enters the event without it.
    *
    * @example
    * metadata() { return { traceparent: trace.getStore() }; }
@@ -58,17 +59,18 @@ export interface SparkInterceptorHooks {
   metadata?(event: SparkEvent): EventMetadata | undefined;
 
   /**
-   * Goes round each call of a handler, in its async context. Where the handler is `transactional`, it goes round the whole
-   * transaction, from before BEGIN until after COMMIT. It does not go round `revalidate`.
+   * Runs around each call of a handler, in its async context. If the handler is `transactional`, it runs around the whole transaction,
+   * from before BEGIN until after COMMIT. It does not run around `revalidate`.
    *
-   * The handler's `timeout` counts for both together. When an attempt is told to stop, `next()` rejects, and the interceptor
-   * has a second for what it does then.
+   * The handler's `timeout` covers the handler with its interceptors. When an attempt is aborted, `next()` rejects, and the interceptor
+   * has one more second to end.
    *
-   * @param delivery Which event, for which handler, at which attempt.
-   * @param next Calls the handler, once; called again, it returns the same promise. It rejects with the handler's error.
-   * @returns The promise of `next()`, or one that follows it. What it throws is the handler's failure: it may be another error,
-   *   such as DiscardDelivery. An interceptor that swallows an error does not make the attempt a success, and one that does not call `next()` fails it.
-   *   What it throws after a transaction has committed is only logged and counted, as the delivery is completed.
+   * @param delivery The event, the handler and the attempt.
+   * @param next Calls the handler once. Further calls return the same promise. It rejects with the handler's error.
+   * @returns The promise of `next()`, or one that follows it. If it throws, the attempt fails with that error, which may be another one
+   *   than the handler's, such as DiscardDelivery. An interceptor that swallows an error does not make the attempt a success. One that
+   *   does not call `next()` fails the attempt. After a transaction has committed, the delivery is completed, so an error is only
+   *   logged and counted.
    *
    * @example
    * async aroundHandler({ handler }: InterceptedDelivery, next: () => Promise<void>) {
@@ -79,15 +81,15 @@ export interface SparkInterceptorHooks {
   aroundHandler?(delivery: InterceptedDelivery, next: () => Promise<void>): Promise<unknown>;
 
   /**
-   * Goes round each run of a source on entities, in live saves, rechecks and sweeps: once for a source and all the entities that it
-   * is run on together. `plan`, `explain` and `revalidate` are left alone.
+   * Runs around each run of a source on entities, in live saves, rechecks and sweeps: once for a source and all the entities of the run.
+   * It does not run in `plan`, `explain` and `revalidate`.
    *
-   * A source that reads its own row only is run within the transaction of the save. The save waits for the interceptor.
+   * A source that reads only its own row runs within the transaction of the save. Then the save waits for the interceptor.
    *
-   * @param run Which source, on how many entities of which class.
-   * @param next Runs the source, once. It does not reject: what the source throws concerns single entities, which are rechecked.
-   * @returns The promise of `next()`, or one that follows it. What it throws is the source's failure for all of these entities; they
-   *   are rechecked. So it is where it does not call `next()`, or takes longer itself than the source's `timeout`.
+   * @param run The source, the entity class and the number of entities.
+   * @param next Runs the source once. It does not reject, because errors of the source concern single entities, which are rechecked.
+   * @returns The promise of `next()`, or one that follows it. If it throws, does not call `next()`, or itself takes longer than the
+   *   source's `timeout`, the source counts as failed for all of these entities, and they are rechecked.
    *
    * @example
    * aroundSource({ source }: InterceptedSource, next: () => Promise<void>) { return this.tracer.span(source, next); }
@@ -95,11 +97,11 @@ export interface SparkInterceptorHooks {
   aroundSource?(run: InterceptedSource, next: () => Promise<void>): Promise<unknown>;
 
   /**
-   * Is told of events that this process has entered, after their commit, in the async context of the change. Nobody waits for it, and
-   * a process that ends may not call it. A handler is the place for what must not be lost.
+   * Gets the events that this process has entered, after their commit, in the async context of the change. Spark does not wait for it,
+   * and a process that ends may not call it. Use a handler for work that must not be lost.
    *
-   * @param events Those that were new, at least one.
-   * @returns Anything. What it throws, or rejects with, is logged and counted in `status().counts.failedInterceptors`.
+   * @param events The new events, at least one.
+   * @returns Any value. If it throws or rejects, Spark logs that and counts it in `status().counts.failedInterceptors`.
    *
    * @example
    * onRecorded(events: readonly SparkEvent[]) { this.entered.inc(events.length); }
@@ -107,9 +109,9 @@ export interface SparkInterceptorHooks {
   onRecorded?(events: readonly SparkEvent[]): unknown;
 }
 
-/** Which events and runs an interceptor is for. */
+/** Options of an interceptor. */
 export interface SparkInterceptorOptions {
-  /** The name of the DataSource. Default: those of every SparkModule. */
+  /** The name of the DataSource that it is for. Default: those of every SparkModule. */
   dataSource?: string;
 }
 
@@ -120,11 +122,11 @@ export interface InterceptorMetadata {
 export const SPARK_INTERCEPTOR = Symbol.for('nestjs-spark.interceptor');
 
 /**
- * Makes a provider an interceptor: it adds metadata to events, and goes round sources and handlers, for tracing, tenants, audits
- * and the like. The class is listed among the providers of a module, and must be a singleton; `@Injectable()` may stand beside it.
+ * Makes a provider an interceptor. It can add metadata to events and run code around sources and handlers, for example for tracing,
+ * tenants or audits. List the class among the providers of a module. It must be a singleton, and may have `@Injectable()` as well.
  *
- * @param options Which DataSource it is for.
- * @returns A class decorator. The application does not start where the class has none of the methods of
+ * @param options The DataSource that it is for.
+ * @returns A class decorator. The application does not start if the class has none of the methods of
  *   {@link SparkInterceptorHooks} (MissingHookError), or is request-scoped (RequestScopedError).
  *
  * @example

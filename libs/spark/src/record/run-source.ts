@@ -11,21 +11,23 @@ import { eventsOf, type Source } from '../source/source.js';
 import type { Subject } from '../entity/subjects.js';
 import { inHalves } from './in-halves.js';
 
-// A call that takes longer than this does not keep the next ones waiting. In milliseconds.
+// How long the next calls wait for one call, in milliseconds.
 const SLOW = 1_000;
-// How many slow calls may be under way, and how many may come to nothing in a row.
+// How many calls may run at once, and how many may time out in a row.
 const BESIDE = 10;
 
-/** What becomes of calls of a source. */
+/** Gets the results of calls of a source. */
 export interface SourceCalls {
-  /** The events that it gave for subjects: one, or a batch. */
+  /** Gets the events that the source yielded for one subject, or for a batch. */
   take(events: readonly SparkEvent[], subjects: readonly Subject[]): void;
   fail(subjects: readonly Subject[], error: unknown): void;
 }
 
 /**
- * Calls a source with subjects, each by itself or all at once as it asks. One that it fails at leaves the others alone. Returns an
- * error where the source was given up: what was left has failed without a call.
+ * Calls a source with subjects: one by one, or all at once for a batch source. A subject at which the source fails does not affect the
+ * others.
+ *
+ * @returns the error of the last call if the source timed out too often in a row. Then all further subjects have failed without a call
  */
 export async function runSource(
   source: Source,
@@ -41,7 +43,7 @@ export async function runSource(
   return inHalves(subjects, run, (part, error) => calls.fail(part, error));
 }
 
-/** Runs a source on so many entities within interceptors. Rejects with what these throw, and InterceptorTimeoutError. */
+/** Runs a source on `count` entities inside of interceptors. Rejects with the interceptors' errors, and with InterceptorTimeoutError. */
 export function runWithin(
   around: Around<InterceptedSource>,
   { name, metadata, timeout }: Source,
@@ -92,7 +94,7 @@ async function ended(
   }
 }
 
-/** Waits for a call, but not for a slow one, unless there are many. */
+/** Waits for a call for up to SLOW milliseconds. If BESIDE calls are running, it waits until one of them ends. */
 async function wait(running: Set<Promise<void>>, call: Promise<void>): Promise<void> {
   const ending = new AbortController();
   running.add(call);

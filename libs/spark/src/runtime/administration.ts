@@ -13,17 +13,17 @@ import { checkBulk, deliveriesGiven, eventsGiven } from './bulk.arguments.js';
 import type { Spark } from './create-spark.js';
 import { entityIn, EVENT_FILTER, keyGiven, metadataGiven } from './spark.arguments.js';
 
-/** Which past events a handler is to get. */
+/** Selects the past events that a handler gets. */
 export interface Replay extends EventFilter {
-  /** The handler's name; this process must have it. */
+  /** The handler's name. This process must have the handler. */
   readonly handler: string;
-  /** The same as `from`. */
+  /** Another name of `from`. */
   readonly since?: Date;
-  /** Whether deliveries that were completed, skipped or discarded are done once more. Default: false. */
+  /** Whether deliveries that were completed, skipped or discarded are delivered again. Default: false. */
   readonly repeat?: boolean;
 }
 
-/** What people do with many deliveries or events at once: it checks what they give, and goes about it chunk by chunk. */
+/** The calls on many deliveries or events. It checks their arguments, and works in chunks. */
 export class Administration {
   constructor(private readonly spark: Spark) {}
 
@@ -33,7 +33,7 @@ export class Administration {
     return this.run(options, (run, now) => this.spark.admin.retry(run, chosen, now, options.priority));
   }
 
-  /** By the name of a group it is only about what is held. */
+  /** Given the name of a group, it discards only held deliveries. */
   async discard(what: string | DeliveryRecordFilter | All, options: BulkOptions): Promise<number> {
     checkBulk('SparkService.discard', options);
     const filter = typeof what === 'string' ? { group: what, state: 'held' as const } : what;
@@ -125,7 +125,7 @@ export class Administration {
   }
 }
 
-/** Since when all finished deliveries are kept: -Infinity for all there ever were, Infinity for none. */
+/** The instant from which on all finished deliveries are kept: -Infinity if all are, Infinity if none are. */
 function keptSince({ history, retention }: SparkSettings, now: number): number {
   if (!history) return Infinity;
   return now - Math.min(retention.completed ?? Infinity, retention.discarded ?? Infinity);

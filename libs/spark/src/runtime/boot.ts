@@ -6,14 +6,14 @@ import { adoptSweeps } from '../source/former-names.js';
 import { compareClocks } from './compare-clocks.js';
 import type { Spark } from './create-spark.js';
 
-/** Makes the DataSource ready, and begins to see its writes. Throws what prepareDataSource throws. */
+/** Prepares the DataSource, and begins to capture its writes. Throws what prepareDataSource throws. */
 export async function attach({ dataSource, dialect, tables, settings, subscriber, criteria }: Spark): Promise<void> {
   await prepareDataSource(dataSource, dialect, tables, settings);
   dataSource.subscribers.push(subscriber);
   criteria.attach(dataSource);
 }
 
-/** Registers the handlers that were found, and begins to see the writes that sources are about. */
+/** Registers the handlers that were found, and begins to capture the writes that sources depend on. */
 export async function register(spark: Spark): Promise<void> {
   const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, clock, rules } = spark;
   await compareClocks(spark);
@@ -33,8 +33,8 @@ async function warnOfHiddenRows({ dataSource }: Spark): Promise<void> {
   const hidden = await findHidden(dataSource.manager, entities);
   if (hidden.length === 0) return;
   new Logger('Spark').warn(
-    `PostgreSQL hides rows of ${hidden.map(({ name }) => name).join(', ')} from Spark by row-level security. What it hides, rechecks and ` +
-      `sweeps miss, and no handler gets. Let Spark connect as a role with BYPASSRLS: a DataSource of its own, which reads ` +
-      `the same tables.`,
+    `PostgreSQL hides rows of ${hidden.map(({ name }) => name).join(', ')} from Spark by row-level security. Rechecks and sweeps ` +
+      `miss these rows, and no handler gets them. Let Spark connect as a role with BYPASSRLS, in a DataSource of its own that ` +
+      `reads the same tables.`,
   );
 }

@@ -9,7 +9,7 @@ import { DELIVERY_FILTER, entityIn, EVENT_FILTER } from './spark.arguments.js';
 const MOST_ROWS = 10_000;
 const MOST_URGENT = 1_000;
 
-/** Checks how a method is to go about many rows. Throws InvalidOptionsError. */
+/** Checks the options of a call that changes many rows. Throws InvalidOptionsError. */
 export function checkBulk(
   method: string,
   options: BulkOptions | RedeliveryOptions,
@@ -29,8 +29,10 @@ export function checkBulk(
 }
 
 /**
- * The deliveries that an act was given. Throws InvalidOptionsError where the filter names none, unless it may, or states that the act
- * does not apply to; and what entityIn throws.
+ * Checks the filter of a call on deliveries.
+ *
+ * @throws InvalidOptionsError if the filter is empty and may not be, or names a state that the call does not apply to; and what
+ *   entityIn throws
  */
 export function deliveriesGiven(
   spark: Spark,
@@ -44,12 +46,12 @@ export function deliveriesGiven(
   const states: readonly string[] = STATES_OF[act];
   if (state !== undefined && ![state].flat().every((one) => states.includes(one))) {
     const names = states.map((name) => `'${name}'`).join(' or ');
-    throw new InvalidOptionsError(`${method} { state }`, state, `${names}, as ${act} leaves all others alone`);
+    throw new InvalidOptionsError(`${method} { state }`, state, `${names}, because ${act} changes no others`);
   }
   return chosen;
 }
 
-/** The events that a method was given. Throws as deliveriesGiven does. */
+/** Checks the filter of a call on events. Throws as deliveriesGiven does. */
 export function eventsGiven(spark: Spark, method: string, what: EventFilter | All): Chosen<EventFilter> {
   return filterGiven(spark, method, what, EVENT_FILTER, false);
 }
@@ -69,7 +71,11 @@ function filterGiven<F extends EventFilter>(
   }
   const of = entityIn(spark, method, what, names);
   if (!mayBeEmpty && Object.keys(what).length === 0)
-    throw new InvalidOptionsError(`The filter of ${method}`, what, 'what says which ones, or { all: true } for all');
+    throw new InvalidOptionsError(
+      `The filter of ${method}`,
+      what,
+      'a filter that is not empty, or { all: true } for all',
+    );
   return { filter: what, of };
 }
 

@@ -59,10 +59,10 @@ export const SPARK = Symbol('SPARK');
 /** The parts of one SparkModule. */
 export type Spark = ReturnType<typeof createSpark>;
 
-// How long the worker waits for what it claims together, in milliseconds.
+// How long the worker waits between claims, so that one claim takes several deliveries, in milliseconds.
 const TOGETHER = 5;
 
-/** Makes the parts of one SparkModule and puts them together, in the order of the data path. It sends no statement. */
+/** Creates the parts of one SparkModule, in the order of the data path. It sends no statement. */
 export function createSpark(dataSource: DataSource, settings: SparkSettings, clock: SparkClock) {
   const base = createBase(dataSource, settings, clock);
   const recording = createRecording(base);
@@ -74,7 +74,7 @@ export function createSpark(dataSource: DataSource, settings: SparkSettings, clo
   return { ...base, ...recording, ...rechecking, ...delivering, ...administering, ...sweeping, maintenance };
 }
 
-/** What all others stand on: the database, the registries, and who is notified of work. */
+/** The parts that all others use: the database, the registries and the notifier. */
 function createBase(dataSource: DataSource, settings: SparkSettings, clock: SparkClock) {
   const tables = tableNames(dataSource, settings.tablePrefix, settings.schema);
   const dialect = dialectOf(dataSource, tables, settings.postgres.prepare);
@@ -118,7 +118,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
 
 type Base = ReturnType<typeof createBase>;
 
-/** From a write to the ledger: subjects → events → ledger and rechecks, inside the transaction. */
+/** The parts that record a write inside its transaction: subjects → events → ledger and rechecks. */
 function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
   const { sources, rechecks, codec, interceptors, onRecorded } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
@@ -141,7 +141,7 @@ function createRecording({ dataSource, dialect, tables, registered, counters, en
 
 type Recording = ReturnType<typeof createRecording>;
 
-/** Rechecks that are due, outside of the application's transactions. */
+/** The parts that run due rechecks, outside of the application's transactions. */
 function createRechecking(base: Base, { recorder }: Recording) {
   const { dataSource, transactions, rechecks, sources, clock, settings, onRecorded, context, signals } = base;
   const { ttl } = settings.worker.lease;
@@ -163,7 +163,7 @@ function createRechecking(base: Base, { recorder }: Recording) {
   return { recheckRunner, recheckTicker };
 }
 
-/** From a delivery to its end: claim → attempt → completion, or another try later. */
+/** The parts that handle deliveries: claim → attempt → completion, or a retry later. */
 function createDelivering(base: Base) {
   const { dataSource, dialect, tables, transactions, settings, clock, counters, signals, sources, handlers } = base;
   const { lease: times, maxAttempts } = settings.worker;
@@ -183,7 +183,7 @@ function createDelivering(base: Base) {
   );
   const completions = new Completions(transactions, lease, deliveries, clock);
   const onLeft = () => signals.notifyOthers({ rechecks: false, deliveries: true });
-  // A try that is due before the next poll is made in time.
+  // A retry that is due before the next poll begins in time.
   const onAvailable = (due: number) => workerTicker.triggerIn(due - clock.now());
   const settler = new Settler(
     transactions,
@@ -208,7 +208,7 @@ function createDelivering(base: Base) {
   return { concurrency, lease, completions, settler, worker, workerTicker };
 }
 
-/** What people do with deliveries, and what removes old rows. */
+/** The parts behind the calls on many deliveries and events, and those that remove old rows. */
 function createAdministering({ transactions, tables, sources, rechecks, failedAttempts, settings, ...base }: Base) {
   const { signals, counters } = base;
   const namesOf = (name: string) => {
@@ -228,7 +228,7 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
   };
 }
 
-/** Everything present, page by page. */
+/** The parts that sweep tables page by page. */
 function createSweeping(base: Base, { recorder }: Recording, { held }: ReturnType<typeof createAdministering>) {
   const { dataSource, transactions, dialect, tables, clock, context, sources, settings, rechecks, onRecorded } = base;
   const activation = new Activation(dataSource, dialect, tables, held, settings.activation.limit);

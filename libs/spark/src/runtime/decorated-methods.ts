@@ -7,7 +7,7 @@ import { type InterceptorMetadata, SPARK_INTERCEPTOR } from '../interceptor/spar
 import { MissingMethodError } from '../error/missing-method.error.js';
 import { metadataOf } from '../common/decorator-metadata.js';
 
-/** A decorated method of a provider, and the given. */
+/** A decorated method of a provider, and the arguments of the decorator. */
 export interface DecoratedMethod<M> {
   readonly given: M;
   /** `Class.method`, for names and messages. */
@@ -28,7 +28,7 @@ export interface DecoratedClass<M> {
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 type Method = (...args: any[]) => any;
 
-/** Finds what Spark's decorators decorated, in all providers and controllers, each once. */
+/** Finds all classes and methods of providers and controllers that have a decorator of Spark. Each is returned once. */
 @Injectable()
 export class DecoratedMethods {
   constructor(private readonly discovery: DiscoveryService) {}
@@ -66,7 +66,7 @@ export class DecoratedMethods {
     });
   }
 
-  /** What is decorated of each provider and controller, with the instance. Throws RequestScopedError. */
+  /** The decorated methods of each provider and controller, with the instance. Throws RequestScopedError. */
   private decorated<T extends { readonly where: string }>(
     decoratedIn: (prototype: object) => readonly T[],
   ): [decorated: T, instance: object][] {
@@ -76,7 +76,7 @@ export class DecoratedMethods {
       const prototype = wrapper.isAlias ? undefined : prototypeOf(wrapper);
       const all = prototype ? decoratedIn(prototype) : [];
       if (!prototype || all.length === 0) continue;
-      // A class listed by two modules has two instances, but is one source; an instance may be provided twice.
+      // A class that two modules list has two instances, but is one source. An instance may be provided twice.
       const identities = [wrapper.instance, ...(wrapper.token === prototype.constructor ? [wrapper.token] : [])];
       const isNew = !identities.some((identity) => seen.has(identity));
       for (const identity of identities) seen.add(identity);
@@ -94,7 +94,7 @@ const isSingleton = (wrapper: Wrapper): boolean => wrapper.isDependencyTreeStati
 function prototypeOf(wrapper: Wrapper): object | undefined {
   const { instance, metatype, inject, token } = wrapper;
   if (typeof instance === 'object' && instance !== null) return Object.getPrototypeOf(instance) as object;
-  // What is made for each request is known by its class only, or by its token when a factory makes it.
+  // A request-scoped provider has no instance yet, only its class, or its token if a factory creates it.
   const type = inject ? token : metatype;
   return typeof type === 'function' && !isSingleton(wrapper) ? (type.prototype as object) : undefined;
 }
@@ -121,7 +121,7 @@ function decoratedOf<M>(
 
 const isAsync = (method: Method): boolean => method.constructor.name.startsWith('Async');
 
-/** The methods that an instance has, its own class's before those it inherits; symbols included. */
+/** The methods of an instance, also those named by symbols. Those of its own class come before inherited ones. */
 function methodsOf(prototype: object): Map<string | symbol, Method> {
   const methods = new Map<string | symbol, Method>();
   for (

@@ -1,9 +1,9 @@
 import type { Spark } from './create-spark.js';
 
-/** Works off what is due now, rechecks and deliveries, until nothing is left. */
+/** Works off due rechecks and deliveries until none is left. */
 export function drain({ context, recheckRunner, worker }: Spark): Promise<void> {
   return context.run(async () => {
-    // What a poll or a notification does meanwhile may lead to more, too.
+    // Work that a poll or a notification does meanwhile may lead to more, too.
     const done = () => recheckRunner.claimed + worker.begun;
     for (let before = -1; before !== done();) {
       before = done();

@@ -14,7 +14,7 @@ import { parseBoolean, parseTimeout, positiveInteger, refuseUnknown } from '../c
 import type { SourceMetadata } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
-import { strangersOf } from '../entity/entity-table.js';
+import { otherKeysOf } from '../entity/entity-table.js';
 import { HOOKS } from '../interceptor/interceptors.js';
 import type { InterceptorMetadata } from '../interceptor/spark-interceptor.decorator.js';
 import { MissingHookError } from '../error/missing-hook.error.js';
@@ -52,7 +52,7 @@ const HANDLER_OPTIONS = [
 ];
 const LONGEST_NAME = { source: 255, handler: 100 };
 
-/** Finds the sources, handlers and interceptors of one SparkModule among the application's providers, and what is wrong with them. */
+/** Finds the sources, handlers and interceptors of one SparkModule among the application's providers, and checks them. */
 export class Explorer {
   constructor(
     private readonly methods: DecoratedMethods,
@@ -82,8 +82,8 @@ export class Explorer {
     for (const key of SOURCE_FLAGS) if (options[key] !== undefined) parseBoolean(option(key), options[key]);
     const metadata = dataSource.getMetadata(entity);
     checkKey(dataSource, metadata, this.spark.dialect.longestKey);
-    const [stranger] = strangersOf(metadata);
-    if (stranger) throw new DuplicateEntityError(where, metadata.name, stranger.name, metadata.tablePath);
+    const [other] = otherKeysOf(metadata);
+    if (other) throw new DuplicateEntityError(where, metadata.name, other.name, metadata.tablePath);
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.source);
@@ -143,7 +143,7 @@ export class Explorer {
       throw new InvalidOptionsError(option('priority'), priority, 'a whole number from -1000 to 1000');
     if (transactional === undefined || !parseBoolean(option('transactional'), transactional)) return;
     if (hasOneConnection(dataSource) && !settings.sqlite.serialize)
-      throw new InvalidOptionsError(option('transactional'), true, 'false where sqlite.serialize is false');
+      throw new InvalidOptionsError(option('transactional'), true, 'false if sqlite.serialize is false');
     const pool = poolSize(dataSource);
     if (pool < 3 || (concurrency ?? 1) > pool - SPARE) throw new PoolTooSmallError(name, concurrency ?? 1, pool);
   }

@@ -28,7 +28,7 @@ interface Maintained {
   readonly retention: Retention;
 }
 
-/** What a process does once a minute: it says that its handlers are there, warns of what runs long, and removes old rows. */
+/** The work of a process once a minute: it registers its handlers again, warns of attempts that run long, and removes old rows. */
 export class Maintenance {
   readonly ticker: Ticker;
 
@@ -36,7 +36,7 @@ export class Maintenance {
     this.ticker = new Ticker('maintenance', parts.context, { shortest: EVERY, longest: EVERY }, () => this.run());
   }
 
-  /** Returns how many deliveries were removed. */
+  /** Runs the maintenance once. Returns how many deliveries it removed. */
   async run(): Promise<number> {
     const { counters, worker, settings, dataSource, registered, abandoned, retention, clock } = this.parts;
     counters.flush();

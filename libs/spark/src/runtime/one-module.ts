@@ -6,10 +6,10 @@ import { sharedByCopies } from '../common/shared-by-copies.js';
 const taken = sharedByCopies('modules', () => new WeakMap<object, WeakSet<DataSource>>());
 
 /**
- * Gives a DataSource of an application to its one SparkModule. Throws DuplicateModuleError where it is given already: to one of
- * another copy of the package, too.
+ * Reserves a DataSource of an application for one SparkModule. Throws DuplicateModuleError if another SparkModule has it, also one of
+ * another copy of the package.
  *
- * @param application what each application has one of
+ * @param application an object of which each application has exactly one
  */
 export function takeDataSource(application: object, dataSource: DataSource, name = 'default'): void {
   const own = taken.get(application) ?? new WeakSet();

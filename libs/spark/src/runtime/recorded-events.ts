@@ -6,7 +6,7 @@ import type { Interceptors } from '../interceptor/interceptors.js';
 import type { RecordResult } from '../record/recorder.js';
 import type { WorkSignals } from './work-signals.js';
 
-/** Passes on what a transaction has recorded, after its commit: to `events$`, and as work. */
+/** Publishes the events of a transaction on `events$` after its commit, and notifies of new work. */
 export class RecordedEvents {
   readonly stream = new Stream<SparkEvent>();
 
@@ -16,14 +16,14 @@ export class RecordedEvents {
     private readonly interceptors: Interceptors,
   ) {}
 
-  /** Is called after each commit. */
+  /** Called after each commit. */
   onRecorded({ events, rechecks }: RecordResult): void {
     if (events.length > 0 && this.stream.observed) this.emit(events, chainDepth());
     if (events.length > 0) this.interceptors.onRecorded?.(events);
     this.signals.notify({ rechecks, deliveries: events.length > 0 });
   }
 
-  // What a subscriber changes is one event further down the chain.
+  // Changes that a subscriber makes are one event further down the chain.
   private emit(events: readonly SparkEvent[], depth: number): void {
     this.context.runNow(() => inChainOf(depth, () => events.forEach((event) => this.stream.next(event))));
   }

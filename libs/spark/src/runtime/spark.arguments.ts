@@ -13,23 +13,23 @@ import { refuseUnknown } from '../config/option-parsers.js';
 import { rootOf } from '../entity/entity-table.js';
 import { isKeyPart, writeKey } from '../entity/subject-ref.js';
 
-/** Throws InvalidOptionsError for the first part of a filter of which something else is expected. */
+/** Throws InvalidOptionsError for the first part of a filter that is not as expected. */
 function checkParts(method: string, filter: object, expectedOf: (name: string, value: unknown) => string | undefined) {
   for (const [name, value] of Object.entries(filter) as [string, unknown][]) {
     const expected = expectedOf(name, value);
     if (expected === undefined) continue;
-    throw new InvalidOptionsError(`${method} { ${name} }`, value, `${expected}; leave it out where it does not matter`);
+    throw new InvalidOptionsError(`${method} { ${name} }`, value, `${expected}; leave it out to select all`);
   }
 }
 
-/** What a filter of events, and one of deliveries, may say besides the entity and its id. */
+/** The parts that a filter of events, and one of deliveries, may have besides the entity and its id. */
 export const EVENT_FILTER = ['key', 'keyPrefix', 'group', 'source', 'from', 'to'];
 export const DELIVERY_FILTER = [...EVENT_FILTER, 'deliveryId', 'handler', 'state', 'error', 'fingerprint'];
 
 const TEXTS = ['keyPrefix', 'group', 'source', 'handler', 'error'];
 const STATES = DELIVERY_STATES.map((state) => `'${state}'`).join(', ');
 
-/** What a filter may say, besides the entity and its id. */
+/** What each part of a filter expects, besides the entity and its id. Each check returns that text, or undefined. */
 const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
   ...Object.fromEntries(TEXTS.map((name) => [name, (value) => (isText(value) ? undefined : 'text')])),
   key: (value) => (isList(value, isText) ? undefined : 'text, or a list of texts'),
@@ -59,7 +59,7 @@ function isList(value: unknown, isPart: (part: unknown) => boolean, most = Infin
 
 /**
  * Checks a filter of records, and returns the entity that it names. Throws InvalidOptionsError, UnknownEntityError, and TypeError for
- * an id that is none.
+ * an invalid id.
  */
 export function entityIn(
   spark: Spark,
@@ -76,26 +76,26 @@ export function entityIn(
   return { root: rootOf(metadata), id: id === undefined ? undefined : keyGiven(spark, method, metadata, id) };
 }
 
-/** Throws InvalidOptionsError for what cannot be the id of a delivery. */
+/** Throws InvalidOptionsError if the value cannot be the id of a delivery. */
 export function checkDeliveryId(method: string, id: unknown): void {
   if (isNumber(id)) return;
   throw new InvalidOptionsError(method, id, 'the id of a delivery, as in DeliveryRecord.id');
 }
 
-/** Whether a method was given an entity rather than a filter: a class, a schema, or a name. */
+/** Whether a value is an entity (a class, a schema or a name) rather than a filter. */
 export function isEntity({ dataSource }: Spark, what: unknown): what is EntityTarget<ObjectLiteral> {
   const isPlain =
     typeof what === 'object' && what !== null && [Object.prototype, null].includes(Object.getPrototypeOf(what) as null);
   return !isPlain || dataSource.hasMetadata(what as EntityTarget<ObjectLiteral>);
 }
 
-/** The entity that a method was given. Throws UnknownEntityError. */
+/** Returns the metadata of an entity. Throws UnknownEntityError. */
 export function metadataGiven({ dataSource }: Spark, method: string, entity: EntityTarget<ObjectLiteral>) {
   if (dataSource.hasMetadata(entity)) return dataSource.getMetadata(entity);
   throw new UnknownEntityError(`${method} was given`, entityName(entity));
 }
 
-/** Which sources are those of the entity that a method was given. Throws UnknownEntityError and NoSourceError. */
+/** Returns the sources of an entity. Throws UnknownEntityError and NoSourceError. */
 export function sourcesGiven(spark: Spark, method: string, entity: EntityTarget<ObjectLiteral>) {
   const metadata = metadataGiven(spark, method, entity);
   const all = spark.sources.all().map((source) => source.metadata);
@@ -104,7 +104,7 @@ export function sourcesGiven(spark: Spark, method: string, entity: EntityTarget<
   return (source: Source): boolean => source.metadata === metadata;
 }
 
-/** All names of the handler that a method was given, of whatever process it is. Throws UnknownHandlerError. */
+/** Returns all names of a handler, of any process. Throws UnknownHandlerError. */
 export async function handlerNamesGiven(
   { registered }: Spark,
   manager: EntityManager,
@@ -115,7 +115,7 @@ export async function handlerNamesGiven(
   return names;
 }
 
-/** The key of the id that a method was given. Throws TypeError when it is none, or lacks a part. */
+/** Returns the key of an id. Throws TypeError if it is invalid, or lacks a part. */
 export function keyGiven({ dataSource }: Spark, method: string, metadata: EntityMetadata, id: unknown): string {
   const columns = metadata.primaryColumns;
   const isMap = typeof id === 'object' && id !== null && !Array.isArray(id) && !isValueOf(metadata, id);
@@ -123,7 +123,7 @@ export function keyGiven({ dataSource }: Spark, method: string, metadata: Entity
   const parts = isMap ? columns.map((column) => column.getEntityValue(id) as unknown) : given;
   if (parts.length !== columns.length || parts.some((part) => part === undefined || part === null))
     throw new TypeError(`${method} needs every part of the id of ${metadata.name}.`);
-  // Not every driver of TypeORM takes a bigint for a number.
+  // Not every driver of TypeORM accepts a bigint for a number.
   const plain = parts.map((part) => (typeof part === 'bigint' ? String(part) : part));
   const values = columns.map((column, i) => dataSource.driver.preparePersistentValue(plain[i], column) as unknown);
   if (!columns.every((column, i) => isKeyPart(dataSource, column, column.transformer ? values[i] : parts[i])))
@@ -131,7 +131,7 @@ export function keyGiven({ dataSource }: Spark, method: string, metadata: Entity
   return writeKey(dataSource, metadata, values);
 }
 
-/** Whether an object is the value of a single key, which a transformer makes of what the column holds. */
+/** Whether an object is the value of a single key, as the transformer of the column returns it. */
 function isValueOf({ primaryColumns, target }: EntityMetadata, id: object): boolean {
   if (primaryColumns.length > 1 || !primaryColumns[0]!.transformer) return false;
   return Object.getPrototypeOf(id) !== Object.prototype && !(typeof target === 'function' && id instanceof target);

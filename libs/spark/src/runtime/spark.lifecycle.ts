@@ -21,9 +21,9 @@ import { lastSlot } from './last-slot.js';
 
 /** How long a process that ends waits for each answer of the database, in milliseconds. */
 const LAST_LIMIT = 1_000;
-/** How many connections Spark and the application want beside those of handlers. */
+/** How many connections Spark and the application need beside those of handlers. */
 const SPARE = 5;
-/** By then the application has called `enableShutdownHooks()`, in milliseconds. */
+/** How long after the bootstrap Spark checks whether the application has called `enableShutdownHooks()`, in milliseconds. */
 const BOOTED = 1_000;
 
 /** Starts and stops the parts of one SparkModule with the application. */
@@ -32,13 +32,13 @@ export class SparkLifecycle
 {
   private readonly logger = new Logger('Spark');
   private unscheduleSweep = (): void => {};
-  /** When a shutdown waits no longer, by `performance.now()`. */
+  /** Until when a shutdown waits for running work, by `performance.now()`. */
   private endsAt = 0;
   /** Whether the application has been initialised. */
   started = false;
-  /** Whether things run by themselves. */
+  /** Whether rechecks, deliveries and scheduled sweeps run. */
   private running = false;
-  /** What `start` or `pause` has asked for last. */
+  /** Whether the last call was `start`, not `pause`. */
   private wanted = true;
   private ended = false;
   private pausing: Promise<void> | undefined;
@@ -49,7 +49,7 @@ export class SparkLifecycle
     private readonly moduleRef: ModuleRef,
   ) {}
 
-  /** Before the hooks of other modules, whose first writes are seen already. */
+  /** Runs before the hooks of other modules, so that Spark captures their first writes. */
   async onModuleInit(): Promise<void> {
     new Explorer(this.methods, this.spark, this.methods.instancesOf<Spark>(SPARK)).explore();
     const { sweep } = this.spark.settings;
@@ -68,7 +68,7 @@ export class SparkLifecycle
     );
     if (sources + handlers === 0)
       this.logger.warn(
-        `No event source and no handler was found for the ${spark.dataSourceName} DataSource, so nothing will ever happen. ` +
+        `No event source and no handler was found for the ${spark.dataSourceName} DataSource, so Spark does nothing. ` +
           `Are the classes with @EventSource and @GroupHandler listed as providers of a module that is imported?`,
       );
     else if (sources === 0 && spark.settings.sweep)
@@ -94,14 +94,14 @@ export class SparkLifecycle
     );
   }
 
-  /** From now on things run by themselves, unless they do already. */
+  /** Starts rechecks, deliveries and scheduled sweeps, unless they run already. */
   async start(): Promise<void> {
     this.wanted = true;
     await this.pausing;
     if (this.wanted) this.begin();
   }
 
-  /** Nothing runs by itself any more. Resolves when what was under way has ended. */
+  /** Stops rechecks, deliveries and scheduled sweeps. Resolves when those that were running have ended. */
   pause(): Promise<void> {
     this.wanted = false;
     if (!this.running) return this.pausing ?? Promise.resolve();
@@ -134,7 +134,7 @@ export class SparkLifecycle
     sweep.resume();
   }
 
-  /** Nothing new begins. */
+  /** Lets no new work begin, and waits for running rechecks and sweeps. */
   async onModuleDestroy(): Promise<void> {
     const { spark } = this;
     this.ended = true;
@@ -152,11 +152,11 @@ export class SparkLifecycle
     spark.deadline.shorten(shutdownTimeout);
     if ((await Promise.race([ended, delay(shutdownTimeout, 'late', { ref: false })])) === 'late')
       this.logger.warn(
-        `A recheck or a sweep was still at work after ${shutdownTimeout} ms; it is left. Does a source wait?`,
+        `A recheck or a sweep was still running after ${shutdownTimeout} ms, and Spark no longer waits for it. Check whether a source waits.`,
       );
   }
 
-  /** What runs may end, as long as the DataSource is still there. */
+  /** Waits for running handlers while the DataSource is still open, and gives the lease back. */
   async beforeApplicationShutdown(): Promise<void> {
     const { worker, settler, lease, settings, signals, notifier, deadline } = this.spark;
     const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
@@ -167,10 +167,10 @@ export class SparkLifecycle
     const { fenced } = settler;
     if (left > 0)
       this.logger.warn(
-        `${left} handlers were still at work after ${settings.shutdownTimeout} ms; their deliveries are given back.`,
+        `${left} handlers were still running after ${settings.shutdownTimeout} ms; their deliveries are given back.`,
       );
     if (fenced > 0)
-      this.logger.warn(`${fenced} deliveries had been taken over by other processes when they were done here.`);
+      this.logger.warn(`${fenced} deliveries were taken over by other processes before their handlers ended here.`);
   }
 
   private scheduleSweep(): void {
@@ -182,12 +182,12 @@ export class SparkLifecycle
       const tick = () => this.sweep(floored(Date.now(), sweep.interval));
       registry.addInterval(name, setInterval(tick, sweep.interval));
       this.unscheduleSweep = () => registry.doesExist('interval', name) && registry.deleteInterval(name);
-      // Otherwise an interval that is longer than processes live would never be over.
+      // Without this, an interval that is longer than the life of a process would never end.
       this.run(this.spark.sweep.catchUp(floored(Date.now(), sweep.interval)));
       return;
     }
     const job = new CronJob(sweep.cron, () => this.sweep(planned()), null, false, sweep.timeZone);
-    // The planned instant is the same in all processes, whatever their clocks say when they come to it.
+    // The planned instant is the same in all processes, even if their clocks differ.
     const planned = plannedInstants(job);
     registry.addCronJob(name, job);
     this.unscheduleSweep = () => registry.doesExist('cron', name) && registry.deleteCronJob(name);
@@ -196,7 +196,7 @@ export class SparkLifecycle
     if (missed !== undefined) this.run(this.spark.sweep.catchUp(missed));
   }
 
-  // A tick that rejects would end the process.
+  // The errors of a tick are caught here. An unhandled rejection would end the process.
   private sweep(slot: number): void {
     this.run(this.spark.sweep.tick(slot));
   }
@@ -204,7 +204,7 @@ export class SparkLifecycle
   private run(sweep: Promise<void>): void {
     sweep.catch((error: unknown) => {
       const reason = linesOf(error);
-      this.logger.error(`The sweep failed; the next one goes on. ${reason}`);
+      this.logger.error(`The sweep failed; the next one continues it. ${reason}`);
     });
   }
 
@@ -225,14 +225,14 @@ export class SparkLifecycle
 
 let isWarned = false;
 
-/** Says once in a process that it dies at once when it is told to stop. Tests are not told: nobody tells them to stop. */
+/** Logs once in a process that it handles no SIGTERM, so that it would end at once. Tests get no such line, because they get no SIGTERM. */
 function warnIfNothingListens(ttl: number): void {
   const check = () => {
     if (isWarned || process.listenerCount('SIGTERM') > 0) return;
     isWarned = true;
     new Logger('Spark').warn(
-      `Nothing listens for SIGTERM. When this process is told to stop, it ends at once, and what its handlers were doing is only taken ` +
-        `over after worker.leaseTtl, ${ttl} ms. Call app.enableShutdownHooks() where the application is created.`,
+      `Nothing listens for SIGTERM. At that signal this process ends at once, and other processes take its running deliveries over only ` +
+        `after worker.leaseTtl, ${ttl} ms. Call app.enableShutdownHooks() where the application is created.`,
     );
   };
   if (process.env.NODE_ENV !== 'test') setTimeout(check, BOOTED).unref();
@@ -240,7 +240,7 @@ function warnIfNothingListens(ttl: number): void {
 
 const floored = (now: number, interval: number): number => Math.trunc(Math.floor(now / interval) * interval);
 
-/** Gives at each tick of a job the instant that it was planned for. */
+/** Returns a function that returns the planned instant of each tick of a job. */
 function plannedInstants(job: CronJob): () => number {
   let next = job.nextDate().toMillis();
   return () => {

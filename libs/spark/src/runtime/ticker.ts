@@ -5,8 +5,8 @@ import { NoAnswerError } from '../error/no-answer.error.js';
 import { linesOf } from '../error/text-of.js';
 
 /**
- * Runs work when it is triggered and, as pulses can be lost, every so often: sooner after there was something to do, then
- * later and later. One run at a time; a failed one is logged.
+ * Runs work when it is triggered. It polls as well, because notifications can be lost: soon after a run that had work to do, then later
+ * and later. It runs one at a time, and logs a failed one.
  */
 export class Ticker {
   private readonly logger = new Logger('Spark');
@@ -20,9 +20,9 @@ export class Ticker {
     private readonly name: string,
     private readonly context: BootContext,
     private readonly pauses: Pauses,
-    /** Returns how much there was to do. */
+    /** Runs the work. Returns how much there was to do. */
     private readonly work: () => Promise<number>,
-    /** How long it is until something is due that nothing will tell of, in milliseconds, given how long the pause would be. */
+    /** Returns the time until work is due that no notification announces, in milliseconds. Gets the length of the pause. */
     private readonly nextDue: (pause: number) => Promise<number | undefined> = async () => undefined,
   ) {
     this.pause = pauses.shortest;
@@ -33,20 +33,20 @@ export class Ticker {
     this.trigger();
   }
 
-  /** There may be work: runs now, or once more after the present run. */
+  /** Runs now, or once more after the present run. Call it when there may be work. */
   trigger(): void {
     if (!this.started) return;
     this.triggered = true;
     this.running ??= this.context.run(() => this.run());
   }
 
-  /** There is work after so many milliseconds, if that is before the next run. */
+  /** Runs after so many milliseconds, if that is before the next run. */
   triggerIn(delay: number): void {
     if (!this.started || delay >= this.pauses.longest) return;
     this.context.runNow(() => setTimeout(() => this.trigger(), Math.max(0, delay)).unref());
   }
 
-  /** No further run begins; resolves when the present one has ended. */
+  /** Lets no further run begin. Resolves when the present one has ended. */
   async stop(): Promise<void> {
     this.started = false;
     clearTimeout(this.timer);
@@ -55,13 +55,13 @@ export class Ticker {
 
   private async run(): Promise<void> {
     clearTimeout(this.timer);
-    // Whoever pulses is at the end of a transaction, which need not wait for this.
+    // The caller is at the end of a transaction, and need not wait for the run.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.triggered && this.started) {
       this.triggered = false;
       this.pause = (await this.tick()) > 0 ? this.pauses.shortest : Math.min(this.pause * 2, this.pauses.longest);
     }
-    // Apart by up to a quarter, so that processes started together do not poll together.
+    // Pauses differ by up to a quarter, so that processes that started together do not poll together.
     const pause = this.pause * (0.75 + Math.random() / 4);
     const due = this.started ? await this.nextDue(pause).catch(() => undefined) : undefined;
     this.running = undefined;
@@ -72,9 +72,9 @@ export class Ticker {
 
   private tick(): Promise<number> {
     return this.work().catch((error: unknown) => {
-      // Said already, once for all that waits.
+      // The statement deadline has logged this once for all.
       if (error instanceof NoAnswerError) return 0;
-      this.logger.error(`The ${this.name} failed and goes on at its next tick. ${linesOf(error)}`);
+      this.logger.error(`The ${this.name} failed and tries again at its next tick. ${linesOf(error)}`);
       return 0;
     });
   }

@@ -5,34 +5,34 @@ import type { Notifier, Work } from '../notifier/notifier.js';
 import { notifierOf } from '../notifier/notifiers.js';
 import type { Ticker } from './ticker.js';
 
-/** Says that there is work: to the tickers of this process, and to other processes. */
+/** Notifies the tickers of this process, and other processes, of work. */
 export class WorkSignals {
   private readonly logger = new Logger('Spark');
   private readonly tickers = new Map<keyof Work, Ticker>();
   readonly notifier: Notifier;
 
-  /** @param limit how long an answer of the database is waited for, in milliseconds */
+  /** @param limit how long Spark waits for an answer of the database, in milliseconds */
   constructor(dataSource: DataSource, tables: TableNames, limit: number) {
     this.notifier = notifierOf(dataSource, tables, limit, (work) => this.trigger(work));
   }
 
-  /** Connects the ticker that does one kind of work. */
+  /** Connects the ticker that runs one kind of work. */
   connect(kind: keyof Work, ticker: Ticker): void {
     this.tickers.set(kind, ticker);
   }
 
-  /** There is work for this process, and for others. */
+  /** Notifies this process and others of work. */
   notify(work: Work): void {
     this.trigger(work);
     this.notifier.notify(work);
   }
 
-  /** There is work for other processes. */
+  /** Notifies other processes of work. */
   notifyOthers(work: Work): void {
     this.notifier.notify(work);
   }
 
-  /** Deliveries of a process that is gone are available again. */
+  /** Logs that deliveries of a dead process are available again, and notifies this process and others. */
   rescued(deliveries: number): void {
     this.logger.warn(
       `${deliveries} deliveries of a process that died, or did not renew its lease in time, are available again, one at a time.`,

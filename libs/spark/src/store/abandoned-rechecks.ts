@@ -6,12 +6,13 @@ import type { Rechecks } from './rechecks.js';
 
 const ROWS = 1_000;
 const DAY = 24 * 60 * 60_000;
-// A process that has the entity, and booted when this one did, has begun to take its rechecks by then.
+// How long this process waits after its boot. A process that has the entity and booted at the same time has begun to claim its rechecks by
+// then.
 const PATIENCE = 60 * 60_000;
 
 /**
- * Removes rechecks of entities that no process has a live source of any more. This process lacks it, and any other one would have
- * taken the recheck long ago.
+ * Removes rechecks of entities of which no process has a live source any more. This process has none, and another process that had
+ * one would have claimed the recheck long ago.
  */
 export class AbandonedRechecks {
   private since: number | undefined;
@@ -25,7 +26,7 @@ export class AbandonedRechecks {
     private readonly kept: number,
   ) {}
 
-  /** Removes what is over at an instant, unless this process has just booted, or has no live source at all. */
+  /** Removes such rechecks at the instant `now`, unless this process has just booted, or has no live source at all. */
   async prune(now: number): Promise<void> {
     this.since ??= now;
     const roots = this.roots();
@@ -45,7 +46,7 @@ export class AbandonedRechecks {
       entity,
       () =>
         `Rechecks of entities of ${shown(entity)} were due for ${Math.round(this.kept / DAY)} days and are removed: no process has a live ` +
-        `source of them. Where one is to come again, its first sweep finds what they were for.`,
+        `source of them. If you add one again, its first sweep finds the events that are missing.`,
     );
   }
 }

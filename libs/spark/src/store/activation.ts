@@ -9,9 +9,10 @@ import type { TableNames } from '../database/table-names.js';
 const ROWS = 500;
 
 /**
- * Keeps history from flooding anybody. The first sweep in which a source yields a group opens the group's deliveries as held;
- * at its end they are released if they are few. It goes by source: a second one of the group has a history of its own.
- * What a sweep yields counts, known or new: a group that came live is active after the next sweep.
+ * Prevents that old data of a table causes a flood of deliveries. In the first sweep in which a source yields a group, the deliveries
+ * of that group are opened as held. At the end of the sweep they are released if they are few. Each source has its own first sweep for a
+ * group. All events that a sweep yields count, also those whose keys are known: a group that live capture has entered is active after
+ * the next sweep.
  */
 export class Activation {
   private readonly logger = new Logger('Spark');
@@ -21,11 +22,11 @@ export class Activation {
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly held: HeldDeliveries,
-    /** How many deliveries of a group are released by themselves. */
+    /** Up to how many deliveries of a group are released without a call. */
     private readonly limit: number,
   ) {}
 
-  /** The groups that sweeps of a source have met, and whether one of these sweeps has been completed. */
+  /** The groups that sweeps of a source have yielded, and whether one of these sweeps has been completed. */
   async groupsOf(source: string): Promise<Map<string, boolean>> {
     const rows = await select<{ name: string; swept_at: string | null }>(
       this.dataSource.manager,
@@ -35,7 +36,7 @@ export class Activation {
     return new Map(rows.map((row) => [row.name, row.swept_at !== null]));
   }
 
-  /** Notes groups that a sweep meets for the first time, in the transaction of its page. */
+  /** Stores groups that a sweep yields for the first time, in the transaction of its page. */
   async met(manager: EntityManager, source: string, groups: readonly string[]): Promise<void> {
     for (const part of chunks(groups, ROWS)) {
       const rows = values(part.map((name) => [source, name]));
@@ -44,7 +45,7 @@ export class Activation {
     }
   }
 
-  /** Ends the first sweep of groups: releases what it held, or says loudly that it stays. Returns how many deliveries stay. */
+  /** Ends the first sweep of groups: it releases their held deliveries, or logs that they stay held. Returns how many stay held. */
   async settle(source: string, groups: readonly string[], now: number): Promise<number> {
     if (groups.length === 0) return 0;
     let staying = 0;
@@ -59,7 +60,7 @@ export class Activation {
     return staying;
   }
 
-  /** Marks groups as having been swept, in the transaction that ends the sweep. */
+  /** Stores that groups have been swept, in the transaction that ends the sweep. */
   async activate(manager: EntityManager, source: string, groups: readonly string[], now: number): Promise<void> {
     for (const names of chunks(groups, ROWS)) {
       const update = `UPDATE ${this.tables.group} SET swept_at = :now WHERE source = :source AND name IN (:...names)`;
@@ -70,8 +71,8 @@ export class Activation {
   private warn(source: string, group: string, count: number): void {
     const name = shown(JSON.stringify(group));
     this.logger.warn(
-      `${count} deliveries of the group ${name} are held: ${shown(source)} has found them in its first sweep, and more than ` +
-        `activation.limit (${this.limit}) may be history that nobody wants to hear of. ` +
+      `${count} deliveries of the group ${name} are held: the first sweep of ${shown(source)} has found them, and more than ` +
+        `activation.limit (${this.limit}) may be old data that needs no delivery. ` +
         `SparkService.release(${name}) delivers them, SparkService.discard(${name}) gives them up.`,
     );
   }

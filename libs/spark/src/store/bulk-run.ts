@@ -4,52 +4,52 @@ import { select, withRunner } from '../database/statement.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Conditions } from './record-filter.js';
 
-/** How a call goes about many rows. */
+/** Options of calls that change many rows. */
 export interface BulkOptions {
-  /** Counts what would be done, and changes nothing. Default: false. */
+  /** Counts the rows that the call would change, and changes nothing. Default: false. */
   readonly dryRun?: boolean;
   /** How many rows share a transaction, 1 to 10,000. Default: 1,000. */
   readonly chunk?: number;
-  /** Is called after each chunk with how many rows are done so far. What it throws ends the call. */
+  /** Called after each chunk with how many rows are done so far. If it throws, the call ends with that error. */
   readonly onProgress?: (done: number) => void;
-  /** Ends the call between two chunks: it throws the signal's reason. What is done stays done. */
+  /** Ends the call between two chunks: the call throws the signal's reason. Chunks that are done stay done. */
   readonly signal?: AbortSignal;
 }
 
-/** How deliveries are delivered once more. */
+/** Options of calls that deliver deliveries again. */
 export interface RedeliveryOptions extends BulkOptions {
-  /** Their priority, as that of a handler: the lower, the sooner, -1,000 to 1,000. Default: one behind what they had. */
+  /** Their priority, like that of a handler, from -1,000 to 1,000. Lower ones come first. Default: their old priority plus 1. */
   readonly priority?: number;
 }
 
-/** Rows that a call is about. */
+/** The rows that a call works on. */
 export interface BulkRows {
   readonly from: string;
-  /** The column of their ids, which chunks go by. */
+  /** The column of their ids. Chunks are read in its order. */
   readonly id: string;
   readonly where: Conditions;
 }
 
-/** What is done with the rows of a chunk. Both return how many count. */
+/** The work on the rows of a chunk. Both functions return how many rows they count. */
 export interface BulkWork {
   readonly change: (manager: EntityManager, ids: string[]) => Promise<number>;
-  /** What `change` would do. Default: all rows count. */
+  /** Counts the rows that `change` would change. Default: all rows. */
   readonly count?: (manager: EntityManager, ids: string[]) => Promise<number>;
 }
 
 interface ChunkDone {
   readonly ids: readonly string[];
-  /** How many of them count. */
+  /** How many of them the work has counted. */
   readonly counted: number;
 }
 
 const USUAL = 1_000;
-// Leaves room for those who wait for the same rows, in milliseconds.
+// The pause between chunks, so that other transactions get the same rows, in milliseconds.
 const PAUSE = 20;
 
 const ofAll = (_: EntityManager, ids: readonly string[]): Promise<number> => Promise.resolve(ids.length);
 
-/** One call that goes about many rows: chunk by chunk, each in a short transaction of its own, and each row at most once. */
+/** One call that works on many rows, in chunks. Each chunk has a short transaction of its own, and each row is worked on at most once. */
 export class BulkRun {
   /** How many rows are done. */
   done = 0;
@@ -57,7 +57,7 @@ export class BulkRun {
   constructor(
     private readonly transactions: Transactions,
     private readonly options: BulkOptions = {},
-    /** A chunk has committed that changed something. */
+    /** Called after the commit of a chunk that changed rows. */
     private readonly onChanged: () => void = () => {},
   ) {}
 

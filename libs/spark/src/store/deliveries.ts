@@ -22,7 +22,7 @@ export interface Done {
 
 const GIVEN_BACK = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
 
-/** The deliveries: claim, complete, try again, discard. What is not ours any more stays as it is. */
+/** The statements that claim and settle deliveries. They change no delivery that is not ours any more (see `ours`). */
 export class Deliveries {
   constructor(
     private readonly dialect: Dialect,
@@ -31,7 +31,7 @@ export class Deliveries {
     private readonly history: boolean,
   ) {}
 
-  /** Whether a claim is worth its transaction. On SQLite that keeps everybody else from writing, so it is looked first. */
+  /** Whether deliveries are available for a claim. SQLite reads this first, because the transaction of a claim blocks all other writers. */
   async isWaiting(manager: EntityManager, { handlers, now, suspect, passed }: ClaimRequest): Promise<boolean> {
     if (this.dialect.skipsLocked) return true;
     const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
@@ -55,8 +55,8 @@ export class Deliveries {
   }
 
   /**
-   * Marks deliveries of one worker at one attempt as done, or removes them where no history is kept. Returns the ids of those
-   * that were still ours.
+   * Completes deliveries of one worker at one attempt, or removes them if no history is kept. Returns the ids of those that were
+   * still ours.
    */
   complete(manager: EntityManager, done: readonly Done[], now: number): Promise<Set<string>> {
     const { history } = this;
@@ -65,7 +65,10 @@ export class Deliveries {
     return this.dialect.complete(manager, { worker, attempt, done: rows, now, history });
   }
 
-  /** Notes how long a delivery took that this transaction has completed. Returns whether it still has: a handler may have swallowed its end. */
+  /**
+   * Stores how long a delivery took that this transaction has completed. Returns whether it is still completed: the handler may have
+   * ended the transaction and swallowed the error.
+   */
   async confirmCompleted(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<boolean> {
     const { delivery } = this.tables;
     if (!this.history) return (await select(manager, `SELECT id FROM ${delivery} WHERE id = :id`, { id })).length === 0;
@@ -73,7 +76,7 @@ export class Deliveries {
     return (await execute(manager, update, { id, ms: durationMs })).affected === 1;
   }
 
-  /** Puts a delivery back, to be tried again later. Without a `fingerprint` the attempt has not failed, and does not count. */
+  /** Makes a delivery available again from `due` on. Without a `fingerprint` the attempt has not failed, and does not count. */
   async retry(
     manager: EntityManager,
     delivery: Delivery,
@@ -87,13 +90,13 @@ export class Deliveries {
     return this.end(manager, delivery, changes + uncharged, parameters);
   }
 
-  /** Ends a delivery that is not wanted any more; nobody was called. */
+  /** Skips a delivery whose event does not hold any more. Its handler was not called. */
   async skip(manager: EntityManager, delivery: Delivery, now: number, reason: string): Promise<boolean> {
     const changes = `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason, fingerprint = NULL`;
     return this.end(manager, delivery, changes, { now, reason });
   }
 
-  /** Gives a delivery up, visibly. Without a `fingerprint` the error of its last attempt stays, where there was one. */
+  /** Discards a delivery. Without a `fingerprint` the error of its last attempt stays, if there was one. */
   async discard(
     manager: EntityManager,
     delivery: Delivery,
@@ -109,13 +112,13 @@ export class Deliveries {
     return this.end(manager, delivery, changes, { now, error, fingerprint });
   }
 
-  /** Gives back what was claimed and not finished, to be claimed again at once or from `due` on; the attempt does not count. */
+  /** Gives back a delivery that was claimed and not finished. It is available at once, or from `due` on. The attempt does not count. */
   async giveBack(manager: EntityManager, delivery: Delivery, due?: number): Promise<boolean> {
     if (due === undefined) return this.end(manager, delivery, GIVEN_BACK, {});
     return this.end(manager, delivery, `${GIVEN_BACK}, due_at = :due`, { due: Math.ceil(due) });
   }
 
-  /** Gives back what a worker has claimed besides these: a claim that failed here may have arrived there. */
+  /** Gives back all deliveries of a worker except `kept`: a claim that threw may have committed on the server. */
   async giveBackOthers(manager: EntityManager, worker: string, kept: readonly Delivery[]): Promise<void> {
     const others = kept.length === 0 ? '' : ' AND id NOT IN (:...ids)';
     await execute(
@@ -132,7 +135,7 @@ export class Deliveries {
     return affected === 1;
   }
 
-  /** The fence: a delivery is ours as long as it runs under our lease, at the attempt that we claimed. */
+  /** The fence. A delivery is ours as long as it is running under the lease and at the attempt with which this process has claimed it. */
   private ours({ id, attempt, worker }: Delivery): { sql: string; parameters: ObjectLiteral } {
     return {
       sql: `id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`,

@@ -14,38 +14,38 @@ import {
 } from './record-filter.js';
 
 /**
- * Which deliveries are meant.
+ * Selects deliveries.
  *
- * @deprecated It is {@link DeliveryRecordFilter} now.
+ * @deprecated Use {@link DeliveryRecordFilter}.
  */
 export type DeliveryFilter = DeliveryRecordFilter;
 
-/** Deliveries that wait for a handler which no process has. */
+/** Deliveries that wait for a handler that no process has. */
 export interface Orphans {
   readonly handler: string;
   readonly deliveries: number;
-  /** When the longest waiting one was due. */
+  /** When the delivery that has waited longest was due. */
   readonly since: Date;
-  /** When a process last said that it has the handler, which processes do each minute; undefined for one that was never registered. */
+  /** When a process last registered the handler. Processes do so each minute. Undefined if the handler was never registered. */
   readonly lastSeen: Date | undefined;
 }
 
 /** Which past events a handler gets. */
 export interface Replayed extends Chosen<EventFilter> {
-  /** The handler's present name, and all that it has had. */
+  /** The handler's present name. `names` has all names that it has had. */
   readonly name: string;
   readonly names: readonly string[];
   readonly matches: (group: string) => boolean;
-  /** The priority of deliveries that it never had. */
+  /** The priority of deliveries that the handler gets for the first time. */
   readonly priority: number;
-  /** Whether it gets again what it has had. */
+  /** Whether finished deliveries are delivered again. */
   readonly repeat: boolean;
 }
 
 /** A change of the deliveries that are in one state. */
 interface Change {
   readonly state: DeliveryState;
-  /** What else must be so, of the delivery `d`. */
+  /** A further condition on the delivery `d`. */
   readonly only?: string;
   readonly set: string;
   readonly parameters: object;
@@ -53,19 +53,19 @@ interface Change {
 
 const ROWS = 1_000;
 const AGAIN = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
-// What is news comes before what is done once more, however much that is.
+// New deliveries come before repeated ones, however many those are.
 const BEHIND = 'priority = priority + 1';
 
 const rank = (priority: number | undefined): string => (priority === undefined ? BEHIND : 'priority = :priority');
 
-/** To which states each act applies. */
+/** The states to which each call applies. */
 export const STATES_OF = {
   retry: ['available', 'discarded'],
   discard: ['available', 'held'],
   release: ['held'],
 } as const satisfies Record<string, readonly DeliveryState[]>;
 
-/** What people do with deliveries after something failed, or for a handler that is new. What is running is left alone. */
+/** The calls that work on deliveries after failures, or for a new handler. They do not change running deliveries. */
 export class DeliveryAdmin {
   constructor(
     private readonly tables: TableNames,
@@ -73,19 +73,19 @@ export class DeliveryAdmin {
   ) {}
 
   /**
-   * Makes discarded deliveries available again, with all their attempts, and those due at once that wait for their next one. History
-   * that nobody wanted stays history.
+   * Makes discarded deliveries available again, with all their attempts. Deliveries that wait for a retry become due at once, too. It
+   * does not change deliveries that were discarded for one of FINAL_REASONS.
    */
   async retry(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number, priority?: number): Promise<void> {
     const parameters = { now, priority, final: FINAL_REASONS };
-    // Those that wait come first: what is discarded and tried again may fail and wait meanwhile.
+    // Waiting deliveries come first: a discarded one that is made available may fail and wait meanwhile, and would be changed twice.
     const waiting = `attempt = 0, due_at = :now, ${rank(priority)}`;
     await this.change(run, chosen, { state: 'available', only: 'd.due_at > :now', set: waiting, parameters });
     const only = `COALESCE(d.last_error, '') NOT IN (:...final)`;
     await this.change(run, chosen, { state: 'discarded', only, set: `${AGAIN}, ${rank(priority)}`, parameters });
   }
 
-  /** Gives up deliveries that nobody is handling, held ones included. */
+  /** Gives up deliveries that no handler is handling, including held ones. */
   async discard(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number): Promise<void> {
     const set = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, :reason)`;
     await this.change(run, chosen, { state: 'available', set, parameters: { now, reason: 'discarded by hand' } });
@@ -98,7 +98,7 @@ export class DeliveryAdmin {
     await this.change(run, chosen, { state: 'held', set, parameters: { now, priority } });
   }
 
-  /** Opens deliveries of past events for a handler, oldest first; those that it has had are repeated only where asked. */
+  /** Opens deliveries of past events for a handler, oldest first. It repeats finished deliveries only with `repeat`. */
   async replay(run: BulkRun, replayed: Replayed, now: number, priority?: number): Promise<void> {
     const rows = {
       from: `${this.tables.event} e`,
@@ -138,7 +138,7 @@ export class DeliveryAdmin {
       }));
   }
 
-  /** Changes the chosen deliveries of a state. What has left the state since it was read is left alone. */
+  /** Changes the chosen deliveries of a state. It does not change a delivery that has left the state since it was read. */
   private async change(
     run: BulkRun,
     { filter, of }: Chosen<DeliveryRecordFilter>,
@@ -146,7 +146,7 @@ export class DeliveryAdmin {
   ): Promise<void> {
     if (filter.state !== undefined && ![filter.state].flat().includes(state)) return;
     const { delivery, event } = this.tables;
-    // As it is written in the index: SQLite compares the texts.
+    // The state is a literal, as in the partial index: SQLite compares the texts of both.
     const fits = `d.state = '${state}'${only === undefined ? '' : ` AND ${only}`}`;
     const where = deliveryConditions({ ...filter, state: undefined }, of, this.tables).add(fits, fits, parameters);
     const update = `UPDATE ${delivery} AS d SET ${set} WHERE d.id IN (:...ids) AND ${fits}`;
@@ -156,7 +156,7 @@ export class DeliveryAdmin {
     );
   }
 
-  /** Of events, those that a handler gets for the first time, and the deliveries that it gets again. */
+  /** Returns the events that a handler gets for the first time, and the deliveries that it gets again. */
   private async replayable(manager: EntityManager, { names, matches, repeat }: Replayed, ids: readonly string[]) {
     const { event, delivery } = this.tables;
     const rows = await select<{ id: string; event_group: string; delivery_id: string | null; state: string | null }>(
@@ -179,7 +179,7 @@ export class DeliveryAdmin {
     let opened = 0;
     for (const part of chunks(events, ROWS)) {
       const rows = values(part.map((id) => [id, name, 'available', 0, priority, 0, now]));
-      // Somebody else may replay the same events.
+      // Another call may replay the same events.
       const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.delivery} (${columns}) VALUES ${rows.sql}`);
       opened += (await execute(manager, insert, rows.parameters)).affected ?? 0;
     }

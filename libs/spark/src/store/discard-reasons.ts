@@ -1,8 +1,8 @@
 import { BASELINE } from '../database/delivery-states.js';
 
-/** Why held deliveries were given up that somebody was asked about. */
+/** The reason of held deliveries that a call of `discard` gave up. */
 export const DISCARDED_HELD = 'discarded while held';
-/** Why deliveries were given up whose event has lost its data. It stands in place of their errors, too. */
+/** The reason of deliveries that were given up because the data of their event was erased. It replaces their errors, too. */
 export const ERASED = 'erased';
-/** Why deliveries were given up that nobody tries again: `retry` leaves them alone. */
+/** The reasons of discarded deliveries that `retry` does not make available again. */
 export const FINAL_REASONS = [BASELINE, DISCARDED_HELD, ERASED];

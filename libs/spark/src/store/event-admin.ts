@@ -10,26 +10,26 @@ import { ERASED } from './discard-reasons.js';
 import type { FailedAttempts } from './failed-attempts.js';
 import { type Chosen, eventConditions, type EventFilter } from './record-filter.js';
 
-/** What became of the data of an entity's events. */
+/** What a call of `erase` did with the events of an entity. */
 export interface Erased {
-  /** How many events have none any more. */
+  /** How many events have no data any more. */
   readonly events: number;
-  /** How many deliveries were given up, as they waited for a handler or were held. */
+  /** How many deliveries were given up, because they waited for a handler or were held. */
   readonly discarded: number;
-  /** How many events keep theirs for now, as a handler is at work on them. */
+  /** How many events keep their data for now, because a handler is handling them. */
   readonly running: number;
 }
 
 const ROWS = 1_000;
 
-/** What people do with events of the past: have them happen again, or rid them of personal data. */
+/** The calls that work on past events: they let events happen again, or remove their personal data. */
 export class EventAdmin {
   constructor(
     private readonly tables: TableNames,
     private readonly failedAttempts: FailedAttempts,
   ) {}
 
-  /** Removes events with all their deliveries, so that their keys can enter again. */
+  /** Removes events with all their deliveries, so that their keys can be entered again. */
   async forget(run: BulkRun, chosen: Chosen<EventFilter>): Promise<void> {
     const { event, delivery } = this.tables;
     await run.over(this.rows(chosen), {
@@ -49,11 +49,11 @@ export class EventAdmin {
   }
 
   /**
-   * Removes what events and their deliveries hold of an entity's data. Their keys stay, so that nothing happens again. A delivery that
-   * is running needs its context, and may fail after all: its event is left for another call.
+   * Removes the data of an entity from its events and their deliveries. The keys stay, so that the events do not happen again. A running
+   * delivery needs its context, also for a retry, so its event is left for another call.
    */
   async erase(run: BulkRun, subject: SubjectRef, now: number): Promise<Erased> {
-    // By the first event of each chunk: a transaction may run more than once.
+    // Counts are stored by the first event of each chunk, because a transaction may run more than once.
     const chunksDone = new Map<string, Omit<Erased, 'events'>>();
     const done = (ids: readonly string[], discarded: number, running: number) => {
       chunksDone.set(ids[0]!, { discarded, running });
@@ -78,7 +78,7 @@ export class EventAdmin {
     return { events: run.done, discarded: sum('discarded'), running: sum('running') };
   }
 
-  /** Gives up those that wait, and removes errors. Returns how many were given up. */
+  /** Discards deliveries that wait, and removes the errors of all. Returns how many it discarded. */
   private async eraseDeliveries(manager: EntityManager, deliveries: readonly DeliveryRow[], now: number) {
     const { delivery } = this.tables;
     const parameters = { now, erased: ERASED };
@@ -95,7 +95,7 @@ export class EventAdmin {
     return discarded;
   }
 
-  /** The events that no delivery is left of which a handler may still get. */
+  /** Returns the events that have no delivery left that a handler may still get. */
   private async finished(manager: EntityManager, ids: readonly string[]): Promise<string[]> {
     const rows = await select<{ id: string }>(
       manager,
@@ -111,7 +111,7 @@ export class EventAdmin {
     return { from: `${this.tables.event} e`, id: 'e.id', where: eventConditions(filter, of) };
   }
 
-  // By their numbers: a condition on other columns would wait for those that a handler's transaction holds.
+  // By id: a condition on other columns would wait for rows that a handler's transaction has locked.
   private deliveriesOf(manager: EntityManager, events: readonly string[]): Promise<DeliveryRow[]> {
     const sql = `SELECT id, event_id, state FROM ${this.tables.delivery} WHERE event_id IN (:...events)`;
     return select(manager, sql, { events });

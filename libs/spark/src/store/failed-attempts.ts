@@ -4,14 +4,14 @@ import { chunks, execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Delivery } from './deliveries.js';
 
-/** How an attempt has failed. */
+/** The failure of an attempt. */
 export interface Failure {
   readonly durationMs: number;
   readonly error: string;
   readonly fingerprint: string;
 }
 
-/** A failed attempt, as its row says. */
+/** The row of a failed attempt. */
 export interface AttemptRow {
   readonly attempt: number;
   readonly host: string;
@@ -22,22 +22,22 @@ export interface AttemptRow {
   readonly fingerprint: string;
 }
 
-/** How many of a delivery are kept, the latest. */
+/** How many failed attempts of a delivery are kept: the latest ones. */
 const KEPT = 20;
 const ROWS = 1_000;
 const LONGEST = { host: 255, durationMs: 2 ** 31 - 1 };
 
-/** The attempts that failed. They stay as long as their delivery. */
+/** The failed attempts. Each is kept as long as its delivery. */
 export class FailedAttempts {
   private readonly host = hostname().slice(0, LONGEST.host);
 
   constructor(private readonly tables: TableNames) {}
 
-  /** Adds one, in the transaction that has ended the attempt: its delivery is locked. The oldest of the delivery make room. */
+  /** Adds a failed attempt, in the transaction that settles it and has locked its delivery. It removes those beyond the limit, oldest first. */
   async add(manager: EntityManager, { id, attempt }: Delivery, failure: Failure): Promise<void> {
     const { host, tables } = this;
     const durationMs = Math.min(failure.durationMs, LONGEST.durationMs);
-    // The claim has noted the start.
+    // The claim has stored the start.
     await execute(
       manager,
       `INSERT INTO ${tables.attempt} (delivery_id, attempt, host, pid, started_at, duration_ms, error, fingerprint)
@@ -48,14 +48,17 @@ export class FailedAttempts {
     await this.remove(manager, await select<{ id: string }>(manager, older, { id }));
   }
 
-  /** Those of a delivery that are kept, the oldest first. */
+  /** The failed attempts of a delivery that are kept, oldest first. */
   of(manager: EntityManager, deliveryId: string): Promise<AttemptRow[]> {
     const columns = 'attempt, host, pid, started_at, duration_ms, error, fingerprint';
     const own = `SELECT ${columns} FROM ${this.tables.attempt} WHERE delivery_id = :deliveryId ORDER BY id`;
     return select<AttemptRow>(manager, own, { deliveryId });
   }
 
-  /** Removes those of deliveries that this transaction has removed: one that fails meanwhile is seen once its delivery is gone. */
+  /**
+   * Removes the failed attempts of deliveries. Call it after the same transaction has removed the deliveries: it sees an attempt that
+   * failed meanwhile only then.
+   */
   async forget(manager: EntityManager, deliveryIds: readonly string[]): Promise<void> {
     for (const ids of chunks(deliveryIds, ROWS)) {
       const own = `SELECT id FROM ${this.tables.attempt} WHERE delivery_id IN (:...ids)`;
@@ -63,7 +66,7 @@ export class FailedAttempts {
     }
   }
 
-  // By their primary key, so that no row of others is waited for.
+  // By primary key, so that the statement waits for no row of other deliveries.
   private async remove(manager: EntityManager, rows: readonly { readonly id: string }[]): Promise<void> {
     for (const part of chunks(rows, ROWS)) {
       const ids = part.map(({ id }) => id);

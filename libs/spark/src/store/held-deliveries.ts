@@ -5,13 +5,13 @@ import type { Transactions } from '../database/transactions.js';
 import { BulkRun } from './bulk-run.js';
 import { Conditions } from './record-filter.js';
 
-/** Whose held deliveries are meant; what is left out does not matter. */
+/** Selects held deliveries. A field that is left out selects all. */
 export interface HeldFilter {
   readonly group?: string;
   readonly source?: string;
 }
 
-/** Deliveries that wait for somebody to say whether they are wanted. Nobody claims them. */
+/** Held deliveries. They wait for a call of `release` or `discard`, and no process claims them. */
 export class HeldDeliveries {
   constructor(
     private readonly transactions: Transactions,
@@ -21,7 +21,7 @@ export class HeldDeliveries {
     private readonly namesOf: (source: string) => readonly string[],
   ) {}
 
-  /** How many there are, by group. */
+  /** Counts them by group. */
   async count(manager: EntityManager, filter: HeldFilter = {}): Promise<Map<string, number>> {
     const { sql, parameters } = this.chosen(filter);
     const rows = await select<{ event_group: string; n: string }>(

@@ -15,36 +15,36 @@ import type { RegisteredHandlers } from './registered-handlers.js';
 /** An event that is ready to be entered. */
 export type LedgerEntry = Entry & { readonly event: SparkEvent };
 
-/** What tells an event from others, and where it came from. */
+/** The key of an event, and where it came from. */
 type Identity = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId' | 'source'>;
 
 /** How events are entered. */
 export interface Entering {
   /** How deliveries of a group are opened. Default: `available`. */
   readonly initialStateOf?: (group: string) => InitialState;
-  /** Whether most of them are new, as far as one can tell. */
+  /** Whether most of the events are probably new. */
   readonly likelyNew: boolean;
 }
 
 const ROWS = 1_000;
-// MariaDB takes 16 MB a statement by default, and a character may be three bytes.
+// MariaDB accepts statements of 16 MB by default, and a character may take three bytes.
 const CHARACTERS = 4_000_000;
-// On SQLite the process waits for each statement.
+// SQLite blocks the process during each statement.
 const ROWS_AT_ONCE = 200;
 const LOOKED_UP = 5_000;
 
-/** The ledger: lets each key through once, and opens the deliveries of those that it let through. */
+/** The ledger. It enters each key once, and opens the deliveries of the events that it has entered. */
 export class Ledger {
   constructor(
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly handlers: RegisteredHandlers,
     private readonly counters: Counters,
-    /** The entity that rows of the tables call so. */
+    /** The entity that has this name in the rows of the tables. */
     private readonly rootNamed: (text: string) => EntityMetadata | undefined,
   ) {}
 
-  /** Enters events in the manager's transaction and returns those that are new. Their groups say how deliveries are opened. */
+  /** Enters events in the manager's transaction, and returns those that are new. `initialStateOf` decides how deliveries are opened. */
   async enter(
     manager: EntityManager,
     entries: readonly LedgerEntry[],
@@ -80,7 +80,7 @@ export class Ledger {
     return events;
   }
 
-  /** The events whose keys are not known. Those whose key is another's are told of. */
+  /** Returns the events whose keys are not in the ledger. It reports those whose key belongs to another group or entity. */
   async unknown<E extends Identity>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
     const unknown: E[] = [];
     for (const part of chunks(events, LOOKED_UP)) {
@@ -100,7 +100,7 @@ export class Ledger {
     return unknown;
   }
 
-  // Every writer takes the keys in one order; two that meet wait for one another instead of dead-locking.
+  // Every transaction enters keys in the same order. Two transactions with the same keys then wait for each other and do not deadlock.
   private sorted(entries: readonly LedgerEntry[]): LedgerEntry[] {
     const byKey = new Map<string, LedgerEntry>();
     for (const entry of entries) {
@@ -111,7 +111,7 @@ export class Ledger {
     return [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
-  /** The handlers of the events, as far as they are known here. */
+  /** The handlers of the events that this process knows at the moment. */
   private openedFor(entries: readonly LedgerEntry[], initialStateOf: (group: string) => InitialState): Opened[] {
     const all = new Map<string, Opened & { groups: string[] }>();
     for (const group of new Set(entries.map((entry) => entry.group))) {
@@ -126,7 +126,7 @@ export class Ledger {
     return [...all.values()];
   }
 
-  /** Tells of an event that is lost, as its key is another's. */
+  /** Reports an event that is not entered, because its key belongs to another group or entity. */
   private reportOwner(entry: Identity, owner: Owner | undefined): void {
     if (!owner) return;
     const { key, group, source } = entry;
@@ -135,19 +135,19 @@ export class Ledger {
         'collidingKeys',
         group,
         () =>
-          `The event ${shown(key)} of the group ${shown(group)} is not entered: its key is known as one of the group ` +
-          `${shown(owner.group)}. Keys are unique across all groups; give it another one.`,
+          `The event ${shown(key)} of the group ${shown(group)} is not entered: the group ${shown(owner.group)} has entered ` +
+          `that key. Keys are unique across all groups: give the event another key.`,
       );
     if (!this.isOtherEntity(owner, entry)) return;
     const of = ({ entity, entityId }: Owner) => `${this.rootNamed(entity!)?.name} ${shown(entityId)}`;
-    // Some yield one key from many entities on purpose.
+    // A source may yield one key from many entities on purpose, so this is reported once only.
     this.counters.reportOnce(
       'collidingKeys',
       `${source} ${group}`,
       () =>
         `The event ${shown(key)} of ${of(entry)} (${shown(source)}) is not entered: ${of(owner)} has entered that key. Keys are unique ` +
-        `across all entities: give the events of each entity a group of their own. Where they share it on purpose, all is ` +
-        `well. This line appears once for a source and group; SparkService.status() counts them all.`,
+        `across all entities: give the events of each entity a group of their own. If the entities share the key on purpose, ` +
+        `ignore this line. It appears once for a source and group; SparkService.status() counts all such events.`,
     );
   }
 
@@ -157,12 +157,12 @@ export class Ledger {
       'eventsWithoutHandler',
       group,
       () =>
-        `The event ${shown(key)} has no delivery: no handler that is registered matches its group ${shown(group)}. Where one is to come ` +
-        `later, SparkService.replay({ handler }) delivers the events that it missed.`,
+        `The event ${shown(key)} has no delivery: no handler that is registered matches its group ${shown(group)}. If you add ` +
+        `one later, SparkService.replay({ handler }) delivers the events that it missed.`,
     );
   }
 
-  /** What is to be opened besides what was. A handler has its deliveries under one of its names. */
+  /** The part of `all` that is not in `opened`. A handler has its deliveries under one of its names. */
   private besides(opened: readonly Opened[], all: readonly Opened[]): Opened[] {
     const known = (group: string, name: string) =>
       opened.some((one) => one.groups.includes(group) && this.handlers.namesOf(name).includes(one.name));
@@ -171,7 +171,8 @@ export class Ledger {
       .filter(({ groups }) => groups.length > 0);
   }
 
-  // Emitted events, and some of a batch, name no entity. What the first release called by a class that was renamed since, nobody knows.
+  // Emitted events, and some events of a batch, name no entity. The first release stored class names; a class that was renamed since is
+  // unknown. Both count as the same entity.
   private isOtherEntity(owner: Owner, entry: Owner): boolean {
     if (owner.entityId === null || entry.entityId === null) return false;
     const [theirs, ours] = [owner, entry].map(({ entity }) => this.rootNamed(entity!));
@@ -180,7 +181,7 @@ export class Ledger {
   }
 }
 
-/** Parts that fit into one statement each, also where their contexts are long. */
+/** Splits events into parts that fit into one statement each, even if their contexts are long. */
 function* parts(entries: readonly LedgerEntry[], rows: number): Iterable<LedgerEntry[]> {
   let part: LedgerEntry[] = [];
   let characters = 0;

@@ -4,21 +4,21 @@ import type { Recipient } from '../database/dialect.js';
 export interface Candidate {
   readonly recipient: Recipient;
   readonly pattern: RegExp;
-  /** When a process last said that it has it; Infinity for this process's own. */
+  /** When a process last registered it, in epoch milliseconds; Infinity for the handlers of this process. */
   readonly seen: number;
   /** The names that the handler had before. */
   readonly aliases: readonly string[];
 }
 
-/** A handler: all the names that it has had, and its versions that get deliveries. */
+/** A handler: all the names that it has had, and the versions of it that may get deliveries. */
 export interface Lineage {
   readonly names: ReadonlySet<string>;
   readonly versions: readonly Candidate[];
 }
 
 /**
- * The versions of each handler under all the names that it has had, the first of which gets the deliveries: this process's own,
- * then that which was seen last. What was not seen for `live` ms when another version was is gone.
+ * The versions of each handler, under all the names that it has had. The first version that matches gets the deliveries: this process's
+ * own comes first, then the one that was seen last. A version is left out if it was seen `live` milliseconds or more before the latest one.
  */
 export function lineagesOf(candidates: readonly Candidate[], live: number): Lineage[] {
   const lineages: { names: Set<string>; members: Candidate[] }[] = [];

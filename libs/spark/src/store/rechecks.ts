@@ -6,18 +6,18 @@ import { chainDepth } from '../event/chain.js';
 import { namesOf, tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
 
-/** "Look again at this entity then." Rows are only inserted and removed, so that nobody waits for anybody. */
+/** A recheck of an entity at an instant. Rows of rechecks are only inserted and removed, so that no transaction waits for another. */
 export interface Recheck {
   readonly ref: SubjectRef;
-  /** Epoch ms. */
+  /** In epoch milliseconds. */
   readonly due: number;
   /** How often it has failed. */
   readonly attempt: number;
-  /** How many events led to the change that is to be looked at. */
+  /** How many events led to the change that the recheck is for. */
   readonly depth: number;
 }
 
-/** A recheck that is due, taken by this process. */
+/** A due recheck that this process has claimed. */
 export interface DueRecheck {
   readonly id: string;
   readonly entity: string;
@@ -27,30 +27,30 @@ export interface DueRecheck {
   readonly depth: number;
 }
 
-/** What is asked of a claim of rechecks. */
+/** A request to claim rechecks. */
 export interface RecheckClaim {
-  /** The entities that this process can look at, one for each table. At least one. */
+  /** The entities that this process can recheck, one for each table. At least one. */
   readonly roots: readonly EntityMetadata[];
-  /** Up to when they are due, epoch ms. */
+  /** Claims rechecks that are due until then, in epoch milliseconds. */
   readonly now: number;
-  /** Earlier ones are passed over, epoch ms. */
+  /** Skips rechecks that are due until then, in epoch milliseconds. */
   readonly after: number | undefined;
   readonly limit: number;
-  /** A name that nobody else claims by. */
+  /** The unique name of the claim. */
   readonly by: string;
-  /** How long they are kept, in milliseconds. */
+  /** How long the claim lasts, in milliseconds. */
   readonly ttl: number;
 }
 
-// A recheck this far ahead cannot be being taken while the transaction that would repeat it is still under way.
+// A recheck that is due later than this cannot be consumed while this transaction is open, so inserting it again may be skipped.
 const AHEAD = 60 * 60_000;
 // How far ahead the clock of a process that adds rechecks may be.
 const SKEW = 60_000;
-// A recheck that failed waits for an hour at most.
+// A recheck that failed waits for at most an hour.
 const LATEST_RETRY = 60 * 60_000 + SKEW;
 const ROWS = 1_000;
 
-/** One queue of rechecks, whatever the reason. */
+/** The queue of all rechecks. */
 export class Rechecks {
   constructor(
     private readonly dialect: Dialect,
@@ -58,9 +58,9 @@ export class Rechecks {
   ) {}
 
   /**
-   * Adds rechecks. The last thing before COMMIT, so that nothing is locked after them.
+   * Adds rechecks. This is the last statement before COMMIT, so that the transaction locks nothing after them.
    *
-   * @param changesNothing whether they are of committed states only: then one that waits for the same instant will do
+   * @param changesNothing whether the transaction changes no entity. Then a recheck that waits for the same instant already is enough
    */
   async add(manager: EntityManager, rechecks: readonly Recheck[], now: number, changesNothing = false): Promise<void> {
     for (const part of chunks(await this.absent(manager, rechecks, now, changesNothing), ROWS)) {
@@ -71,14 +71,14 @@ export class Rechecks {
     }
   }
 
-  /** The start of a statement that adds a look for each key that a SELECT gives. */
+  /** The start of a statement that adds a recheck for each key that a SELECT returns. */
   insertSelect(entity: string, key: string, now: number): string {
     return `INSERT INTO ${this.tables.recheck} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
   }
 
   /**
-   * Claims due rechecks of entities that this process knows, for a time by the database's clock: others pass over them until they are
-   * removed or given back, or that time is over.
+   * Claims due rechecks of the entities of this process for `ttl` milliseconds, by the database's clock. Other processes skip them until
+   * they are removed or given back, or that time is over.
    */
   async claim(manager: EntityManager, { roots, now, after, limit, by, ttl }: RecheckClaim): Promise<DueRecheck[]> {
     const { lock } = this;
@@ -94,7 +94,7 @@ export class Rechecks {
     return due;
   }
 
-  /** Keeps claimed looks for so many milliseconds more, as far as they are still claimed so. */
+  /** Extends the claim of rechecks by `ttl` milliseconds from now, as far as they still belong to the claim `by`. */
   async extend(manager: EntityManager, rechecks: readonly DueRecheck[], by: string, ttl: number): Promise<void> {
     await this.keep(manager, rechecks, by, by, ttl);
   }
@@ -112,14 +112,14 @@ export class Rechecks {
     await execute(manager, `${update} WHERE ${sql}${still}`, { ...parameters, from, by, ttl });
   }
 
-  /** The next instant at which rechecks are due, up to another one. */
+  /** The next instant after `now` at which rechecks are due, up to another one. */
   async nextDue(manager: EntityManager, now: number, upTo: number): Promise<number | undefined> {
     const next = `SELECT MIN(due_at) AS due FROM ${this.tables.recheck} WHERE due_at > :now AND due_at <= :upTo`;
     const [row] = await select<{ due: string | null }>(manager, next, { now, upTo });
     return row?.due ? Number(row.due) : undefined;
   }
 
-  /** Which of the entities have changed and wait to be looked at: now, or again after their source failed. */
+  /** Returns the entities that wait for a recheck that is due about now, or that is retried after its source failed. */
   async seen(manager: EntityManager, root: EntityMetadata, ids: readonly string[], now: number): Promise<Set<string>> {
     const seen = new Set<string>();
     for (const part of chunks(ids, ROWS)) {
@@ -134,7 +134,7 @@ export class Rechecks {
     return seen;
   }
 
-  /** Removes claimed rechecks. Returns whether all of them were still claimed so. */
+  /** Removes claimed rechecks. Returns whether all of them still belonged to the claim `by`. */
   async remove(manager: EntityManager, rechecks: readonly DueRecheck[], by: string): Promise<boolean> {
     const { sql, parameters } = this.these(rechecks);
     const remove = `DELETE FROM ${this.tables.recheck} WHERE ${sql} AND taken_by = :by`;
@@ -176,7 +176,7 @@ export class Rechecks {
     return { ...rows, sql: `(${BY_TIME}) IN (${this.dialect.rowList(rows.sql)})` };
   }
 
-  /** Leaves out what is on the table already: every save of an entity gives the same future instants again. */
+  /** Leaves out rechecks that are in the table already: every save of an entity yields the same future instants again. */
   private async absent(
     manager: EntityManager,
     rechecks: readonly Recheck[],
@@ -186,7 +186,8 @@ export class Rechecks {
     const unique = new Map(
       rechecks.map((recheck) => [textOf(tableOf(recheck.ref.root), recheck.ref.id, Math.ceil(recheck.due)), recheck]),
     );
-    // Whoever claims a recheck later reads what is committed; what this transaction changes, it may not see.
+    // A recheck that is claimed before this transaction commits does not see its changes. So only rechecks that are due later than that
+    // are left out, unless this transaction changes nothing.
     const horizon = changesNothing ? now : now + AHEAD;
     const ahead = [...unique.values()].filter(({ due }) => due > horizon);
     for (const part of chunks(ahead, ROWS)) {
@@ -201,7 +202,7 @@ export class Rechecks {
     return [...unique.values()];
   }
 
-  /** Which rows are asked for, to know whether rechecks are there: as its index finds them. */
+  /** The condition that finds rows of these rechecks, in the form that the index of the database serves. */
   private thoseLike(rechecks: readonly Recheck[], horizon: number): { sql: string; parameters: ObjectLiteral } {
     if (this.dialect.rechecksByTime) {
       const rows = values(rechecks.map(({ ref, due }) => [Math.ceil(due), tableOf(ref.root), ref.id]));

@@ -3,14 +3,14 @@ import type { DeliveryState } from '../database/delivery-states.js';
 import type { TableNames } from '../database/table-names.js';
 import { namesOf } from '../entity/entity-table.js';
 
-/** Which events are meant. What is left out does not matter. */
+/** Selects events. A field that is left out selects all. */
 export interface EventFilter {
   /** The whole key, or a list of keys. */
   readonly key?: string | readonly string[];
-  /** What the key begins with. */
+  /** The beginning of the key. */
   readonly keyPrefix?: string;
   readonly group?: string;
-  /** The entity class that the events came from. Emitted events came from none. */
+  /** The entity class that the events came from. Emitted events have none. */
   readonly entity?: EntityTarget<ObjectLiteral>;
   /** The id of the entity; needs `entity`. */
   readonly id?: unknown;
@@ -22,7 +22,7 @@ export interface EventFilter {
   readonly to?: Date;
 }
 
-/** Which deliveries are meant. What is left out does not matter. */
+/** Selects deliveries. A field that is left out selects all. */
 export interface DeliveryRecordFilter extends EventFilter {
   /** The number of the delivery, as in `DeliveryRecord.id`, or a list of up to 10,000 of them. */
   readonly deliveryId?: string | readonly string[];
@@ -35,12 +35,12 @@ export interface DeliveryRecordFilter extends EventFilter {
   readonly fingerprint?: string;
 }
 
-/** In place of a filter: all there are. */
+/** In place of a filter: selects all. */
 export interface All {
   readonly all: true;
 }
 
-/** Which rechecks are meant. What is left out does not matter. */
+/** Selects rechecks. A field that is left out selects all. */
 export interface RecheckFilter {
   /** The entity class. */
   readonly entity?: EntityTarget<ObjectLiteral>;
@@ -69,11 +69,11 @@ export class Conditions {
   private readonly texts: string[] = [];
 
   constructor(
-    /** Begins with those of what the conditions are about. */
+    /** The first parameters. `add` adds to them. */
     readonly parameters: ObjectLiteral = {},
   ) {}
 
-  /** Adds a condition with its parameters, unless its value was left out. */
+  /** Adds a condition with its parameters, unless its value is undefined. */
   add(value: unknown, text: string, parameters: ObjectLiteral): this {
     if (value === undefined) return this;
     this.texts.push(text);
@@ -97,7 +97,7 @@ export function eventConditions(filter: EventFilter, of: FilteredEntity | undefi
     .add(source, 'e.source = :source', { source })
     .add(from, 'e.recorded_at >= :from', { from: from?.getTime() })
     .add(to, 'e.recorded_at < :to', { to: to?.getTime() });
-  // LIKE has a case of its own on SQLite. The first part lets the index be used.
+  // LIKE ignores case on SQLite, so SUBSTR compares the prefix. The first condition lets the database use the index.
   if (keyPrefix !== undefined)
     conditions.add(keyPrefix, 'e.event_key >= :prefix AND SUBSTR(e.event_key, 1, :length) = :prefix', {
       prefix: keyPrefix,
@@ -113,7 +113,7 @@ export function deliveryConditions(
   { attempt }: TableNames,
 ): Conditions {
   const { deliveryId, handler, state, error, fingerprint } = filter;
-  // The attempt that has left it is kept, and found by an index.
+  // The failed attempt with this fingerprint is kept, and an index finds it.
   const withIt = `d.id IN (SELECT delivery_id FROM ${attempt} WHERE fingerprint = :fingerprint)`;
   const states = state === undefined ? undefined : [state].flat();
   const deliveryIds = deliveryId === undefined ? undefined : [deliveryId].flat();

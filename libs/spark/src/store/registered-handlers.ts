@@ -23,16 +23,16 @@ interface HandlerRow {
 }
 
 /**
- * The handlers that all processes have registered in the database, so that each opens the deliveries of all. Versions of a
- * handler, which differ in their pattern, live side by side while processes have them.
+ * The handlers that all processes have registered in the database, so that each process opens the deliveries of all handlers. A handler
+ * has one version for each pattern, as long as a process has that version.
  */
 export class RegisteredHandlers {
   private lineages: Lineage[] = [];
   private readonly byGroup = new Map<string, Recipient[]>();
   private readonly matcher = new GroupMatcher();
-  /** The handlers of this process: they are there, however long it has stood still. */
+  /** The handlers of this process. They never expire here, even if the process has stalled. */
   private own: readonly Handler[] = [];
-  /** Grows with every handler or pattern that is new, or was thought to be gone: what was matched at an older one may lack handlers. */
+  /** Grows when a handler or pattern is new, or comes back after it counted as gone. Matches of an older revision may lack handlers. */
   revision = 0;
 
   constructor(
@@ -57,9 +57,9 @@ export class RegisteredHandlers {
     await this.seen(manager, now);
   }
 
-  /** Says that the handlers of this process are still there, and reads who else is. */
+  /** Stores that the handlers of this process are still there, and reads the handlers of all processes. */
   async seen(manager: EntityManager, now: number): Promise<void> {
-    // Others that thought them gone have matched events without them.
+    // After HANDLER_LIVE other processes count the handlers as gone and match events without them. A new revision makes them match again.
     const update = `UPDATE ${this.tables.handler}
       SET revision = revision + CASE WHEN last_seen_at > :alive THEN 0 ELSE 1 END, last_seen_at = :now
       WHERE name = :name AND version = :version`;
@@ -68,7 +68,7 @@ export class RegisteredHandlers {
     await this.reload(manager);
   }
 
-  /** For whom deliveries of the group are opened: handlers with a version whose pattern matches, each once, whatever it was called. */
+  /** The handlers that get deliveries of a group: those with a version whose pattern matches. Each handler comes once, even after a rename. */
   matching(group: string): readonly Recipient[] {
     let matching = this.byGroup.get(group);
     if (!matching) {
@@ -97,7 +97,7 @@ export class RegisteredHandlers {
     this.byGroup.clear();
   }
 
-  /** The names of handlers that no process has now, and when they were last seen. Old names of handlers that are there are not among them. */
+  /** The names of handlers that no process has now, and when they were last seen, without old names of handlers that still exist. */
   async gone(manager: EntityManager): Promise<Map<string, Date>> {
     const since = this.clock.now() - HANDLER_LIVE;
     const rows = await this.rows(manager);
@@ -109,7 +109,7 @@ export class RegisteredHandlers {
     return gone;
   }
 
-  /** All names of the handler that has, or had, this one, as far as processes say. */
+  /** All names of the handler that has or had this name, as the processes have registered them. */
   namesOf(name: string): readonly string[] {
     return [...(this.lineages.find(({ names }) => names.has(name))?.names ?? [name])];
   }
@@ -158,8 +158,8 @@ export class RegisteredHandlers {
         'unusablePatterns',
         `${name} ${pattern}`,
         () =>
-          `This process cannot read the pattern ${shown(pattern)} of ${shown(name)}, a handler of another one, and enters events ` +
-          `without deliveries for it: SparkService.replay({ handler }) opens them. Do all processes run one version of Node.js?`,
+          `This process cannot read the pattern ${shown(pattern)} of ${shown(name)}, a handler of another process, and enters events ` +
+          `without deliveries for it: SparkService.replay({ handler }) opens them. Run the same version of Node.js in all processes.`,
       );
       return undefined;
     }
@@ -191,11 +191,11 @@ export class RegisteredHandlers {
   }
 }
 
-const LINEAR = 'Let no repetition stand within another one, as in (a+)+.';
+const LINEAR = 'Do not nest repetitions, as in (a+)+.';
 
 type Described = Pick<HandlerRow, 'name' | 'version' | 'pattern' | 'priority' | 'aliases'>;
 
-// A process of the first release, which knows no versions, writes its pattern into all rows of the name.
+// A process of the first release has no versions. It writes its pattern into all rows of the name.
 const isOther = (one: Described, other: Described): boolean =>
   one.pattern !== other.pattern || one.priority !== other.priority || one.aliases !== other.aliases;
 
@@ -222,5 +222,5 @@ function aliasesOf({ aliases }: Pick<HandlerRow, 'aliases'>): readonly string[] 
 
 const idOf = ({ name, version }: Pick<HandlerRow, 'name' | 'version'>): string => `${name} ${version}`;
 
-/** What tells versions of a handler apart: a short hash of its pattern. */
+/** The version of a handler: a short hash of its pattern. */
 const versionOf = (pattern: string): string => createHash('sha256').update(pattern).digest('hex').slice(0, 16);

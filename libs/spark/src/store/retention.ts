@@ -7,7 +7,7 @@ import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
 import type { FailedAttempts } from './failed-attempts.js';
 
-/** What went. */
+/** How much was removed. */
 export interface Pruned {
   readonly deliveries: number;
   readonly contexts: number;
@@ -15,11 +15,11 @@ export interface Pruned {
 }
 
 interface Batch {
-  /** What tells its progress from that of others. */
+  /** The name under which its progress is stored. */
   readonly name: string;
   readonly find: string;
   readonly remove: string;
-  /** Removes what goes with them. */
+  /** Removes the rows that belong to them. */
   readonly forget?: (manager: EntityManager, ids: readonly string[]) => Promise<void>;
   readonly parameters: object;
 }
@@ -27,11 +27,11 @@ interface Batch {
 const ROWS = 1_000;
 
 /**
- * Removes finished deliveries after their time, and the contexts of events that none is left of. Keys stay, unless they
- * are said to be of no use any more: nothing happens twice because it was long ago.
+ * Removes finished deliveries after their time, and the contexts of events that have no delivery left. Keys stay, unless
+ * `retention.keys` removes those of a group, so that an old event does not happen again.
  */
 export class Retention {
-  /** Up to which event everything was looked through: what is kept is not read again and again. */
+  /** The id up to which all events were checked, by batch. Events that are kept are not read again. */
   private readonly done = new Map<string, number>();
 
   constructor(
@@ -41,7 +41,7 @@ export class Retention {
     private readonly times: RetentionTimes,
   ) {}
 
-  /** Removes what is over at an instant, in small batches. */
+  /** Removes what has reached its time at the instant `now`, in small batches. */
   async prune(now: number): Promise<Pruned> {
     const { completed, discarded, keys } = this.times;
     let deliveries = 0;
@@ -55,7 +55,7 @@ export class Retention {
     return { deliveries, contexts, keys: dropped };
   }
 
-  // A delivery ends after its event was entered: those of younger events need not be read.
+  // A delivery ends after its event was entered, so deliveries of events that were entered later need not be read.
   private pruneDeliveries(state: string, before: number): Promise<number> {
     const { delivery } = this.tables;
     return this.inBatches(before, false, {
@@ -95,7 +95,7 @@ export class Retention {
     return `NOT EXISTS (SELECT 1 FROM ${delivery} d WHERE d.event_id = ${event}.id)`;
   }
 
-  /** Removes batch by batch. `once`: what stays this time is left until the process starts anew. */
+  /** Removes rows batch by batch. With `once`, rows that stay this time are not read again until the process restarts. */
   private async inBatches(before: number, once: boolean, batch: Batch): Promise<number> {
     const { name, find, remove, forget, parameters } = batch;
     const upTo = await this.lastBefore(before);
@@ -110,16 +110,16 @@ export class Retention {
       });
       total += found.length;
       if (found.length < ROWS) break;
-      // One event may have had more deliveries than fit.
+      // One event may have more deliveries than fit into a batch.
       after = Number(found.at(-1)!.at) - 1;
-      // Leaves room for those who wait for the same rows.
+      // Lets other transactions get the same rows.
       await delay(20);
     }
     this.done.set(name, upTo);
     return total;
   }
 
-  /** The last event that was entered before an instant. Their numbers follow their times; halving finds it without an index. */
+  /** The id of the last event that was entered before an instant. Ids grow with time, so a binary search finds it without an index. */
   private lastBefore(instant: number): Promise<number> {
     return withRunner(this.transactions.manager, async ({ manager }) => {
       let low = 0;

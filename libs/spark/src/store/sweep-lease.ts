@@ -6,12 +6,12 @@ import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
 
-/** A source that this process is sweeping, as long as nobody takes it over. */
+/** A source that this process is sweeping, as long as no other process takes it over. */
 export interface LeasedSweep {
   readonly source: string;
   /** The last key of the last page that was committed; undefined before the first one. */
   reached: string | undefined;
-  /** When the row last said how far it is, by `performance.now()`. */
+  /** When `reached` was last stored, by `performance.now()`. */
   savedAt: number | undefined;
   /** Whether the deliveries that it opens are discarded at once. */
   readonly baseline: boolean;
@@ -19,15 +19,15 @@ export interface LeasedSweep {
   readonly sweptAt: number | undefined;
 }
 
-/** How a sweep of a source is asked for. */
+/** A request to sweep a source. */
 export interface SweepRequest {
-  /** The planned instant of the schedule, epoch ms; left out: by hand. */
+  /** The planned instant of the schedule, in epoch milliseconds. It is left out for a sweep by a call. */
   readonly slot?: number;
   /** Begins at the start, and discards the deliveries that it opens. */
   readonly baseline?: boolean;
 }
 
-/** Another process has taken a sweep over. What was about to be committed is not. */
+/** Another process has taken a sweep over. The transaction of the page is rolled back. */
 export class LostSweep extends Error {}
 
 interface SweepRow {
@@ -39,15 +39,17 @@ interface SweepRow {
   is_past: number;
 }
 
-// No clock is that far ahead of the database's; a slot beyond was taken when one was set wrongly.
+// No clock that is set right is this far ahead of the database's. A stored slot beyond it came from a clock that was set wrongly, and is
+// ignored.
 const FARTHEST_SLOT = 60 * 60_000;
 const TRIES = 20;
 /** In milliseconds. */
 const PAUSE = 25;
 
 /**
- * Who sweeps a source, and how far it is: one process at a time, and once for each slot of a schedule. The lease goes by the
- * database's clock. Each page extends it, in its own transaction, and fails when it was lost: a sweeper that stalled harms nobody.
+ * The leases of sweeps, and their progress. One process at a time sweeps a source, and once for each slot of a schedule. A lease ends by
+ * the database's clock. Each page extends it in its own transaction, and rolls back if the lease was lost, so that a process that
+ * stalled does not commit a page.
  */
 export class SweepLease {
   private readonly id = randomUUID() as string;
@@ -61,18 +63,21 @@ export class SweepLease {
     private readonly ttl: number,
   ) {}
 
-  /** Takes a source. One that was left half-way goes on there. `'elsewhere'`: another process has it; `'swept'`: the slot has been. */
+  /**
+   * Takes a source. A sweep that was left half-way continues there. Returns `'elsewhere'` if another process has the source, and
+   * `'swept'` if the slot was swept already.
+   */
   async take(source: string, request: SweepRequest, now: number): Promise<LeasedSweep | 'elsewhere' | 'swept'> {
     for (let tries = 1; ; tries++) {
       const taken = await this.tryToTake(source, request, now);
       if (taken !== 'locked') return taken;
-      // Who holds the row for a moment may only be asking, of a slot that was swept; a sweep by hand is not left to it.
+      // A process that locks the row for a moment may only find that its slot was swept. A sweep by a call waits for it.
       if (request.slot !== undefined || tries === TRIES) return 'elsewhere';
       await delay(PAUSE);
     }
   }
 
-  /** Notes for sources that no sweep has met how far the schedule is: they are due at its next slot, in whatever process. */
+  /** Stores the current slot for sources that were never swept, so that any process sweeps them at the next slot. */
   async meet(sources: readonly string[], slot: number): Promise<void> {
     const { sweep } = this.tables;
     const row = `INTO ${sweep} (source, baseline, found, missed, slot) VALUES (:source, 0, 0, 0, :slot)`;
@@ -97,10 +102,10 @@ export class SweepLease {
     });
   }
 
-  /** Keeps the source during work that may take longer than the lease. */
+  /** Extends the lease during work that may take longer than it lasts. */
   async during<T>(leased: LeasedSweep, work: () => Promise<T>): Promise<T> {
     const extend = () => this.update(this.dataSource.manager, leased, this.extended, {});
-    // What goes wrong here, the next page sees.
+    // If this fails, the next page finds out that the lease was lost.
     const timer = setInterval(() => void extend().catch(() => undefined), this.ttl / 3);
     try {
       return await work();
@@ -109,39 +114,39 @@ export class SweepLease {
     }
   }
 
-  /** Makes sure that the source is still this process's. Throws LostSweep. */
+  /** Extends the lease. Throws LostSweep if it was lost. */
   async confirm(leased: LeasedSweep): Promise<void> {
     await this.owned(this.dataSource.manager, leased, this.extended, {});
   }
 
-  /** Notes in the page's transaction how far the sweep has come, and what it found. Throws LostSweep. */
+  /** Stores in the page's transaction how far the sweep has come, and how many events it found. Throws LostSweep. */
   async advance(manager: EntityManager, leased: LeasedSweep, reached: string, found: number): Promise<void> {
     const changes = `${this.extended}, reached = :reached, found = found + :found`;
     await this.owned(manager, leased, changes, { reached, found });
     leased.savedAt = performance.now();
   }
 
-  /** Adds to what live capture has missed. */
+  /** Adds to the number of events that live capture has missed. */
   async missed(leased: LeasedSweep, missed: number): Promise<void> {
     const add = `UPDATE ${this.tables.sweep} SET missed = missed + :missed WHERE source = :source`;
     await execute(this.dataSource.manager, add, { missed, source: leased.source });
   }
 
-  /** Notes in a transaction that the end of the table was reached. Throws LostSweep. */
+  /** Stores in a transaction that the sweep has reached the end of the table. Throws LostSweep. */
   async finish(manager: EntityManager, leased: LeasedSweep, now: number): Promise<void> {
     const changes = `${this.extended}, swept_at = began_at, finished_at = :now, began_at = NULL, reached = NULL, baseline = 0`;
     await this.owned(manager, leased, changes, { now });
     leased.reached = undefined;
   }
 
-  /** Begins once more from the start. Throws LostSweep. */
+  /** Begins the sweep again from the start. Throws LostSweep. */
   async restart(leased: LeasedSweep, now: number): Promise<void> {
     const changes = `${this.extended}, began_at = :now, reached = NULL, baseline = :baseline`;
     await this.owned(this.dataSource.manager, leased, changes, { now, baseline: Number(leased.baseline) });
     leased.reached = undefined;
   }
 
-  /** Leaves the source to others, who go on where this process was, or at the start. */
+  /** Gives the source back. The next sweep continues where this one ended, or begins at the start. */
   async leave(leased: LeasedSweep, atStart: boolean): Promise<void> {
     const reached = atStart ? null : (leased.reached ?? null);
     await this.update(this.dataSource.manager, leased, 'holder = NULL, reached = :reached', { reached });
@@ -158,7 +163,7 @@ export class SweepLease {
     if (known.length === 0) await execute(manager, this.dialect.insertOrIgnore(row), { source });
   }
 
-  // What is locked is being taken or moved on by somebody who is at work, or stalled: nothing to wait for.
+  // A locked row is skipped: another process is taking or extending the lease, or has stalled.
   private async lock(manager: EntityManager, source: string, slot: number | undefined): Promise<SweepRow | undefined> {
     const { clock, skipsLocked } = this.dialect;
     const past = slot === undefined ? '1 = 0' : `slot >= :slot AND slot < ${clock} + ${FARTHEST_SLOT}`;

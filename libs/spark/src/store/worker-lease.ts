@@ -14,16 +14,17 @@ import { lineOf } from '../error/text-of.js';
 import type { LeaseTimes } from '../config/spark.settings.js';
 
 const LONGEST_PAUSE = 1_000;
-// Rows that one statement frees: a database takes so many parameters.
+// How many rows one statement frees, because a statement can have only so many parameters.
 const RESCUED = 1_000;
-// How much sooner than usual a renewal that failed is tried again.
+// A renewal that failed is retried after the usual time divided by this.
 const AT_ONCE = 10;
 /** How long a process that ends waits for an answer, in milliseconds. */
 const LAST_LIMIT = 1_000;
 
 /**
- * One lease a process: as long as it is renewed, what the process has claimed is its own. It goes by the database's
- * clock there, and here by a clock that only goes forward, from before the renewal was sent: this process gives up first.
+ * The lease of this process. While the process renews it, no other process may take over the deliveries that it has claimed. In the
+ * database the lease ends by the database's clock. The local deadline is monotonic and starts before the renewal is sent, so this
+ * process always stops before others may take over.
  */
 export class WorkerLease {
   private readonly logger = new Logger('Spark');
@@ -33,19 +34,19 @@ export class WorkerLease {
   private stopped = true;
   private isLogged = false;
   private rescuing: Promise<void> | undefined;
-  /** Those that wait for the lease: each is called when it is held again, or with why it is not. */
+  /** Called when the lease is held again, or with the error of the renewal. */
   private waiting: ((error?: Error) => void)[] = [];
   id = '';
 
   constructor(
     private readonly transactions: Transactions,
-    /** What keeps the lease alive, whatever the application's connections are used for. */
+    /** The connection that renews the lease. It does not depend on the application's connections. */
     private readonly connection: OwnConnection,
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly times: LeaseTimes,
     private readonly onLost: () => void,
-    /** Waits until what this process was at has ended and is written down, but not longer than so many milliseconds. */
+    /** Waits until the attempts of this process are settled, for up to `limit` milliseconds. */
     private readonly ended: (limit: number) => Promise<void>,
     private readonly onRescued: (deliveries: number) => void,
   ) {}
@@ -55,12 +56,12 @@ export class WorkerLease {
     return !this.stopped && performance.now() < this.until;
   }
 
-  /** Whether what was claimed under a lease may be handled now. */
+  /** Whether deliveries that were claimed under the lease `id` may be handled now. */
   holds(id: string): boolean {
     return this.isHeld && this.id === id;
   }
 
-  /** Takes a lease, if there is none yet. */
+  /** Takes a lease, if this process has none yet. */
   async start(): Promise<void> {
     if (!this.stopped) return;
     await this.take();
@@ -68,7 +69,7 @@ export class WorkerLease {
     this.plan();
   }
 
-  /** Resolves when the lease is held again, or given back. Throws what the next renewal fails with. */
+  /** Resolves when the lease is held again, or given back. Throws the error of the next renewal if that fails. */
   async regained(): Promise<void> {
     if (this.stopped || this.isHeld) return;
     await new Promise<void>((resolve, reject) =>
@@ -81,9 +82,10 @@ export class WorkerLease {
   }
 
   /**
-   * Writes down what became of deliveries, again and again while the database is away: until then they count as running. Where the
-   * database answers and refuses, that cannot be written as it is: `write` is told how often, and after the time of a lease it is thrown.
-   * A lease that was lost meanwhile ends nothing: the fence of the statement says whether the deliveries are still this process's.
+   * Settles deliveries, and retries while the database does not answer. Until then they count as running. If the database answers and
+   * refuses the statement, `write` gets the number of refusals, so that it can write something else. After refusals for as long as a
+   * lease lasts, the error is thrown. A lease that was lost meanwhile does not end the retries: the fence in the statement finds out
+   * whether the deliveries still belong to this process.
    */
   async insist<T>(write: (refused: number) => Promise<T>): Promise<T> {
     let refused = 0;
@@ -94,7 +96,7 @@ export class WorkerLease {
       } catch (error) {
         if (this.stopped) throw error;
         if (!(error instanceof NoAnswerError))
-          this.logger.warn(`What became of deliveries cannot be written down yet: ${lineOf(error)}`);
+          this.logger.warn(`Deliveries cannot be settled yet, and Spark tries again: ${lineOf(error)}`);
         const isRefusal = !(error instanceof NoAnswerError) && (await this.answers());
         since = isRefusal ? Math.min(since, performance.now()) : Infinity;
         if (performance.now() - since > this.times.ttl) throw error;
@@ -111,7 +113,7 @@ export class WorkerLease {
     );
   }
 
-  /** Gives the lease back. What is still claimed under it is free for others at once. */
+  /** Gives the lease back. Deliveries that are still claimed under it are free for other processes at once. */
   async stop(): Promise<void> {
     if (this.stopped) return this.connection.close();
     this.stopped = true;
@@ -124,7 +126,7 @@ export class WorkerLease {
       await this.rescuing;
       await this.rescue();
     } catch (error) {
-      this.logger.warn(`The lease of this process could not be given back, and expires by itself: ${lineOf(error)}`);
+      this.logger.warn(`The lease of this process could not be given back. It expires by itself: ${lineOf(error)}`);
     }
     await this.connection.close();
   }
@@ -136,9 +138,9 @@ export class WorkerLease {
   private async renewInTime(): Promise<void> {
     const isRenewed = await this.keep();
     if (this.stopped) return;
-    // There is time for one more try, and no time to lose.
+    // After a failure there is little time left for one more try.
     this.plan(isRenewed ? this.times.renew : this.times.renew / AT_ONCE);
-    // It waits for the application's connections, and renewals do not wait for it.
+    // The rescue uses the application's connections and may wait for them, so renewals do not wait for the rescue.
     if (isRenewed) this.rescuing ??= this.tryToRescue().finally(() => (this.rescuing = undefined));
   }
 
@@ -150,7 +152,7 @@ export class WorkerLease {
       this.endWaiting();
       return true;
     } catch (error) {
-      const words = 'This is said once, and once more when it is over.';
+      const words = 'Spark logs this once, and again when it is over.';
       if (!this.isLogged)
         this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`);
       this.isLogged = true;
@@ -164,12 +166,14 @@ export class WorkerLease {
       await this.rescue();
     } catch (error) {
       if (!(error instanceof NoAnswerError))
-        this.logger.warn(`Deliveries of processes that are gone could not be freed yet: ${lineOf(error)}`);
+        this.logger.warn(
+          `Deliveries of dead processes could not be freed yet, and Spark tries again: ${lineOf(error)}`,
+        );
     }
   }
 
   private async take(): Promise<void> {
-    // Each try has a name of its own: one that failed here may have arrived there.
+    // Each try has its own id: a try that threw may have committed on the server.
     this.id = randomUUID();
     const started = performance.now();
     const { ttl } = this.times;
@@ -186,28 +190,28 @@ export class WorkerLease {
     this.extend(started);
   }
 
-  /** Whether the lease was still there. */
+  /** Renews the lease. Returns false if it was lost. */
   private async renew(): Promise<boolean> {
     const { manager } = await this.connection.transactions();
     const started = performance.now();
-    // A statement by itself: a process that is stalled in the middle of a transaction would hold its row against rescuers.
+    // A single statement, not a transaction: a process that stalls within a transaction would keep its row locked for the rescue.
     const renewal = `UPDATE ${this.tables.worker} SET lease_until = ${this.dialect.clock} + :ttl WHERE id = :id`;
     const { affected } = await execute(manager, renewal, { id: this.id, ttl: this.times.ttl });
-    // An expired lease that nobody has noticed is as good as lost: its handlers were told to stop.
+    // A lease that expired locally counts as lost, even if its row is still there: its handlers were aborted.
     if (affected !== 1 || performance.now() >= this.until) return false;
     this.extend(started);
     return true;
   }
 
-  // By the timer, not by the time: one that rings a moment early must not leave handlers at work.
+  // Sets `until` to 0 instead of comparing times: if the timer fires a moment early, the lease must count as expired all the same.
   private expire(): void {
     this.until = 0;
     this.onLost();
   }
 
   /**
-   * The lease was lost, or expired before it was renewed: this process goes on under a new name. Where nobody has taken it, what
-   * handlers have done meanwhile is still this process's to write down.
+   * Takes a new lease after the old one was lost, or expired before it was renewed. It waits for running attempts first: if no other
+   * process has taken their deliveries over, this process can still settle them.
    */
   private async replace(): Promise<void> {
     this.expire();
@@ -224,7 +228,7 @@ export class WorkerLease {
   }
 
   private extend(started: number): void {
-    // A sixth of the time is left for the other clock and for handlers to stop.
+    // A sixth of the time is left for the difference of the clocks, and for handlers to stop.
     this.until = started + (this.times.ttl * 5) / 6;
     clearTimeout(this.expiry);
     this.expiry = setTimeout(() => this.expire(), this.until - performance.now());
@@ -232,8 +236,9 @@ export class WorkerLease {
   }
 
   /**
-   * Frees what dead processes had claimed. Each such delivery is a suspect: it may be what killed its process. Its attempt
-   * is only counted when it is claimed again, alone. One whose process died while it was alone waits, longer each time.
+   * Frees the deliveries that dead processes had claimed. Each becomes a suspect, because it may have killed its process. The lost
+   * attempt does not count, and the delivery is claimed again alone. If a process dies while it handles a suspect, the attempt counts,
+   * and the delivery waits, longer each time.
    */
   private async rescue(): Promise<void> {
     const { worker } = this.tables;
@@ -249,7 +254,7 @@ export class WorkerLease {
     if (rescued > 0) this.onRescued(rescued);
   }
 
-  /** Frees some of them. Returns how many. What is locked belongs to somebody who is at work on it, or stalled; it is freed later. */
+  /** Frees up to RESCUED deliveries. Returns how many. It skips locked rows, because another process works on them; they are freed later. */
   private async free(manager: EntityManager, lock: string): Promise<number> {
     const { worker, delivery } = this.tables;
     const left = await select<{ id: string; suspect: number; attempt: number }>(
