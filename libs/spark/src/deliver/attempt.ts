@@ -1,45 +1,15 @@
-import { Logger } from '@nestjs/common';
 import type { SparkClock } from '../common/clock.js';
-import { backoffDelay } from '../config/backoff.js';
 import type { Reading } from './contexts.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
-import { NotKnownHere, Undecided } from './undecided.js';
 import type { Transactions } from '../database/transactions.js';
-import { DiscardDelivery } from '../error/discard-delivery.error.js';
-import { RetryLater } from '../handler/retry-later.error.js';
-import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import { inChainOf } from '../event/chain.js';
 import { readMetadata } from '../event/event-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
-import { linesOf, shown, textOf } from '../error/text-of.js';
 import { HandlerCall } from './handler-call.js';
+import { type Outcome, outcomeOf } from './outcome.js';
 import type { StillWanted } from './still-wanted.js';
-
-const logger = new Logger('Spark');
-
-/**
- * How an attempt ended.
- *
- * - `error` is the text of what was `thrown`; the delivery's row keeps it.
- * - `persisted`: the delivery's row says already that it is completed.
- * - `stopped`: this process aborted the attempt.
- * - `undecided`: the handler could not be called, because this process lacks `lacking`, or because the database does not answer.
- */
-export type Outcome =
-  | { readonly state: 'completed'; readonly persisted: boolean }
-  | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown; readonly keepsError?: true }
-  | { readonly state: 'skipped'; readonly error: string }
-  | { readonly state: 'stopped'; readonly error: string }
-  | { readonly state: 'undecided'; readonly error: string; readonly lacking: NotKnownHere | undefined }
-  | {
-      readonly state: 'available';
-      readonly error: string;
-      readonly thrown: unknown;
-      readonly due: number;
-      readonly charged: boolean;
-    };
 
 /** One attempt of a delivery: it checks whether the event is still wanted, reads the context, calls the handler, and says how that ended. */
 export class Attempt {
@@ -89,33 +59,8 @@ export class Attempt {
   }
 
   private failed(thrown: unknown): Outcome {
-    const error = textOf(thrown);
-    const now = this.clock.now();
-    // `instanceof` of these classes never throws, for any thrown value.
-    if (thrown instanceof Undecided)
-      return {
-        state: 'undecided',
-        error: thrown.message,
-        lacking: thrown instanceof NotKnownHere ? thrown : undefined,
-      };
-    if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
-    if (thrown instanceof DiscardDelivery) return { state: 'discarded', error, thrown };
-    if (thrown instanceof RetryLater)
-      return { state: 'available', error, thrown, due: now + thrown.milliseconds, charged: false };
-    const { attempt } = this.delivery;
-    if (attempt >= this.maxAttempts) return { state: 'discarded', error, thrown };
-    return { state: 'available', error, thrown, due: now + this.pause(attempt), charged: true };
-  }
-
-  // If a backoff function fails, the delivery must be retried all the same.
-  private pause(attempt: number): number {
-    const { name, options } = this.handler;
-    try {
-      return backoffDelay(attempt, options.backoff);
-    } catch (error) {
-      logger.error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`);
-      return backoffDelay(attempt);
-    }
+    const { handler, delivery, maxAttempts, clock } = this;
+    return outcomeOf(thrown, { handler, attempt: delivery.attempt, maxAttempts, now: clock.now() });
   }
 }
 

@@ -11,6 +11,9 @@ import type { PassedOver } from './passed-over.js';
 // How often a claim asks for suspects while there are other deliveries, in milliseconds. Without others, it asks at once.
 const SUSPECTS_EVERY = 250;
 
+// How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
+const MOST = 500;
+
 /** How many deliveries were claimed, and whether more may be available for the same handlers. */
 export interface Claim {
   readonly claimed: number;
@@ -69,8 +72,10 @@ export class Claimer {
       await this.lease.start();
       this.lacksLease = !this.lease.isHeld;
       if (this.lacksLease) break;
-      const deliveries = await this.claimSurely(by, { ...request, worker: this.lease.id, now: this.clock.now() });
-      const isFull = deliveries.length === request.limit;
+      const limit = Math.min(request.limit, MOST);
+      const own = { ...request, limit, worker: this.lease.id, now: this.clock.now() };
+      const deliveries = await this.claimSurely(by, own);
+      const isFull = deliveries.length === limit;
       if (deliveries.length > 0) by.begin(deliveries, request.suspect, isFull);
       claimed += deliveries.length;
       isMore ||= isFull;

@@ -1,9 +1,6 @@
 import type { ClaimRequest } from '../database/dialect.js';
 import { type Handler, namesOf } from '../handler/handler.registry.js';
 
-// A larger claim would delay the next claim, because the process is busy with the claimed deliveries.
-const MOST = 500;
-
 /** The slots in which this process handles deliveries: `concurrency` in all, and fewer for handlers with a limit of their own. */
 export class HandlerSlots {
   private readonly taken = new Map<string, number>();
@@ -28,7 +25,7 @@ export class HandlerSlots {
 
   /** How many slots are free. Attempts may begin while earlier ones are being settled, up to twice the concurrency in all. */
   get free(): number {
-    return Math.min(MOST, this.concurrency - this.running, 2 * this.concurrency - this.unsettled);
+    return Math.min(this.concurrency - this.running, 2 * this.concurrency - this.unsettled);
   }
 
   /** What may be claimed now: one suspect at a time if `suspects` is set, and other deliveries for the free slots. */

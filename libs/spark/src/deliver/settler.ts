@@ -11,7 +11,7 @@ import type { Transactions } from '../database/transactions.js';
 import { fingerprintOf } from '../error/fingerprint.js';
 import { lineOf, linesOf, shown } from '../error/text-of.js';
 import type { Counters } from '../common/counters.js';
-import type { Outcome } from './attempt.js';
+import type { Outcome } from './outcome.js';
 
 /** How an attempt to deliver ended. */
 export interface DeliveryReport {

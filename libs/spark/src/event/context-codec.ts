@@ -1,6 +1,6 @@
 import { ContextError } from '../error/context.error.js';
 import { messageOf } from '../error/wording.js';
-import { read, write, type Places } from './context-json.js';
+import { read, write, type Places } from './context-value-types.js';
 import { tooLarge } from './context-tree.js';
 import type { ClassRef, EntityLookup, EntityRef } from './entity-lookup.js';
 import { asSnapshot } from './snapshot.js';

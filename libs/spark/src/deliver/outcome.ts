@@ -1,0 +1,65 @@
+import { Logger } from '@nestjs/common';
+import { backoffDelay } from '../config/backoff.js';
+import { DiscardDelivery } from '../error/discard-delivery.error.js';
+import { linesOf, shown, textOf } from '../error/text-of.js';
+import { WorkerStoppedError } from '../error/worker-stopped.error.js';
+import type { Handler } from '../handler/handler.registry.js';
+import { RetryLater } from '../handler/retry-later.error.js';
+import { NotKnownHere, Undecided } from './undecided.js';
+
+/**
+ * How an attempt ended.
+ *
+ * - `error` is the text of what was `thrown`; the delivery's row keeps it.
+ * - `persisted`: the delivery's row says already that it is completed.
+ * - `stopped`: this process aborted the attempt.
+ * - `undecided`: the handler could not be called, because this process lacks `lacking`, or because the database does not answer.
+ */
+export type Outcome =
+  | { readonly state: 'completed'; readonly persisted: boolean }
+  | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown; readonly keepsError?: true }
+  | { readonly state: 'skipped'; readonly error: string }
+  | { readonly state: 'stopped'; readonly error: string }
+  | { readonly state: 'undecided'; readonly error: string; readonly lacking: NotKnownHere | undefined }
+  | {
+      readonly state: 'available';
+      readonly error: string;
+      readonly thrown: unknown;
+      readonly due: number;
+      readonly charged: boolean;
+    };
+
+/** The attempt that failed. */
+interface FailedAttempt {
+  readonly handler: Handler;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** In epoch ms. */
+  readonly now: number;
+}
+
+/** Decides what follows from an error: another attempt and when, or none. */
+export function outcomeOf(thrown: unknown, { handler, attempt, maxAttempts, now }: FailedAttempt): Outcome {
+  const error = textOf(thrown);
+  // `instanceof` of these classes never throws, for any thrown value.
+  if (thrown instanceof Undecided) {
+    const lacking = thrown instanceof NotKnownHere ? thrown : undefined;
+    return { state: 'undecided', error: thrown.message, lacking };
+  }
+  if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
+  if (thrown instanceof DiscardDelivery) return { state: 'discarded', error, thrown };
+  if (thrown instanceof RetryLater)
+    return { state: 'available', error, thrown, due: now + thrown.milliseconds, charged: false };
+  if (attempt >= maxAttempts) return { state: 'discarded', error, thrown };
+  return { state: 'available', error, thrown, due: now + pauseAfter(handler, attempt), charged: true };
+}
+
+// If a backoff function fails, the delivery must be retried all the same.
+function pauseAfter({ name, options }: Handler, attempt: number): number {
+  try {
+    return backoffDelay(attempt, options.backoff);
+  } catch (error) {
+    new Logger('Spark').error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`);
+    return backoffDelay(attempt);
+  }
+}
