@@ -43,13 +43,13 @@ export interface Contest {
   readonly aims: readonly Aim[];
 }
 
-/** Lets arms take turns, round by round after one to warm up, and gives their ratios. */
+/** Runs the arms one after the other in each round, after one round to warm up, and returns their ratios. */
 export async function compare(contest: Contest): Promise<Row[]> {
-  return rowsOf(contest, await turns(contest));
+  return rowsOf(contest, await roundsOf(contest));
 }
 
 /** What each arm took in each round, in ms. */
-export async function turns({ bench, work, db, rounds, arms }: Contest): Promise<Map<string, number[]>> {
+export async function roundsOf({ bench, work, db, rounds, arms }: Contest): Promise<Map<string, number[]>> {
   const times = new Map<string, number[]>(arms.map(({ name }) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
     // Another one begins each time: what one leaves behind meets all of them.

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { bare } from './application.js';
-import { type Contest, type Row, rowsOf, turns } from './contest.js';
+import { type Contest, type Row, rowsOf, roundsOf } from './contest.js';
 import { type DatabaseName } from './database.js';
 import { Order } from './entities.js';
 import type { Mark } from './latency.program.js';
@@ -37,7 +37,7 @@ async function latency(db: DatabaseName, rounds: number): Promise<Row[]> {
       .slice(1)
       .map((name) => ({ of: 'spark', to: name }));
     const contest: Contest = { bench: 'latency', work: `p50, ${place}`, db, rounds, arms, aims: aimed(aims, '≤ 1') };
-    rows.push(...rowsOf(contest, await turns(contest)));
+    rows.push(...rowsOf(contest, await roundsOf(contest)));
     for (const all of worst.values()) all.shift();
     rows.push(...rowsOf({ ...contest, work: `p99, ${place}`, aims: aimed(aims, '≤ 2') }, worst));
     for (const { close } of arms) await close();

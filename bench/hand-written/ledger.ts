@@ -57,7 +57,7 @@ function among(keys: readonly string[], others: readonly string[]): number {
 
 const along = (list: string, parameter: (position: number) => string): string => {
   const ranges = GROUPS.map(
-    (_, i) => `(SELECT ${list} FROM (SELECT event_key, event_group FROM floor_event
+    (_, i) => `(SELECT ${list} FROM (SELECT event_key, event_group FROM hand_event
       WHERE event_key >= ${parameter(4 * i + 1)} AND event_key <= ${parameter(4 * i + 2)}
       ORDER BY event_key LIMIT ${parameter(4 * i + 3)}) e WHERE event_group = ${parameter(4 * i + 4)}) AS g${i}`,
   );
@@ -70,8 +70,8 @@ const listsOf = (row: object): string[][] => Object.values(row).map((list: strin
 /** Makes the tables of the byHandLedger, as Spark's are. */
 export async function makeTables(dataSource: DataSource): Promise<void> {
   const runner = dataSource.createQueryRunner();
-  if (!(await runner.hasTable('floor_event')))
-    for (const Migration of sparkMigrations({ tablePrefix: 'floor_' })) await new Migration().up(runner);
+  if (!(await runner.hasTable('hand_event')))
+    for (const Migration of sparkMigrations({ tablePrefix: 'hand_' })) await new Migration().up(runner);
   await runner.release();
 }
 
@@ -79,7 +79,7 @@ export async function makeTables(dataSource: DataSource): Promise<void> {
 export async function handWrittenLedger(db: DatabaseName, dataSource: DataSource): Promise<HandWrittenLedger> {
   await makeTables(dataSource);
   const clear = async () => {
-    for (const table of ['floor_event', 'floor_delivery'])
+    for (const table of ['hand_event', 'hand_delivery'])
       await dataSource.query(db === 'sqlite' ? `DELETE FROM ${table}` : `TRUNCATE TABLE ${table}`);
   };
   return { ...{ postgres, mariadb, sqlite }[db], clear };
@@ -101,15 +101,15 @@ const postgres: Statements = {
     await client.query({
       name: 'byHandLedger-enter',
       text: `WITH fresh AS (
-          INSERT INTO floor_event (${EVENT}) SELECT k, g, 'Order', i, 'ThreeEvents.events', 0, $4::bigint
+          INSERT INTO hand_event (${EVENT}) SELECT k, g, 'Order', i, 'ThreeEvents.events', 0, $4::bigint
           FROM unnest($1::text[], $2::text[], $3::text[]) AS t(k, g, i) ON CONFLICT DO NOTHING RETURNING id)
-        INSERT INTO floor_delivery (${DELIVERY}) SELECT id, ${OPENED}, $4 FROM fresh`,
+        INSERT INTO hand_delivery (${DELIVERY}) SELECT id, ${OPENED}, $4 FROM fresh`,
       values: [keysOf(ids), groupsOf(ids), idsOf(ids), Date.now()],
     });
   },
   async known(manager, ids) {
     const client = await rawOf(manager);
-    const text = 'SELECT event_key FROM floor_event WHERE event_key = ANY($1)';
+    const text = 'SELECT event_key FROM hand_event WHERE event_key = ANY($1)';
     const { rows } = await client.query({ name: 'byHandLedger-known', text, values: [keysOf(ids)] });
     return rows.length;
   },
@@ -141,20 +141,20 @@ const mariadb: Statements = {
     const keys = keysOf(ids);
     const [groups, entities] = [groupsOf(ids), idsOf(ids)];
     const rows = keys.map((key, i) => [key, groups[i], 'Order', entities[i], 'ThreeEvents.events', 0, now, '']);
-    await query(`INSERT IGNORE INTO floor_event (${EVENT}, token) VALUES ?`, [rows]);
+    await query(`INSERT IGNORE INTO hand_event (${EVENT}, token) VALUES ?`, [rows]);
     await query(
-      `INSERT INTO floor_delivery (${DELIVERY}) SELECT id, ${OPENED}, ? FROM floor_event WHERE event_key IN (?)`,
+      `INSERT INTO hand_delivery (${DELIVERY}) SELECT id, ${OPENED}, ? FROM hand_event WHERE event_key IN (?)`,
       [now, keys],
     );
   },
   async known(manager, ids) {
     const query = queryOn(await rawOf(manager));
-    const rows = await query('SELECT event_key FROM floor_event WHERE event_key IN (?)', [keysOf(ids)]);
+    const rows = await query('SELECT event_key FROM hand_event WHERE event_key IN (?)', [keysOf(ids)]);
     return rows.length;
   },
   async along(manager, keys) {
     const query = queryOn(await rawOf(manager));
-    const range = `(SELECT event_key, event_group FROM floor_event
+    const range = `(SELECT event_key, event_group FROM hand_event
       WHERE event_key BETWEEN ? AND ? ORDER BY event_key LIMIT ?)`;
     const given = keys.flatMap((own) => [own[0], own.at(-1), 2 * own.length]);
     const rows = (await query(keys.map(() => range).join(' UNION ALL '), given)) as Record<string, string>[];
@@ -180,9 +180,9 @@ const sqlite: Statements = {
     const now = Date.now();
     const event = prepared(
       connection,
-      `INSERT INTO floor_event (${EVENT}) VALUES (?, ?, 'Order', ?, 'ThreeEvents.events', 0, ?) ON CONFLICT DO NOTHING`,
+      `INSERT INTO hand_event (${EVENT}) VALUES (?, ?, 'Order', ?, 'ThreeEvents.events', 0, ?) ON CONFLICT DO NOTHING`,
     );
-    const delivery = prepared(connection, `INSERT INTO floor_delivery (${DELIVERY}) VALUES (?, ${OPENED}, ?)`);
+    const delivery = prepared(connection, `INSERT INTO hand_delivery (${DELIVERY}) VALUES (?, ${OPENED}, ?)`);
     const [groups, entities] = [groupsOf(ids), idsOf(ids)];
     for (const [i, key] of keysOf(ids).entries()) {
       const { changes, lastInsertRowid } = event.run(key, groups[i], entities[i], now);
@@ -191,7 +191,7 @@ const sqlite: Statements = {
   },
   async known(manager, ids) {
     const connection = await rawOf(manager);
-    const known = prepared(connection, 'SELECT 1 FROM floor_event WHERE event_key = ?');
+    const known = prepared(connection, 'SELECT 1 FROM hand_event WHERE event_key = ?');
     return keysOf(ids).filter((key) => known.get(key)).length;
   },
   async along(manager, keys) {

@@ -20,26 +20,26 @@ export async function handWrittenQueue(url: string): Promise<Peer> {
   const enter = (keys: string[]) => ({
     name: 'byHandLedger-enter',
     text: `WITH fresh AS (
-        INSERT INTO floor_event (${EVENT}) SELECT 'order_' || k, 'order', 'Order', k, 'OneEvent.events', 0, $2::bigint
+        INSERT INTO hand_event (${EVENT}) SELECT 'order_' || k, 'order', 'Order', k, 'OneEvent.events', 0, $2::bigint
         FROM unnest($1::text[]) AS t(k) ON CONFLICT DO NOTHING RETURNING id)
-      INSERT INTO floor_delivery (${DELIVERY}) SELECT id, ${OPENED}, $2 FROM fresh`,
+      INSERT INTO hand_delivery (${DELIVERY}) SELECT id, ${OPENED}, $2 FROM fresh`,
     values: [keys, Date.now()],
   });
   const claim = () => ({
     name: 'byHandLedger-claim',
     text: `WITH due AS MATERIALIZED (
-        SELECT ctid AS place FROM floor_delivery WHERE state = 'available' AND due_at <= $1 AND suspect = 0 AND handler = 'orders'
+        SELECT ctid AS place FROM hand_delivery WHERE state = 'available' AND due_at <= $1 AND suspect = 0 AND handler = 'orders'
         ORDER BY priority, due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED),
       claimed AS (
-        UPDATE floor_delivery d SET state = 'running', attempt = 1, claimed_by = '1', started_at = $1
+        UPDATE hand_delivery d SET state = 'running', attempt = 1, claimed_by = '1', started_at = $1
         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING d.id, d.event_id)
       SELECT c.id, e.entity_id FROM claimed c
-        CROSS JOIN LATERAL (SELECT entity_id FROM floor_event e WHERE e.id = c.event_id OFFSET 0) e`,
+        CROSS JOIN LATERAL (SELECT entity_id FROM hand_event e WHERE e.id = c.event_id OFFSET 0) e`,
     values: [Date.now(), MOST],
   });
   const remove = (ids: string[]) => ({
     name: 'byHandLedger-remove',
-    text: `DELETE FROM floor_delivery WHERE id = ANY($1::bigint[]) AND state || '' = 'running'`,
+    text: `DELETE FROM hand_delivery WHERE id = ANY($1::bigint[]) AND state || '' = 'running'`,
     values: [ids],
   });
 
@@ -58,13 +58,13 @@ export async function handWrittenQueue(url: string): Promise<Peer> {
   return {
     async reset() {
       await makeTables(dataSource);
-      await pool.query('TRUNCATE floor_event, floor_delivery');
+      await pool.query('TRUNCATE hand_event, hand_delivery');
     },
     async fill(count) {
       const keys = Array.from({ length: count }, (_, key) => String(key));
       await pool.query(enter(keys));
-      await pool.query('VACUUM ANALYZE floor_delivery');
-      await pool.query('VACUUM ANALYZE floor_event');
+      await pool.query('VACUUM ANALYZE hand_delivery');
+      await pool.query('VACUUM ANALYZE hand_event');
     },
     async work(handled) {
       working = work(handled);
