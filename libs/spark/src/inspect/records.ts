@@ -48,7 +48,7 @@ export interface DeliveryRecord {
   readonly error: string | undefined;
   /**
    * The fingerprint that errors of the same kind share, 16 hexadecimal digits. Undefined if the last attempt did not fail, or if a
-   * release before 0.3 stored the error.
+   * release before 0.2 stored the error.
    */
   readonly fingerprint: string | undefined;
   /** The process that is handling it, as in `WorkerStatus.id`. */

@@ -13,7 +13,7 @@ import { v2 } from './v2.js';
 export const v3: SchemaVersion = {
   version: 3,
   migration: 'ExtendSparkTables1795960000000',
-  release: '0.3.0',
+  release: '0.2.0',
   tables,
 
   async up(place) {
