@@ -55,15 +55,15 @@ const PARTS: Record<string, [path: string, words: string][]> = {
     ['driver.master._idle', 'stops answering'],
     ['driver.master._remove', 'stops answering'],
     ['runner.databaseConnection.connection.stream.destroy', 'stops answering'],
-    ['runner.databaseConnection._connecting', 'never made'],
-    ['runner.databaseConnection._connected', 'never made'],
+    ['runner.databaseConnection._connecting', 'never opens'],
+    ['runner.databaseConnection._connected', 'never opens'],
     ['runner.databaseConnection.processID', 'keeps its locks'],
   ],
   MariaDB: [
     ['driver.pool._allConnections.get', 'stops answering'],
     ['driver.pool._freeConnections.get', 'stops answering'],
     ['runner.databaseConnection.stream.destroy', 'stops answering'],
-    ['runner.databaseConnection._handshakePacket', 'never made'],
+    ['runner.databaseConnection._handshakePacket', 'never opens'],
     ['runner.databaseConnection.threadId', 'keeps its locks'],
   ],
 };

@@ -36,6 +36,8 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
     it('gives the delivery with its event, and counts the attempt', async () => {
       const event = entry('full', { entityId: '7', context: '{"a":"ä"}', at: NOW - 5, until: NOW + 5, depth: 3 });
       const emitted = entry('void', { entity: null, entityId: null, source: null });
+      // The ids of the deliveries are not those of their events.
+      await enter(enterRequest(['unhandled'], { opened: [] }));
       await enter(enterRequest([], { entries: [event, emitted] }));
       const [first, second] = await claim();
 
@@ -72,7 +74,8 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
     });
 
     it('gives no more than the limit, and those that come first', async () => {
-      for (const priority of [5, 1, 4, 2, 3]) await deliver(`priority ${priority}`, { priority });
+      for (const priority of [5, 1, 4, 2, 3])
+        await deliver(`priority ${priority}`, { priority, due: NOW - 10 * priority });
       expect(await claimKeys({ limit: 2 })).toEqual(['priority 1', 'priority 2']);
       expect(await claimKeys({ limit: 2 })).toEqual(['priority 3', 'priority 4']);
       expect(await claimKeys({ limit: 2 })).toEqual(['priority 5']);
@@ -128,6 +131,15 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       expect(await ours).toEqual(['c', 'd']);
     });
 
+    it('waits for no event that is being entered', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'nobody else writes meanwhile');
+      await deliver('a');
+      await on.hold((manager) => on.dialect.enter(manager, enterRequest(['b', 'c'])));
+      const ours = claimKeys();
+      expect(await isWaiting(ours)).toBe(false);
+      expect(await ours).toEqual(['a']);
+    });
+
     it('gives again what a claim that was rolled back had taken', async () => {
       await deliver('a');
       const held = await on.hold((manager) => on.dialect.claim(manager, claimRequest({ worker: 'them' })));
@@ -180,6 +192,19 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
     });
 
     describe.each([true, false])('history: %s', (history) => {
+      it('waits for no other worker that claims or completes', async ({ skip }) => {
+        skip(!on.dialect.skipsLocked, 'nobody else writes meanwhile');
+        const done = [{ id: ids[1]!, durationMs: 1 }];
+        await deliver('d');
+        await on.hold(async (manager) => {
+          await on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history });
+          await on.dialect.claim(manager, claimRequest({ worker: 'them' }));
+        });
+        const ours = complete([ids[0]!, ids[2]!], { history });
+        expect(await isWaiting(ours)).toBe(false);
+        expect(await ours).toEqual(new Set([ids[0], ids[2]]));
+      });
+
       it('leaves what is another worker’s by now', async () => {
         await change('b', `claimed_by = 'them'`);
         expect(await complete(ids, { history })).toEqual(new Set([ids[0], ids[2]]));

@@ -23,10 +23,10 @@ export async function withEvents(
   return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
 }
 
-/** Leaves paused handlers out of a claim. The statement itself reads the pauses: what a process has read before may be old. */
+/** SQL that leaves paused handlers out of a claim. The statement itself reads the pauses, because this process may have read old ones. */
 export const notPaused = ({ pause }: TableNames): string => `AND handler NOT IN (SELECT handler FROM ${pause})`;
 
-/** Completes deliveries, and finds out which of them it was, where an UPDATE does not tell. */
+/** Completes deliveries, and reads which of them it has completed, for databases whose UPDATE does not return rows. */
 export async function completeAndAsk(
   manager: EntityManager,
   tables: TableNames,
@@ -63,7 +63,7 @@ export async function completeAndAsk(
   return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);
 }
 
-/** Which of the deliveries a worker has completed: with this statement, or by one before whose answer was lost. */
+/** Returns the deliveries that a worker has completed, with this statement or with an earlier one whose answer was lost. */
 export async function completedBy(
   manager: EntityManager,
   { delivery }: TableNames,

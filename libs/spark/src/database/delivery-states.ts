@@ -10,7 +10,7 @@ export type InitialState = 'available' | 'held' | 'discarded';
 /** The states in which a delivery has ended. */
 export const ENDED = ['completed', 'skipped', 'discarded'] as const satisfies readonly DeliveryState[];
 
-/** Why the deliveries of a baseline are discarded. */
+/** The reason for which the deliveries of a baseline are discarded. */
 export const BASELINE = 'baseline';
 
 /** A way from one state to another. */
@@ -44,7 +44,7 @@ export const TRANSITIONS: readonly Transition[] = [
     '`replay` of an event that the handler has no delivery of. `priority` + 1.',
   ),
   way('held', 'available', 'HeldDeliveries.release', 'The end of the first sweep. `priority` + 1.'),
-  way('held', 'available', 'DeliveryAdmin.release', '`release`. `priority` + 1, or the one that is given.'),
+  way('held', 'available', 'DeliveryAdmin.release', '`release`. `priority` + 1, or the given one.'),
   way('held', 'discarded', 'HeldDeliveries.discard', 'The end of a baseline.'),
   way('held', 'discarded', 'DeliveryAdmin.discard', '`discard`.'),
   way('held', 'discarded', 'EventAdmin.erase', '`erase` of the entity of the event. `last_error` is `erased`.'),
@@ -54,12 +54,12 @@ export const TRANSITIONS: readonly Transition[] = [
     'Dialect.claim',
     'It is due, a slot is free, and its handler is not paused. `attempt` + 1, `claimed_by` is the lease.',
   ),
-  way('available', 'discarded', 'DeliveryAdmin.discard', '`discard`. `last_error` stays where there is one.'),
+  way('available', 'discarded', 'DeliveryAdmin.discard', '`discard`. `last_error` stays if there is one.'),
   way(
     'available',
     'available',
     'DeliveryAdmin.retry',
-    '`retry` of one that waits for its next try: due now, `attempt` is 0.',
+    '`retry` of one that waits for its next attempt: due now, `attempt` is 0.',
   ),
   way('running', 'completed', 'Dialect.complete', 'The handler ended well.'),
   way('running', null, 'Dialect.complete', 'The handler ended well, and `history` is `false`.'),
@@ -78,7 +78,7 @@ export const TRANSITIONS: readonly Transition[] = [
     'Deliveries.skip',
     '`until` is past, or `revalidate` finds that its source no longer yields it.',
   ),
-  way('running', 'discarded', 'Deliveries.discard', 'The last try failed, or the handler threw `DiscardDelivery`.'),
+  way('running', 'discarded', 'Deliveries.discard', 'The last attempt failed, or the handler threw `DiscardDelivery`.'),
   way('discarded', 'available', 'DeliveryAdmin.retry', '`retry`. `attempt` is 0, `priority` + 1.'),
   way('discarded', 'available', 'DeliveryAdmin.replay', '`replay` with `repeat`. `attempt` is 0, `priority` + 1.'),
   way('completed', 'available', 'DeliveryAdmin.replay', '`replay` with `repeat`. `attempt` is 0, `priority` + 1.'),

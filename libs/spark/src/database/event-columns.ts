@@ -1,9 +1,9 @@
 /**
- * The columns of the event table: which there are, how an event is written and how it is read. A new column is a change of
- * this file, and of a new version in `schema/`.
+ * The columns of the event table, and how events are written and read. A new column needs a change of this file, and a new version in
+ * `schema/`.
  */
 
-/** An event as the ledger has it. */
+/** An event as the ledger stores it. */
 export interface Entry {
   readonly key: string;
   readonly group: string;
@@ -14,7 +14,7 @@ export interface Entry {
   readonly context: string | null;
   /** When the event became true, in epoch ms; null when its source set no `at`. */
   readonly at: number | null;
-  /** From when on the event is of no use, in epoch ms. */
+  /** When the event expires, in epoch ms; null for never. */
   readonly until: number | null;
   /** How many events led to this one: 0 outside of any handler. */
   readonly depth: number;
@@ -22,7 +22,7 @@ export interface Entry {
   readonly metadata: string | null;
 }
 
-/** A row of the columns of an entry, as drivers give it: some give numbers as text. */
+/** A row of the columns of an entry, as drivers return it: some return numbers as text. */
 export interface EntryRow {
   readonly event_key: string;
   readonly event_group: string;
@@ -36,14 +36,14 @@ export interface EntryRow {
   readonly metadata: string | null;
 }
 
-/** A column, and what an entry puts there. */
+/** A column, and the value of an entry for it. */
 interface EntryColumn {
   readonly name: keyof EntryRow;
   readonly type: 'text' | 'bigint' | 'int';
   readonly of: (entry: Entry) => string | number | null;
 }
 
-/** The columns that an entry says. */
+/** The columns with values of an entry. */
 export const ENTRY: readonly EntryColumn[] = [
   { name: 'event_key', type: 'text', of: ({ key }) => key },
   { name: 'event_group', type: 'text', of: ({ group }) => group },
@@ -64,29 +64,29 @@ export function entryFrom(row: EntryRow): Entry {
   return { key, group, entity, entityId, source, context, at, until, depth, metadata };
 }
 
-// Of what the application has put into an event.
+// The columns with data of the application.
 const CONTENT = ['context', 'metadata'] as const;
 
 /** How many characters the application's data in an event take. */
 export const contentLength = (entry: Entry): number =>
   CONTENT.reduce((length, name) => length + (entry[name]?.length ?? 0), 0);
 
-/** A condition that says that an event still has data of the application. */
+/** The condition that an event still has data of the application. */
 export const HAS_CONTENT = `(${CONTENT.map((name) => `${name} IS NOT NULL`).join(' OR ')})`;
 
-/** What an UPDATE sets to remove the data of the application. */
+/** The SET clause of an UPDATE that removes the data of the application. */
 export const NO_CONTENT = CONTENT.map((name) => `${name} = NULL`).join();
 
-/** The columns of an entry, for a statement that calls the table by an alias. */
+/** The columns of an entry, for a statement that names the table by an alias. */
 export const entryColumns = (alias: string): string => ENTRY.map(({ name }) => `${alias}.${name}`).join(', ');
 
-/** The same, where no other table is near. */
+/** The columns of an entry, for a statement with no other table. */
 export const ENTRY_COLUMNS = ENTRY.map(({ name }) => name).join(', ');
 
 /** The columns of an event that is inserted. */
 export const EVENT_COLUMNS = `${ENTRY_COLUMNS}, recorded_at`;
 
-/** A place for a parameter for each of {@link EVENT_COLUMNS}. */
+/** One placeholder for each of {@link EVENT_COLUMNS}. */
 export const EVENT_PLACES = EVENT_COLUMNS.split(',')
   .map(() => '?')
   .join(', ');

@@ -5,7 +5,7 @@ import { BASELINE, type InitialState } from './delivery-states.js';
 import { execute } from './statement.js';
 import type { TableNames } from './table-names.js';
 
-/** A row of what entering tells: a new key, a key that is another's with whose it is, or the handlers' revision. */
+/** A row of the result of entering: a new key, a key of another group or entity with its owner, or the handlers' revision. */
 export interface EnteredRow {
   event_key: string | null;
   event_group: string | null;
@@ -14,7 +14,7 @@ export interface EnteredRow {
   revision: string | number | null;
 }
 
-/** Reads the rows of entering. */
+/** Reads the rows of the result of entering. */
 export function enteredFrom(rows: readonly EnteredRow[]): Entered {
   const fresh = new Set<string>();
   const others = new Map<string, Owner>();
@@ -27,7 +27,7 @@ export function enteredFrom(rows: readonly EnteredRow[]): Entered {
   return { fresh, others, revision };
 }
 
-/** The columns that say whose an event is. */
+/** The columns of the owner of an event: its group and entity. */
 export const OWNER_COLUMNS = 'event_group, entity, entity_id';
 
 /** A row of {@link OWNER_COLUMNS}. */
@@ -43,15 +43,15 @@ export const ownerOf = ({ event_group: group, entity, entity_id: entityId }: Own
   entityId,
 });
 
-/** Whose the keys are. */
+/** The owners of keys. */
 export const ownersFrom = (rows: readonly (OwnerRow & { event_key: string })[]): Map<string, Owner> =>
   new Map(rows.map((row) => [row.event_key, ownerOf(row)]));
 
-/** Whether a known key is that of another group or entity, as the texts of the two say. */
+/** Whether a key in the ledger belongs to another group or entity, by the texts of both. */
 export const isOther = (owner: Owner, entry: Owner): boolean =>
   owner.group !== entry.group || owner.entityId !== entry.entityId || owner.entity !== entry.entity;
 
-/** Those of the entries whose keys are known as another's, and whose they are. */
+/** The keys of entries that belong to another group or entity, with their owners. */
 export function othersOf(entries: readonly Entry[], known: ReadonlyMap<string, Owner>): Map<string, Owner> {
   const others = new Map<string, Owner>();
   for (const entry of entries) {
@@ -64,7 +64,7 @@ export function othersOf(entries: readonly Entry[], known: ReadonlyMap<string, O
 /** The columns of a delivery that is opened. */
 export const DELIVERY_COLUMNS = 'event_id, handler, state, attempt, priority, suspect, due_at, finished_at, last_error';
 
-/** When a delivery that is opened has ended already, and why. */
+/** When a delivery has ended that is opened as discarded, and why. */
 export function endOf(initialState: InitialState, now: number): { finished: number | null; reason: string | null } {
   return initialState === 'discarded' ? { finished: now, reason: BASELINE } : { finished: null, reason: null };
 }

@@ -10,7 +10,7 @@ import { hasOneConnection } from './traits.js';
 import { checkInternals } from './typeorm-internals.js';
 
 /**
- * Makes a DataSource ready for Spark: its transactions are kept apart, and Spark's tables are there and whole. Throws what
+ * Prepares a DataSource for Spark: it keeps SQLite's transactions apart, and creates or checks Spark's tables. Throws what
  * {@link checkTables} throws, InvalidOptionsError, MissingPartError.
  */
 export async function prepareDataSource(

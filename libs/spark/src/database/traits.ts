@@ -1,19 +1,19 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 
-// How the databases differ, for code that has a DataSource and no dialect.
+// Differences of the databases, for code that has a DataSource and no dialect.
 
 const isPostgres = ({ options }: DataSource): boolean => options.type === 'postgres';
 const isSqlite = ({ options }: DataSource): boolean => options.type === 'better-sqlite3';
 const isMysql = ({ options }: DataSource): boolean => options.type === 'mysql' || options.type === 'mariadb';
 
-/** Whether all of a process shares one connection. */
+/** Whether the whole process shares one connection. */
 export const hasOneConnection = isSqlite;
 
 /** SQL for a value as text. */
 export const castToText = (dataSource: DataSource, sql: string): string =>
   `CAST(${sql} AS ${isMysql(dataSource) ? 'CHAR' : 'text'})`;
 
-/** SQL for the text of a JSON list, given SQL for the text of each part. As plain text: drivers parse what the database calls JSON. */
+/** SQL for the text of a JSON list, given SQL for the text of each part. The type is text, because drivers parse values of the type JSON. */
 export function jsonList(dataSource: DataSource, parts: readonly string[]): string {
   if (isMysql(dataSource)) return `CONCAT('[', ${parts.map((part) => `JSON_QUOTE(${part})`).join(`, ',', `)}, ']')`;
   const quote = (part: string) => (isPostgres(dataSource) ? `CAST(to_json(${part}) AS text)` : `json_quote(${part})`);
@@ -24,7 +24,7 @@ export function jsonList(dataSource: DataSource, parts: readonly string[]): stri
 export const rowList = (dataSource: DataSource, rows: string): string =>
   isSqlite(dataSource) ? `VALUES ${rows}` : rows;
 
-/** Whether blanks at the end of a `char` column do not count. */
+/** Whether the database ignores blanks at the end of a `char` column. */
 export const padsText = (dataSource: DataSource): boolean => !isSqlite(dataSource);
 
 /** The text of a whole number as a parameter that the database compares by the column's own type. */
@@ -34,7 +34,7 @@ export function wholeNumberParameter(dataSource: DataSource, text: string): stri
   return Number.isSafeInteger(value) ? value : BigInt(text);
 }
 
-/** The schema (PostgreSQL) or database (MariaDB, SQLite) of an entity's table; undefined where it is the DataSource's own. */
+/** The schema (PostgreSQL) or database (MariaDB, SQLite) of an entity's table; undefined if it is the DataSource's own. */
 export function placeOf({ dataSource, schema, database }: EntityMetadata): string | undefined {
   const { options } = dataSource;
   const place = isPostgres(dataSource) ? schema : database;

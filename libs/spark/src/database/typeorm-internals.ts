@@ -6,13 +6,13 @@ import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transfor
 import { MissingPartError } from '../error/missing-part.error.js';
 import { nameAndVersion } from './package-version.js';
 
-// What Spark uses of the private side of TypeORM, and through it of the drivers. It is checked at boot, below.
+// The private parts of TypeORM, and of the drivers behind it, that Spark uses. `checkInternals` below checks them at boot.
 
 interface Socket {
   destroy?(error?: Error): void;
 }
 
-/** What is used of a client of the package pg. */
+/** The parts of a client of the package pg that Spark uses. */
 export interface PgClient {
   on(event: 'error', listener: () => void): void;
   readonly connection?: { readonly stream?: Socket };
@@ -20,7 +20,7 @@ export interface PgClient {
   readonly _connected?: boolean;
 }
 
-/** What is used of a pool of the package pg. */
+/** The parts of a pool of the package pg that Spark uses. */
 export interface PgPool {
   readonly _clients: readonly PgClient[];
   readonly _idle?: readonly { readonly client: PgClient }[];
@@ -28,7 +28,7 @@ export interface PgPool {
   on(event: 'connect', listener: (client: PgClient) => void): void;
 }
 
-/** What is used of a connection of the package mysql2. */
+/** The parts of a connection of the package mysql2 that Spark uses. */
 export interface MysqlConnection {
   readonly _handshakePacket?: object | null;
   readonly stream?: Socket;
@@ -41,17 +41,17 @@ export interface Queue<T> {
   get?(index: number): T;
 }
 
-/** What is used of a pool of the package mysql2. */
+/** The parts of a pool of the package mysql2 that Spark uses. */
 export interface MysqlPool {
   readonly _allConnections: Queue<MysqlConnection>;
   readonly _freeConnections?: Queue<MysqlConnection>;
 }
 
-/** The connection that better-sqlite3 made; `Connection` says what is used of it. */
+/** The connection of better-sqlite3; `Connection` has the parts of it that Spark uses. */
 export const sqliteConnectionOf = <Connection>({ driver }: DataSource): Connection =>
   (driver as unknown as { databaseConnection: Connection }).databaseConnection;
 
-/** The pool of the package pg that writes go to. */
+/** The pool of the package pg for writes. */
 export const postgresPoolOf = <Pool = PgPool>({ driver }: DataSource): Pool =>
   (driver as unknown as { master: Pool }).master;
 
@@ -72,7 +72,7 @@ interface PoolCluster {
   readonly _nodes: Record<string, { readonly pool?: MysqlPool }>;
 }
 
-/** What is used of a query runner that has a connection. */
+/** The parts of a connected query runner that Spark uses. */
 export interface RunnerInternals {
   readonly databaseConnection?: (PgClient | MysqlConnection) & {
     readonly processID?: number;
@@ -85,7 +85,7 @@ export interface RunnerInternals {
 
 export const internalsOf = (runner: QueryRunner): RunnerInternals => runner as unknown as RunnerInternals;
 
-/** The rows of each entity, of the rows that a query gives. */
+/** Groups the rows of a query by entity. */
 export function groupRows(transformer: RawSqlResultsToEntityTransformer, rows: object[], alias: Alias) {
   const { group } = transformer as unknown as { group(rows: object[], alias: Alias): Map<unknown, ObjectLiteral[]> };
   return group.call(transformer, rows, alias);
@@ -99,7 +99,7 @@ interface PrivatePart {
 }
 
 const ENDING = 'a connection that stops answering may stay in use, and statements wait for it without end';
-const MAKING = 'Spark may wait without end for a connection that is never made';
+const MAKING = 'Spark may wait without end for a connection that never opens';
 const SESSIONS = 'the session of a dropped connection keeps its locks on the server until the server ends it';
 
 const parts = (of: PrivatePart['of'], without: string, ...paths: string[]): PrivatePart[] =>
@@ -128,7 +128,7 @@ const OF_DRIVERS: Readonly<Record<string, readonly PrivatePart[]>> = {
  * work without.
  *
  * @param runner a query runner that has a connection
- * @throws MissingPartError when Spark cannot work without a part that is missing
+ * @throws MissingPartError if a part is missing without which Spark cannot work
  */
 export function checkInternals(runner: QueryRunner): void {
   const { type, driver } = runner.dataSource.options as { type: string; driver?: unknown };

@@ -65,7 +65,10 @@ export class HandlerSlots {
     if (suspect) this.suspects++;
   }
 
-  /** Frees the slot of a handler that has ended. Returns whether all slots of that handler were taken, so that no more could be claimed. */
+  /**
+   * Frees the slot of a handler that has ended. Returns whether no more deliveries of that handler could be claimed until now, because its
+   * slots, or the connections of all transactional handlers, were taken.
+   */
   leave(handler: string): boolean {
     const wasFull = this.handlers().some((one) => one.name === handler && this.ownRoom(one) <= 0);
     this.taken.set(handler, this.taken.get(handler)! - 1);

@@ -27,7 +27,8 @@ export interface SourceCalls {
  * Calls a source with subjects: one by one, or all at once for a batch source. A subject at which the source fails does not affect the
  * others.
  *
- * @returns the error of the last call if the source timed out too often in a row. Then all further subjects have failed without a call
+ * @returns the last error if Spark gave the source up: it timed out too often in a row, or failed too often for a batch. Then the further
+ *   subjects have failed without a call
  */
 export async function runSource(
   source: Source,

@@ -21,7 +21,7 @@ import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statemen
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
 
-// Keeps a statement below the smallest usual max_allowed_packet.
+// This keeps a statement below the smallest usual max_allowed_packet.
 const ROWS = 500;
 const PRIMARY = ' USE INDEX (`PRIMARY`)';
 const LOCKED = 'LOCK IN SHARE MODE';
@@ -38,7 +38,7 @@ interface InsertedRow {
   readonly event_group: string;
 }
 
-/** MariaDB and MySQL. */
+/** The dialect of MariaDB and MySQL. */
 export class MysqlDialect implements Dialect {
   readonly longestKey = 512;
   readonly rechecksByTime = false;
@@ -49,7 +49,7 @@ export class MysqlDialect implements Dialect {
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = false;
-  // Of local times there are two in the hour when summer time ends.
+  // It uses UTC, because local times are ambiguous in the hour when summer time ends.
   readonly clock = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000`;
 
   constructor(private readonly tables: TableNames) {}
@@ -71,7 +71,7 @@ export class MysqlDialect implements Dialect {
   }
 
   async exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    // Such a lock is the whole server's, and its name has at most 64 characters.
+    // A named lock belongs to the whole server, and its name has at most 64 characters.
     const name = `CONCAT('nestjs-spark-', SHA1(CONCAT_WS('.', DATABASE(), :event)))`;
     const { event } = this.tables.plain;
     const get = `SELECT GET_LOCK(${name}, ${BOOT_LOCK_TIMEOUT / 1_000}) AS got`;
@@ -103,8 +103,9 @@ export class MysqlDialect implements Dialect {
   }
 
   /**
-   * A row that an UPDATE left as it was is read as it was when the transaction began, unless the read locks it. Without the
-   * index a statement for several rows may lock all of a small table; a table that has no such index is read row by row.
+   * The read locks the rows. Without a lock, a row that an UPDATE did not change is read as it was when the transaction began. The index
+   * is forced, because without it a statement for several rows may lock all rows of a small table. A table that has no such index is
+   * read row by row.
    */
   async rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[], isNew: boolean) {
     const text = sql(`${column} IN (?)`);
@@ -160,8 +161,8 @@ export class MysqlDialect implements Dialect {
   }
 
   /**
-   * It tells for whom deliveries are opened. A statement of its own: as part of an INSERT it would hold the rows of the handlers
-   * for as long as the application's transaction takes.
+   * Reads the revision of the handlers. It is a separate statement: as a part of an INSERT it would lock the rows of the handlers for as
+   * long as the application's transaction takes.
    */
   private async revision(manager: EntityManager): Promise<number> {
     const [row] = await raw<{ sum: string | null }>(
@@ -172,11 +173,11 @@ export class MysqlDialect implements Dialect {
     return Number(row!.sum ?? 0);
   }
 
-  /** Inserts events and returns those that were not there. MySQL has no RETURNING: a token tells which they are. */
+  /** Inserts events and returns the new ones. MySQL has no RETURNING, so a token in the rows identifies them. */
   private async insertAbsent(manager: EntityManager, entries: readonly Entry[], now: number): Promise<InsertedRow[]> {
     const { event } = this.tables;
     const token = randomUUID();
-    // The driver itself writes a list of lists as rows.
+    // The driver writes a list of lists as rows.
     const rows = entries.map((entry) => [...eventRow(entry, now), token]);
     const insert = `INSERT IGNORE INTO ${event} (${EVENT_COLUMNS}, token) VALUES ?`;
     if (this.returnsFromInsert(manager.dataSource))
@@ -187,8 +188,8 @@ export class MysqlDialect implements Dialect {
   }
 
   /**
-   * Opens the deliveries of events that were inserted. From a SELECT they would take locks on the events that lie beside these,
-   * until the application's transaction ends: others that enter keys there would wait for it, and dead-lock.
+   * Opens the deliveries of events that this transaction has inserted. An INSERT … SELECT would lock the neighbouring events until the
+   * application's transaction ends. Other transactions that enter keys there would wait for it, and dead-lock.
    */
   private async open(
     manager: EntityManager,

@@ -4,7 +4,7 @@ import { DELIVERY_COLUMNS } from '../event-insert.js';
 import { BASELINE, type InitialState } from '../delivery-states.js';
 import type { TableNames } from '../table-names.js';
 
-/** Rows in SQL: their text, of which there is one for each shape, and its parameters. */
+/** Rows in SQL: the text and its parameters. Rows of the same shape have the same text. */
 interface Rows {
   readonly shape: string;
   readonly sql: (first: number) => string;
@@ -16,9 +16,9 @@ interface Column<R> {
   readonly of: (row: R) => unknown;
 }
 
-// Up to so many rows are written as VALUES, and up to so many openings the statement is planned once for each shape.
+// Up to this many rows are written as VALUES. Up to this many openings the statement is planned once for each shape.
 const FEW = 16;
-// Of the row that has a key: one value, so that it is looked up once.
+// The owner of a key as one value, so that its row is looked up once.
 const OWNER = 'ARRAY[e.event_group::text, e.entity::text, e.entity_id::text]';
 const OPENING: readonly Column<readonly [group: string, name: string, priority: number, initialState: InitialState]>[] =
   [
@@ -28,9 +28,9 @@ const OPENING: readonly Column<readonly [group: string, name: string, priority: 
     { type: 'text', of: ([, , , initialState]) => initialState },
   ];
 
-/** The statement that enters events and opens their deliveries on PostgreSQL, all at once. */
+/** The statement that enters events and opens their deliveries on PostgreSQL in one go. */
 export class PostgresEntering {
-  /** The texts of those that have a name. */
+  /** The texts of the statements that have a name. */
   private readonly known = new Map<string, string>();
 
   constructor(private readonly tables: TableNames) {}
@@ -57,7 +57,7 @@ export class PostgresEntering {
     const { event, delivery, handler } = this.tables;
     const given = `${events} AS g(${ENTRY_COLUMNS})`;
     const sorted = (by: string) => (isOne ? '' : `ORDER BY ${by}`);
-    // One index lookup for each key: no statistics can talk the planner into anything else.
+    // This form forces one index lookup for each key, for any statistics of the table.
     const looked = `WITH given AS MATERIALIZED (
         SELECT g.*, (SELECT ${OWNER} FROM ${event} e WHERE e.event_key = g.event_key) AS owner FROM ${given}),`;
     const opened = `, opened AS (
@@ -76,7 +76,7 @@ export class PostgresEntering {
   }
 }
 
-/** Rows as VALUES: one shape for each number of them. */
+/** Rows as VALUES. There is one shape for each number of rows. */
 function asValues<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
   const sql = (first: number) => {
     let next = first;
@@ -87,10 +87,10 @@ function asValues<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
   return { shape: `${rows.length}`, sql, given };
 }
 
-/** Rows as an array for each column, or a single value where all rows have the same: one shape for each choice of these. */
+/** Rows as one array for each column, or a single value if all rows have the same. There is one shape for each choice of these. */
 function asArrays<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
   const values = columns.map(({ of }) => rows.map(of));
-  // The first column says how many rows there are.
+  // The first column is always an array, because it sets the number of rows.
   const isSame = values.map((column, at) => at > 0 && column.every((value) => value === column[0]));
   const sql = (first: number) => {
     const arrays: string[] = [];
@@ -105,9 +105,9 @@ function asArrays<R>(columns: readonly Column<R>[], rows: readonly R[]): Rows {
   return { shape, sql, given: values.map((column, at) => (isSame[at] ? column[0] : arrayOf(column))) };
 }
 
-/** A list of text, numbers and nulls as PostgreSQL reads it: nearly JSON, which is written in a fraction of the driver's time. */
+/** Writes a list of text, numbers and nulls as an array of PostgreSQL. It uses JSON, which is similar and much faster than the driver. */
 export function arrayOf(list: readonly unknown[]): unknown {
   const json = JSON.stringify(list);
-  // All that the two write differently, and some more.
+  // Lists with one of these characters are left to the driver. JSON and PostgreSQL may write them differently.
   return /\\[^"\\]/.test(json) ? list : `{${json.slice(1, -1)}}`;
 }

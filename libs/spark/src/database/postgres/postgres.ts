@@ -21,14 +21,14 @@ import { execute, prepared, rowsAsGiven } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
 
-// Up to so many groups a statement is planned once for each number of them.
+// Up to this many groups a statement is planned once for each number of groups.
 const FEW = 16;
 const ADVISORY_LOCK = 0x5350_4152;
 const LOCK_NOT_AVAILABLE = '55P03';
 // How long what reads a table is waited for, in milliseconds. Others that want to read it wait, too.
 const READERS_TIMEOUT = 1_000;
 
-/** PostgreSQL. */
+/** The dialect of PostgreSQL. */
 export class PostgresDialect implements Dialect {
   readonly longestKey = Infinity;
   readonly rechecksByTime = false;
@@ -72,7 +72,7 @@ export class PostgresDialect implements Dialect {
     return rows;
   }
 
-  // A pooler in transaction mode gives each transaction another session: only a lock of a transaction is sure to be given back.
+  // A pooler in transaction mode gives each transaction another session, so only a lock of the transaction is surely released.
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager.transaction(async (inner) => {
       await execute(inner, `SET LOCAL lock_timeout = ${BOOT_LOCK_TIMEOUT}`);
@@ -102,13 +102,13 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  // Without a name: a prepared statement fails for good once a column of its table changes its type.
+  // The statement has no name: a prepared statement fails for ever after a column of its table changes its type.
   rowsByKey(manager: EntityManager, { column, sql }: RowsByKey, keys: readonly unknown[]): Promise<object[]> {
     return rowsAsGiven(manager, sql(`${column} = ANY($1)`), [keys]);
   }
 
   async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
-    // One index lookup for each key: no statistics can talk the planner into anything else.
+    // This form forces one index lookup for each key, for any statistics of the table.
     const sql = `SELECT e.* FROM unnest($1::text[]) AS k(key) CROSS JOIN LATERAL (
       SELECT event_key, ${OWNER_COLUMNS} FROM ${this.tables.event} WHERE event_key = k.key OFFSET 0) e`;
     return ownersFrom(await this.query(manager, 'spark-owners', sql, [arrayOf(keys)]));
@@ -140,8 +140,8 @@ export class PostgresDialect implements Dialect {
     const { delivery, event } = this.tables;
     const [name, others] =
       passed.length > 0 ? [this.names.claimOthers, 'AND id <> ALL($6::bigint[])'] : [this.names.claim, ''];
-    // They are found once more by where they lie, which costs least; the lock keeps them there. The commit of a claim is not
-    // waited for until it is on disk: one that a crash of the server undoes is as good as never made. That of a suspect is.
+    // The UPDATE finds the rows by ctid, which costs least; the lock keeps them in place. The commit of a claim does not wait for the
+    // disk: if a crash of the server undoes it, the deliveries are available again. The claim of a suspect waits for the disk.
     return this.query<ClaimedRow>(
       manager,
       name(),
@@ -162,7 +162,7 @@ export class PostgresDialect implements Dialect {
   async complete(manager: EntityManager, { worker, attempt, done, now, history }: Completion): Promise<Set<string>> {
     const { delivery, attempt: attempts } = this.tables;
     const ids = done.map(({ id }) => id);
-    // The planner does not know how many run: there is only the primary key for it to take.
+    // The planner cannot estimate how many deliveries are running. This form leaves it only the primary key.
     const ours = `d.id = ANY($1::bigint[]) AND d.attempt = $2 AND COALESCE(d.state, '') = 'running' AND d.claimed_by = $3 RETURNING d.id`;
     const given = [arrayOf(ids), attempt, worker];
     const durations = () => JSON.stringify(Object.fromEntries(done.map(({ id, durationMs }) => [id, durationMs])));
@@ -193,8 +193,8 @@ export class PostgresDialect implements Dialect {
 }
 
 /**
- * Names for a statement that is planned anew each time it has run four times as often: a connection keeps its plans, and
- * what is best for a small table reads all of a large one.
+ * Names for a statement. The name changes each time the statement has run four times as often, so that it is planned anew: a connection
+ * keeps its plans, and the best plan for a small table reads all rows of a large one.
  */
 function replanned(name: string): () => string {
   let runs = 0;

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { select } from '../statement.js';
 
-/** Which of the tables PostgreSQL hides rows of from the role of the connection, by their place in the list. None elsewhere. */
+/** The positions of the tables of which PostgreSQL hides rows from the role of the connection. Other databases hide none. */
 export async function hiddenTables(manager: EntityManager, paths: readonly string[]): Promise<number[]> {
   if (manager.dataSource.options.type !== 'postgres' || paths.length === 0) return [];
   const rows = await select<{ place: number }>(

@@ -2,20 +2,20 @@ import type { QueryRunner, TableColumnOptions } from 'typeorm';
 
 type TextType = Partial<TableColumnOptions> & { type: string };
 
-/** The types of Spark's columns on one database. What a released version of the tables was made of stays as it is. */
+/** The types of Spark's columns on one database. Types of a released version of the tables never change. */
 export interface ColumnTypes {
-  /** A number of its own for each row. */
+  /** A generated number for each row. */
   readonly id: TableColumnOptions;
-  /** Text that keeps case and trailing blanks apart, and can be a key. */
+  /** Text that distinguishes case and trailing blanks, and can be a key. */
   readonly exact: (length: number) => TextType;
   /** Exact text for a primary key. */
   readonly subject: TextType;
   readonly longText: TextType;
   /** Columns that only this database needs in the event table. */
   readonly extraColumns: readonly TableColumnOptions[];
-  /** Whether indexes can leave rows out. */
+  /** Whether the database has partial indexes. */
   readonly partialIndexes: boolean;
-  /** Whether the rechecks lie in the order of time, without an index by entity. */
+  /** Whether rechecks are indexed by time, not by entity. */
   readonly rechecksByTime: boolean;
 }
 
@@ -27,11 +27,11 @@ export async function columnTypes(runner: QueryRunner): Promise<ColumnTypes> {
 }
 
 /**
- * The collation that keeps all texts apart on MariaDB and MySQL. The usual ones take `a`, `A` and `a ` for one, and
- * utf8mb4_bin takes `a` and `a ` for one.
+ * The collation that distinguishes all texts on MariaDB and MySQL. For the usual ones `a`, `A` and `a ` are equal; for utf8mb4_bin `a`
+ * and `a ` are equal.
  */
 export async function exactCollation(runner: QueryRunner): Promise<string> {
-  // TypeORM's own version leaves out which of the two it is.
+  // The version that TypeORM has does not show which of the two it is.
   const [server] = (await runner.query('SELECT VERSION() AS version')) as [{ version: string }];
   return /mariadb/i.test(server.version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
 }

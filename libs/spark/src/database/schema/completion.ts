@@ -1,13 +1,13 @@
 import { Table, type TableColumnOptions, TableIndex, type TableIndexOptions, type TableOptions } from 'typeorm';
 import type { Place } from './schema-version.js';
 
-/** A part of a table that is not there, in words. */
+/** A missing part of a table, in words. */
 export interface MissingPart {
   readonly table: string;
   readonly part: string;
 }
 
-/** Creates the tables, columns and indexes that are not there. An index is there when any index covers its columns. */
+/** Creates the tables, columns and indexes that are missing. An index counts as present if any index covers its columns. */
 export async function complete({ runner }: Place, tables: readonly TableOptions[]): Promise<void> {
   const present = await presentOf(runner, tables);
   for (const wanted of tables) {
@@ -21,7 +21,7 @@ export async function complete({ runner }: Place, tables: readonly TableOptions[
   }
 }
 
-/** The names of those of the tables that are not there, and what the others lack. */
+/** The names of missing tables, and the missing parts of the others. */
 export async function lacking({ runner }: Place, tables: readonly TableOptions[]) {
   const present = await presentOf(runner, tables);
   const absent: string[] = [];
@@ -41,7 +41,7 @@ export async function lacking({ runner }: Place, tables: readonly TableOptions[]
   return { absent, parts };
 }
 
-/** A column as CREATE TABLE and ALTER TABLE take it. */
+/** A column in the syntax of CREATE TABLE and ALTER TABLE. */
 export function columnSql({ dataSource }: Place['runner'], column: TableColumnOptions): string {
   const { name, type, length, charset, collation, isNullable = false, default: value } = column;
   const order = dataSource.options.type === 'postgres' && collation ? `"${collation}"` : collation;
@@ -69,7 +69,7 @@ async function presentOf(runner: Place['runner'], tables: readonly TableOptions[
   return new Map(present.map((table) => [bare(table.name), table]));
 }
 
-// Some databases name the schema, too.
+// Some databases include the schema in the name.
 const bare = (table: string): string => table.split('.').at(-1)!;
 
 const missingColumns = ({ columns = [] }: TableOptions, found: Table): TableColumnOptions[] =>
@@ -79,7 +79,7 @@ function missingIndexes({ indices = [] }: TableOptions, found: Table): TableInde
   const present = [
     ...found.indices,
     ...found.uniques.map(({ columnNames }) => ({ columnNames, isUnique: true })),
-    // The database's own order of an index's columns is not always told.
+    // TypeORM does not always return the columns of an index in their order.
   ].map(({ columnNames, isUnique }) => ({ columns: new Set(columnNames), isUnique }));
   return indices.filter(({ columnNames, isUnique = false }) => {
     const covers = ({ columns, ...index }: (typeof present)[number]) =>

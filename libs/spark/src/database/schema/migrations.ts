@@ -5,7 +5,7 @@ import type { SchemaVersion } from './schema-version.js';
 import { tableNames } from '../table-names.js';
 import { refuseUnknown, sqlIdentifier } from '../../config/option-parsers.js';
 
-/** What the tables were named in `SparkModule.forRoot`. */
+/** The names of the tables, as in `SparkModule.forRoot`. */
 export interface SparkMigrationOptions {
   /** Default: `spark_`. */
   tablePrefix?: string;
@@ -14,14 +14,14 @@ export interface SparkMigrationOptions {
 }
 
 /**
- * The migrations that make Spark's tables, for the `migrations` of a DataSource that does not use `synchronize`. They
- * run on every database that Spark supports. Each makes one version of the tables out of the version before, does nothing
- * where that is done already, and goes on where it was interrupted.
+ * Returns the migrations that create Spark's tables, for the `migrations` of a DataSource that does not use `synchronize`. They run on
+ * every database that Spark supports. Each changes the tables from one version to the next. It does nothing if that was done already,
+ * and continues if it was interrupted.
  *
- * @param options The `tablePrefix` and `schema` that `SparkModule.forRoot` is given, where they are not the defaults.
+ * @param options The `tablePrefix` and `schema` of `SparkModule.forRoot`, if they are not the defaults.
  * @returns Migration classes, oldest first.
- * @throws InvalidOptionsError for an unknown option, and for a name that is none. The migrations themselves throw
- *   MissingSchemaError where the schema does not exist.
+ * @throws InvalidOptionsError for an unknown option, and for an invalid name. The migrations themselves throw MissingSchemaError if the
+ *   schema does not exist.
  *
  * @example
  * new DataSource({ type: 'postgres', migrations: [...sparkMigrations(), ...myMigrations] })

@@ -1,15 +1,15 @@
 import type { QueryRunner, TableOptions } from 'typeorm';
 import type { TableNames } from '../table-names.js';
 
-/** Where the tables are. */
+/** The place of the tables. */
 export interface Place {
   readonly runner: QueryRunner;
   readonly names: TableNames;
 }
 
 /**
- * One version of Spark's tables. A released one never changes: the next change is a version of its own. `up` works from what
- * the version before left, and from what an `up` that was interrupted left.
+ * One version of Spark's tables. A released version never changes: the next change is a new version. `up` starts from the previous
+ * version, or from what an interrupted `up` has left.
  */
 export interface SchemaVersion {
   readonly version: number;
@@ -20,8 +20,8 @@ export interface SchemaVersion {
   /** The tables with all columns and indexes, as they are after `up`. */
   tables(place: Place): Promise<TableOptions[]>;
   up(place: Place): Promise<void>;
-  /** Whether an `up` that was interrupted has left what `up` of the version before would spoil. Default: never. */
+  /** Whether an interrupted `up` has left tables that `up` of the previous version would damage. Default: never. */
   hasBegun?(place: Place): Promise<boolean>;
-  /** Leaves what the version before made. */
+  /** Restores the previous version. */
   down(place: Place): Promise<void>;
 }

@@ -21,7 +21,7 @@ import { v3 } from './v3.js';
 export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3];
 const CURRENT = VERSIONS.at(-1)!;
 
-/** Makes one version of the tables. Throws MissingSchemaError. */
+/** Changes the tables to one version. Throws MissingSchemaError. */
 export async function migrateUp(manager: EntityManager, dialect: Dialect, names: TableNames, to: SchemaVersion) {
   await checkSchema(manager.queryRunner!, names);
   await alone(manager, dialect, async (runner) => {
@@ -31,7 +31,7 @@ export async function migrateUp(manager: EntityManager, dialect: Dialect, names:
   });
 }
 
-/** Goes back from one version of the tables to the one before. */
+/** Changes the tables from one version back to the previous one. */
 export async function migrateDown(manager: EntityManager, dialect: Dialect, names: TableNames, from: SchemaVersion) {
   await alone(manager, dialect, async (runner) => {
     const place = { runner, names };
@@ -41,7 +41,7 @@ export async function migrateDown(manager: EntityManager, dialect: Dialect, name
   });
 }
 
-/** Makes the current tables out of what is there. Throws MissingSchemaError, NewerTablesError. */
+/** Creates the tables, or changes them to the current version. Throws MissingSchemaError, NewerTablesError. */
 export async function migrateAll(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<void> {
   await checkSchema(manager.queryRunner!, names);
   await alone(manager, dialect, async (runner) => {
@@ -50,14 +50,14 @@ export async function migrateAll(manager: EntityManager, dialect: Dialect, names
     if (version > CURRENT.version) throw await newer(place, version);
     if (version === CURRENT.version && (await isWhole(place))) return;
     if (version === 0) return makeCurrent(place);
-    // Of the version that is there, too, an interrupted start may have left a part.
+    // The present version runs again, too, because an interrupted start may have left it incomplete.
     for (const [i, step] of VERSIONS.entries())
       if (step.version >= version && !(await VERSIONS[i + 1]?.hasBegun?.(place))) await raise(place, step);
   });
 }
 
 /**
- * Checks that the tables are there, whole, and of the version that this release works with. Throws MissingSchemaError,
+ * Checks that the tables exist, are complete, and have the version that this release works with. Throws MissingSchemaError,
  * MissingTablesError, OlderTablesError, NewerTablesError, IncompleteTablesError.
  */
 export async function checkTables(runner: QueryRunner, names: TableNames, options: NamingOptions): Promise<void> {
@@ -84,15 +84,15 @@ async function checkSchema(runner: QueryRunner, { schema }: TableNames): Promise
     throw new MissingSchemaError(schema, createSchemaSql(runner.dataSource, schema));
 }
 
-/** Runs work that no other process does at the same time: all of it or nothing, where the database can take tables back. */
+/** Runs work that no other process runs at the same time. If the database can roll tables back, all of it is done or nothing. */
 function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRunner) => Promise<void>): Promise<void> {
   return dialect.exclusively(manager, ({ queryRunner }) => work(queryRunner!));
 }
 
-// How long tables take to be made or changed depends on what is in them.
+// The time limit of a change of the tables, in milliseconds. It is long, because the time to change a table depends on its size.
 const TABLES_PATIENCE = 30 * 60_000;
 
-// Each version by itself would make all tables anew in steps.
+// New tables are created in the current version at once. Creating each version after the other would take more steps.
 async function makeCurrent(place: Place): Promise<void> {
   await withPatience(place.runner, TABLES_PATIENCE, async () => complete(place, await CURRENT.tables(place)));
   await writeVersion(place, CURRENT.version);
@@ -103,18 +103,18 @@ async function raise(place: Place, step: SchemaVersion): Promise<void> {
   await writeVersion(place, step.version);
 }
 
-/** The version of the tables that are there; 0 where there is none of them. */
+/** The version of the present tables; 0 if there is none. */
 async function versionOf(place: Place): Promise<number> {
   const { runner, names } = place;
   if (await runner.hasTable(names.plain.version)) {
     const [row] = await select<{ version: number | string }>(runner, `SELECT version FROM ${names.version}`);
     if (row) return Number(row.version);
   }
-  // The first tables had none.
+  // The first tables had no version.
   return (await runner.hasTable(names.plain.event)) ? v1.version : 0;
 }
 
-/** Writes down the version that the tables are of now. */
+/** Stores the version of the tables. */
 async function writeVersion(place: Place, version: number): Promise<void> {
   const { runner, names } = place;
   if (version <= v1.version) return runner.dropTable(names.plain.version, true);

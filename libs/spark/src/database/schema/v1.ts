@@ -79,7 +79,7 @@ async function tables({ runner, names }: Place): Promise<TableOptions[]> {
         partialIndexes
           ? { name: index(plain.delivery, 'running'), columnNames: ['claimed_by'], where: `state = 'running'` }
           : { name: index(plain.delivery, 'running'), columnNames: ['claimed_by', 'state'] },
-        // Elsewhere the index of what is due begins with the state.
+        // On other databases the index of due deliveries begins with the state.
         ...(partialIndexes
           ? ['held', 'discarded'].map((state) => ({
               name: index(plain.delivery, state),
@@ -94,7 +94,7 @@ async function tables({ runner, names }: Place): Promise<TableOptions[]> {
           name: agenda,
           columns: [
             ...[time('due_at'), ...entity].map((column) => ({ ...column, isPrimary: true })),
-            // As large as JavaScript's numbers go.
+            // The largest whole number of JavaScript.
             { name: 'id', type: 'integer', isPrimary: true, default: 'random() >> 11' },
             ...counts,
           ],

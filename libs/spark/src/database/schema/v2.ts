@@ -6,8 +6,8 @@ import type { Place, SchemaVersion } from './schema-version.js';
 import { v1 } from './v1.js';
 
 /**
- * Claims of what is on the agenda, handlers by name and version, and room for the names of tables. What a process of the
- * release before inserts is still complete: each new column may be left out.
+ * Version 2 adds claims of rechecks, handlers by name and version, and room for the names of tables. Processes of the previous release
+ * can still insert rows, because every new column may be left out.
  */
 export const v2: SchemaVersion = {
   version: 2,
@@ -44,7 +44,7 @@ async function tables(place: Place): Promise<TableOptions[]> {
   const { type } = place.runner.dataSource.options;
   const changed = (column: TableColumnOptions) => ({
     ...column,
-    // SQLite knows no lengths.
+    // SQLite ignores lengths of columns.
     ...(column.name === 'entity' && type !== 'better-sqlite3' ? { length: ENTITY } : {}),
     ...(column.type === 'longtext' ? { charset: 'utf8mb4' } : {}),
   });
@@ -73,7 +73,7 @@ async function alterPostgres(place: Place): Promise<void> {
   await keyHandlersBy(place, ['name', 'version']);
 }
 
-// Each of these statements commits by itself.
+// MariaDB and MySQL commit each of these statements by itself.
 async function alterMysql(place: Place): Promise<void> {
   const { runner, names } = place;
   const entity = `entity varchar(${ENTITY}) CHARACTER SET utf8mb4 COLLATE ${await exactCollation(runner)}`;
@@ -87,7 +87,7 @@ async function alterMysql(place: Place): Promise<void> {
   ] as const;
   for (const [table, column, nullable] of texts) {
     const found = (await runner.getTable(names.plain[table]))!.findColumnByName(column);
-    // A large table is only rewritten where the database's default was another one.
+    // A large table is rewritten only if the database's default was another one.
     if (found?.charset === 'utf8mb4') continue;
     await runner.query(`ALTER TABLE ${names[table]} MODIFY ${column} longtext CHARACTER SET utf8mb4 ${nullable}`);
   }
@@ -123,7 +123,7 @@ async function unversionHandlersOfSqlite(place: Place): Promise<void> {
   await rebuild(place, wanted, (await runner.getTable(names.plain.handler))!);
 }
 
-// SQLite cannot change a primary key.
+// SQLite cannot change a primary key, so the table is created anew.
 async function rebuild({ runner }: Place, wanted: TableOptions, found: Table): Promise<void> {
   const next = `${wanted.name}_next`;
   const [from, to] = [escaped(runner, wanted.name), escaped(runner, next)];
@@ -137,7 +137,7 @@ async function rebuild({ runner }: Place, wanted: TableOptions, found: Table): P
   await runner.query(`ALTER TABLE ${to} RENAME TO ${from}`);
 }
 
-/** Of handlers with several versions, the one stays that was seen last. */
+/** Keeps the version of each handler that was seen last, and removes the others. */
 async function keepOneVersion({ runner, names }: Place): Promise<void> {
   const handler = names.handler;
   const rows = (await runner.query(

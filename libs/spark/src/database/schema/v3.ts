@@ -7,8 +7,8 @@ import type { Place, SchemaVersion } from './schema-version.js';
 import { v2 } from './v2.js';
 
 /**
- * The agenda is named rechecks. Events have metadata, deliveries the fingerprint of their error. New: the attempts that failed, and
- * the handlers that are paused.
+ * Version 3 renames the table of rechecks. It adds the metadata of events, the fingerprint of a delivery's error, and the tables of
+ * failed attempts and of paused handlers.
  */
 export const v3: SchemaVersion = {
   version: 3,
@@ -33,7 +33,7 @@ export const v3: SchemaVersion = {
     if (await v3.hasBegun!(place)) await nameRechecks(place, names.plain.recheck, agendaOf(names).plain);
   },
 
-  // The version before would make the agenda anew.
+  // Version 2 would create the old table of rechecks again.
   hasBegun: ({ runner, names }) => runner.hasTable(names.plain.recheck),
 };
 
@@ -42,7 +42,7 @@ async function tables(place: Place): Promise<TableOptions[]> {
   const { id, exact, longText, extraColumns } = await columnTypes(runner);
   const agenda = agendaOf(names).plain;
   const text = (name: string, length: number) => ({ name, ...exact(length) });
-  // On MariaDB and MySQL it is not to follow the database's default.
+  // On MariaDB and MySQL the type must not depend on the database's default.
   const long = (name: string) => ({ name, ...longText, ...(extraColumns.length > 0 ? { charset: 'utf8mb4' } : {}) });
   const added = {
     [names.plain.event]: [{ ...long('metadata'), isNullable: true }],
@@ -86,7 +86,7 @@ async function tables(place: Place): Promise<TableOptions[]> {
   ];
 }
 
-/** Renames the table, and what is named after it. */
+/** Renames the table, and its indexes and sequence. */
 async function nameRechecks({ runner }: Place, from: string, to: string): Promise<void> {
   const { driver, options } = runner.dataSource;
   const [table, next] = [escaped(runner, from), driver.escape(bare(to))];
@@ -106,8 +106,8 @@ async function nameRechecks({ runner }: Place, from: string, to: string): Promis
 }
 
 /**
- * Processes of the release before go on writing to the agenda until they end. SQLite cannot write through a view: there they are
- * stopped first.
+ * Creates a view with the old name, because processes of the previous release write to it until they end. SQLite cannot write through a
+ * view, so there they must be stopped first.
  */
 async function keepFormerName({ runner, names }: Place): Promise<void> {
   if (runner.dataSource.options.type === 'better-sqlite3') return;
@@ -115,7 +115,7 @@ async function keepFormerName({ runner, names }: Place): Promise<void> {
   await runner.query(`CREATE OR REPLACE VIEW ${agendaOf(names).sql} AS SELECT ${columns} FROM ${names.recheck}`);
 }
 
-/** Whether any process has worked with the tables. */
+/** Whether a process has used the tables. */
 async function isInUse({ runner, names }: Place): Promise<boolean> {
   return (await select(runner, `SELECT name FROM ${names.handler} LIMIT 1`)).length > 0;
 }

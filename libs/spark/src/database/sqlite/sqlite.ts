@@ -28,7 +28,7 @@ import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from '../table-names.js';
 
-/** SQLite by better-sqlite3: one writer at a time, so nothing has to be locked or passed over. */
+/** The dialect of SQLite by better-sqlite3. SQLite has one writer at a time, so statements need not lock or skip rows. */
 export class SqliteDialect implements Dialect {
   readonly longestKey = Infinity;
   readonly rechecksByTime = true;
@@ -46,7 +46,7 @@ export class SqliteDialect implements Dialect {
   private readonly openSql: string;
   private readonly revisionSql: string;
 
-  // Written once: to put them together takes as long as to run them.
+  // The texts are built once, because building one takes as long as running it.
   constructor(private readonly tables: TableNames) {
     const { event, delivery, handler } = tables;
     this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
@@ -88,7 +88,7 @@ export class SqliteDialect implements Dialect {
   }
 
   async ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>> {
-    // Of a CROSS JOIN the left side is gone through: one index lookup for each key.
+    // SQLite loops over the left side of a CROSS JOIN, so there is one index lookup for each key.
     const sql = `SELECT event_key, ${OWNER_COLUMNS} FROM json_each(?) k CROSS JOIN ${this.tables.event} WHERE event_key = k.value`;
     return ownersFrom(await raw(manager, sql, [JSON.stringify(keys)]));
   }
@@ -120,7 +120,7 @@ export class SqliteDialect implements Dialect {
         if (owner && isOther(owner, entry)) others.set(key, owner);
       }
       if (fresh.size === 0) return { fresh, others, revision: 0 };
-      // It tells for whom deliveries are opened.
+      // The revision shows whether the deliveries were opened for all handlers.
       const sum = statement(this.revisionSql).get<{ revision: number | null }>();
       return { fresh, others, revision: Number(sum?.revision ?? 0) };
     });
@@ -161,7 +161,7 @@ function openEach(
   }
 }
 
-/** What says which delivery comes first: an UPDATE gives its rows in any order. */
+/** The order of deliveries. It is applied to the result, because an UPDATE returns its rows in any order. */
 interface Rank {
   readonly id: string;
   readonly priority: number;
