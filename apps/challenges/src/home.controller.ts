@@ -1,7 +1,7 @@
 import { Controller, Get, Redirect } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 
-/** Leads whoever opens the address to the page that explains the API. */
+/** Redirects to the page that explains the API. */
 @ApiExcludeController()
 @Controller()
 export class HomeController {

@@ -11,7 +11,7 @@ async function main(): Promise<void> {
     await app.close();
     throw portIsTaken(error) ? portTaken(settings) : error;
   }
-  announce(settings);
+  printAddresses(settings);
 }
 
 const portIsTaken = (error: unknown) => error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
@@ -19,7 +19,7 @@ const portIsTaken = (error: unknown) => error instanceof Error && 'code' in erro
 const portTaken = ({ port }: Settings) =>
   new SettingsError(`Port ${port} is taken by another program. Choose a free one, such as: PORT=3456 npm start`);
 
-function announce({ port, databaseName, smtpUrl, outbox }: Settings): void {
+function printAddresses({ port, databaseName, smtpUrl, outbox }: Settings): void {
   const logger = new Logger('Challenges');
   logger.log(`REST API  http://localhost:${port}/challenges`);
   logger.log(`OpenAPI   http://localhost:${port}/api`);

@@ -10,8 +10,8 @@ export interface RegisteredSpark {
 }
 
 /**
- * The SparkServices of an application, for what is about all of them: a dashboard, a command line. Inject it anywhere, even where
- * `isGlobal` is `false`. It is complete once the application's modules are made, before the first `onModuleInit`.
+ * The SparkServices of an application, for code that serves all of them, such as a dashboard or a command line. Every module can
+ * inject it, even if `isGlobal` is `false`. It is complete before the first `onModuleInit`.
  *
  * @example
  * for (const { dataSource, service } of app.get(SparkRegistry).all()) console.log(dataSource, await service.status());
@@ -20,7 +20,7 @@ export class SparkRegistry {
   private readonly services = new Map<string, SparkService>();
 
   /**
-   * All of them, one for each SparkModule: that of the unnamed DataSource first, the others by their names.
+   * Returns all SparkServices, one for each SparkModule: first that of the unnamed DataSource, then the others by name.
    *
    * @example
    * const names = registry.all().map(({ dataSource }) => dataSource);
@@ -32,7 +32,7 @@ export class SparkRegistry {
   }
 
   /**
-   * That of one DataSource.
+   * Returns the SparkService of one DataSource.
    *
    * @param dataSource The name of the DataSource. Default: the unnamed one, whose name is `default`.
    * @throws UnknownDataSourceError when it has no SparkModule.
@@ -46,7 +46,7 @@ export class SparkRegistry {
     return service;
   }
 
-  /** @internal A SparkModule adds its own. */
+  /** @internal Each SparkModule adds its SparkService. */
   add(dataSource: string, service: SparkService): SparkService {
     this.services.set(dataSource, service);
     return service;
@@ -55,7 +55,7 @@ export class SparkRegistry {
 
 const rankOf = ({ dataSource }: RegisteredSpark): string => (dataSource === 'default' ? '' : dataSource);
 
-/** What all SparkModules of an application share. */
+/** The module that all SparkModules of an application share. */
 @Global()
 @Module({ providers: [SparkRegistry], exports: [SparkRegistry] })
 export class SparkRegistryModule {}

@@ -1,6 +1,6 @@
 /** A mail to send. */
 export interface Letter {
-  /** The key of the event that it tells of. Two letters with one key are the same letter, sent twice. */
+  /** The key of its event. Two letters with one key are the same letter, sent twice. */
   readonly key: string;
   readonly to: string;
   readonly subject: string;
@@ -15,9 +15,9 @@ export abstract class PostOffice {
 /**
  * The parts of a message that every way of sending shares.
  *
- * A handler is called at least once: a process that dies between sending and noting it down leaves a mail that is sent
- * again. The event's key is the idempotency key: it makes the Message-ID, by which mail servers and readers tell that
- * they have this mail already.
+ * A handler is called at least once: if a process dies between sending a mail and recording that, the mail is sent again.
+ * The event's key is the idempotency key. It makes the Message-ID, by which mail servers and readers recognise a mail that
+ * they have already.
  */
 export function messageOf({ key, to, subject, text }: Letter) {
   return {

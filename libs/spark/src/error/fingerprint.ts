@@ -5,12 +5,12 @@ const LONGEST = { text: 10_000, said: 500 };
 const DIGITS = 16;
 
 /**
- * A short name for a kind of error: the same wherever it is thrown and whatever ids it tells of, 16 hexadecimal digits. It is made of
- * the name and the message of the error and of its causes, without what differs from case to case, and of the function and the file
- * that threw it.
+ * A short name for a kind of error, 16 hexadecimal digits: the same on each machine and for all ids in the message. It is made of the
+ * name and the message of the error and of its causes, without the parts that differ from case to case, and of the function and the
+ * file that threw it.
  *
- * It goes by the text that `textOf` gives, not by what was thrown. So reasons that nobody threw have one too, nothing hostile is
- * looked at once more, and the row holds all that it is made of.
+ * It uses the text that `textOf` returns, not the thrown value. So reasons that were not thrown have a fingerprint, too, hostile values
+ * are not read again, and the row has all that the fingerprint is made of.
  */
 export function fingerprintOf(text: string): string {
   const lines = text.slice(0, LONGEST.text).split('\n');

@@ -93,9 +93,9 @@ function entered(event: ExplainedEvent, yielded: YieldedEvent | undefined, facts
     );
   const by = source === undefined ? 'emitted' : `entered, found by ${source},`;
   const since = source === undefined || yielded ? '' : ' Its source no longer yields it.';
-  const nobody =
+  const unhandled =
     deliveries.length === 0 ? ' It has no deliveries: no handler matched its group, or they were pruned.' : '';
-  return `${key} was ${by} ${recorded.toISOString()}.${since}${yielded ? spent(event, yielded, now) : ''}${nobody}`;
+  return `${key} was ${by} ${recorded.toISOString()}.${since}${yielded ? spent(event, yielded, now) : ''}${unhandled}`;
 }
 
 /** Why an event that was entered does not happen again at another date. */

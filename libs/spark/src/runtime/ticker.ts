@@ -22,7 +22,7 @@ export class Ticker {
     private readonly pauses: Pauses,
     /** Runs the work. Returns how much there was to do. */
     private readonly work: () => Promise<number>,
-    /** Returns the time until work is due that no notification announces, in milliseconds. Gets the length of the pause. */
+    /** Returns the time until work is due for which no notification comes, in milliseconds. Gets the length of the pause. */
     private readonly nextDue: (pause: number) => Promise<number | undefined> = async () => undefined,
   ) {
     this.pause = pauses.shortest;

@@ -14,7 +14,7 @@ export class HandlerPauses {
     private readonly registered: RegisteredHandlers,
   ) {}
 
-  /** Pauses a handler, by all its names. Claims that were under way have ended when it resolves, and later ones see the pause. */
+  /** Pauses a handler, by all its names. When it resolves, earlier claims have ended, and later claims see the pause. */
   async pause(names: readonly string[], now: number): Promise<void> {
     await this.transactions.runUnread(this.tables.pause, (manager) => this.insert(manager, names, now));
   }
@@ -25,7 +25,7 @@ export class HandlerPauses {
     await this.transactions.run((manager) => execute(manager, remove, { names }));
   }
 
-  /** Since when each name is paused. */
+  /** Returns since when each name is paused. */
   async since(manager: EntityManager): Promise<Map<string, Date>> {
     const rows = await select<{ handler: string; paused_at: string }>(
       manager,
@@ -34,7 +34,7 @@ export class HandlerPauses {
     return new Map(rows.map(({ handler, paused_at: at }) => [handler, new Date(Number(at))]));
   }
 
-  /** A handler that is renamed while it is paused stays paused: called once it is registered, and before it claims. */
+  /** Keeps a handler paused that was renamed while it was paused. Call it after the registration and before the first claim. */
   async followNames(manager: EntityManager): Promise<void> {
     const paused = await this.since(manager);
     for (const [name, since] of paused) {

@@ -119,7 +119,7 @@ export class RegisteredHandlers {
     return [...new Set((await this.rows(manager)).map(({ name }) => name))];
   }
 
-  /** All names that the handler of this name has ever had, whether or not a process still has it; none where nobody knows it. */
+  /** Returns all names that a handler has had, even if no process has it any more. Empty if no process has registered the name. */
   async allNamesOf(manager: EntityManager, name: string): Promise<string[]> {
     const rows = [...(await this.rows(manager)), ...this.own.map(rowOf)];
     const kin = rows.map((row) => [row.name, ...aliasesOf(row)]);
