@@ -257,7 +257,7 @@ describe.each(databases)('bulk operations, on $name', (database) => {
     const log = new QueryLog();
     await start([Handlers], {}, { logger: log });
     mode = 'failing';
-    await app.spark.emit(Array.from({ length: 2_500 }, (_, i) => sparkEvent('other', i)));
+    await app.spark.emit(Array.from({ length: 500 }, (_, i) => sparkEvent('other', i)));
     await app.spark.drain();
     mode = 'well';
     log.statements.length = 0;
@@ -266,7 +266,7 @@ describe.each(databases)('bulk operations, on $name', (database) => {
     const count = await app.spark.retry(
       { handler: 'first' },
       {
-        chunk: 500,
+        chunk: 100,
         onProgress: (done) => {
           order.push(String(done));
           emitted ??= app.spark.emit(sparkEvent('other', 'meanwhile')).then(() => order.push('emitted'));
@@ -276,21 +276,21 @@ describe.each(databases)('bulk operations, on $name', (database) => {
     order.push('done');
     const handledMeanwhile = handled.length;
     await emitted;
-    expect(count).toBe(2_500);
+    expect(count).toBe(500);
     expect(order.filter((line) => /\d/.test(line)).filter((line, i, all) => line !== all[i - 1])).toEqual([
       '0',
+      '100',
+      '200',
+      '300',
+      '400',
       '500',
-      '1000',
-      '1500',
-      '2000',
-      '2500',
     ]);
     expect(order.indexOf('emitted')).toBeLessThan(order.indexOf('done'));
     expect(handledMeanwhile).toBeGreaterThan(0);
     expect(log.statements.filter((text) => /^UPDATE \S*spark_delivery\S* AS d SET state/.test(text))).toHaveLength(5);
     await app.spark.drain();
-    expect(new Set(handled).size).toBe(2_501);
-    expect(handled).toHaveLength(2_501);
+    expect(new Set(handled).size).toBe(501);
+    expect(handled).toHaveLength(501);
   });
 
   it('a signal ends it between two chunks; what is done stays done', async () => {
@@ -373,7 +373,7 @@ describe.each(databases)('bulk operations, on $name', (database) => {
       [() => spark.retry({ all: true, key: 'a' } as never), /SparkService.retry.key is unknown/],
       [
         () => spark.retry({ state: 'completed' }),
-        /\{ state \} is 'completed'. Expected: 'available' or 'discarded', as/,
+        /\{ state \} is 'completed'. Expected: 'available' or 'discarded', because/,
       ],
       [() => spark.discard({ state: ['held', 'running'] }), /Expected: 'available' or 'held'/],
       [() => spark.release({ group: 'thing', state: 'discarded' }), /Expected: 'held', as/],
