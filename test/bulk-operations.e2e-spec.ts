@@ -376,7 +376,7 @@ describe.each(databases)('bulk operations, on $name', (database) => {
         /\{ state \} is 'completed'. Expected: 'available' or 'discarded', because/,
       ],
       [() => spark.discard({ state: ['held', 'running'] }), /Expected: 'available' or 'held'/],
-      [() => spark.release({ group: 'thing', state: 'discarded' }), /Expected: 'held', as/],
+      [() => spark.release({ group: 'thing', state: 'discarded' }), /Expected: 'held', because/],
       [() => spark.forget({ state: 'held' } as never), /SparkService.forget.state is unknown/],
       [() => spark.retry({ deliveryId: [] }), /SparkService.retry \{ deliveryId \} is \[\]/],
       [() => spark.retry({ deliveryId: '1; DROP' }), /\{ deliveryId \} is '1; DROP'/],
