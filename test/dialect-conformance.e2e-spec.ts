@@ -287,15 +287,19 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
       } else expect(await isWaiting(on.db.transaction((manager) => update(manager, 1)))).toBe(true);
     });
 
-    it('forUpdate: makes an INSERT … SELECT hold the rows that it reads', async () => {
-      const copy = `INSERT INTO ${on.tables.group} (source, name) SELECT 'copy', state FROM ${rows} WHERE id = 2 ${on.dialect.forUpdate}`;
-      const held = await on.hold((manager) => execute(manager, copy));
-      const writing = on.db.transaction((manager) => update(manager, 2));
-      expect(await isWaiting(writing)).toBe(true);
-      await held.commit();
-      await writing;
-      expect(await stateOf(on.db.manager, 2)).toBe('new');
-    });
+    it.for(['an application', 'Spark'])(
+      'forUpdate: makes an INSERT … SELECT of %s hold the rows that it reads',
+      async (whose) => {
+        const copy = `INSERT INTO ${on.tables.group} (source, name) SELECT 'copy', state FROM ${rows} WHERE id = 2 ${on.dialect.forUpdate}`;
+        const isolation = whose === 'Spark' ? on.dialect.isolation : undefined;
+        const held = await on.hold((manager) => execute(manager, copy), isolation);
+        const writing = on.db.transaction((manager) => update(manager, 2));
+        expect(await isWaiting(writing)).toBe(true);
+        await held.commit();
+        await writing;
+        expect(await stateOf(on.db.manager, 2)).toBe('new');
+      },
+    );
 
     const readTwice = async (run: (work: (manager: EntityManager) => Promise<unknown>) => Promise<unknown>) => {
       const read = await run(async (manager) => {
