@@ -34,7 +34,14 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
   describe('claim', () => {
     it('gives the delivery with its event, and counts the attempt', async () => {
-      const event = entry('full', { entityId: '7', context: '{"a":"ä"}', at: NOW - 5, until: NOW + 5, depth: 3 });
+      const event = entry('full', {
+        entityId: '7',
+        context: '{"a":"ä"}',
+        at: NOW - 5,
+        until: NOW + 5,
+        depth: 3,
+        metadata: '{"b":1}',
+      });
       const emitted = entry('void', { entity: null, entityId: null, source: null });
       // The ids of the deliveries are not those of their events.
       await enter(enterRequest(['unhandled'], { opened: [] }));
@@ -43,9 +50,22 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
       const { id } = await deliveryOf('full');
       expect(first).toMatchObject({ id, handler: 'mail', attempt: 1, event_key: 'full', event_group: 'group' });
-      expect(first).toMatchObject({ entity_id: '7', source: 'Source.method', context: '{"a":"ä"}', depth: 3 });
+      expect(first).toMatchObject({
+        entity_id: '7',
+        source: 'Source.method',
+        context: '{"a":"ä"}',
+        depth: 3,
+        metadata: '{"b":1}',
+      });
       expect([Number(first!.at), Number(first!.until_at)]).toEqual([NOW - 5, NOW + 5]);
-      expect(second).toMatchObject({ event_key: 'void', entity_id: null, source: null, context: null, depth: 0 });
+      expect(second).toMatchObject({
+        event_key: 'void',
+        entity_id: null,
+        source: null,
+        context: null,
+        depth: 0,
+        metadata: null,
+      });
       expect([second!.at, second!.until_at]).toEqual([null, null]);
     });
 
@@ -102,6 +122,16 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       expect(await claimKeys({ handlers: ['mail'] })).toEqual(['a']);
       expect(await claimKeys({ handlers: ['badge', 'nobody'] })).toEqual(['c']);
       expect(await claimKeys()).toEqual([]);
+    });
+
+    it('gives nothing of a handler that is paused, as others have committed it', async () => {
+      await deliver('a');
+      await deliver('b', { to: 'badge' });
+      const pause = `INSERT INTO ${on.tables.pause} (handler, paused_at) VALUES ('mail', 1)`;
+      await execute(on.other.manager, pause);
+      expect(await claimKeys()).toEqual(['b']);
+      await execute(on.other.manager, `DELETE FROM ${on.tables.pause}`);
+      expect(await claimKeys()).toEqual(['a']);
     });
 
     it('gives what a process may have died of only when that is asked for', async () => {

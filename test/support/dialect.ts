@@ -86,7 +86,7 @@ export function processesOn(create: () => Promise<TestDatabase>): Processes {
   });
   beforeEach(async () => {
     const { db, tables } = processes;
-    const filled = [tables.event, tables.delivery, tables.recheck, tables.handler, tables.group];
+    const filled = [tables.event, tables.delivery, tables.recheck, tables.handler, tables.group, tables.pause];
     for (const table of [...filled, tableOfRows(db)]) await execute(db.manager, `DELETE FROM ${table}`);
   });
   afterEach(async () => {
