@@ -23,6 +23,8 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
   });
   const claim = (more: Partial<ClaimRequest> = {}) =>
     on.own.runShort((manager) => on.dialect.claim(manager, claimRequest(more)));
+  const holdClaim = (request: ClaimRequest) =>
+    on.hold((manager) => on.dialect.claim(manager, request), on.dialect.isolation);
   const claimKeys = async (more: Partial<ClaimRequest> = {}) => (await claim(more)).map((row) => row.event_key);
   /** Opens a delivery of an event with this key. */
   const deliver = (key: string, { to = 'mail', priority = 0, due = NOW } = {}) =>
@@ -152,7 +154,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
     it('passes over what another process is claiming, or waits for it', async () => {
       for (const key of ['a', 'b', 'c', 'd']) await deliver(key);
-      const held = await on.hold((manager) => on.dialect.claim(manager, claimRequest({ worker: 'them', limit: 2 })));
+      const held = await holdClaim(claimRequest({ worker: 'them', limit: 2 }));
       const ours = claimKeys({ limit: 2 });
       expect(await isWaiting(ours)).toBe(!on.dialect.skipsLocked);
       await held.commit();
@@ -172,7 +174,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
     it('gives again what a claim that was rolled back had taken', async () => {
       await deliver('a');
-      const held = await on.hold((manager) => on.dialect.claim(manager, claimRequest({ worker: 'them' })));
+      const held = await holdClaim(claimRequest({ worker: 'them' }));
       await held.rollback();
       expect(await claim()).toMatchObject([{ event_key: 'a', attempt: 1 }]);
     });
@@ -229,10 +231,22 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         await on.hold(async (manager) => {
           await on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history });
           await on.dialect.claim(manager, claimRequest({ worker: 'them' }));
-        });
+        }, on.dialect.isolation);
         const ours = complete([ids[0]!, ids[2]!], { history });
         expect(await isWaiting(ours)).toBe(false);
         expect(await ours).toEqual(new Set([ids[0], ids[2]]));
+      });
+
+      it('waits for no transactional handler, whose delivery is completed in a transaction of an application', async ({
+        skip,
+      }) => {
+        skip(!on.dialect.skipsLocked, 'nobody else writes meanwhile');
+        const done = [{ id: ids[1]!, durationMs: 1 }];
+        await deliver('d');
+        await on.hold((manager) => on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history }));
+        const ours = complete([ids[0]!, ids[2]!], { history }).then(() => claimKeys());
+        expect(await isWaiting(ours)).toBe(false);
+        expect(await ours).toEqual(['d']);
       });
 
       it('leaves what is another worker’s by now', async () => {
