@@ -23,6 +23,8 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
   });
   const claim = (more: Partial<ClaimRequest> = {}) =>
     on.own.runShort((manager) => on.dialect.claim(manager, claimRequest(more)));
+  const holdClaim = (request: ClaimRequest) =>
+    on.hold((manager) => on.dialect.claim(manager, request), on.dialect.isolation);
   const claimKeys = async (more: Partial<ClaimRequest> = {}) => (await claim(more)).map((row) => row.event_key);
   /** Opens a delivery of an event with this key. */
   const deliver = (key: string, { to = 'mail', priority = 0, due = NOW } = {}) =>
@@ -34,7 +36,14 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
   describe('claim', () => {
     it('gives the delivery with its event, and counts the attempt', async () => {
-      const event = entry('full', { entityId: '7', context: '{"a":"ä"}', at: NOW - 5, until: NOW + 5, depth: 3 });
+      const event = entry('full', {
+        entityId: '7',
+        context: '{"a":"ä"}',
+        at: NOW - 5,
+        until: NOW + 5,
+        depth: 3,
+        metadata: '{"b":1}',
+      });
       const emitted = entry('void', { entity: null, entityId: null, source: null });
       // The ids of the deliveries are not those of their events.
       await enter(enterRequest(['unhandled'], { opened: [] }));
@@ -43,9 +52,22 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
       const { id } = await deliveryOf('full');
       expect(first).toMatchObject({ id, handler: 'mail', attempt: 1, event_key: 'full', event_group: 'group' });
-      expect(first).toMatchObject({ entity_id: '7', source: 'Source.method', context: '{"a":"ä"}', depth: 3 });
+      expect(first).toMatchObject({
+        entity_id: '7',
+        source: 'Source.method',
+        context: '{"a":"ä"}',
+        depth: 3,
+        metadata: '{"b":1}',
+      });
       expect([Number(first!.at), Number(first!.until_at)]).toEqual([NOW - 5, NOW + 5]);
-      expect(second).toMatchObject({ event_key: 'void', entity_id: null, source: null, context: null, depth: 0 });
+      expect(second).toMatchObject({
+        event_key: 'void',
+        entity_id: null,
+        source: null,
+        context: null,
+        depth: 0,
+        metadata: null,
+      });
       expect([second!.at, second!.until_at]).toEqual([null, null]);
     });
 
@@ -104,6 +126,16 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       expect(await claimKeys()).toEqual([]);
     });
 
+    it('gives nothing of a handler that is paused, as others have committed it', async () => {
+      await deliver('a');
+      await deliver('b', { to: 'badge' });
+      const pause = `INSERT INTO ${on.tables.pause} (handler, paused_at) VALUES ('mail', 1)`;
+      await execute(on.other.manager, pause);
+      expect(await claimKeys()).toEqual(['b']);
+      await execute(on.other.manager, `DELETE FROM ${on.tables.pause}`);
+      expect(await claimKeys()).toEqual(['a']);
+    });
+
     it('gives what a process may have died of only when that is asked for', async () => {
       await deliver('a');
       await deliver('b');
@@ -122,7 +154,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
     it('passes over what another process is claiming, or waits for it', async () => {
       for (const key of ['a', 'b', 'c', 'd']) await deliver(key);
-      const held = await on.hold((manager) => on.dialect.claim(manager, claimRequest({ worker: 'them', limit: 2 })));
+      const held = await holdClaim(claimRequest({ worker: 'them', limit: 2 }));
       const ours = claimKeys({ limit: 2 });
       expect(await isWaiting(ours)).toBe(!on.dialect.skipsLocked);
       await held.commit();
@@ -142,7 +174,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
     it('gives again what a claim that was rolled back had taken', async () => {
       await deliver('a');
-      const held = await on.hold((manager) => on.dialect.claim(manager, claimRequest({ worker: 'them' })));
+      const held = await holdClaim(claimRequest({ worker: 'them' }));
       await held.rollback();
       expect(await claim()).toMatchObject([{ event_key: 'a', attempt: 1 }]);
     });
@@ -199,10 +231,22 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         await on.hold(async (manager) => {
           await on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history });
           await on.dialect.claim(manager, claimRequest({ worker: 'them' }));
-        });
+        }, on.dialect.isolation);
         const ours = complete([ids[0]!, ids[2]!], { history });
         expect(await isWaiting(ours)).toBe(false);
         expect(await ours).toEqual(new Set([ids[0], ids[2]]));
+      });
+
+      it('waits for no transactional handler, whose delivery is completed in a transaction of an application', async ({
+        skip,
+      }) => {
+        skip(!on.dialect.skipsLocked, 'nobody else writes meanwhile');
+        const done = [{ id: ids[1]!, durationMs: 1 }];
+        await deliver('d');
+        await on.hold((manager) => on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history }));
+        const ours = complete([ids[0]!, ids[2]!], { history }).then(() => claimKeys());
+        expect(await isWaiting(ours)).toBe(false);
+        expect(await ours).toEqual(['d']);
       });
 
       it('leaves what is another worker’s by now', async () => {

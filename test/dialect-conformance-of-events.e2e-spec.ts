@@ -25,6 +25,7 @@ describe.each(databases)('the dialect, of events, on $name', ({ create }) => {
         at: NOW - 5,
         until: NOW + 5,
         depth: 3,
+        metadata: '{"note":"ä 💡"}',
       });
       const emitted = entry('emitted', { group: 'other', entity: null, entityId: null, source: null });
       const { fresh, others } = await enter({ entries: [emitted, full], opened: [], now: NOW, likelyNew });
@@ -32,7 +33,15 @@ describe.each(databases)('the dialect, of events, on $name', ({ create }) => {
       expect(fresh).toEqual(new Set(['emitted', 'full']));
       expect(others.size).toBe(0);
       expect(await events()).toMatchObject([
-        { event_key: 'emitted', event_group: 'other', entity: null, entity_id: null, source: null, context: null },
+        {
+          event_key: 'emitted',
+          event_group: 'other',
+          entity: null,
+          entity_id: null,
+          source: null,
+          context: null,
+          metadata: null,
+        },
         {
           event_key: 'full',
           event_group: 'group',
@@ -40,6 +49,7 @@ describe.each(databases)('the dialect, of events, on $name', ({ create }) => {
           entity_id: '7',
           source: 'Source.method',
           context: full.context,
+          metadata: full.metadata,
           at: NOW - 5,
           until_at: NOW + 5,
           depth: 3,

@@ -133,6 +133,56 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
     });
   });
 
+  describe('whileUnread', () => {
+    const writeUnread = (work = (manager: EntityManager): Promise<unknown> => update(manager, 1)) =>
+      withNewRunner(on.db, ({ manager }) => on.dialect.whileUnread(manager, rows, work));
+
+    it('waits for a transaction that has read the table, and gives what its work returns', async () => {
+      const held = await on.hold((manager) => ids(manager));
+      const writing = writeUnread(async (manager) => {
+        await update(manager, 1);
+        return 'written';
+      });
+      expect(await isWaiting(writing)).toBe(true);
+      await held.commit();
+
+      expect(await writing).toBe('written');
+      expect(await stateOf(on.other.manager, 1)).toBe('new');
+    });
+
+    it('lets a transaction that reads the table meanwhile read what was written', async () => {
+      const [begun, goOn] = [gate(), gate()];
+      const writing = writeUnread(async (manager) => {
+        await update(manager, 1);
+        begun.open();
+        await goOn.opened;
+      });
+      await begun.opened;
+      const reading = on.other.transaction((manager) => stateOf(manager, 1));
+      expect(await isWaiting(reading)).toBe(true);
+      goOn.open();
+
+      await writing;
+      expect(await reading).toBe('new');
+    });
+
+    it('writes all the same where a transaction that has read the table does not end', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, NOBODY_ELSE_WRITES);
+      const held = await on.hold((manager) => ids(manager));
+      await writeUnread();
+      await held.commit();
+      expect(await stateOf(on.other.manager, 1)).toBe('new');
+    });
+
+    it('lets others read and write again when the work throws', async () => {
+      const error = new Error('on purpose');
+      expect(await failing(writeUnread(() => Promise.reject(error)))).toBe(error);
+      await update(on.other.manager, 1, 'theirs');
+      await update(on.db.manager, 2, 'ours');
+      expect([await stateOf(on.db.manager, 1), await stateOf(on.other.manager, 2)]).toEqual(['theirs', 'ours']);
+    });
+  });
+
   describe('isTransient', () => {
     /** Two transactions that have both done a first step before they go on. Returns what they failed with. */
     async function collide(
@@ -287,15 +337,19 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
       } else expect(await isWaiting(on.db.transaction((manager) => update(manager, 1)))).toBe(true);
     });
 
-    it('forUpdate: makes an INSERT … SELECT hold the rows that it reads', async () => {
-      const copy = `INSERT INTO ${on.tables.group} (source, name) SELECT 'copy', state FROM ${rows} WHERE id = 2 ${on.dialect.forUpdate}`;
-      const held = await on.hold((manager) => execute(manager, copy));
-      const writing = on.db.transaction((manager) => update(manager, 2));
-      expect(await isWaiting(writing)).toBe(true);
-      await held.commit();
-      await writing;
-      expect(await stateOf(on.db.manager, 2)).toBe('new');
-    });
+    it.for(['an application', 'Spark'])(
+      'forUpdate: makes an INSERT … SELECT of %s hold the rows that it reads',
+      async (whose) => {
+        const copy = `INSERT INTO ${on.tables.group} (source, name) SELECT 'copy', state FROM ${rows} WHERE id = 2 ${on.dialect.forUpdate}`;
+        const isolation = whose === 'Spark' ? on.dialect.isolation : undefined;
+        const held = await on.hold((manager) => execute(manager, copy), isolation);
+        const writing = on.db.transaction((manager) => update(manager, 2));
+        expect(await isWaiting(writing)).toBe(true);
+        await held.commit();
+        await writing;
+        expect(await stateOf(on.db.manager, 2)).toBe('new');
+      },
+    );
 
     const readTwice = async (run: (work: (manager: EntityManager) => Promise<unknown>) => Promise<unknown>) => {
       const read = await run(async (manager) => {

@@ -25,8 +25,11 @@ export interface Processes {
   readonly other: DataSource;
   /** Connects without what Spark does to SQLite: whoever finds it locked gets its error at once. */
   connectPlainly(): Promise<DataSource>;
-  /** Runs work in a transaction of `other` that stays open until it is ended: by the test, or after it. */
-  hold<T>(work: (manager: EntityManager) => Promise<T>): Promise<Held<T>>;
+  /**
+   * Runs work in a transaction of `other` that stays open until it is ended: by the test, or after it. Its isolation is that of an
+   * application's transactions unless it is given.
+   */
+  hold<T>(work: (manager: EntityManager) => Promise<T>, isolation?: Dialect['isolation']): Promise<Held<T>>;
 }
 
 /** A transaction that is open. */
@@ -60,8 +63,8 @@ export function processesOn(create: () => Promise<TestDatabase>): Processes {
   const processes = {
     log,
     connectPlainly: () => connect({ timeout: 0 }),
-    hold: async <T>(work: (manager: EntityManager) => Promise<T>) => {
-      const transaction = await holdOpen(processes.other, work);
+    hold: async <T>(work: (manager: EntityManager) => Promise<T>, isolation?: Dialect['isolation']) => {
+      const transaction = await holdOpen(processes.other, work, isolation);
       held.push(transaction);
       return transaction;
     },
@@ -83,7 +86,7 @@ export function processesOn(create: () => Promise<TestDatabase>): Processes {
   });
   beforeEach(async () => {
     const { db, tables } = processes;
-    const filled = [tables.event, tables.delivery, tables.recheck, tables.handler, tables.group];
+    const filled = [tables.event, tables.delivery, tables.recheck, tables.handler, tables.group, tables.pause];
     for (const table of [...filled, tableOfRows(db)]) await execute(db.manager, `DELETE FROM ${table}`);
   });
   afterEach(async () => {
@@ -96,17 +99,22 @@ export function processesOn(create: () => Promise<TestDatabase>): Processes {
   return processes;
 }
 
-async function holdOpen<T>(dataSource: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<Held<T>> {
+async function holdOpen<T>(
+  dataSource: DataSource,
+  work: (manager: EntityManager) => Promise<T>,
+  isolation: Dialect['isolation'],
+): Promise<Held<T>> {
   const worked = gate();
   const ended = gate();
   let result: T;
   let isKept = true;
-  const transaction = dataSource.transaction(async (manager) => {
+  const run = async (manager: EntityManager) => {
     result = await work(manager);
     worked.open();
     await ended.opened;
     if (!isKept) throw GIVEN_UP;
-  });
+  };
+  const transaction = isolation ? dataSource.transaction(isolation, run) : dataSource.transaction(run);
   const end = async (isCommit: boolean) => {
     isKept &&= isCommit;
     ended.open();
