@@ -176,7 +176,7 @@ describe('a sweep goes on where it was killed', () => {
       expect(await events('row')).toEqual(upTo(ROWS));
     });
 
-    it('and one that only stalled enters nothing more when it wakes up', async () => {
+    it('and one that only stalled enters nothing more when it resumes', async () => {
       const app = await start();
       await insert(app, ROWS);
       const other = await stuck();
