@@ -14,7 +14,7 @@ export interface Arm {
 export interface Aim {
   readonly of: string;
   readonly to: string;
-  /** Such as `≤ 1.25`; none: it is only told. */
+  /** Such as `≤ 1.25`; none: it is only reported. */
   readonly target?: string;
 }
 

@@ -7,7 +7,7 @@ import { bare } from './application.js';
 import { type Contest, type Row, rowsOf, roundsOf } from './contest.js';
 import { type DatabaseName } from './database.js';
 import { Order } from './entities.js';
-import type { Mark } from './latency.program.js';
+import type { Timestamp } from './latency.program.js';
 import { peers } from './peers/index.js';
 import { runBench } from './results.js';
 
@@ -64,14 +64,14 @@ async function measure(name: string, url: string, roles: readonly string[]): Pro
   saver.send('begin');
   await once(saver, 'message');
   await delay(LONGEST_WAIT);
-  const marks: Mark[] = [];
+  const timestamps: Timestamp[] = [];
   for (const one of processes) {
     one.send('end');
-    marks.push(...((await once(one, 'message')) as [Mark[]])[0]);
+    timestamps.push(...((await once(one, 'message')) as [Timestamp[]])[0]);
     await once(one, 'exit');
   }
-  const committed = new Map(marks.flatMap(({ id, what, at: time }) => (what === 'committed' ? [[id, time]] : [])));
-  const waits = marks.flatMap(({ id, what, at: time }) => (what === 'handled' ? [time - committed.get(id)!] : []));
+  const committed = new Map(timestamps.flatMap(({ id, what, at: time }) => (what === 'committed' ? [[id, time]] : [])));
+  const waits = timestamps.flatMap(({ id, what, at: time }) => (what === 'handled' ? [time - committed.get(id)!] : []));
   if (waits.length !== SAVES) throw new Error(`${name} handled ${waits.length} of ${SAVES}`);
   return waits.sort((a, b) => a - b);
 }

@@ -57,7 +57,7 @@ function tableOf({ rows }: Results): string {
   });
   return `# What was measured
 
-Ratios of arms that took turns in one run; the median of the rounds after one to warm up, and their spread. The machines are shared:
+Ratios of arms that alternated in one run; the median of the rounds after one to warm up, and their spread. The machines are shared:
 only ratios say something. The last column says where and when it was measured, which may be on older code. \`npm run bench\`
 measures it all again; the code of each arm is in this folder. Hand-written SQL writes the same rows to the same tables as Spark, by hand.
 

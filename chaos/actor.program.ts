@@ -50,7 +50,7 @@ function application(): DynamicModule {
   };
 }
 
-/** One of several processes that write, sweep and handle, until it is killed or told to stop. */
+/** One of several processes that write, sweep and handle, until it is killed or gets the message to stop. */
 async function main(): Promise<void> {
   points.install();
   if (input.broken) takeAway(input.broken, points);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StallingProxy } from '../test/support/stalling-proxy.js';
-import { type ActorInput, type Fate, LEASE, type Note, type Silence } from './faults.js';
+import { type ActorInput, type Fate, LEASE, type JournalEntry, type Silence } from './faults.js';
 
 /** A time in which a process, or all of them, could not do what they were about to. */
 export interface Fault {
@@ -16,7 +16,7 @@ export interface Fault {
 
 // A point that a process does not come by is waited for so long.
 const PATIENCE = 8_000;
-// How long a process that wakes up has at least, to do what is not its to do any more.
+// The shortest time in which a process that resumes could do what it may not do any more.
 const AFTERWARDS = 1_000;
 // Long enough for others to have done what it had claimed.
 const STALL = LEASE.ttl + 3_000;
@@ -26,7 +26,7 @@ const BACK = 30_000;
 /** The processes of a round: starts them, strikes them by their fates, and remembers what it did. */
 export class Crew {
   readonly faults: Fault[] = [];
-  readonly notes: Note[] = [];
+  readonly entries: JournalEntry[] = [];
   kills = 0;
   killsInFlight = 0;
   stalls = 0;
@@ -39,7 +39,7 @@ export class Crew {
   private readonly log: number;
 
   constructor(private readonly folder: string) {
-    this.log = openSync(join(folder, 'notes'), 'a+');
+    this.log = openSync(join(folder, 'journal'), 'a+');
   }
 
   start(input: ActorInput): ChildProcess {
@@ -77,11 +77,11 @@ export class Crew {
     proxy?.drop();
     await beside;
     this.buried(life, actor);
-    return fate.point === undefined || this.notes.some((note) => note.life === life && note.point === fate.point);
+    return fate.point === undefined || this.entries.some((entry) => entry.life === life && entry.point === fate.point);
   }
 
-  /** Reads what processes have written down since. */
-  readNotes(): void {
+  /** Reads what processes have recorded since. */
+  readJournal(): void {
     const buffer = Buffer.alloc(64 * 1024);
     for (let lines = ''; ;) {
       const size = readSync(this.log, buffer, 0, buffer.length, this.read);
@@ -89,13 +89,13 @@ export class Crew {
       const whole = lines.lastIndexOf('\n') + 1;
       if (whole === 0) return;
       this.read += Buffer.byteLength(lines.slice(0, whole));
-      for (const line of lines.slice(0, whole).trim().split('\n')) this.noted(JSON.parse(line) as Note);
+      for (const line of lines.slice(0, whole).trim().split('\n')) this.onEntry(JSON.parse(line) as JournalEntry);
     }
   }
 
-  /** How many times something was noted, counted by what it says of itself. */
-  count(kind: Note['kind']): number {
-    return this.notes.filter((note) => note.kind === kind).reduce((sum, { count = 1 }) => sum + count, 0);
+  /** How many times something was recorded, by the counts of its entries. */
+  count(kind: JournalEntry['kind']): number {
+    return this.entries.filter((entry) => entry.kind === kind).reduce((sum, { count = 1 }) => sum + count, 0);
   }
 
   end(): void {
@@ -147,23 +147,23 @@ export class Crew {
     if (!isBack()) this.neverBack.push(`process ${life} (${fate!.point ?? 'at any time'}, ${silence.ends})`);
   }
 
-  private noted(note: Note): void {
-    this.notes.push(note);
-    const { life, at, kind } = note;
+  private onEntry(entry: JournalEntry): void {
+    this.entries.push(entry);
+    const { life, at, kind } = entry;
     if (kind === 'lease-lost') this.faults.push({ life, from: at - 2 * LEASE.ttl, to: at });
     if (kind === 'stall') this.faults.push({ life, from: at, to: at });
     if (kind === 'stall' || kind === 'silence' || kind === 'kill' || kind === 'poison') this.struck.get(life)?.();
   }
 
   private buried(life: number, actor: ChildProcess): void {
-    this.readNotes();
+    this.readJournal();
     this.kills++;
     if (actor.signalCode !== 'SIGKILL') throw new Error(`Process ${life} ended by itself with ${actor.exitCode}`);
-    const killedItself = this.notes.some((note) => note.life === life && isDeath(note));
+    const killedItself = this.entries.some((entry) => entry.life === life && isDeath(entry));
     if (killedItself || this.inFlight(life) > 0) this.killsInFlight++;
   }
 }
 
 const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;
 
-const isDeath = ({ kind }: Note): boolean => kind === 'kill' || kind === 'poison';
+const isDeath = ({ kind }: JournalEntry): boolean => kind === 'kill' || kind === 'poison';

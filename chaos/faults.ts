@@ -30,7 +30,7 @@ export const SILENCE_POINTS = [
 /** How a silence ends: what was sent arrives late, the connections break, or they stay silent and new ones answer. */
 export const ENDS = ['goes on', 'breaks', 'never'] as const;
 
-/** A time in which a process sends to the database, and hears from it, nothing, while its connections stay open. */
+/** A time in which a process sends nothing to the database and receives nothing from it, while its connections stay open. */
 export interface Silence {
   readonly ends: (typeof ENDS)[number];
   /** How long it is, in ms; where it never ends, until the process is expected at work again. */
@@ -64,8 +64,8 @@ export interface Fate {
   readonly restart: boolean;
 }
 
-/** What a process that is struck, or that notices something, writes down: a line of JSON in the round's log. */
-export interface Note {
+/** What a process that is struck, or that notices something, records: a line of JSON in the round's log. */
+export interface JournalEntry {
   readonly life: number;
   readonly at: number;
   readonly kind: Fate['kind'] | 'poison' | 'lease-lost' | 'rescued' | 'fenced';
@@ -78,7 +78,7 @@ export const BREAKS = ['fence', 'lease', 'transaction', 'deadline', 'others'] as
 
 export type Break = (typeof BREAKS)[number];
 
-/** What an actor is told. */
+/** The input of an actor. */
 export interface ActorInput {
   readonly life: number;
   readonly version: Version;

@@ -47,7 +47,7 @@ export interface RoundReport {
 export function complaints(report: RoundReport): string[] {
   const { findings, kills, killsInFlight, options, restarts, neverBack } = report;
   const isServer = options.db !== 'sqlite';
-  const unheard = isServer ? [...report.silences].filter(([, count]) => count === 0) : [];
+  const unmet = isServer ? [...report.silences].filter(([, count]) => count === 0) : [];
   const found = Object.entries(findings as unknown as Record<string, readonly string[]>)
     .filter(([, { length }]) => length > 0)
     .map(([name, all]) => `${name}: ${all.length}, such as ${all.slice(0, 3).join('; ')}`);
@@ -56,7 +56,7 @@ export function complaints(report: RoundReport): string[] {
     ...found,
     ...(report.foundLate === 0 ? [] : [`only the last sweep found ${report.foundLate} events`]),
     ...missed,
-    ...unheard.map(([ends]) => `no silence that ${ends} was met`),
+    ...unmet.map(([ends]) => `no silence that ${ends} was met`),
     ...(neverBack.length === 0 ? [] : [`not at work again after a silence: ${neverBack.join('; ')}`]),
     ...(report.settled ? [] : ['deliveries or rechecks were left over']),
     ...(kills >= options.kills ? [] : [`only ${kills} of ${options.kills} kills`]),

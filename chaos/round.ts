@@ -21,12 +21,12 @@ const MOST_TRIES = 10;
 const DEPLOYED = 3;
 
 /** Several processes write, sweep and handle on one database, are struck by their fates, and what is left is checked. */
-export async function runRound(options: RoundOptions, tell: (line: string) => void): Promise<RoundReport> {
+export async function runRound(options: RoundOptions, log: (line: string) => void): Promise<RoundReport> {
   const names = Array.from({ length: options.actors + 1 }, (_, slot) => `actor${slot}`);
   const server = await startServer(options.db, names);
-  const folder = mkdtempSync(join(tmpdir(), 'spark-chaos-notes-'));
+  const folder = mkdtempSync(join(tmpdir(), 'spark-chaos-journal-'));
   const networks = await Networks.before(server, names);
-  const round = new Round(options, server, networks, folder, names, tell);
+  const round = new Round(options, server, networks, folder, names, log);
   try {
     return await round.run();
   } finally {
@@ -47,8 +47,8 @@ class Round {
   private readonly starts = { former: 0, next: 0 };
   private fatesAreMet = false;
   private crashing: Promise<void> | undefined;
-  private tellNextIsThere!: () => void;
-  private readonly nextIsThere = new Promise<void>((resolve) => (this.tellNextIsThere = resolve));
+  private resolveNextIsThere!: () => void;
+  private readonly nextIsThere = new Promise<void>((resolve) => (this.resolveNextIsThere = resolve));
 
   constructor(
     private readonly options: RoundOptions,
@@ -56,7 +56,7 @@ class Round {
     private readonly networks: Networks,
     private readonly folder: string,
     private readonly names: readonly string[],
-    private readonly tell: (line: string) => void,
+    private readonly log: (line: string) => void,
   ) {
     this.crew = new Crew(folder);
     this.db = new DataSource(server.options as never);
@@ -68,7 +68,7 @@ class Round {
     await this.db.initialize();
     const { kills, seed } = this.options;
     const fates = schedule(seed, kills, this.server.crash !== undefined);
-    const reading = setInterval(() => this.crew.readNotes(), 50);
+    const reading = setInterval(() => this.crew.readJournal(), 50);
     const standby = this.standBy();
     try {
       // What the next version handles is known before the first event is entered.
@@ -96,7 +96,7 @@ class Round {
   private async standBy(): Promise<void> {
     for (let version: Version = 'next'; !this.fatesAreMet;) {
       await this.withActor(this.input(this.names[0]!, version, false), async (actor) => {
-        this.tellNextIsThere();
+        this.resolveNextIsThere();
         const until = this.crew.kills + DEPLOYED;
         while (!this.fatesAreMet && isAlive(actor) && this.crew.kills < until) await delay(50);
         if (this.fatesAreMet) return;
@@ -124,8 +124,8 @@ class Round {
       if (fate.restart || fate.cut) await this.strikeDatabase(name, fate, input.life);
     };
     const met = await this.crew.live({ ...input, fate }, { proxy: this.networks.proxyOf(name), whenReady });
-    if (!met) this.tell(`process ${input.life} ended before it came by ${fate.point ?? 'anything'}`);
-    if (this.crew.kills % 25 === 0) this.tell(`${this.crew.kills} kills of ${this.options.kills} or a few more`);
+    if (!met) this.log(`process ${input.life} ended before it came by ${fate.point ?? 'anything'}`);
+    if (this.crew.kills % 25 === 0) this.log(`${this.crew.kills} kills of ${this.options.kills} or a few more`);
     return met;
   }
 
@@ -150,7 +150,7 @@ class Round {
     if (restart) this.crashing ??= this.crash().finally(() => (this.crashing = undefined));
     if (restart || this.crashing) return this.crashing;
     const isCut = await this.server.cut!(this.db, name).catch((error: Error) => {
-      this.tell(`no connection was cut: ${error.message}`);
+      this.log(`no connection was cut: ${error.message}`);
       return false;
     });
     if (isCut) this.cuts++;
@@ -204,7 +204,7 @@ class Round {
     await Promise.race([exited, delay(10_000)]);
     actor.kill('SIGKILL');
     await exited;
-    this.crew.readNotes();
+    this.crew.readJournal();
   }
 
   private async left(): Promise<number> {
@@ -215,7 +215,7 @@ class Round {
   private async figures() {
     const { crew, restarts, cuts, options, starts, redeploys } = this;
     const hits = new Map<Point, number>(POINTS.map((point) => [point, 0]));
-    for (const { kind, point } of crew.notes) if (kind === 'kill' && point) hits.set(point, hits.get(point)! + 1);
+    for (const { kind, point } of crew.entries) if (kind === 'kill' && point) hits.set(point, hits.get(point)! + 1);
     const silences = new Map(ENDS.map((ends) => [ends, crew.silences.filter((one) => one.ends === ends).length]));
     return {
       options,

@@ -85,9 +85,9 @@ describe('one SparkModule for each DataSource', () => {
     const { app, dataSource } = await start({ providers: [Events, Services], imports: imports() });
     const other = app.get<DataSource>(getDataSourceToken('archive'));
     const { byClass: spark, archive: otherSpark } = app.get(Services);
-    const heard: string[] = [];
-    spark.events$.subscribe(({ key }) => heard.push(`default ${key}`));
-    otherSpark.events$.subscribe(({ key }) => heard.push(`archive ${key}`));
+    const received: string[] = [];
+    spark.events$.subscribe(({ key }) => received.push(`default ${key}`));
+    otherSpark.events$.subscribe(({ key }) => received.push(`archive ${key}`));
 
     await dataSource.manager.save(Item, { title: 'x' });
     await other.manager.save([
@@ -99,7 +99,7 @@ describe('one SparkModule for each DataSource', () => {
     await spark.drain();
     await otherSpark.drain();
 
-    expect(heard.sort()).toEqual(['archive item_1', 'archive record_1', 'archive record_2', 'default item_1']);
+    expect(received.sort()).toEqual(['archive item_1', 'archive record_1', 'archive record_2', 'default item_1']);
     expect(app.get(Events).handled.sort()).toEqual([
       'all archive item_1',
       'all archive record_1',

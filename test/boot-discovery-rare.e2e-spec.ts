@@ -20,7 +20,7 @@ async function start(options: Partial<TestAppOptions>): Promise<TestApp> {
 }
 
 /** The keys that a new item's events have, and the calls of handlers, both sorted. */
-async function heard({ spark, dataSource }: TestApp) {
+async function keysAndCalls({ spark, dataSource }: TestApp) {
   const keys: string[] = [];
   const calls: string[] = [];
   spark.events$.subscribe(({ key }) => keys.push(key));
@@ -75,7 +75,7 @@ describe('every source and handler is found, once', () => {
     class Web {}
     const app = await start({ providers: [OnMethods, OnClass, HandlerClass], imports: [{ module: Web }] });
 
-    expect(await heard(app)).toEqual({
+    expect(await keysAndCalls(app)).toEqual({
       keys: ['async_1', 'class_1', 'controller_1', 'list_1', 'method_1', 'stream_1'],
       calls: [
         'OnMethods.handle method_1 completed',
@@ -126,7 +126,7 @@ describe('every source and handler is found, once', () => {
       }
     }
 
-    const { keys, calls } = await heard(await start({ providers: [One, Two] }));
+    const { keys, calls } = await keysAndCalls(await start({ providers: [One, Two] }));
     expect(keys).toEqual(['one_1', 'replacement_1', 'symbol_1', 'two_1']);
     expect(calls).toEqual([
       'One.handle one_1 completed',
@@ -173,7 +173,7 @@ describe('every source and handler is found, once', () => {
       imports: [{ module: Second }],
     });
 
-    expect(await heard(app)).toEqual({
+    expect(await keysAndCalls(app)).toEqual({
       keys: ['given_1', 'listed_1', 'made_1'],
       calls: ['listed listed_1 completed'],
     });
@@ -198,7 +198,7 @@ describe('every source and handler is found, once', () => {
     }
     const app = await start({ entities: [Item, Other], providers: [Events] });
     await app.dataSource.manager.save(new Other());
-    expect((await heard(app)).calls).toEqual(['items Item_1 completed', 'others Other_1 completed']);
+    expect((await keysAndCalls(app)).calls).toEqual(['items Item_1 completed', 'others Other_1 completed']);
   });
 
   it('and the compiler checks what they take', () => {

@@ -20,7 +20,7 @@ async function start(options: Partial<TestAppOptions>): Promise<TestApp> {
 }
 
 /** The keys that a new item's events have, and the calls of handlers, both sorted. */
-async function heard({ spark, dataSource }: TestApp) {
+async function keysAndCalls({ spark, dataSource }: TestApp) {
   const keys: string[] = [];
   const calls: string[] = [];
   spark.events$.subscribe(({ key }) => keys.push(key));
@@ -50,7 +50,7 @@ describe('sources and handlers are found', () => {
     @Module({ providers: [Listed, alias, same] })
     class Second {}
     const app = await start({ providers: [alias, Listed], imports: [{ module: First }, { module: Second }] });
-    expect(await heard(app)).toEqual({ keys: ['listed_1'], calls: ['Listed.handle listed_1 completed'] });
+    expect(await keysAndCalls(app)).toEqual({ keys: ['listed_1'], calls: ['Listed.handle listed_1 completed'] });
   });
 
   it('among providers of every shape', async () => {
@@ -75,7 +75,7 @@ describe('sources and handlers are found', () => {
         },
       ],
     });
-    expect(await heard(app)).toEqual({ keys: [], calls: [] });
+    expect(await keysAndCalls(app)).toEqual({ keys: [], calls: [] });
   });
 
   it('handlers by text and by expressions, whose flags `g` and `y` do not matter', async () => {
@@ -90,7 +90,7 @@ describe('sources and handlers are found', () => {
       @GroupHandler(/made/y, { name: 'y' }) sticky() {}
       @GroupHandler(/ITEM\.made/giy, { name: 'giy' }) all() {}
     }
-    const { calls } = await heard(await start({ providers: [Events] }));
+    const { calls } = await keysAndCalls(await start({ providers: [Events] }));
     expect(calls).toEqual(
       ['g', 'giy', 'text', 'y'].flatMap((name) => ['a', 'b', 'c'].map((key) => `${name} ${key} completed`)),
     );

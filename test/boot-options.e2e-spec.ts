@@ -252,7 +252,7 @@ describe('invalid options fail at boot, each by its name', () => {
       expect(error.message).toContain(`Spark's option ${what}`);
     });
 
-    it('but what a backoff function gives is seen later: the log tells, and the default is used', async () => {
+    it('but what a backoff function gives is seen later: it is logged, and the default is used', async () => {
       @Injectable()
       class Mails {
         @GroupHandler(/./, { name: 'mails', backoff: () => 0 }) send() {

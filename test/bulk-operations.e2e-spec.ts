@@ -342,7 +342,7 @@ describe.each(databases)('bulk operations, on $name', (database) => {
     expect(await states()).toEqual(['first other_1 running', 'first other_2 discarded']);
   });
 
-  it('priority: what is done once more comes behind what is new, or as it is told', async () => {
+  it('priority: what is done once more comes behind what is new, or as the call says', async () => {
     await start([Handlers]);
     mode = 'failing';
     await app.spark.emit([1, 2, 3].map((i) => sparkEvent('other', i)));

@@ -156,12 +156,12 @@ describe.each(databases)('a transaction that goes wrong leaves no ghost, on $nam
     });
   });
 
-  it.runIf(name === 'SQLite')('a COMMIT that another process holds up is recorded once, and told of', async () => {
+  it.runIf(name === 'SQLite')('a COMMIT that another process holds up is recorded and published once', async () => {
     const Database = sqliteDriver() as new (file: string) => { exec(sql: string): void; close(): void };
     await manager.query('PRAGMA journal_mode = DELETE');
     const other = new Database((db.options as { database: string }).database);
-    const told: string[] = [];
-    const listening = app.spark.events$.subscribe(({ key }) => told.push(key));
+    const received: string[] = [];
+    const listening = app.spark.events$.subscribe(({ key }) => received.push(key));
     let commits = 0;
     subscribe({
       beforeQuery: ({ query }) => {
@@ -173,9 +173,9 @@ describe.each(databases)('a transaction that goes wrong leaves no ghost, on $nam
       other.exec('BEGIN; SELECT * FROM thing');
       await make(manager);
       expect(commits).toBeGreaterThanOrEqual(3);
-      expect(told).toContain(`now_${serial},made`);
+      expect(received).toContain(`now_${serial},made`);
       expect(await keysOf(serial)).toEqual(events(serial));
-      expect(told.filter((key) => key === `now_${serial},made`)).toHaveLength(1);
+      expect(received.filter((key) => key === `now_${serial},made`)).toHaveLength(1);
     } finally {
       listening.unsubscribe();
       other.close();

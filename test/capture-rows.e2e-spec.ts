@@ -357,7 +357,7 @@ describe.each(databases)('events come from the row, on $name', (database) => {
       const { id } = await m.save(Order, { status: 'open', items: 1 });
       const others = await Promise.all([2, 3].map((items) => m.save(Order, { status: 'open', items })));
       await eventsOf('order');
-      // A state that no save has told of, and that is gone by the time of the second one.
+      // A state that no save has reported, and that is gone by the time of the second one.
       await m.query(`UPDATE ${m.dataSource.driver.escape('order')} SET items = 8 WHERE id = ${id}`);
       const again = async (inner: EntityManager) => {
         // SQLite has one writer at a time.

@@ -62,7 +62,7 @@ class Comment {
   @ManyToOne(() => Challenge, { nullable: true }) about: Relation<Challenge> | null;
 }
 
-let looked: string[] = [];
+let derived: string[] = [];
 
 @Injectable()
 class Sources {
@@ -76,7 +76,7 @@ class Sources {
     const donations = await this.dataSource.manager.findBy(Donation, {
       challengeId: In(challenges.map(({ id }) => id)),
     });
-    looked.push(...challenges.map(({ id }) => `challenge ${id}`));
+    derived.push(...challenges.map(({ id }) => `challenge ${id}`));
     return challenges.map(({ id }) => {
       const own = donations.filter(({ challengeId }) => challengeId === id);
       return sparkEvent('sum', [id, own.reduce((sum, { amount }) => sum + amount, 0)]);
@@ -85,7 +85,7 @@ class Sources {
 
   @EventSource(Seat, { touchedBy: [touch(Ticket, ({ seatRow, seatPlace }) => [seatRow, seatPlace])] })
   async seats(seats: Seat) {
-    looked.push(`seat ${seats.row}/${seats.place}`);
+    derived.push(`seat ${seats.row}/${seats.place}`);
     return [];
   }
 }
@@ -97,7 +97,7 @@ const given = (manager: EntityManager, challengeId: number | null) =>
 interface Write {
   api: string;
   run: (manager: EntityManager, donation: Donation, to: number) => Promise<unknown>;
-  /** Which challenges are looked at: the old one (1), and the one that it moves to (2). */
+  /** Which challenges are derived: the old one (1), and the one that it moves to (2). */
   rechecks: number[];
 }
 
@@ -186,10 +186,10 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
 
   const rechecksOf = async (write: () => Promise<unknown>) => {
     await app.spark.drain();
-    looked = [];
+    derived = [];
     await write();
     await app.spark.drain();
-    return [...new Set(looked)].sort();
+    return [...new Set(derived)].sort();
   };
 
   it.each(writes)('by $api', async ({ run, rechecks }) => {

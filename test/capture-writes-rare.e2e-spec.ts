@@ -216,9 +216,9 @@ describe.each(databases)('rarer writes are seen, on $name', (database) => {
       expect(drafts).toHaveLength(count);
       expect(drafts.every((key) => key.endsWith(',copied'))).toBe(true);
       expect(await made(() => m.transaction((inner) => copy(inner, 'inside')))).toHaveLength(count);
-      let told: unknown;
-      expect(await made(async () => (told = (await copy(m, 'told', 'state')).raw))).toHaveLength(count);
-      if (database.name !== 'SQLite') expect((told as object[])[0]).toMatchObject({ state: 'told' });
+      let raw: unknown;
+      expect(await made(async () => (raw = (await copy(m, 'told', 'state')).raw))).toHaveLength(count);
+      if (database.name !== 'SQLite') expect((raw as object[])[0]).toMatchObject({ state: 'told' });
     });
 
     it('with keys that the SELECT gives', async () => {

@@ -502,7 +502,7 @@ const writes: Write[] = [
   },
 ];
 
-/** In what a write happens. `kept` tells whether it is there in the end. */
+/** In what a write happens. `kept` says whether it is there in the end. */
 const surroundings: {
   name: string;
   kept: boolean;

@@ -31,8 +31,8 @@ describe.each(databases)('processes agree on the time, on $name', (database) => 
   let db: TestDatabase;
   let app: TestApp;
 
-  const start = async (ahead: number, shutdownTimeout?: string) => {
-    vi.spyOn(Date, 'now').mockImplementation(() => clock() + ahead);
+  const start = async (offset: number, shutdownTimeout?: string) => {
+    vi.spyOn(Date, 'now').mockImplementation(() => clock() + offset);
     app = await startApp({ database: db, entities: [Thing], providers: [Things], spark: { shutdownTimeout } });
   };
   const differenceNow = async () => {
@@ -51,8 +51,8 @@ describe.each(databases)('processes agree on the time, on $name', (database) => 
 
   it.each([5 * MINUTE, -5 * MINUTE])(
     'where the clock of one is %i ms ahead: they go by that of the database',
-    async (ahead) => {
-      await start(ahead);
+    async (offset) => {
+      await start(offset);
       expect(Math.abs(await differenceNow())).toBeLessThan(MINUTE);
       expect(app.logs.join('\n')).toMatch(/warn The database's clock is -?\d+ ms ahead of this process's/);
     },

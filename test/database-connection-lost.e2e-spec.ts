@@ -65,7 +65,7 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))(
     let proxy: LateProxy;
     let app: TestApp;
     const uncaught: unknown[] = [];
-    const hear = (error: unknown) => void uncaught.push(error);
+    const onUncaught = (error: unknown) => void uncaught.push(error);
 
     beforeEach(async () => {
       db = await database.create();
@@ -74,10 +74,10 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))(
       const options = { ...db.options, url: await proxy.start(), poolSize: 6 } as DataSourceOptions;
       app = await startApp({ database: { ...db, options }, entities: [] });
       uncaught.length = 0;
-      process.on('uncaughtException', hear);
+      process.on('uncaughtException', onUncaught);
     });
     afterEach(async () => {
-      process.off('uncaughtException', hear);
+      process.off('uncaughtException', onUncaught);
       await app?.close();
       proxy.stop();
       await direct.destroy();

@@ -49,7 +49,7 @@ class Meetings {
 
 const START = new SetClock().now();
 
-/** What an application may tell its driver, by database. */
+/** What an application may set at its driver, by database. */
 const options: Record<(typeof databases)[number]['name'], Record<string, () => object>> = {
   SQLite: { 'as it is': () => ({}) },
   PostgreSQL: {
@@ -134,7 +134,7 @@ function theWholeRound(make: () => Promise<{ db: TestDatabase; given: object }>)
     expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
 
-  it('fails, tells why, and tries again', async () => {
+  it('fails, logs why, and tries again', async () => {
     meetings.fails = 1;
     await app.dataSource.manager.save(Meeting, { title: 'second' });
     expect(await handled()).toEqual([]);
@@ -143,7 +143,7 @@ function theWholeRound(make: () => Promise<{ db: TestDatabase; given: object }>)
     expect(await handled()).toEqual([`meeting_2 second ${EMOJI}`]);
   });
 
-  it('looks again when the time has come', async () => {
+  it('rechecks when the time has come', async () => {
     await app.dataSource.manager.update(Meeting, { id: 2 }, { state: 'cancelled' });
     clock.pass(2 * HOUR);
     expect(await handled()).toEqual([`meeting_soon_1 first ${EMOJI}`]);

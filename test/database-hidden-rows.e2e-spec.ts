@@ -53,15 +53,15 @@ describe.each(databases)('emit within a transaction, without its manager, on $na
 
   const inTransaction = <T>(work: () => Promise<T>): Promise<T> =>
     database.name === 'SQLite' ? app.dataSource.transaction(work) : runInTransaction(work);
-  const told = () => app.logs.filter((line) => line.includes('without its manager'));
+  const warnings = () => app.logs.filter((line) => line.includes('without its manager'));
 
-  it('is told once and counted; outside of one, and with its manager, it is not', async () => {
+  it('is logged once and counted; outside of one, and with its manager, it is not', async () => {
     await app.spark.emit(sparkEvent('outside', 1));
     await app.dataSource.transaction((manager) => app.spark.emit(sparkEvent('with', 1), { manager }));
-    expect(told()).toEqual([]);
+    expect(warnings()).toEqual([]);
     await inTransaction(() => app.spark.emit(sparkEvent('within', 1)));
     await inTransaction(() => app.spark.emit(sparkEvent('within', 2)));
-    expect(told()).toEqual([expect.stringMatching(/^warn SparkService\.emit was called within a transaction/)]);
+    expect(warnings()).toEqual([expect.stringMatching(/^warn SparkService\.emit was called within a transaction/)]);
     expect((await app.spark.status()).counts.emitsBesideTransaction).toBe(2);
   });
 
@@ -73,7 +73,7 @@ describe.each(databases)('emit within a transaction, without its manager, on $na
     await expect(undone).rejects.toThrow('undone');
     const rows = await app.dataSource.query(`SELECT event_key FROM spark_event WHERE event_key = 'within_3'`);
     expect(rows).toHaveLength(database.name === 'SQLite' ? 0 : 1);
-    expect(told()[0]).toContain(
+    expect(warnings()[0]).toContain(
       database.name === 'SQLite'
         ? 'On SQLite its events are part of'
         : 'Its events are entered even if the transaction is rolled back',
@@ -142,7 +142,7 @@ describe('PostgreSQL hides rows', () => {
     await db.drop();
   });
 
-  it('by row-level security: it is told at boot, and what is not seen is not taken for gone', async () => {
+  it('by row-level security: it is logged at boot, and what is not seen is not taken for gone', async () => {
     db = await postgres!.create();
     admin = await new DataSource({ ...db.options, entities: [Invoice] }).initialize();
     app = await startApp({ database: db, entities: [Invoice], spark: { worker: false } });

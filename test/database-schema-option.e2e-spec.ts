@@ -164,7 +164,7 @@ describe.each(servers)('the option schema keeps the tables in a place of their o
     expect((await spark.rechecks()).records).toEqual([]);
   });
 
-  it('processes wake one another there, and leave those alone whose tables are elsewhere', async () => {
+  it('processes notify one another there, and leave those alone whose tables are elsewhere', async () => {
     // PostgreSQL notifies them; elsewhere they poll.
     const worker = { pollInterval: database.name === 'PostgreSQL' ? '1h' : '200ms' };
     const options = { clock: undefined, spark: { schema, worker } };

@@ -12,7 +12,7 @@ class Item {
   @Column() title: string;
 }
 
-const told: string[] = [];
+const handled: string[] = [];
 
 @Injectable()
 class Items {
@@ -23,7 +23,7 @@ class Items {
 
   @GroupHandler(/^item/, { name: 'mails' })
   mail({ key, context }: SparkEvent<{ item: Item }>) {
-    told.push(`${key} ${context.item.title}`);
+    handled.push(`${key} ${context.item.title}`);
   }
 }
 
@@ -41,7 +41,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   const migrations = sparkMigrations();
 
   beforeEach(async () => {
-    told.length = 0;
+    handled.length = 0;
     db = await database.create();
     dataSource = new DataSource({ ...db.options, entities: [Item], migrations });
     await dataSource.initialize();
@@ -93,7 +93,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await firstTables();
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
-    expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
+    expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
     expect(await version()).toEqual([{ version: 3 }]);
     await app.close();
   });
@@ -150,7 +150,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await runner.release();
     const app = await start({ synchronize: true });
     await app.spark.drain();
-    expect(told.sort()).toEqual(['item_1 first', 'item_2 second']);
+    expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
     expect(await version()).toEqual([{ version: 3 }]);
     await app.close();
   });
@@ -168,7 +168,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     expect(await refusal()).toBe('started');
   });
 
-  it('a column that is gone is told at boot, and migrations that run again make it', async () => {
+  it('a column that is gone is reported at boot, and migrations that run again make it', async () => {
     await dataSource.runMigrations();
     await dataSource.query('ALTER TABLE spark_recheck DROP COLUMN taken_until');
     expect(await refusal()).toMatch(
@@ -195,7 +195,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start();
     await app.dataSource.manager.save(Item, { id: 1, title: 'saved' });
     await app.spark.drain();
-    expect(told).toEqual(['item_1 saved']);
+    expect(handled).toEqual(['item_1 saved']);
     expect(await dataSource.query('SELECT handler FROM spark_delivery ORDER BY handler')).toEqual([
       { handler: 'mails' },
       { handler: 'old' },

@@ -194,7 +194,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
     await expect(starting).rejects.toThrow(words);
   });
 
-  it.runIf(database.name === 'PostgreSQL')('the one that listens is replaced, and others are heard again', async () => {
+  it.runIf(database.name === 'PostgreSQL')('the one that listens is replaced, and notifies again', async () => {
     proxy.stall({ newOnes: false });
     await until(() => said('Notifications of other processes arrive again') > 0);
     expect(said('Notifications of other processes do not arrive for now')).toBe(1);

@@ -453,7 +453,7 @@ describe('SQLite is safe', () => {
       expect(await committed()).toEqual([1, 3]);
     });
 
-    it('tells whoever waited too long where the transaction began, and is usable afterwards', async () => {
+    it('says where the transaction began to whoever waited too long, and is usable afterwards', async () => {
       await reopen(50);
       const runner = dataSource.createQueryRunner();
       const blocked = async (work: () => Promise<unknown>) => {

@@ -53,7 +53,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('what collides 
   };
 
   it.each(Object.entries(collisions))(
-    '%s: the transaction is run once more, and nobody hears of it',
+    '%s: the transaction is run once more, and nobody notices it',
     async (_, code) => {
       await failOnce(code);
       const emitted = await app.spark.emit(sparkEvent('thing', code));

@@ -47,7 +47,7 @@ describe.each(databases)('handlers may hold the pool, on $name', (database) => {
     apps.push(app);
     return app;
   };
-  const told = ({ logs }: TestApp) => logs.filter((line) => line.includes('worker.concurrency is'));
+  const warnings = ({ logs }: TestApp) => logs.filter((line) => line.includes('worker.concurrency is'));
 
   it.skipIf(database.name === 'SQLite')('for longer than the lease: each event is handled once', async () => {
     const first = await start(3, 3);
@@ -66,11 +66,11 @@ describe.each(databases)('handlers may hold the pool, on $name', (database) => {
     expect(first.logs.join('\n')).not.toContain('too slow to renew');
   });
 
-  it('and it is told at boot that they may', async () => {
+  it('and it is logged at boot that they may', async () => {
     const isEndless = database.name === 'SQLite';
-    expect(told(await start(3, 3))).toHaveLength(isEndless ? 0 : 1);
-    expect(told(await start(3, 4))).toEqual([]);
-    expect(told(await start(3, 3, { worker: false }))).toEqual([]);
+    expect(warnings(await start(3, 3))).toHaveLength(isEndless ? 0 : 1);
+    expect(warnings(await start(3, 4))).toEqual([]);
+    expect(warnings(await start(3, 3, { worker: false }))).toEqual([]);
   });
 
   it.skipIf(database.name === 'SQLite')('unless nobody says how many may run: two connections stay free', async () => {
@@ -79,6 +79,6 @@ describe.each(databases)('handlers may hold the pool, on $name', (database) => {
     await vi.waitFor(() => expect(calls).toHaveLength(2));
     await app.spark.emit(sparkEvent('other', 1));
     expect(calls).toHaveLength(2);
-    expect(told(app)).toEqual([]);
+    expect(warnings(app)).toEqual([]);
   });
 });

@@ -148,7 +148,7 @@ describe.each(databases)('deliveries survive their database, on $name', (databas
     expect(handlers.calls).toEqual([]);
   });
 
-  it('that answered nothing when one was completed: it is completed, not handled twice, and told as done', async () => {
+  it('that answered nothing when one was completed: it is completed, not handled twice, and reported as done', async () => {
     const reports: string[] = [];
     app.spark.deliveries$.subscribe(({ key, state }) => reports.push(`${key} ${state}`));
     await losing(COMPLETION, async () => {

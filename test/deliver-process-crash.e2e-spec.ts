@@ -105,7 +105,7 @@ describe('deliveries survive their process', () => {
       );
     }, 90_000);
 
-    it('a process that was stalled past its lease changes nothing when it wakes up', async () => {
+    it('a process that was stalled past its lease changes nothing when it resumes', async () => {
       const first = await start();
       await emit(sparkEvent('stuck', 1));
       await said(first, 'called');

@@ -67,7 +67,7 @@ describe.each(databases)('processes open the deliveries of all registered handle
     await db.drop();
   });
 
-  /** A process, as far as the database can tell. */
+  /** A process, as far as the database knows. */
   async function start(providers: Provider[], spark?: SparkModuleOptions): Promise<TestApp> {
     const app = await startApp({ database: db, entities: [Item], providers: [Events, ...providers], spark });
     running.push(app);

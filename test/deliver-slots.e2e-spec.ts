@@ -62,7 +62,7 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
     );
   });
 
-  it('one that is at work for longer than the lease is told of once, with its key and its start, and shown', async () => {
+  it('one that is at work for longer than the lease is logged once, with its key and its start, and shown', async () => {
     const leaseTtl = 4_000;
     await start([Handlers], { concurrency: 4, pollInterval: '20ms', leaseTtl });
     const said = () => app.logs.filter((line) => line.includes('has been handling'));
@@ -104,8 +104,8 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
       `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at)
        SELECT id, 'urgent', 'available', 0, 0, 1, 0 FROM spark_event`,
     );
-    // Whatever wakes it once.
-    await app.spark.emit(sparkEvent('urgent', 'wakes'));
+    // A notification, as any event sends one.
+    await app.spark.emit(sparkEvent('urgent', 'notifies'));
     await vi.waitFor(() => expect(reports).toHaveLength(11), 25_000);
   });
 

@@ -89,7 +89,7 @@ describe.each(databases)('one delivery that cannot be read harms no other, on $n
   let reports: DeliveryReport[] = [];
 
   const start = async () => {
-    // It handles when it is told to, by `drain`.
+    // It handles only when the test calls `drain`.
     const spark = { worker: false as const };
     app = await startApp({ database: db, entities: [Fragile, Invoice], providers: [Events, Handlers], spark });
     app.spark.deliveries$.subscribe((report) => reports.push(report));

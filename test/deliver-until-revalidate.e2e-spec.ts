@@ -138,13 +138,13 @@ describe.each(databases)('an event that is no longer wanted is skipped, on $name
     ) as string[];
 
   describe('because it is too late (until)', () => {
-    it('is handled in time, and told when it ends', async () => {
+    it('is handled in time, and knows when it ends', async () => {
       const { id } = await save();
       await at(2);
       expect(handlers.calls).toContain(`mail reminder_${id} until 2026-06-01T15:00:00.000Z`);
     });
 
-    it('is not entered at all where nobody looked in time', async () => {
+    it('is not entered at all where nobody rechecked in time', async () => {
       await save();
       await at(3);
       expect((await keys()).filter((key) => key.startsWith('reminder'))).toEqual([]);

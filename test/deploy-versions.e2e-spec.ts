@@ -183,7 +183,7 @@ describe.each(databases)('versions live side by side, on $name', (database) => {
     });
   });
 
-  it('a pattern that this process cannot read is one handler’s trouble, told once', async () => {
+  it('a pattern that this process cannot read is one handler’s trouble, logged once', async () => {
     const app = await start(Mails);
     await app.dataSource.query(
       `INSERT INTO spark_handler (name, version, pattern, priority, revision, first_seen_at, last_seen_at)
@@ -197,7 +197,7 @@ describe.each(databases)('versions live side by side, on $name', (database) => {
     for (const { spark } of [app, next]) expect((await spark.status()).counts.unusablePatterns).toBeGreaterThan(0);
   });
 
-  it('a pattern that takes for ever holds up neither boot nor saves, and is told of', async () => {
+  it('a pattern that takes for ever holds up neither boot nor saves, and is logged', async () => {
     const app = await start();
     await app.dataSource.query(
       `INSERT INTO spark_handler (name, version, pattern, priority, revision, first_seen_at, last_seen_at)
@@ -214,7 +214,7 @@ describe.each(databases)('versions live side by side, on $name', (database) => {
     expect(await drained(next)).toEqual(['mails order_1']);
   });
 
-  it('events that no handler gets are counted, and told once for each group', async () => {
+  it('events that no handler gets are counted, and logged once for each group', async () => {
     const app = await start();
     await app.spark.emit([1, 2, 3].map((id) => sparkEvent('order', id)));
     await app.spark.emit(sparkEvent('refund', 1));

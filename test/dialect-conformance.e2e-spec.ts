@@ -386,7 +386,7 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
     expect(await ids()).toEqual(on.dialect.returnsFromUpdate ? [1, 2, 3, 12, 13] : [1, 2, 3]);
   });
 
-  it('longestKey: the tables keep so many characters of a primary key, and tell them apart', async () => {
+  it('longestKey: the tables keep so many characters of a primary key, and distinguish them', async () => {
     // Where there is no such limit, the indexes still have one.
     const length = Math.min(on.dialect.longestKey, 600);
     const long = ['a', 'b', 'A'].map((last) => '💡'.repeat(length - 1) + last);

@@ -9,17 +9,17 @@ describe.each(databases)('emitted events exist if and only if their transaction 
   let db: TestDatabase;
   let app: TestApp;
   let manager: EntityManager;
-  let told: string[];
+  let received: string[];
 
   beforeAll(async () => {
     db = await database.create();
     app = await startApp({ database: db, entities: [Row], spark: { worker: false } });
     manager = app.dataSource.manager;
-    app.spark.events$.subscribe(({ key }) => told.push(key));
+    app.spark.events$.subscribe(({ key }) => received.push(key));
   });
   beforeEach(async () => {
     await manager.query('DELETE FROM spark_event');
-    told = [];
+    received = [];
   });
   afterAll(async () => {
     await app.close();
@@ -39,18 +39,18 @@ describe.each(databases)('emitted events exist if and only if their transaction 
     throw new Error('on purpose');
   };
 
-  it('one that commits; they are told of after it', async () => {
+  it('one that commits; they are published after it', async () => {
     await manager.transaction(async (m) => {
       await emit(m, 'a', 'b', 'a');
-      expect(told).toEqual([]);
+      expect(received).toEqual([]);
     });
     expect(await keys()).toEqual(['emitted_a', 'emitted_b']);
-    expect(told).toEqual(await keys());
+    expect(received).toEqual(await keys());
   });
 
   it('one that is rolled back', async () => {
     await expect(manager.transaction((m) => emit(m, 'a').then(fail))).rejects.toThrow('on purpose');
-    expect([await keys(), told]).toEqual([[], []]);
+    expect([await keys(), received]).toEqual([[], []]);
   });
 
   it('a nested one that is released, within one that commits and one that does not', async () => {
@@ -84,6 +84,6 @@ describe.each(databases)('emitted events exist if and only if their transaction 
       await Promise.all(writers);
     }
     expect(await keys()).toHaveLength(15 * ids.length);
-    expect(told).toHaveLength(15 * ids.length);
+    expect(received).toHaveLength(15 * ids.length);
   });
 });

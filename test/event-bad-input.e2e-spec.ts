@@ -316,7 +316,7 @@ describe.each(databases)('bad input loses nothing, on $name', (database) => {
     expect(groups).toEqual([{ event_key: 'Case_group' }]);
   });
 
-  it('a key that is known under another group is told, and stays what it is', async () => {
+  it('a key that is known under another group is logged, and stays what it is', async () => {
     await app.spark.emit(sparkEvent('first', 1, undefined, { key: 'shared' }));
     app.logs.length = 0;
     expect(await app.spark.emit(sparkEvent('second', 1, undefined, { key: 'shared' }))).toEqual([]);

@@ -174,7 +174,7 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
   });
 
   it('of an entity whose key SQL writes in its own way', async () => {
-    // Whoever rechecks was not woken by the handler: only the recheck says how deep the chain is.
+    // Whoever rechecks was not notified by the handler: only the recheck says how deep the chain is.
     app = await startApp({ database: db, entities: [Leg], providers: [Legs], clock: new TestClock() });
     await app.dataSource.manager.save(Leg, { tenant: TENANT, id: 1, n: 0 });
     await app.spark.drain();

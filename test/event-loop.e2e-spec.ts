@@ -8,14 +8,14 @@ import { databases, type TestDatabase } from './support/databases.js';
 
 const MANY = 700;
 const CLAIMED = 100;
-// What takes longer than that lets others have their turn. In milliseconds.
+// What takes longer than that lets other work run in between. In milliseconds.
 const LONG = 11;
 
-/** Work that takes long, as far as the process's clock says: items of it, and how many there were between two turns of the event loop. */
+/** Work that takes long, as far as the process's clock says: items of it, and how many there were between two rounds of the event loop. */
 class Work {
   // Time does not go back, from one test to the next either.
   private static passed = 0;
-  private sinceTurn = 0;
+  private sinceRound = 0;
   private most = 0;
   private items = 0;
 
@@ -27,17 +27,17 @@ class Work {
   item(): void {
     Work.passed += LONG;
     this.items++;
-    this.most = Math.max(this.most, ++this.sinceTurn);
+    this.most = Math.max(this.most, ++this.sinceRound);
   }
 
-  /** How many items some work has, and the most of them without a turn of the event loop between. */
+  /** How many items some work has, and the most of them without a round of the event loop between. */
   async during(run: () => Promise<unknown>): Promise<{ items: number; most: number }> {
     let over = false;
-    const turn = () => {
-      this.sinceTurn = 0;
-      if (!over) setImmediate(turn);
+    const onRound = () => {
+      this.sinceRound = 0;
+      if (!over) setImmediate(onRound);
     };
-    turn();
+    onRound();
     this.items = this.most = 0;
     await run();
     over = true;
@@ -51,7 +51,7 @@ class Task {
   @Column({ type: 'bigint', nullable: true }) due: string | null;
 }
 
-describe.each(databases)('timers have their turn, on $name', (database) => {
+describe.each(databases)('timers run in between, on $name', (database) => {
   let db: TestDatabase;
   let app: TestApp;
   let kit: SparkTestKit;

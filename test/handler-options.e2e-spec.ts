@@ -32,10 +32,10 @@ const odd = [
     {},
     {
       get() {
-        throw new Error('not to be looked at');
+        throw new Error('not to be read');
       },
       getPrototypeOf() {
-        throw new Error('not to be looked at');
+        throw new Error('not to be read');
       },
     },
   ),

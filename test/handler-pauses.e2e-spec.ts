@@ -113,11 +113,11 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     start(handlers, { spark: { autoStart: false }, ...options });
   const save = ({ dataSource }: TestApp) => dataSource.manager.save(Note, { text: 'a' });
   const until = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 10 });
-  /** Processes on PostgreSQL hear each other once they listen. */
+  /** Processes on PostgreSQL notify each other once they listen. */
   const listening = () => delay(database.name === 'PostgreSQL' ? 300 : 50);
   const REST = 300;
 
-  it('in one process, for all: no other begins it, all else goes on, and resuming wakes them without a poll', async () => {
+  it('in one process, for all: no other begins it, all else goes on, and resuming notifies them without a poll', async () => {
     const [working, asking] = [await start([Handlers]), await start([], { spark: { worker: false } })];
     await listening();
     await asking.spark.pauseHandler('mails');
@@ -267,8 +267,8 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     const { id } = await save(app);
     await app.spark.drain();
     const paused = new Date('2026-06-01T12:00:00Z');
-    const told = (await app.spark.handlers()).map((handler) => [handler.handler, handler.available, handler.paused]);
-    expect(told).toEqual([
+    const listed = (await app.spark.handlers()).map((handler) => [handler.handler, handler.available, handler.paused]);
+    expect(listed).toEqual([
       ['exact', 0, undefined],
       ['files', 0, undefined],
       ['mails', 1, paused],

@@ -227,14 +227,14 @@ describe.each(databases)('transactional effects happen once, on $name', (databas
     };
     app.dataSource.subscribers.push(take);
     await app.spark.emit(sparkEvent('lost', 1));
-    const isTold = () => app.logs.some((line) => line.includes('lost_1 for lost was taken over by another process'));
-    for (let i = 0; i < 2_000 && !isTold(); i++) await delay(10);
+    const isLogged = () => app.logs.some((line) => line.includes('lost_1 for lost was taken over by another process'));
+    for (let i = 0; i < 2_000 && !isLogged(); i++) await delay(10);
     app.dataSource.subscribers.pop();
     expect(taken).toEqual([1]);
     expect(await effects('lost_1')).toBe(0);
     // What it does elsewhere is nobody's to undo.
     expect(called).toEqual([]);
-    expect(isTold()).toBe(true);
+    expect(isLogged()).toBe(true);
   });
 
   it('also where completed deliveries are removed at once', async () => {

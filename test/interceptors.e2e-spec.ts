@@ -488,18 +488,18 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
   });
 
   describe('onRecorded', () => {
-    it('is told of new events, after their commit, in the context of the change', async () => {
-      const told: unknown[] = [];
+    it('is notified of new events, after their commit, in the context of the change', async () => {
+      const notified: unknown[] = [];
       on.onRecorded = async (events) => {
         const [tenant, keys] = [tenants.getStore(), events.map(({ key }) => key)];
         const known = await app.dataSource.manager.query('SELECT event_key FROM spark_event');
-        told.push([tenant, keys, known.length > 0, events[0]!.metadata?.inner]);
+        notified.push([tenant, keys, known.length > 0, events[0]!.metadata?.inner]);
       };
       await start([Outer, Inner]);
       const { manager } = app.dataSource;
       const settled = async () => {
         await delay(50);
-        return told.splice(0);
+        return notified.splice(0);
       };
       await tenants.run('acme', () => manager.save(Order, { id: 1 }));
       expect(await settled()).toEqual([['acme', ['order_1'], true, 'order_1']]);
@@ -518,7 +518,7 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       expect(await settled()).toEqual([[undefined, ['batch_1', 'lines_1'], true, 'batch_1']]);
     });
 
-    it('may write what it hears of, an audit for example', async () => {
+    it('may write what it is notified of, an audit for example', async () => {
       on.onRecorded = async (events) => {
         for (const { key } of events) await app.dataSource.manager.save(Letter, { about: key });
       };
@@ -529,7 +529,7 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       await expect.poll(about, { timeout: 5_000 }).toEqual(['batch_1', 'lines_1', 'order_1']);
     });
 
-    it('that makes events of what it hears of is part of their chain, which ends', async () => {
+    it('that makes events of what it is notified of is part of their chain, which ends', async () => {
       on.onRecorded = (events) => Promise.all(events.map(({ key }) => save(Number(/\d+/.exec(key)![0]) + 1)));
       await start([Outer]);
       await save(1);

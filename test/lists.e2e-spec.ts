@@ -191,7 +191,7 @@ describe.each(databases)('events and deliveries are listed, on $name', (database
     expect(next).toBeUndefined();
   });
 
-  it('sources, handlers and workers, as status tells them', async () => {
+  it('sources, handlers and workers, as status reports them', async () => {
     const { sources, handlers, workers } = await app.spark.status();
     expect(await app.spark.sources()).toEqual(sources);
     expect(await app.spark.handlers()).toEqual(handlers);

@@ -47,7 +47,7 @@ class Sources {
 
 const hostile = (): unknown => {
   const refuse = () => {
-    throw new Error('do not look');
+    throw new Error('do not read');
   };
   return new Proxy({}, { get: refuse, has: refuse, getPrototypeOf: refuse, ownKeys: refuse });
 };
@@ -62,7 +62,7 @@ class Guarded extends Error {
 }
 
 const THROWN: Record<string, { thrown: () => unknown; row: RegExp }> = {
-  'a Proxy that throws when it is looked at': { thrown: hostile, row: /^\{\}$/ },
+  'a Proxy that throws when it is read': { thrown: hostile, row: /^\{\}$/ },
   'an error whose getters throw': { thrown: () => new Guarded(), row: /something was thrown that cannot be shown/ },
   undefined: { thrown: () => undefined, row: /^undefined$/ },
   'half of a surrogate pair': { thrown: () => new Error('a\ud800b'), row: /^Error: a\ufffdb\n/ },
@@ -90,7 +90,7 @@ class Handlers {
   @GroupHandler(/^mail/, { name: 'neighbour' }) neighbour() {}
 }
 
-describe.each(databases)('what goes wrong is told, on $name', (database) => {
+describe.each(databases)('what goes wrong is logged, on $name', (database) => {
   let db: TestDatabase;
   let app: TestApp;
 
@@ -113,17 +113,17 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
 
   const collisions = async () => (await app.spark.status()).counts.collidingKeys;
   // Rechecks run by themselves: what a save has counted, the recheck after it may count again.
-  const told = (pattern: RegExp) => app.logs.filter((line) => pattern.test(line));
+  const linesOf = (pattern: RegExp) => app.logs.filter((line) => pattern.test(line));
 
   describe('two entities with one key', () => {
-    it('the second is told once, and counted at each save of it', async () => {
+    it('the second is logged once, and counted at each save of it', async () => {
       const before = await collisions();
       const { manager } = app.dataSource;
       await manager.save(Challenge, { id: 1 });
       await manager.save(Donation, { id: 1 });
       await manager.save(Donation, { id: 1, title: 'changed' });
       expect(await collisions()).toBeGreaterThanOrEqual(before + 2);
-      expect(told(/collid|not entered/)).toEqual([
+      expect(linesOf(/collid|not entered/)).toEqual([
         expect.stringMatching(/^warn The event created_1 of Donation 1 \(donations\) is not entered: Challenge 1 has/),
       ]);
       const { words } = await app.spark.explain(Donation, 1);
@@ -146,7 +146,9 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
       await manager.save(Donation, { id: 100 });
       await app.spark.drain();
       expect(await collisions()).toBeGreaterThanOrEqual(before + 2);
-      expect(told(/of_challenge_100 of Donation 100 \(deferred\) is not entered: Challenge 100 has/)).toHaveLength(1);
+      expect(linesOf(/of_challenge_100 of Donation 100 \(deferred\) is not entered: Challenge 100 has/)).toHaveLength(
+        1,
+      );
     });
 
     it('and in a sweep that finds both', async () => {
@@ -155,7 +157,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
       await app.spark.drain();
       await app.spark.sweep({ entity: Challenge });
       expect(await collisions()).toBe(before + 1);
-      expect(told(/pair_100 of Challenge 201 \(pairs\) is not entered: Challenge 200 has/)).toHaveLength(1);
+      expect(linesOf(/pair_100 of Challenge 201 \(pairs\) is not entered: Challenge 200 has/)).toHaveLength(1);
       await app.dataSource.manager.delete(Challenge, 201);
     });
 
@@ -182,7 +184,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
         expect(await app.spark.sweep({ entity: Ticket })).toMatchObject({ entered });
         expect((await collisions()) - before).toBe(MANY);
       }
-      expect(told(/ticket_\d+ of Ticket \d+ \(tickets\) is not entered: Ticket \d+ has/)).toHaveLength(1);
+      expect(linesOf(/ticket_\d+ of Ticket \d+ \(tickets\) is not entered: Ticket \d+ has/)).toHaveLength(1);
     });
 
     it('while one entity that is saved again and again collides with nobody', async () => {
@@ -197,7 +199,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
   });
 
   describe('a handler may throw anything', () => {
-    it.each(Object.keys(THROWN))('%s: it is tried again, discarded and told', async (what) => {
+    it.each(Object.keys(THROWN))('%s: it is tried again, discarded and logged', async (what) => {
       const { thrown, row } = THROWN[what]!;
       const handlers = app.app.get(Handlers);
       handlers.next = thrown();
@@ -217,7 +219,7 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
       expect(error).toMatch(row);
       expect(error.length).toBeLessThanOrEqual(10_000);
       expect(await ofKey('neighbour')).toMatchObject({ state: 'completed' });
-      const lines = told(/for mails (failed|is discarded)/);
+      const lines = linesOf(/for mails (failed|is discarded)/);
       expect(lines).toHaveLength(2);
       // One line for what is tried again; a few for what is given up.
       expect(lines[0]).not.toContain('\n');
@@ -236,8 +238,8 @@ describe.each(databases)('what goes wrong is told, on $name', (database) => {
     app.app.get(Handlers).next = new Error('no');
     await app.spark.emit(sparkEvent('mail', 'x\n[Nest] forged \u001b[2J'));
     await app.spark.drain();
-    expect(told(/forged/).length).toBeGreaterThan(0);
-    for (const line of told(/forged/)) {
+    expect(linesOf(/forged/).length).toBeGreaterThan(0);
+    for (const line of linesOf(/forged/)) {
       expect(line).toContain(String.raw`mail_x\n[Nest] forged \x1b[2J for mails`);
       expect(line).not.toContain('\u001b');
     }

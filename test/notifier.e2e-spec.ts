@@ -44,7 +44,7 @@ interface Inside {
 // No poll comes within a test; on MariaDB it is what quickens.
 const SELDOM = '10m';
 
-describe.each(databases)('a process hears of the others, on $name', (database) => {
+describe.each(databases)('a process is notified by the others, on $name', (database) => {
   let db: TestDatabase;
   const apps: TestApp[] = [];
 
@@ -78,13 +78,13 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
     expect(await handled(handling, `later_${id}`)).toBe(true);
   });
 
-  it('that recorded what it is to look at', async () => {
-    const [looking, recording] = [await handler(), await recorder()];
+  it('that recorded what it is to recheck', async () => {
+    const [rechecking, recording] = [await handler(), await recorder()];
     await settled();
-    // It is too busy to look at its own.
+    // It is too busy to recheck its own.
     (recording.spark as unknown as { spark: { recheckRunner: { halt(): void } } }).spark.recheckRunner.halt();
     const { id } = await recording.dataSource.manager.save(Note, { text: 'b' });
-    expect(await handled(looking, `later_${id}`)).toBe(true);
+    expect(await handled(rechecking, `later_${id}`)).toBe(true);
   });
 
   const settled = () => delay(database.name === 'PostgreSQL' ? 300 : 50);
@@ -155,8 +155,8 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       const client = new Client({ connectionString: (db.options as { url: string }).url });
       await client.connect();
       const channel = channelOf(recording);
-      let heard = 0;
-      client.on('notification', () => heard++);
+      let notifications = 0;
+      client.on('notification', () => notifications++);
       await client.query(`LISTEN ${channel}`);
       const started = Date.now();
       const save = () => recording.dataSource.manager.save(Note, { text: 'd' });
@@ -164,8 +164,8 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
       const took = Date.now() - started;
       await delay(200);
       await client.end();
-      expect(heard).toBeGreaterThan(0);
-      expect(heard).toBeLessThanOrEqual(took / 10 + 10);
+      expect(notifications).toBeGreaterThan(0);
+      expect(notifications).toBeLessThanOrEqual(took / 10 + 10);
     });
 
     it('and says once that it is deaf, where NOTIFY does not arrive', async () => {
@@ -205,7 +205,7 @@ describe.each(databases)('a process hears of the others, on $name', (database) =
   });
 });
 
-/** Hears nothing: as behind a pooler, its LISTEN is over with the statement. */
+/** Receives nothing: as behind a pooler, its LISTEN is over with the statement. */
 class Deaf extends Client {
   override query(...args: any[]): any {
     const [sql] = args as [unknown];

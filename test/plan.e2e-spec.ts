@@ -147,7 +147,7 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
         .replace(/:00\.000Z/, ''),
     );
 
-  it('now: what a save did not see is entered, what is to come is scheduled, what is known is not told', async () => {
+  it('now: what a save did not see is entered, what is to come is scheduled, what is known is not listed', async () => {
     await start(Tasks);
     await save(1);
     await insertUnseen(2);
@@ -313,7 +313,7 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
     expect(await kit.events()).toEqual([]);
   });
 
-  it('and misuse is told', async () => {
+  it('and misuse is reported', async () => {
     await start(Tasks);
     await expect(plan({ at: new Date(kit.clock.now() - 1) })).rejects.toThrow(
       /SparkService\.plan at.*Expected: a Date that is not past/s,

@@ -45,7 +45,7 @@ class Step {
 let broken = false;
 let handled: string[] = [];
 let instants: number[] = [];
-let looked: number[] = [];
+let rechecked: number[] = [];
 let held: Promise<void> | undefined;
 
 const dueOf = ({ due }: Task) => (due === null ? null : new Date(Number(due)));
@@ -94,7 +94,7 @@ class Daily {
 class Slow {
   @EventSource(Task)
   async slow({ id }: Task) {
-    looked.push(id);
+    rechecked.push(id);
     if (id === 1) await held;
     return [sparkEvent('slow', id)];
   }
@@ -129,7 +129,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     broken = false;
     handled = [];
     instants = [];
-    looked = [];
+    rechecked = [];
   });
   afterEach(async () => {
     await app.close();
@@ -341,7 +341,7 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
     expect(recorded.map((row: any) => Number(row.recorded_at))).toEqual([instants[0]]);
   });
 
-  // On SQLite nothing is locked, and processes look at the same.
+  // On SQLite nothing is locked, and processes recheck the same.
   it.skipIf(database.name === 'SQLite')(
     'while another process is slow at a recheck: others pass over that',
     async () => {
@@ -351,10 +351,10 @@ describe.each(databases)('an event fires when its time comes, on $name', (databa
       const other = await open(clock, [Slow, Handlers]);
       try {
         await dataSource.manager.save(Task, { id: 1, isOpen: true, due: null });
-        await vi.waitFor(() => expect(looked).toEqual([1]), 10_000);
+        await vi.waitFor(() => expect(rechecked).toEqual([1]), 10_000);
         await other.dataSource.manager.save(Task, { id: 2, isOpen: true, due: null });
         await vi.waitFor(() => expect(handled).toEqual(['slow_2']), 10_000);
-        expect(looked).toEqual([1, 2]);
+        expect(rechecked).toEqual([1, 2]);
         release();
         await vi.waitFor(() => expect(handled).toEqual(['slow_2', 'slow_1']), 10_000);
       } finally {

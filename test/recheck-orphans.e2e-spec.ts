@@ -107,8 +107,8 @@ describe.each(databases)('rechecks that nobody takes go, on $name', (database) =
     await maintain(app);
     expect(await left(app)).toEqual(['task']);
     expect((await app.spark.status()).counts.abandonedRechecks).toBe(2);
-    const told = app.logs.filter((line) => line.includes('are removed'));
-    expect(told).toEqual([
+    const lines = app.logs.filter((line) => line.includes('are removed'));
+    expect(lines).toEqual([
       expect.stringMatching(/^warn Rechecks of entities of gone were due for 30 days and are removed/),
     ]);
   });
@@ -140,7 +140,7 @@ describe.each(databases)('rechecks that nobody takes go, on $name', (database) =
     expect(await left(app)).toEqual(['task']);
   });
 
-  it('until then status() tells them apart, and claims pass over them', async () => {
+  it('until then status() distinguishes them, and claims pass over them', async () => {
     const app = await start(Tasks);
     await leave(app, 'gone', [1, 2, 3]);
     clock.pass(HOUR);
@@ -153,7 +153,7 @@ describe.each(databases)('rechecks that nobody takes go, on $name', (database) =
     expect((await app.spark.status()).rechecks).toEqual({ due: 1, oldest: clock.date(), others: 3 });
   });
 
-  it('each minute all are looked through: what came late is found', async () => {
+  it('each minute all are checked: what came late is found', async () => {
     const app = await start(Tasks);
     await app.spark.drain();
     await app.dataSource.manager.insert(Task, [{ id: 1 }, { id: 2 }]);

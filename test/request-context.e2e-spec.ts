@@ -166,9 +166,9 @@ describe.each(databases)('what Spark runs by itself sees no request, on $name', 
       .find(Letter, { order: { id: 'ASC' } })
       .then((letters) => letters.map(({ about }) => about).filter((about) => about.startsWith(key)));
 
-  it('neither a source nor a handler that a request wakes sees its tenant', async () => {
-    const told: (string | undefined)[] = [];
-    const subscription = app.spark.events$.subscribe(() => told.push(request.getStore()));
+  it('neither a source nor a handler that a request triggers sees its tenant', async () => {
+    const tenants: (string | undefined)[] = [];
+    const subscription = app.spark.events$.subscribe(() => tenants.push(request.getStore()));
     const cls = app.app.get(ClsService);
     for (const id of [1, 2, 3])
       await request.run('a tenant', () =>
@@ -183,7 +183,7 @@ describe.each(databases)('what Spark runs by itself sees no request, on $name', 
     expect(new Set(seen.map(({ who }) => who))).toEqual(new Set(['source', 'handler', 'transactional handler']));
     expect(seen.filter(({ tenant }) => tenant !== undefined)).toEqual([]);
     expect(kept).toEqual(Array(6).fill('own'));
-    expect(new Set(told)).toEqual(new Set([undefined]));
+    expect(new Set(tenants)).toEqual(new Set([undefined]));
   });
 
   it('nor do they when the request sweeps and drains by hand', async () => {

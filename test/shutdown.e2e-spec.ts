@@ -86,7 +86,7 @@ describe.each(databases)('a shutdown loses nothing, on $name', (database) => {
     await db.drop();
   });
 
-  /** Starts a process, gives it two deliveries, ends it when it handles so many, and looks at what is left. */
+  /** Starts a process, gives it two deliveries, ends it when it handles so many, and reads what is left. */
   const shutDown = async (handlers: Type, begun: number, spark: SparkModuleOptions = {}) => {
     const worker = { pollInterval: '20ms', ...spark.worker };
     app = await startApp({ database: db, entities: [Effect], providers: [handlers], spark: { ...spark, worker } });
@@ -158,18 +158,18 @@ describe('a process that nobody can stop gently', () => {
   });
   afterAll(() => unstoppable.remove());
 
-  const toldOf = async (input: { listens: boolean; worker: boolean }) => {
+  const warningsOf = async (input: { listens: boolean; worker: boolean }) => {
     const logs: string[] = await unstoppable.start(input).result;
     return logs.filter((line) => /^warn Nothing listens for SIGTERM.*enableShutdownHooks\(\)/.test(line)).length;
   };
 
-  it('is told so once', async () => {
-    expect(await toldOf({ listens: false, worker: true })).toBe(1);
+  it('logs a warning once', async () => {
+    expect(await warningsOf({ listens: false, worker: true })).toBe(1);
   });
 
   it('and nobody else is', async () => {
     expect(
-      await Promise.all([toldOf({ listens: true, worker: true }), toldOf({ listens: false, worker: false })]),
+      await Promise.all([warningsOf({ listens: true, worker: true }), warningsOf({ listens: false, worker: false })]),
     ).toEqual([0, 0]);
   });
 });

@@ -89,7 +89,7 @@ const WRITES = ['save', 'criteria', 'raw', 'move', 'deactivate', 'donate', 'take
 const VERBS = [...WRITES, 'drain', 'sweep', 'restart', 'crash', 'advance'];
 /** How often each was done. */
 const happened = new Map<string, number>();
-const note = (what: string) => happened.set(what, (happened.get(what) ?? 0) + 1);
+const tally = (what: string) => happened.set(what, (happened.get(what) ?? 0) + 1);
 
 /** By which it has claimed deliveries. */
 interface Lease {
@@ -201,7 +201,7 @@ describe.each(databases)('any history ends as its model says, on $name', (databa
     await db.drop();
   });
 
-  it('whatever is saved, moved, removed, swept, looked at and waited for, and in which order', async () => {
+  it('whatever is saved, moved, removed, swept, rechecked and waited for, and in which order', async () => {
     const property = fc.asyncProperty(history, (moments) => new History(processes, clock, start).run(moments));
     await fc.assert(property, { numRuns: HISTORIES, examples: [[EVERYTHING]] });
     expect(VERBS.filter((what) => !happened.has(what))).toEqual([]);
@@ -242,7 +242,7 @@ class History {
 
   private async moment({ steps, drain, sweep, restart, crash, hours }: Moment): Promise<void> {
     if (restart !== undefined) {
-      note('restart');
+      tally('restart');
       await this.processes[restart]!.close();
       this.processes[restart] = await this.start();
     }
@@ -255,8 +255,8 @@ class History {
       ...(drain ? [one.spark.drain()] : []),
       ...(sweep && process === SWEEPER ? [one.spark.sweep()] : []),
     ]);
-    if (drain) note('drain');
-    if (sweep) note('sweep');
+    if (drain) tally('drain');
+    if (sweep) tally('sweep');
     if (crash) await this.die(crash.process, done);
     else await Promise.all(done.flat());
 
@@ -281,7 +281,7 @@ class History {
         throw new Error(`challenge ${id}: ${seen}\nis none of\n${possible.join('\n')}\n${this.trace.join('\n')}`);
       }
     }
-    if (hours > 0) note('advance');
+    if (hours > 0) tally('advance');
     this.clock.set(this.clock.now() + hours * HOUR);
   }
 
@@ -291,7 +291,7 @@ class History {
     const its = Promise.allSettled(done[process]!);
     await Promise.all(done[1 - process]!);
     const isHit = await Promise.race([its.then(() => false), dying.crash.happened.then(() => true)]);
-    if (isHit) note('crash');
+    if (isHit) tally('crash');
     dying.crash.after(0);
     const { id, connection } = dying.lease;
     const own = await connection.opening;
@@ -338,9 +338,9 @@ class History {
   private async take({ dataSource }: TestApp, id: number, one: Step): Promise<void> {
     const { manager } = dataSource;
     const { row } = this.models.get(id)!;
-    note(one.kind);
-    if (row && 'active' in one && row.active && !one.active) note('deactivate');
-    if (row && 'endsAt' in one && row.endsAt !== one.endsAt) note('move');
+    tally(one.kind);
+    if (row && 'active' in one && row.active && !one.active) tally('deactivate');
+    if (row && 'endsAt' in one && row.endsAt !== one.endsAt) tally('move');
     switch (one.kind) {
       case 'save': {
         const startsAt = String(row?.startsAt ?? this.clock.now());

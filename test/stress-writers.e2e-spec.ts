@@ -103,7 +103,7 @@ async function write(m: EntityManager, accounts: readonly number[], given: Marks
   const child = kind === 'move' || kind === 'raw' ? await m.findOneBy(Child, { accountId: id }) : null;
   if (!child) return;
   if (kind === 'move') await m.save(Child, { id: child.id, accountId: one(accounts), mark });
-  // Saved, then changed behind TypeORM's back: only the row tells. Outside of a transaction these are two states.
+  // Saved, then changed behind TypeORM's back: only the row shows it. Outside of a transaction these are two states.
   else {
     const between = ++marks;
     await m.save(Child, { id: child.id, accountId: child.accountId, mark: between });
@@ -144,7 +144,7 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
     const { manager } = dataSource;
     const committed = new Set<string>();
     const saves = new Set<string>();
-    const note = (given: Marks) =>
+    const record = (given: Marks) =>
       given.forEach(({ mark, saved }, row) => {
         committed.add(`${row} ${mark}`);
         if (saved) saves.add(`${row} ${mark}`);
@@ -159,7 +159,7 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
       accounts.push(account.id);
       give(start, `account ${account.id}`, account.mark);
     }
-    note(start);
+    record(start);
 
     let failed = 0;
     const writer = async () => {
@@ -168,11 +168,11 @@ describe.each(databases)('nothing is missed and nothing invented, on $name', (da
         const work = (m: EntityManager) => transaction(m, accounts, given);
         const isolation = one(isolations);
         const run = isolation ? manager.transaction(isolation, work) : manager.transaction(work);
-        await run.then(() => note(given)).catch(() => failed++);
+        await run.then(() => record(given)).catch(() => failed++);
         if (Math.random() < 0.3) {
           const alone: Marks = new Map();
           await write(manager, accounts, alone)
-            .then(() => note(alone))
+            .then(() => record(alone))
             .catch(() => failed++);
         }
       }

@@ -116,7 +116,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     await db.drop();
   });
 
-  /** SQL that no hook of TypeORM tells of. */
+  /** SQL that no hook of TypeORM reports. */
   const sql = (statement: string) =>
     app.dataSource.query(database.name === 'MariaDB' ? statement.replaceAll('"', '`') : statement);
   const insert = (table: string, rows: (string | number | bigint)[][]) => {
@@ -256,7 +256,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     expect(await lastId()).toBe(last + 1);
   });
 
-  it('known keys are told from new ones wherever they lie among those of others', async () => {
+  it('known keys are distinguished from new ones wherever they lie among those of others', async () => {
     // One after the other in the order of the bytes; JavaScript's own order is another one.
     const words = ['w', 'w\x1fw1', 'w1', 'w2', 'w9', 'w\uFFFD', 'w🎉'];
     await insert(
@@ -316,7 +316,7 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     await expect(app.spark.sweep({ entity: 'Nobody' })).rejects.toThrow(/Nobody/);
   });
 
-  it('and tells how far it is, page by page, and what it did', async () => {
+  it('and reports how far it is, page by page, and what it did', async () => {
     await insertItems(upTo(MANY));
     await sql(`UPDATE item SET state = 'poison' WHERE id = 700`);
     const report = await app.spark.sweep({ entity: Item });

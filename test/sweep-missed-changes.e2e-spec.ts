@@ -77,7 +77,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     expect(await app.spark.sweep()).toMatchObject({ entered: 0, missed: 0 });
   };
 
-  it('what raw SQL has changed, once told with the likely cause, in the report, in sweeps$ and in the status', async () => {
+  it('what raw SQL has changed, once logged with the likely cause, in the report, in sweeps$ and in the status', async () => {
     await known();
     await sql(`INSERT INTO task VALUES (2, 'new', 0), (3, 'done', 0)`);
     const steps: [string, number, boolean][] = [];
@@ -123,7 +123,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     expect(await app.spark.sweep()).toMatchObject({ entered: 3, missed: 1 });
   });
 
-  it('not what live capture has seen and will look at', async () => {
+  it('not what live capture has seen and will recheck', async () => {
     await known();
     // A recheck that nobody takes yet, as the clock of who added it is ahead, and one at an entity whose source has failed.
     await sql(`INSERT INTO task VALUES (2, 'done', 0), (3, 'done', 0), (4, 'done', 0)`);
@@ -146,7 +146,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     expect(events.runs).toBe(5);
   });
 
-  it('and the status tells whether all is well', async () => {
+  it('and the status says whether all is well', async () => {
     await known();
     expect(await app.spark.status()).toEqual({
       sources: [

@@ -163,7 +163,7 @@ describe('a sweep goes on where it was killed', () => {
       const { driver } = app.dataSource;
       const rename = (from: string, to: string) =>
         app.dataSource.query(`ALTER TABLE ${driver.escape(from)} RENAME TO ${driver.escape(to)}`);
-      // Pages are read ahead of the source; the last one is not read yet.
+      // Pages are prefetched; the last one is not read yet.
       seen.onPage = async () => void (seen.pages.length === 2 && (await rename('row', 'away')));
       expect(await app.spark.sweep()).toMatchObject({ failed: 1 });
       const [{ reached }] = await app.dataSource.query('SELECT reached FROM spark_sweep');
@@ -176,7 +176,7 @@ describe('a sweep goes on where it was killed', () => {
       expect(await events('row')).toEqual(upTo(ROWS));
     });
 
-    it('and one that only stalled enters nothing more when it wakes up', async () => {
+    it('and one that only stalled enters nothing more when it resumes', async () => {
       const app = await start();
       await insert(app, ROWS);
       const other = await stuck();

@@ -76,7 +76,7 @@ class FailsOnce {
   }
 }
 
-describe.each(databases)('time is told right, on $name', (database) => {
+describe.each(databases)('time is right, on $name', (database) => {
   let db: TestDatabase;
   let app: TestApp;
 
@@ -136,7 +136,7 @@ describe.each(databases)('time is told right, on $name', (database) => {
     expect(JSON.stringify(all)).toContain('depend on when it runs');
   });
 
-  it('sweeps and ticks add no second look for an instant that is less than an hour ahead', async () => {
+  it('sweeps and ticks add no second recheck for an instant that is less than an hour ahead', async () => {
     const clock = new TestClock();
     await start({ providers: [Due], clock });
     const rows = Array.from({ length: 50 }, (_, i) => `(${i + 1}, '${clock.now() + 30 * MINUTE}')`);
@@ -202,7 +202,7 @@ describe.each(databases)('time is told right, on $name', (database) => {
   );
 });
 
-it('a hundred thousand days are told in a moment, and those of any year', () => {
+it('a hundred thousand days are formatted in a moment, and those of any year', () => {
   const started = performance.now();
   const first = eachDay(new Date(0), 'Europe/Berlin');
   for (let i = 0; i < 100_000; i++) eachDay(new Date(i * DAY), 'Europe/Berlin');

@@ -196,7 +196,7 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
 describe.each(databases.filter(({ name }) => name !== 'SQLite'))(
   'a renewal that is answered late, on $name',
   (database) => {
-    it('counts from when it was sent: its handlers are told to stop before others may take over', async () => {
+    it('counts from when it was sent: its handlers are aborted before others may take over', async () => {
       calls.length = stopped.length = 0;
       const db = await database.create();
       const other = await startApp({ database: db, entities: [], spark: { worker: false } });

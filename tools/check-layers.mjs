@@ -32,7 +32,7 @@ const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
 
 const folderOf = (path) => (path.includes(sep) ? path.split(sep)[0] : '.');
 
-function floorOf(folder) {
+function layerOf(folder) {
   if (folder === '.') return LAYERS.length;
   if (ABOVE.includes(folder)) return LAYERS.length + 1;
   const layer = LAYERS.indexOf(folder);
@@ -46,7 +46,7 @@ for (const file of files.toSorted()) {
   const from = folderOf(file);
   for (const [, path] of readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT)) {
     const to = folderOf(relative(ROOT, resolve(ROOT, dirname(file), path)));
-    if (from !== to && floorOf(from) <= floorOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);
+    if (from !== to && layerOf(from) <= layerOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);
   }
 }
 for (const line of wrong) console.error(line);

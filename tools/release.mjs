@@ -33,7 +33,7 @@ const steps = [
   { words: 'run all checks: npm run ci', work: () => show('npm', 'run', 'ci') },
   { words: `say ${next} in ${LIBRARY}, ${DEPENDENT} and package-lock.json`, work: bump },
   { words: `date the changes of ${next} in CHANGELOG.md (${changes.split('\n').length} lines)`, work: dateChanges },
-  { words: 'look at what is packed: npm run check:package', work: () => show('npm', 'run', 'check:package') },
+  { words: 'check what is packed: npm run check:package', work: () => show('npm', 'run', 'check:package') },
   { words: `commit, and tag v${next}`, work: commit },
   { words: 'pack it: npm pack', work: () => show('npm', 'pack', '--workspace', 'libs/spark') },
 ];

@@ -26,7 +26,7 @@ export class FaultPoints {
   pass(point: Point): void {
     const { fate, journal } = this;
     if (fate?.point !== point || ++this.passed !== fate.nth) return;
-    journal.note({ kind: fate.kind, point });
+    journal.record({ kind: fate.kind, point });
     process.kill(process.pid, fate.kind === 'kill' ? 'SIGKILL' : 'SIGSTOP');
   }
 
@@ -72,19 +72,19 @@ export class FaultPoints {
       pass('before-completion');
       const ours = await complete(part);
       pass('after-completion');
-      if (ours.size < part.length) journal.note({ kind: 'fenced', count: part.length - ours.size });
+      if (ours.size < part.length) journal.record({ kind: 'fenced', count: part.length - ours.size });
       return ours;
     });
     wrap(Attempt, 'failed', (failed, thrown) => {
-      if (thrown instanceof LostLeaseError) journal.note({ kind: 'fenced', count: 1 });
+      if (thrown instanceof LostLeaseError) journal.record({ kind: 'fenced', count: 1 });
       return failed(thrown);
     });
     wrap(Worker, 'abandon', (abandon) => {
-      journal.note({ kind: 'lease-lost' });
+      journal.record({ kind: 'lease-lost' });
       abandon();
     });
     wrap(WorkSignals, 'rescued', (rescued, count) => {
-      journal.note({ kind: 'rescued', count });
+      journal.record({ kind: 'rescued', count });
       rescued(count);
     });
   }

@@ -23,7 +23,7 @@ export class Work {
     private readonly life: Life,
   ) {}
 
-  /** Notes each call at once, outside of any transaction, as a mail that is sent is sent. */
+  /** Records each call at once, outside of any transaction, as a mail that is sent is sent. */
   async plain({ key }: SparkEvent, { attempt }: HandlerScope) {
     const call = 'INSERT INTO calls (event_key, life, attempt, called_at) VALUES (:key, :life, :attempt, :at)';
     await execute(this.dataSource.manager, call, { key, life: this.life.number, attempt, at: Date.now() });
@@ -51,7 +51,7 @@ export class Handlers {
 
   @GroupHandler(/^poison/, { name: 'poison', maxAttempts: 3 })
   poison() {
-    this.journal.note({ kind: 'poison' });
+    this.journal.record({ kind: 'poison' });
     process.kill(process.pid, 'SIGKILL');
   }
 }

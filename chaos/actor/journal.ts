@@ -1,10 +1,10 @@
 import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Note } from '../faults.js';
+import type { JournalEntry } from '../faults.js';
 
-/** What outlives this process, however it ends: notes for the driver, and how much was in flight. */
+/** What outlives this process, however it ends: entries for the driver, and how much was in flight. */
 export class Journal {
-  private readonly notes: number;
+  private readonly entries: number;
   private readonly flight: number;
   private flying = 0;
   private claims = 0;
@@ -13,12 +13,12 @@ export class Journal {
     folder: string,
     private readonly life: number,
   ) {
-    this.notes = openSync(join(folder, 'notes'), 'a');
+    this.entries = openSync(join(folder, 'journal'), 'a');
     this.flight = openSync(join(folder, `flight-${life}`), 'w');
   }
 
-  note(note: Omit<Note, 'life' | 'at'>): void {
-    writeSync(this.notes, `${JSON.stringify({ life: this.life, at: Date.now(), ...note })}\n`);
+  record(entry: Omit<JournalEntry, 'life' | 'at'>): void {
+    writeSync(this.entries, `${JSON.stringify({ life: this.life, at: Date.now(), ...entry })}\n`);
   }
 
   /** Counts claims that the database has answered, whether there was something to do or not. */

@@ -68,7 +68,7 @@ export class NextSources {
     return outsideOf(outside);
   }
 
-  /** By looks at a table that the former version does not know. */
+  /** By rechecks at a table that the former version does not know. */
   @EventSource(Badge, { name: 'badges' })
   async badge(badge: Badge) {
     return [sparkEvent('badge', badge.id, { badge })];

@@ -30,10 +30,10 @@ export class Writer {
 
   /** Writes until it is stopped. What fails, because the database is away or two collide, is left. */
   async run(): Promise<void> {
-    for (let turn = 0; !this.stopped; turn++) {
-      await this.turn().catch(() => delay(100));
+    for (let round = 0; !this.stopped; round++) {
+      await this.writeOnce().catch(() => delay(100));
       await delay(this.dice.between(5, 40));
-      if (turn % 10 === 0) await this.letThemCatchUp();
+      if (round % 10 === 0) await this.letThemCatchUp();
     }
   }
 
@@ -42,7 +42,7 @@ export class Writer {
     while (!this.stopped && (await this.isBehind())) await delay(200);
   }
 
-  private async turn(): Promise<void> {
+  private async writeOnce(): Promise<void> {
     const { dice, journal } = this;
     const kind = dice.between(1, 10);
     if (kind === 1) return this.outside();

@@ -7,9 +7,9 @@ import { eachQueryRunner } from './query-runners.js';
  */
 export class Crash {
   private left = Infinity;
-  private tell: () => void = () => undefined;
+  private resolveHappened: () => void = () => undefined;
   /** Resolves at the first statement that is lost. */
-  readonly happened = new Promise<void>((resolve) => (this.tell = resolve));
+  readonly happened = new Promise<void>((resolve) => (this.resolveHappened = resolve));
 
   constructor(private readonly dataSource: DataSource) {
     eachQueryRunner(dataSource, (runner) => this.guardRunner(runner));
@@ -39,7 +39,7 @@ export class Crash {
       const [statement] = given as [string | { text: string }];
       const sql = typeof statement === 'string' ? statement : statement.text;
       if (sql.startsWith('ROLLBACK') || this.left-- > 0) return query(...given);
-      this.tell();
+      this.resolveHappened();
       return Promise.reject(new Error('the process is gone'));
     };
   }

@@ -6,7 +6,7 @@ import { DataSource } from 'typeorm';
 import { startApp } from './app.js';
 import { sqliteDriver } from './sqlite.js';
 
-/** Notes each call in a table of its own, and does what the event's group says. */
+/** Records each call in a table of its own, and does what the event's group says. */
 @Injectable()
 class Handlers {
   constructor(private readonly dataSource: DataSource) {}
@@ -21,7 +21,7 @@ class Handlers {
   }
 }
 
-/** A process that only handles, until it is told to stop. */
+/** A process that only handles, until it gets the message to stop. */
 async function main(): Promise<void> {
   const { options, driver } = JSON.parse(process.argv[2]!);
   const database = { options: driver ? { ...options, driver: sqliteDriver() } : options, drop: async () => undefined };

@@ -35,7 +35,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     rmSync(folder, { recursive: true, force: true });
     await (embedded ? embedded.stop() : dropDatabases(postgres, prefix));
     if (mariadb) await dropDatabases(mariadb, prefix);
-    tell(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
+    report(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
   };
 }
 
@@ -44,7 +44,7 @@ function found(type: TestServer['type'], given: string | undefined, usual: strin
   return given === undefined ? connect(type, usual).catch(() => undefined) : connect(type, given);
 }
 
-function tell(...servers: (string | undefined)[]): void {
+function report(...servers: (string | undefined)[]): void {
   console.log(`databases covered: ${['SQLite', ...servers].filter(Boolean).join(', ')}`);
   if (!servers.includes(undefined)) return;
   console.log('not covered: MariaDB; none answers (set TEST_MARIADB_URL)');

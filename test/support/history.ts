@@ -54,9 +54,9 @@ interface World {
   readonly row: Challenge | undefined;
   /** Known keys, without the id, what became of their deliveries, and until when they are of use. */
   readonly ledger: Readonly<Record<string, { readonly state: State; readonly until?: number }>>;
-  /** Whether it has changed since it was looked at. */
+  /** Whether it has changed since it was checked. */
   readonly changed: boolean;
-  /** The future instants at which it is looked at. */
+  /** The future instants at which it is rechecked. */
   readonly dates: readonly number[];
   /** What a sweep has read, and not entered yet. */
   readonly read: readonly Fact[];

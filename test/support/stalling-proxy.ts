@@ -32,7 +32,7 @@ export class StallingProxy {
   /** How many connections were made so far. */
   made = 0;
 
-  /** Forwards nothing from now on, neither on those connections that there are nor, unless told so, on new ones. */
+  /** Forwards nothing from now on, neither on those connections that there are nor, unless asked to, on new ones. */
   stall({ newOnes = true } = {}): void {
     this.isStalled = newOnes;
     for (const socket of this.sockets) {

@@ -5,18 +5,18 @@ import { startApp } from './app.js';
 import { Row } from './row.entity.js';
 import { sqliteDriver } from './sqlite.js';
 
-const told = new Promise<void>((resolve) => process.once('message', () => resolve()));
+const message = new Promise<void>((resolve) => process.once('message', () => resolve()));
 
 @Injectable()
 class Rows {
   private pages = 0;
 
-  /** Waits in its third page until it is told to go on, if it ever is. */
+  /** Waits in its third page until it gets a message to go on, if one ever comes. */
   @EventSource(Row, { batch: true, name: 'rows' })
   async rows(rows: Row[]) {
     if (++this.pages === 3) {
       process.send!({ waits: true });
-      await told;
+      await message;
     }
     return rows.flatMap(({ id }) => [sparkEvent('row', id), sparkEvent('old', id)]);
   }

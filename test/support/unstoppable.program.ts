@@ -11,18 +11,18 @@ class Handlers {
   one() {}
 }
 
-/** A process that may listen for the signal to stop, and tells what it was told at boot. */
+/** A process that may listen for the signal to stop, and reports what was logged at boot. */
 async function main(): Promise<void> {
   const { listens, worker } = JSON.parse(process.argv[2]!) as { listens: boolean; worker: boolean };
-  // As in production: tests are told nothing.
+  // As in production: in tests nothing is logged.
   process.env.NODE_ENV = 'production';
   const options = { type: 'better-sqlite3' as const, database: ':memory:', driver: sqliteDriver() };
   const database = { options, drop: async () => undefined };
   const spark = worker ? {} : { worker: false as const };
   const app = await startApp({ database, entities: [], providers: [Handlers], spark });
   if (listens) app.app.enableShutdownHooks();
-  const isTold = () => app.logs.some((line) => line.includes('SIGTERM'));
-  for (let i = 0; i < 60 && !isTold(); i++) await delay(50);
+  const isLogged = () => app.logs.some((line) => line.includes('SIGTERM'));
+  for (let i = 0; i < 60 && !isLogged(); i++) await delay(50);
   await app.close();
   process.send!(app.logs, () => process.disconnect());
 }

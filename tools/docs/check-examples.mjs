@@ -49,12 +49,12 @@ function check() {
     cwd: ROOT,
     encoding: 'utf8',
   });
-  // An error is told where its example stands.
-  const told = stdout.replaceAll(/^\S*?(example-\d+)\.ts\((\d+),(\d+)\)/gm, (_, name, line, column) => {
+  // An error is reported at the place of its example.
+  const errors = stdout.replaceAll(/^\S*?(example-\d+)\.ts\((\d+),(\d+)\)/gm, (_, name, line, column) => {
     const place = places.get(name);
     return `${place.page}:${place.line + Number(line)}:${column}`;
   });
-  if (told) console.error(told);
+  if (errors) console.error(errors);
   console.log(`${places.size} examples of ${pages.length} pages ${status === 0 ? 'compile' : 'do not all compile'}`);
   return status === 0 && places.size > 0 ? 0 : 1;
 }

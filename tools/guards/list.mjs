@@ -88,7 +88,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'tables are made and looked for in the schema that is named',
+    'tables are made and searched for in the schema that is named',
     'database/table-names.ts',
     'place === undefined ? table : `${place}.${table}`',
     'table',
@@ -218,7 +218,7 @@ export const guards = [
     { databases: ['MariaDB'] },
   ),
   guard(
-    'a process that lost its lease tells its handlers to stop',
+    'a process that lost its lease signals its handlers to stop',
     'store/worker-lease.ts',
     '    this.until = 0;\n    this.onLost();',
     '    this.until = 0;',
@@ -348,7 +348,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'other processes hear that a handler is resumed',
+    'other processes are notified that a handler is resumed',
     'spark.service.ts',
     'await this.spark.handlerPauses.resume(names);\n    this.spark.signals.notify(',
     'await this.spark.handlerPauses.resume(names);\n    void (',
@@ -419,7 +419,7 @@ export const guards = [
     { databases: ['MariaDB'], sample: true },
   ),
   guard(
-    'without RETURNING, an inserted event is told from a known one (MySQL)',
+    'without RETURNING, an inserted event is distinguished from a known one (MySQL)',
     'database/mysql/mysql.ts',
     'WHERE event_key IN (?) AND token = ?',
     'WHERE event_key IN (?) AND token <> ?',
@@ -483,7 +483,7 @@ export const guards = [
     { databases: ['MariaDB'] },
   ),
   guard(
-    'a key that is another’s is told',
+    'a key that is another’s is logged',
     'store/ledger.ts',
     '    if (!owner) return;',
     '    if (owner !== undefined || owner === undefined) return;',
@@ -671,7 +671,7 @@ export const guards = [
     { sample: true },
   ),
 
-  // What is told
+  // What is logged
   guard(
     'what another copy of the package decorates is found',
     'handler/group-handler.decorator.ts',
@@ -727,7 +727,7 @@ export const guards = [
     { sample: true },
   ),
   guard(
-    'what is counted is told once a minute',
+    'what is counted is logged once a minute',
     'common/counters.ts',
     '    if (now - line.loggedAt < MINUTE) {\n      line.omitted++;',
     '    if (now - line.loggedAt < 0) {\n      line.omitted++;',
@@ -743,7 +743,7 @@ export const guards = [
     { databases: ['PostgreSQL', 'MariaDB'] },
   ),
   guard(
-    'a new connection that ends at once is heard',
+    'a new connection that ends at once is noticed',
     'runtime/create-spark.ts',
     '  listenToNewConnections(dataSource);\n',
     '',
@@ -1046,7 +1046,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'timers and sockets have their turn',
+    'timers and sockets run in between',
     'common/event-loop.ts',
     '  await setImmediate();',
     '  await Promise.resolve();',
@@ -1054,7 +1054,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'timers have their turn between subjects of a save',
+    'timers run between subjects of a save',
     'record/derivation.ts',
     '    for (const subject of subjects) {\n      while (isBlocking()) await yieldToEventLoop();',
     '    for (const subject of subjects) {',
@@ -1062,7 +1062,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'timers have their turn between events that are written',
+    'timers run between events that are written',
     'record/derivation.ts',
     '    for (const found of this.found) {\n      while (isBlocking()) await yieldToEventLoop();',
     '    for (const found of this.found) {',
@@ -1070,7 +1070,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'timers have their turn between calls of a source',
+    'timers run between calls of a source',
     'record/run-source.ts',
     '    while (isBlocking()) await yieldToEventLoop();\n',
     '',
@@ -1078,7 +1078,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'timers have their turn between contexts that are looked through',
+    'timers run between contexts that are checked',
     'deliver/contexts.ts',
     '      while (isBlocking()) await yieldToEventLoop();\n      const needs',
     '      const needs',
@@ -1086,7 +1086,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'timers have their turn between contexts that are decoded',
+    'timers run between contexts that are decoded',
     'deliver/contexts.ts',
     '        while (isBlocking()) await yieldToEventLoop();\n        return',
     '        return',
@@ -1286,7 +1286,7 @@ export const guards = [
     { databases: ['MariaDB'] },
   ),
   guard(
-    'what runs for longer than the lease is told of',
+    'what runs for longer than the lease is logged',
     'runtime/maintenance.ts',
     'worker.warnOfLong(settings.worker.lease.ttl);',
     '',
@@ -1294,7 +1294,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'what runs long is told of only once',
+    'what runs long is logged only once',
     'deliver/worker.ts',
     'this.warned.add(attempt);',
     '',
@@ -1302,7 +1302,7 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'what runs for less than the lease is not told of',
+    'what runs for less than the lease is not logged',
     'deliver/worker.ts',
     '<= time || this.warned',
     '<= 0 * time || this.loggedAt',
