@@ -28,7 +28,7 @@ describe('SQLite is safe', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(inject('folder'), 'safe-'));
-    dataSource = await open(5_000);
+    dataSource = await open(30_000);
   });
   afterEach(async () => {
     if (dataSource.isInitialized) await dataSource.destroy();
