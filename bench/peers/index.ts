@@ -14,4 +14,4 @@ export const peers: Record<string, (postgresUrl: string) => Promise<Peer>> = {
 };
 
 /** Theirs, and the least that does the same. */
-export const arms: typeof peers = { ...peers, byHandLedger: handWrittenQueue };
+export const arms: typeof peers = { ...peers, 'hand-written': handWrittenQueue };
