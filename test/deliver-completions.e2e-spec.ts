@@ -102,7 +102,13 @@ describe.each(databases)('completions are written together, on $name', (database
     const log = new QueryLog();
     // With a slot for each no claim is full, and after a claim that is not full the worker waits 5 ms.
     const spark = { worker: { concurrency: 300 } };
-    const app = await startApp({ database: db, entities: [], providers: [Handlers], spark, dataSource: { logger: log } });
+    const app = await startApp({
+      database: db,
+      entities: [],
+      providers: [Handlers],
+      spark,
+      dataSource: { logger: log },
+    });
     const started = performance.now();
     for (let i = 0; i < 300; i++) await app.spark.emit(sparkEvent('thing', i));
     await vi.waitFor(() => expect(handled).toHaveLength(300), 30_000);

@@ -294,19 +294,6 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
     ]);
   });
 
-  it('rowList: is what row values are compared with', async () => {
-    for (const id of [1, 2]) await update(on.db.manager, id);
-    const list = values([
-      [1, 'new'],
-      [2, 'old'],
-      [3, 'old'],
-    ]);
-    const sql = `SELECT id FROM ${rows} WHERE (id, state) IN (${on.dialect.rowList(list.sql)}) ORDER BY id`;
-    expect((await select<{ id: string }>(on.db.manager, sql, list.parameters)).map(({ id }) => Number(id))).toEqual([
-      1, 3,
-    ]);
-  });
-
   describe('readOnly', () => {
     it('lets its work read', async () => {
       expect(await on.own.readOnly((manager) => ids(manager))).toEqual([1, 2, 3]);

@@ -236,14 +236,14 @@ export const guards = [
   guard(
     'a rescued delivery is a suspect, and not charged',
     'store/worker-lease.ts',
-    '${freed}, attempt = attempt - 1, suspect = 1 WHERE id IN (:...ids)',
+    '${freed}, ${UNCHARGED}, suspect = 1 WHERE id IN (:...ids)',
     '${freed}, suspect = 0 WHERE id IN (:...ids)',
     ['deliver-process-crash', 'the one that kills its process'],
     { databases: ALL },
   ),
   guard(
     'what is given back at a shutdown is not charged',
-    'store/deliveries.ts',
+    'database/delivery-columns.ts',
     "`state = 'available', attempt = attempt - 1, claimed_by = NULL`",
     "`state = 'available', claimed_by = NULL`",
     ['shutdown', 'gives back'],
@@ -807,6 +807,14 @@ export const guards = [
     { databases: ['SQLite', 'MariaDB'] },
   ),
   guard(
+    'what comes one after the other is claimed together',
+    'deliver/worker.ts',
+    'if (rest > 0 && !isMore) await delay(rest);',
+    'if (rest < 0) await delay(rest);',
+    ['deliver-completions', 'claimed together'],
+    { databases: ['SQLite', 'PostgreSQL'] },
+  ),
+  guard(
     'completions are parted by attempt',
     'deliver/completions.ts',
     'const fence = `${worker} ${attempt}`;',
@@ -1143,7 +1151,7 @@ export const guards = [
   ),
   guard(
     'what is done once more comes behind what is new',
-    'store/delivery-admin.ts',
+    'database/delivery-columns.ts',
     "const BEHIND = 'priority = priority + 1';",
     "const BEHIND = 'priority = priority';",
     ['repair-and-retention', 'what is new does not wait'],

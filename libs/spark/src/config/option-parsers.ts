@@ -33,6 +33,15 @@ export function wholeNumber(name: string, value: number): number {
   throw new InvalidOptionsError(name, value, 'a whole number, 0 or above');
 }
 
+/** Checks a whole number from `least` to `most`. Throws InvalidOptionsError. */
+export function wholeNumberWithin(name: string, value: unknown, least: number, most: number): number {
+  if (Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most) return Number(value);
+  throw new InvalidOptionsError(name, value, `a whole number from ${least} to ${most}`);
+}
+
+/** Checks a priority. Throws InvalidOptionsError. */
+export const parsePriority = (name: string, value: unknown): number => wholeNumberWithin(name, value, -1_000, 1_000);
+
 /** Checks true or false. Throws InvalidOptionsError. */
 export function parseBoolean(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value;

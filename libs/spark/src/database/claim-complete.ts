@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ClaimedRow, Completion, Dialect } from './dialect.js';
+import { SET } from './delivery-columns.js';
 import { ENTRY_COLUMNS } from './event-columns.js';
 import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -56,8 +57,7 @@ export async function completeAndAsk(
   });
   const { affected } = await execute(
     manager,
-    `UPDATE ${delivery} SET state = 'completed', finished_at = :now, last_error = NULL, fingerprint = NULL, suspect = 0,
-       duration_ms = CASE id ${durations.join(' ')} END WHERE ${ours}`,
+    `UPDATE ${delivery} SET ${SET.completed(':now', `CASE id ${durations.join(' ')} END`)} WHERE ${ours}`,
     { ...parameters, now },
   );
   return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);

@@ -118,8 +118,6 @@ export interface Dialect {
   readonly clock: string;
   /** A statement that inserts rows unless they exist; given `INTO table (columns) VALUES …`. */
   insertOrIgnore(rows: string): string;
-  /** SQL for a list of rows to compare row values with: `(a, b) IN …`. */
-  rowList(rows: string): string;
   /**
    * Runs work under a lock, so that no other process does such work on these tables at the same time. The work gets the given manager,
    * which must have a query runner of its own. Throws BootLockError.

@@ -18,7 +18,7 @@ export interface Entry {
   readonly until: number | null;
   /** How many events led to this one: 0 outside of any handler. */
   readonly depth: number;
-  /** Plain data beside it, JSON text. */
+  /** The metadata of the event, as JSON text. */
   readonly metadata: string | null;
 }
 

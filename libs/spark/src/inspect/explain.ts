@@ -1,4 +1,5 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
+import { deliveryColumns, type DeliveryRow } from '../database/delivery-columns.js';
 import { select } from '../database/statement.js';
 import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
@@ -6,6 +7,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf } from '../record/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { ExplainedDelivery, ExplainedSource, Explanation } from './explanation.js';
+import { deliveryOf } from './delivery-of.js';
 import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
 import { readEntities, readSubjects } from '../entity/subjects.js';
@@ -69,17 +71,6 @@ interface EventRow {
   recorded_at: string;
 }
 
-interface DeliveryRow {
-  event_id: string;
-  handler: string;
-  state: string;
-  attempt: number;
-  due_at: string;
-  finished_at: string | null;
-  duration_ms: number | null;
-  last_error: string | null;
-}
-
 const MOST_EVENTS = 1_000;
 
 /** The events of the entity in the ledger, and those with a key that its sources yield: an event of a batch may name no entity. */
@@ -125,21 +116,13 @@ async function deliveriesOf(manager: EntityManager, table: string, events: reado
   if (events.length === 0) return byEvent;
   const rows = await select<DeliveryRow>(
     manager,
-    `SELECT event_id, handler, state, attempt, due_at, finished_at, duration_ms, last_error FROM ${table}
-     WHERE event_id IN (:...ids) ORDER BY id`,
+    `SELECT ${deliveryColumns('d')} FROM ${table} d WHERE d.event_id IN (:...ids) ORDER BY d.id`,
     { ids: events.map((event) => event.id) },
   );
   for (const row of rows) {
-    const delivery = {
-      handler: row.handler,
-      state: row.state,
-      attempt: Number(row.attempt),
-      due: new Date(Number(row.due_at)),
-      finished: row.finished_at === null ? undefined : new Date(Number(row.finished_at)),
-      durationMs: row.duration_ms === null ? undefined : Number(row.duration_ms),
-      error: row.last_error ?? undefined,
-    };
-    byEvent.set(String(row.event_id), [...(byEvent.get(String(row.event_id)) ?? []), delivery]);
+    const { handler, state, attempt, due, finished, durationMs, error } = deliveryOf(row);
+    const delivery = { handler, state, attempt, due, finished, durationMs, error };
+    byEvent.set(row.event_id, [...(byEvent.get(row.event_id) ?? []), delivery]);
   }
   return byEvent;
 }

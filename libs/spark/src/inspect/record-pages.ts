@@ -1,3 +1,4 @@
+import { deliveryColumns, type DeliveryRow } from '../database/delivery-columns.js';
 import { entryColumns, entryFrom, type EntryRow } from '../database/event-columns.js';
 import { readMetadata } from '../event/event-metadata.js';
 import {
@@ -9,7 +10,7 @@ import {
   recheckConditions,
   type RecheckFilter,
 } from '../store/record-filter.js';
-import { type DeliveryState } from '../database/delivery-states.js';
+import { deliveryOf } from './delivery-of.js';
 import { instant } from './instant.js';
 import type { Inspected } from './inspected.js';
 import { read } from './read-page.js';
@@ -48,26 +49,11 @@ export function deliveryPage(
   const { event, delivery } = spark.tables;
   return read(spark, page, deliveryConditions(filter, of, spark.tables), {
     from: `${delivery} d JOIN ${event} e ON e.id = d.event_id`,
-    columns: `d.id, d.event_id, d.handler, d.state, d.attempt, d.priority, d.due_at, d.started_at, d.finished_at, d.duration_ms,
-      d.last_error, d.fingerprint, d.claimed_by, e.event_key, e.event_group, e.entity, e.entity_id, e.source, e.recorded_at`,
+    columns: `${deliveryColumns('d')}, e.event_key, e.event_group, e.entity, e.entity_id, e.source, e.recorded_at`,
     order: ['d.event_id', 'd.id'],
     isDescending: true,
-    cursorOf: (row: DeliveryRow) => [row.event_id, row.id],
-    recordOf: (row) => ({
-      id: String(row.id),
-      event: { ...originOf(spark, row), id: String(row.event_id) },
-      handler: row.handler,
-      state: row.state,
-      attempt: Number(row.attempt),
-      priority: Number(row.priority),
-      due: instant(row.due_at)!,
-      started: instant(row.started_at),
-      finished: instant(row.finished_at),
-      durationMs: row.duration_ms === null ? undefined : Number(row.duration_ms),
-      error: row.last_error ?? undefined,
-      fingerprint: row.fingerprint ?? undefined,
-      worker: row.claimed_by ?? undefined,
-    }),
+    cursorOf: (row: DeliveryRow & OriginRow) => [row.event_id, row.id],
+    recordOf: (row) => ({ ...deliveryOf(row), event: { ...originOf(spark, row), id: row.event_id } }),
   });
 }
 
@@ -99,22 +85,6 @@ type OriginRow = Pick<EntryRow, 'event_key' | 'event_group' | 'entity' | 'entity
 };
 
 type EventRow = EntryRow & { id: string; recorded_at: string };
-
-interface DeliveryRow extends OriginRow {
-  id: string;
-  event_id: string;
-  handler: string;
-  state: DeliveryState;
-  attempt: number;
-  priority: number;
-  due_at: string;
-  started_at: string | null;
-  finished_at: string | null;
-  duration_ms: number | null;
-  last_error: string | null;
-  fingerprint: string | null;
-  claimed_by: string | null;
-}
 
 interface RecheckRow {
   id: string;

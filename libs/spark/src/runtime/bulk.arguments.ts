@@ -1,4 +1,4 @@
-import { refuseUnknown } from '../config/option-parsers.js';
+import { parseBoolean, parsePriority, refuseUnknown, wholeNumberWithin } from '../config/option-parsers.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { BulkOptions, RedeliveryOptions } from '../store/bulk-run.js';
 import { STATES_OF } from '../store/delivery-admin.js';
@@ -7,7 +7,6 @@ import type { Spark } from './create-spark.js';
 import { DELIVERY_FILTER, entityIn, EVENT_FILTER } from './spark.arguments.js';
 
 const MOST_ROWS = 10_000;
-const MOST_URGENT = 1_000;
 
 /** Checks the options of a call that changes many rows. Throws InvalidOptionsError. */
 export function checkBulk(
@@ -17,15 +16,14 @@ export function checkBulk(
 ): void {
   refuseUnknown(method, options, ['dryRun', 'chunk', 'onProgress', 'signal', ...more]);
   const { dryRun, chunk, onProgress, signal, priority }: RedeliveryOptions = options;
-  const check = (name: string, value: unknown, isRight: boolean, expected: string) => {
-    if (value !== undefined && !isRight) throw new InvalidOptionsError(`${method} { ${name} }`, value, expected);
-  };
-  check('dryRun', dryRun, typeof dryRun === 'boolean', 'true or false');
-  check('chunk', chunk, isWhole(chunk, 1, MOST_ROWS), `a whole number from 1 to ${MOST_ROWS}`);
-  check('onProgress', onProgress, typeof onProgress === 'function', 'a function');
-  check('signal', signal, signal instanceof AbortSignal, 'an AbortSignal');
-  const priorities = `a whole number from -${MOST_URGENT} to ${MOST_URGENT}`;
-  check('priority', priority, isWhole(priority, -MOST_URGENT, MOST_URGENT), priorities);
+  const option = (name: string) => `${method} { ${name} }`;
+  if (dryRun !== undefined) parseBoolean(option('dryRun'), dryRun);
+  if (chunk !== undefined) wholeNumberWithin(option('chunk'), chunk, 1, MOST_ROWS);
+  if (onProgress !== undefined && typeof onProgress !== 'function')
+    throw new InvalidOptionsError(option('onProgress'), onProgress, 'a function');
+  if (signal !== undefined && !((signal as unknown) instanceof AbortSignal))
+    throw new InvalidOptionsError(option('signal'), signal, 'an AbortSignal');
+  if (priority !== undefined) parsePriority(option('priority'), priority);
 }
 
 /**
@@ -80,6 +78,3 @@ function filterGiven<F extends EventFilter>(
 }
 
 const isAll = (what: unknown): what is All => typeof what === 'object' && what !== null && 'all' in what;
-
-const isWhole = (value: unknown, least: number, most: number): boolean =>
-  Number.isSafeInteger(value) && Number(value) >= least && Number(value) <= most;

@@ -41,7 +41,7 @@ export class DecoratedMethods {
     return this.find(GROUP_HANDLER, 'GroupHandler', 'handle');
   }
 
-  /** The instances of a class among the providers. */
+  /** The instances of the providers with this token. */
   instancesOf<T extends object>(token: symbol): T[] {
     const wrappers = this.discovery.getProviders().filter((wrapper) => wrapper.token === token);
     return [...new Set(wrappers.map(({ instance }) => instance as T))];

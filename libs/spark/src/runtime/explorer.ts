@@ -10,7 +10,7 @@ import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-handler.decorator.js';
 import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
-import { parseBoolean, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
+import { parseBoolean, parsePriority, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
 import type { SourceMetadata } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
@@ -139,8 +139,7 @@ export class Explorer {
     const { concurrency, priority, timeout, transactional } = options;
     if (concurrency !== undefined) positiveInteger(option('concurrency'), concurrency);
     if (timeout !== undefined) parseTimeout(option('timeout'), timeout);
-    if (priority !== undefined && !(Number.isSafeInteger(priority) && Math.abs(priority) <= 1_000))
-      throw new InvalidOptionsError(option('priority'), priority, 'a whole number from -1000 to 1000');
+    if (priority !== undefined) parsePriority(option('priority'), priority);
     if (transactional === undefined || !parseBoolean(option('transactional'), transactional)) return;
     if (hasOneConnection(dataSource) && !settings.sqlite.serialize)
       throw new InvalidOptionsError(option('transactional'), true, 'false if sqlite.serialize is false');

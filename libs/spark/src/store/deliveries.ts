@@ -1,6 +1,7 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
 import { notPaused } from '../database/claim-complete.js';
 import type { ClaimRequest, Dialect } from '../database/dialect.js';
+import { SET, UNCHARGED } from '../database/delivery-columns.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
@@ -19,8 +20,6 @@ export interface Done {
   readonly delivery: Delivery;
   readonly durationMs: number;
 }
-
-const GIVEN_BACK = `state = 'available', attempt = attempt - 1, claimed_by = NULL`;
 
 /** The statements that claim and settle deliveries. They change no delivery that is not ours any more (see `ours`). */
 export class Deliveries {
@@ -84,16 +83,13 @@ export class Deliveries {
     error: string,
     fingerprint: string | undefined,
   ): Promise<boolean> {
-    const changes = `state = 'available', due_at = :due, claimed_by = NULL, suspect = 0, last_error = :error, fingerprint = :fingerprint`;
-    const uncharged = fingerprint === undefined ? ', attempt = attempt - 1' : '';
-    const parameters = { due: Math.ceil(due), error, fingerprint: fingerprint ?? null };
-    return this.end(manager, delivery, changes + uncharged, parameters);
+    const changes = fingerprint === undefined ? `${SET.retried}, ${UNCHARGED}` : SET.retried;
+    return this.end(manager, delivery, changes, { due: Math.ceil(due), error, fingerprint: fingerprint ?? null });
   }
 
   /** Skips a delivery whose event does not hold any more. Its handler was not called. */
   async skip(manager: EntityManager, delivery: Delivery, now: number, reason: string): Promise<boolean> {
-    const changes = `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason, fingerprint = NULL`;
-    return this.end(manager, delivery, changes, { now, reason });
+    return this.end(manager, delivery, SET.skipped, { now, reason });
   }
 
   /** Discards a delivery. Without a `fingerprint` the error of its last attempt stays, if there was one. */
@@ -104,18 +100,14 @@ export class Deliveries {
     error: string,
     fingerprint: string | undefined,
   ): Promise<boolean> {
-    const last =
-      fingerprint === undefined
-        ? 'last_error = COALESCE(last_error, :error)'
-        : 'last_error = :error, fingerprint = :fingerprint';
-    const changes = `state = 'discarded', finished_at = :now, suspect = 0, ${last}`;
+    const changes = fingerprint === undefined ? SET.discarded : SET.failed;
     return this.end(manager, delivery, changes, { now, error, fingerprint });
   }
 
   /** Gives back a delivery that was claimed and not finished. It is available at once, or from `due` on. The attempt does not count. */
   async giveBack(manager: EntityManager, delivery: Delivery, due?: number): Promise<boolean> {
-    if (due === undefined) return this.end(manager, delivery, GIVEN_BACK, {});
-    return this.end(manager, delivery, `${GIVEN_BACK}, due_at = :due`, { due: Math.ceil(due) });
+    if (due === undefined) return this.end(manager, delivery, SET.givenBack, {});
+    return this.end(manager, delivery, `${SET.givenBack}, due_at = :due`, { due: Math.ceil(due) });
   }
 
   /** Gives back all deliveries of a worker except `kept`: a claim that threw may have committed on the server. */
@@ -123,7 +115,7 @@ export class Deliveries {
     const others = kept.length === 0 ? '' : ' AND id NOT IN (:...ids)';
     await execute(
       manager,
-      `UPDATE ${this.tables.delivery} SET ${GIVEN_BACK} WHERE state = 'running' AND claimed_by = :worker${others}`,
+      `UPDATE ${this.tables.delivery} SET ${SET.givenBack} WHERE state = 'running' AND claimed_by = :worker${others}`,
       { worker, ids: kept.map(({ id }) => id) },
     );
   }

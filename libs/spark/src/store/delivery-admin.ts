@@ -1,5 +1,6 @@
-import { type DeliveryState, ENDED } from '../database/delivery-states.js';
 import type { EntityManager } from 'typeorm';
+import { BEHIND, OPENED_COLUMNS, openedRow, SET } from '../database/delivery-columns.js';
+import { type DeliveryState, ENDED } from '../database/delivery-states.js';
 import type { Dialect } from '../database/dialect.js';
 import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
@@ -52,10 +53,6 @@ interface Change {
 }
 
 const ROWS = 1_000;
-const AGAIN = `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`;
-// New deliveries come before repeated ones, however many those are.
-const BEHIND = 'priority = priority + 1';
-
 const rank = (priority: number | undefined): string => (priority === undefined ? BEHIND : 'priority = :priority');
 
 /** The states to which each call applies. */
@@ -82,19 +79,19 @@ export class DeliveryAdmin {
     const waiting = `attempt = 0, due_at = :now, ${rank(priority)}`;
     await this.change(run, chosen, { state: 'available', only: 'd.due_at > :now', set: waiting, parameters });
     const only = `COALESCE(d.last_error, '') NOT IN (:...final)`;
-    await this.change(run, chosen, { state: 'discarded', only, set: `${AGAIN}, ${rank(priority)}`, parameters });
+    await this.change(run, chosen, { state: 'discarded', only, set: `${SET.again}, ${rank(priority)}`, parameters });
   }
 
   /** Gives up deliveries that no handler is handling, including held ones. */
   async discard(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number): Promise<void> {
-    const set = `state = 'discarded', finished_at = :now, last_error = COALESCE(last_error, :reason)`;
-    await this.change(run, chosen, { state: 'available', set, parameters: { now, reason: 'discarded by hand' } });
-    await this.change(run, chosen, { state: 'held', set, parameters: { now, reason: DISCARDED_HELD } });
+    const set = SET.discarded;
+    await this.change(run, chosen, { state: 'available', set, parameters: { now, error: 'discarded by hand' } });
+    await this.change(run, chosen, { state: 'held', set, parameters: { now, error: DISCARDED_HELD } });
   }
 
   /** Makes held deliveries available. */
   async release(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number, priority?: number): Promise<void> {
-    const set = `state = 'available', due_at = :now, ${rank(priority)}`;
+    const set = `${SET.released}, ${rank(priority)}`;
     await this.change(run, chosen, { state: 'held', set, parameters: { now, priority } });
   }
 
@@ -174,13 +171,19 @@ export class DeliveryAdmin {
     };
   }
 
-  private async open(manager: EntityManager, name: string, priority: number, events: readonly string[], now: number) {
-    const columns = 'event_id, handler, state, attempt, priority, suspect, due_at';
+  private async open(
+    manager: EntityManager,
+    handler: string,
+    priority: number,
+    events: readonly string[],
+    now: number,
+  ) {
     let opened = 0;
     for (const part of chunks(events, ROWS)) {
-      const rows = values(part.map((id) => [id, name, 'available', 0, priority, 0, now]));
+      const initialState = 'available';
+      const rows = values(part.map((eventId) => openedRow({ eventId, handler, priority, initialState }, now)));
       // Another call may replay the same events.
-      const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.delivery} (${columns}) VALUES ${rows.sql}`);
+      const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.delivery} (${OPENED_COLUMNS}) VALUES ${rows.sql}`);
       opened += (await execute(manager, insert, rows.parameters)).affected ?? 0;
     }
     return opened;
@@ -188,7 +191,7 @@ export class DeliveryAdmin {
 
   private async reopen(manager: EntityManager, ids: readonly string[], now: number, priority: number | undefined) {
     if (ids.length === 0) return 0;
-    const update = `UPDATE ${this.tables.delivery} SET ${AGAIN}, ${rank(priority)} WHERE id IN (:...ids) AND state IN (:...over)`;
+    const update = `UPDATE ${this.tables.delivery} SET ${SET.again}, ${rank(priority)} WHERE id IN (:...ids) AND state IN (:...over)`;
     return (await execute(manager, update, { ids, now, priority, over: ENDED })).affected ?? 0;
   }
 }

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { DeliveryState } from '../database/delivery-states.js';
+import { type DeliveryRow, SET } from '../database/delivery-columns.js';
 import { NO_CONTENT } from '../database/event-columns.js';
 import { chunks, execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
@@ -79,16 +79,15 @@ export class EventAdmin {
   }
 
   /** Discards deliveries that wait, and removes the errors of all. Returns how many it discarded. */
-  private async eraseDeliveries(manager: EntityManager, deliveries: readonly DeliveryRow[], now: number) {
+  private async eraseDeliveries(manager: EntityManager, deliveries: readonly InState[], now: number) {
     const { delivery } = this.tables;
     const parameters = { now, erased: ERASED };
     const waiting = deliveries.filter(isWaiting).map(({ id }) => id);
     const ids = deliveries.map(({ id }) => id);
-    const erased = 'last_error = :erased, fingerprint = NULL';
-    const discard = `UPDATE ${delivery} SET state = 'discarded', finished_at = :now, ${erased}
+    const discard = `UPDATE ${delivery} SET state = 'discarded', finished_at = :now, ${SET.erased}
       WHERE id IN (:...ids) AND state IN ('available', 'held')`;
     const discarded = await this.each(manager, waiting, discard, parameters);
-    const erase = `UPDATE ${delivery} SET ${erased} WHERE id IN (:...ids) AND last_error IS NOT NULL
+    const erase = `UPDATE ${delivery} SET ${SET.erased} WHERE id IN (:...ids) AND last_error IS NOT NULL
       AND state IN ('completed', 'skipped', 'discarded')`;
     await this.each(manager, ids, erase, parameters);
     await this.failedAttempts.forget(manager, ids);
@@ -112,7 +111,7 @@ export class EventAdmin {
   }
 
   // By id: a condition on other columns would wait for rows that a handler's transaction has locked.
-  private deliveriesOf(manager: EntityManager, events: readonly string[]): Promise<DeliveryRow[]> {
+  private deliveriesOf(manager: EntityManager, events: readonly string[]): Promise<InState[]> {
     const sql = `SELECT id, event_id, state FROM ${this.tables.delivery} WHERE event_id IN (:...events)`;
     return select(manager, sql, { events });
   }
@@ -125,11 +124,7 @@ export class EventAdmin {
   }
 }
 
-interface DeliveryRow {
-  id: string;
-  event_id: string;
-  state: DeliveryState;
-}
+type InState = Pick<DeliveryRow, 'id' | 'event_id' | 'state'>;
 
-const isRunning = ({ state }: DeliveryRow): boolean => state === 'running';
-const isWaiting = ({ state }: DeliveryRow): boolean => state === 'available' || state === 'held';
+const isRunning = ({ state }: InState): boolean => state === 'running';
+const isWaiting = ({ state }: InState): boolean => state === 'available' || state === 'held';

@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { BEHIND, SET } from '../database/delivery-columns.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
@@ -34,12 +35,12 @@ export class HeldDeliveries {
 
   /** Makes them available, in chunks. Returns how many. */
   release(filter: HeldFilter, now: number): Promise<number> {
-    return this.change(filter, `state = 'available', due_at = :now, priority = priority + 1`, { now }, this.onReleased);
+    return this.change(filter, `${SET.released}, ${BEHIND}`, { now }, this.onReleased);
   }
 
   /** Gives them up, in chunks. Returns how many. */
   discard(filter: HeldFilter, now: number, reason: string): Promise<number> {
-    return this.change(filter, `state = 'discarded', finished_at = :now, last_error = :reason`, { now, reason });
+    return this.change(filter, SET.discarded, { now, error: reason });
   }
 
   private async change(filter: HeldFilter, changes: string, values: object, onChanged?: () => void): Promise<number> {

@@ -2,6 +2,7 @@ import type { EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { Dialect } from '../database/dialect.js';
 import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
+import { rowList } from '../database/traits.js';
 import { chainDepth } from '../event/chain.js';
 import { namesOf, tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
@@ -106,7 +107,7 @@ export class Rechecks {
     by: string,
     ttl: number,
   ) {
-    const { sql, parameters } = this.these(rechecks);
+    const { sql, parameters } = this.these(manager, rechecks);
     const still = from === undefined ? '' : ' AND taken_by = :from';
     const update = `UPDATE ${this.tables.recheck} SET taken_by = :by, taken_until = ${this.dialect.clock} + :ttl`;
     await execute(manager, `${update} WHERE ${sql}${still}`, { ...parameters, from, by, ttl });
@@ -136,7 +137,7 @@ export class Rechecks {
 
   /** Removes claimed rechecks. Returns whether all of them still belonged to the claim `by`. */
   async remove(manager: EntityManager, rechecks: readonly DueRecheck[], by: string): Promise<boolean> {
-    const { sql, parameters } = this.these(rechecks);
+    const { sql, parameters } = this.these(manager, rechecks);
     const remove = `DELETE FROM ${this.tables.recheck} WHERE ${sql} AND taken_by = :by`;
     return (await execute(manager, remove, { ...parameters, by })).affected === rechecks.length;
   }
@@ -155,7 +156,7 @@ export class Rechecks {
       { entities: roots.flatMap(namesOf), before, limit },
     );
     if (rechecks.length === 0) return [];
-    const { sql, parameters } = this.these(rechecks);
+    const { sql, parameters } = this.these(manager, rechecks);
     await execute(manager, `DELETE FROM ${this.tables.recheck} WHERE ${sql}`, parameters);
     return rechecks.map(({ entity }) => entity);
   }
@@ -169,11 +170,11 @@ export class Rechecks {
     return this.dialect.rechecksByTime ? BY_TIME : 'due_at, id';
   }
 
-  private these(rechecks: readonly DueRecheck[]): { sql: string; parameters: ObjectLiteral } {
+  private these(manager: EntityManager, rechecks: readonly DueRecheck[]): { sql: string; parameters: ObjectLiteral } {
     if (!this.dialect.rechecksByTime)
       return { sql: 'id IN (:...ids)', parameters: { ids: rechecks.map(({ id }) => id) } };
     const rows = values(rechecks.map((recheck) => [recheck.due_at, recheck.entity, recheck.entity_id, recheck.id]));
-    return { ...rows, sql: `(${BY_TIME}) IN (${this.dialect.rowList(rows.sql)})` };
+    return { ...rows, sql: `(${BY_TIME}) IN (${rowList(manager.dataSource, rows.sql)})` };
   }
 
   /** Leaves out rechecks that are in the table already: every save of an entity yields the same future instants again. */
@@ -191,7 +192,7 @@ export class Rechecks {
     const horizon = changesNothing ? now : now + AHEAD;
     const ahead = [...unique.values()].filter(({ due }) => due > horizon);
     for (const part of chunks(ahead, ROWS)) {
-      const { sql, parameters } = this.thoseLike(part, horizon);
+      const { sql, parameters } = this.thoseLike(manager, part, horizon);
       const rows = await select<Pick<DueRecheck, 'entity' | 'entity_id' | 'due_at'>>(
         manager,
         `SELECT entity, entity_id, due_at FROM ${this.tables.recheck} WHERE ${sql} AND taken_by IS NULL`,
@@ -203,10 +204,14 @@ export class Rechecks {
   }
 
   /** The condition that finds rows of these rechecks, in the form that the index of the database serves. */
-  private thoseLike(rechecks: readonly Recheck[], horizon: number): { sql: string; parameters: ObjectLiteral } {
+  private thoseLike(
+    manager: EntityManager,
+    rechecks: readonly Recheck[],
+    horizon: number,
+  ): { sql: string; parameters: ObjectLiteral } {
     if (this.dialect.rechecksByTime) {
       const rows = values(rechecks.map(({ ref, due }) => [Math.ceil(due), tableOf(ref.root), ref.id]));
-      return { ...rows, sql: `(due_at, entity, entity_id) IN (${this.dialect.rowList(rows.sql)})` };
+      return { ...rows, sql: `(due_at, entity, entity_id) IN (${rowList(manager.dataSource, rows.sql)})` };
     }
     const names = [...new Set(rechecks.map(({ ref }) => tableOf(ref.root)))];
     const ids = [...new Set(rechecks.map(({ ref }) => ref.id))];

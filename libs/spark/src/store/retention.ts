@@ -104,8 +104,10 @@ export class Retention {
       const found = await this.transactions.run(async (manager) => {
         const rows = await select<{ id: string; at: string }>(manager, find, { ...parameters, after, upTo });
         const ids = rows.map(({ id }) => id);
-        if (ids.length > 0) await execute(manager, remove, { ids });
-        await forget?.(manager, ids);
+        if (ids.length > 0) {
+          await execute(manager, remove, { ids });
+          await forget?.(manager, ids);
+        }
         return rows;
       });
       total += found.length;

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { backoffDelay } from '../config/backoff.js';
+import { SET, UNCHARGED } from '../database/delivery-columns.js';
 import type { Dialect } from '../database/dialect.js';
 import type { OwnConnection } from '../database/own-connection.js';
 import { execute, select } from '../database/statement.js';
@@ -262,10 +263,10 @@ export class WorkerLease {
       `SELECT d.id, d.suspect, d.attempt FROM ${delivery} d WHERE d.state = 'running'
        AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = d.claimed_by) LIMIT ${RESCUED} ${lock}`,
     );
-    const freed = `UPDATE ${delivery} SET state = 'available', claimed_by = NULL`;
+    const freed = `UPDATE ${delivery} SET ${SET.freed}`;
     const beside = left.filter(({ suspect }) => Number(suspect) === 0).map(({ id }) => id);
     if (beside.length > 0)
-      await execute(manager, `${freed}, attempt = attempt - 1, suspect = 1 WHERE id IN (:...ids)`, { ids: beside });
+      await execute(manager, `${freed}, ${UNCHARGED}, suspect = 1 WHERE id IN (:...ids)`, { ids: beside });
     for (const { id, suspect, attempt } of left)
       if (Number(suspect) === 1) {
         const pause = backoffDelay(Number(attempt));

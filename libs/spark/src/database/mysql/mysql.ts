@@ -15,8 +15,9 @@ import type {
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
+import { OPENED_COLUMNS, openedRow, SET } from '../delivery-columns.js';
 import { type Entry, EVENT_COLUMNS, eventRow } from '../event-columns.js';
-import { DELIVERY_COLUMNS, endOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
+import { openingsOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import type { TableNames } from '../table-names.js';
@@ -26,7 +27,7 @@ const ROWS = 500;
 const PRIMARY = ' USE INDEX (`PRIMARY`)';
 const LOCKED = 'LOCK IN SHARE MODE';
 const NO_SUCH_INDEX = 1176;
-// How long what reads a table is waited for, in seconds. Others that want to read it wait, too.
+// How long `whileUnread` waits for transactions that read the table, in seconds. Meanwhile new readers of the table wait, too.
 const READERS_TIMEOUT = 1;
 
 const INSERTED_COLUMNS = 'id, event_key, event_group';
@@ -66,10 +67,6 @@ export class MysqlDialect implements Dialect {
     return `INSERT IGNORE ${rows}`;
   }
 
-  rowList(rows: string): string {
-    return rows;
-  }
-
   async exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     // A named lock belongs to the whole server, and its name has at most 64 characters.
     const name = `CONCAT('nestjs-spark-', SHA1(CONCAT_WS('.', DATABASE(), :event)))`;
@@ -85,7 +82,7 @@ export class MysqlDialect implements Dialect {
     }
   }
 
-  // A transaction that has read a table keeps others from locking it until it ends.
+  // LOCK TABLES waits for transactions that have read the table.
   async whileUnread<T>(
     manager: EntityManager,
     table: string,
@@ -197,14 +194,9 @@ export class MysqlDialect implements Dialect {
     events: readonly InsertedRow[],
     now: number,
   ): Promise<void> {
-    const rows = opened.flatMap(({ name, priority, initialState, groups }) => {
-      const { finished, reason } = endOf(initialState, now);
-      return events
-        .filter(({ event_group: group }) => groups.includes(group))
-        .map(({ id }) => [id, name, initialState, 0, priority, 0, now, finished, reason]);
-    });
+    const rows = openingsOf(opened, events).map((opening) => openedRow(opening, now));
     for (const part of chunks(rows, ROWS))
-      await raw(manager, `INSERT INTO ${this.tables.delivery} (${DELIVERY_COLUMNS}) VALUES ?`, [part]);
+      await raw(manager, `INSERT INTO ${this.tables.delivery} (${OPENED_COLUMNS}) VALUES ?`, [part]);
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
@@ -219,12 +211,11 @@ export class MysqlDialect implements Dialect {
       { handlers, limit, now, suspect: Number(suspect), passed },
     );
     if (rows.length === 0) return [];
-    await execute(
-      manager,
-      `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
-       WHERE id IN (:...ids)`,
-      { worker, now, ids: rows.map(({ id }) => id) },
-    );
+    await execute(manager, `UPDATE ${delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`, {
+      worker,
+      now,
+      ids: rows.map(({ id }) => id),
+    });
     return withEvents(manager, this.tables, rows);
   }
 

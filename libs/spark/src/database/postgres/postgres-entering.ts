@@ -1,7 +1,7 @@
 import type { EnterRequest } from '../dialect.js';
 import { ENTRY, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-columns.js';
-import { DELIVERY_COLUMNS } from '../event-insert.js';
-import { BASELINE, type InitialState } from '../delivery-states.js';
+import { OPENED_COLUMNS, openedSql } from '../delivery-columns.js';
+import type { InitialState } from '../delivery-states.js';
 import type { TableNames } from '../table-names.js';
 
 /** Rows in SQL: the text and its parameters. Rows of the same shape have the same text. */
@@ -61,9 +61,7 @@ export class PostgresEntering {
     const looked = `WITH given AS MATERIALIZED (
         SELECT g.*, (SELECT ${OWNER} FROM ${event} e WHERE e.event_key = g.event_key) AS owner FROM ${given}),`;
     const opened = `, opened AS (
-        INSERT INTO ${delivery} (${DELIVERY_COLUMNS})
-        SELECT f.id, o.handler, o.state, 0, o.priority, 0, $1::bigint,
-          CASE WHEN o.state = 'discarded' THEN $1::bigint END, CASE WHEN o.state = 'discarded' THEN '${BASELINE}' END
+        INSERT INTO ${delivery} (${OPENED_COLUMNS}) SELECT ${openedSql('f.id', '$1::bigint')}
         FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ${sorted('f.id')})`;
     const others = `UNION ALL SELECT event_key, owner[1], owner[2], owner[3], NULL::bigint FROM given
       WHERE owner <> ARRAY[event_group, entity, entity_id]`;

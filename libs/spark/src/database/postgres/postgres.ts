@@ -13,6 +13,7 @@ import type {
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
+import { SET } from '../delivery-columns.js';
 import { entryColumns } from '../event-columns.js';
 import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../event-insert.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
@@ -25,7 +26,7 @@ import type { TableNames } from '../table-names.js';
 const FEW = 16;
 const ADVISORY_LOCK = 0x5350_4152;
 const LOCK_NOT_AVAILABLE = '55P03';
-// How long what reads a table is waited for, in milliseconds. Others that want to read it wait, too.
+// How long `whileUnread` waits for transactions that read the table, in milliseconds. Meanwhile new readers of the table wait, too.
 const READERS_TIMEOUT = 1_000;
 
 /** The dialect of PostgreSQL. */
@@ -68,10 +69,6 @@ export class PostgresDialect implements Dialect {
     return `INSERT ${rows} ON CONFLICT DO NOTHING`;
   }
 
-  rowList(rows: string): string {
-    return rows;
-  }
-
   // A pooler in transaction mode gives each transaction another session, so only a lock of the transaction is surely released.
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
     return manager.transaction(async (inner) => {
@@ -84,7 +81,7 @@ export class PostgresDialect implements Dialect {
     });
   }
 
-  // A statement locks the tables that it reads before it takes its snapshot.
+  // A statement locks the tables that it reads before it takes its snapshot, so later ones read what was written.
   async whileUnread<T>(
     manager: EntityManager,
     table: string,
@@ -149,7 +146,7 @@ export class PostgresDialect implements Dialect {
          SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
          ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
        claimed AS (
-         UPDATE ${delivery} d SET state = 'running', attempt = d.attempt + 1, claimed_by = $5, started_at = $1
+         UPDATE ${delivery} d SET ${SET.claimed('$5', '$1')}
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
        SELECT c.id, c.handler, c.attempt, ${entryColumns('e')}
@@ -170,8 +167,7 @@ export class PostgresDialect implements Dialect {
       ? await this.query<{ id: string }>(
           manager,
           this.names.complete(),
-          `UPDATE ${delivery} d SET state = 'completed', finished_at = $4, last_error = NULL, fingerprint = NULL, suspect = 0,
-             duration_ms = CAST($5::jsonb ->> CAST(d.id AS text) AS int) WHERE ${ours}`,
+          `UPDATE ${delivery} d SET ${SET.completed('$4', 'CAST($5::jsonb ->> CAST(d.id AS text) AS int)')} WHERE ${ours}`,
           [...given, now, durations()],
         )
       : await this.query<{ id: string }>(

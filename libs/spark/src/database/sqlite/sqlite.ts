@@ -8,24 +8,16 @@ import type {
   Entered,
   EnterRequest,
   KeysInRange,
-  Opened,
   Owner,
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
+import { OPENED_COLUMNS, OPENED_PLACES, openedRow, SET } from '../delivery-columns.js';
 import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
-import {
-  DELIVERY_COLUMNS,
-  endOf,
-  isOther,
-  OWNER_COLUMNS,
-  ownerOf,
-  type OwnerRow,
-  ownersFrom,
-} from '../event-insert.js';
+import { isOther, openingsOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { raw, select } from '../statement.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
-import { directly, type SqliteStatement } from './sqlite-statements.js';
+import { directly } from './sqlite-statements.js';
 import type { TableNames } from '../table-names.js';
 
 /** The dialect of SQLite by better-sqlite3. SQLite has one writer at a time, so statements need not lock or skip rows. */
@@ -51,7 +43,7 @@ export class SqliteDialect implements Dialect {
     const { event, delivery, handler } = tables;
     this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
     this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
-    this.openSql = `INSERT INTO ${delivery} (${DELIVERY_COLUMNS}) VALUES (?, ?, ?, 0, ?, 0, ?, ?, ?)`;
+    this.openSql = `INSERT INTO ${delivery} (${OPENED_COLUMNS}) VALUES (${OPENED_PLACES})`;
     this.revisionSql = `SELECT SUM(revision) AS revision FROM ${handler}`;
   }
 
@@ -65,10 +57,6 @@ export class SqliteDialect implements Dialect {
 
   insertOrIgnore(rows: string): string {
     return `INSERT ${rows} ON CONFLICT DO NOTHING`;
-  }
-
-  rowList(rows: string): string {
-    return `VALUES ${rows}`;
   }
 
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
@@ -112,7 +100,8 @@ export class SqliteDialect implements Dialect {
         const inserted = known ? undefined : insert.run(...eventRow(entry, now));
         if (inserted?.changes === 1) {
           fresh.add(key);
-          openEach(open, inserted.lastInsertRowid, group, opened, now);
+          for (const opening of openingsOf(opened, [{ id: inserted.lastInsertRowid, event_group: group }]))
+            open.run(...openedRow(opening, now));
           continue;
         }
         known ??= ownerRow.get(key);
@@ -132,7 +121,7 @@ export class SqliteDialect implements Dialect {
     const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
     const rows = await select<WithoutEvent & Rank>(
       manager,
-      `UPDATE ${delivery} SET state = 'running', attempt = attempt + 1, claimed_by = :worker, started_at = :now
+      `UPDATE ${delivery} SET ${SET.claimed()}
        WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
          ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT :limit)
        RETURNING id, event_id, handler, attempt, priority, due_at`,
@@ -143,21 +132,6 @@ export class SqliteDialect implements Dialect {
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
     return completeAndAsk(manager, this.tables, this, completion);
-  }
-}
-
-/** Opens the deliveries of an event. */
-function openEach(
-  open: SqliteStatement,
-  eventId: number | bigint,
-  group: string,
-  opened: readonly Opened[],
-  now: number,
-): void {
-  for (const { name, priority, initialState, groups } of opened) {
-    if (!groups.includes(group)) continue;
-    const { finished, reason } = endOf(initialState, now);
-    open.run(eventId, name, initialState, priority, now, finished, reason);
   }
 }
 
