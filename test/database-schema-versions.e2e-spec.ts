@@ -82,9 +82,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 3. Run the migration ` +
-        `VersionSparkTables1795860000000, ExtendSparkTables1795960000000 of ...sparkMigrations(), or set synchronize: true while ` +
-        `developing.`,
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 4. Run the migration ` +
+        `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000 of ` +
+        `...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -94,7 +94,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 3 }]);
+    expect(await version()).toEqual([{ version: 4 }]);
     await app.close();
   });
 
@@ -132,6 +132,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     for (const [i, steps] of [
       [1, 3],
       [2, 3],
+      [3, 1],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -151,7 +152,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 3 }]);
+    expect(await version()).toEqual([{ version: 4 }]);
     await app.close();
   });
 
@@ -160,7 +161,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const drop = (index: string, table: string) =>
       dataSource.query(`DROP INDEX ${index}${database.name === 'MariaDB' ? ` ON ${table}` : ''}`);
     await drop('spark_event_key', 'spark_event');
-    await drop('spark_delivery_due', 'spark_delivery');
+    await drop('spark_delivery_queue', 'spark_delivery');
     expect(await refusal()).toMatch(
       /^IncompleteTablesError: .*spark_event lacks the unique index on \(event_key\); spark_delivery lacks the index on \(/,
     );
@@ -184,7 +185,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 3. Install ` +
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 4. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -219,12 +220,33 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     expect(await dataSource.query('SELECT entity_id FROM spark_recheck')).toEqual([{ entity_id: '2' }]);
   });
 
+  /** The indexes of due deliveries. */
+  const indexes = async () => {
+    const runner = dataSource.createQueryRunner();
+    const { indices } = (await runner.getTable('spark_delivery'))!;
+    await runner.release();
+    return indices
+      .map(({ name }) => name!)
+      .filter((name) => /due|queue/.test(name))
+      .sort();
+  };
+
+  it('claims have an index by handler, and those of the previous release keep theirs where they lock all without', async () => {
+    await firstTables();
+    await dataSource.runMigrations();
+    const kept = database.name === 'MariaDB' ? ['spark_delivery_due'] : [];
+    expect(await indexes()).toEqual([...kept, 'spark_delivery_queue']);
+  });
+
   it('going back leaves the first tables, with one row a handler', async () => {
     await firstTables();
     await dataSource.runMigrations();
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 3 }]);
+    expect(await indexes()).toEqual(['spark_delivery_due']);
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 2 }]);
     expect(await dataSource.query('SELECT entity_id FROM spark_agenda')).toEqual([{ entity_id: '2' }]);

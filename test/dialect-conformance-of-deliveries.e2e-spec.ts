@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { OpenQueue } from '../libs/spark/src/database/claim-queues.js';
 import type { ClaimRequest, Completion, EnterRequest } from '../libs/spark/src/database/dialect.js';
-import { execute } from '../libs/spark/src/database/statement.js';
+import type { EntityManager } from 'typeorm';
+import { execute, select } from '../libs/spark/src/database/statement.js';
 import { databases } from './support/databases.js';
 import { isWaiting, processesOn } from './support/dialect.js';
 import { deliveriesOn, enterRequest, entry, handler, NOW } from './support/dialect-rows.js';
@@ -8,21 +10,33 @@ import { deliveriesOn, enterRequest, entry, handler, NOW } from './support/diale
 describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) => {
   const on = processesOn(create);
 
+  const queue = (name: string, more: Partial<OpenQueue> = {}): OpenQueue => {
+    return { handler: name, priority: 0, of: name.length, room: 1_000, connects: false, ...more };
+  };
   const enter = (request: EnterRequest) => on.db.transaction((manager) => on.dialect.enter(manager, request));
   const enterKeys = (keys: readonly string[]) => enter(enterRequest(keys));
   const deliveries = () => deliveriesOn(on);
   const deliveryOf = async (key: string) => (await deliveries()).find((row) => row.event_key === key)!;
   const claimRequest = (more: Partial<ClaimRequest> = {}): ClaimRequest => ({
     worker: 'us',
-    handlers: ['mail', 'badge'],
+    queues: [queue('mail'), queue('badge')],
     limit: 100,
+    connections: 100,
     now: NOW,
     suspect: false,
     passed: [],
     ...more,
   });
-  const claim = (more: Partial<ClaimRequest> = {}) =>
-    on.own.runShort((manager) => on.dialect.claim(manager, claimRequest(more)));
+  /** The request with the queues that have something, as a process claims. */
+  const narrowed = async (more: Partial<ClaimRequest> = {}): Promise<ClaimRequest> => {
+    const request = claimRequest(more);
+    return { ...request, queues: await on.dialect.waiting(on.db.manager, request) };
+  };
+  const claimed = async (more: Partial<ClaimRequest> = {}) => {
+    const request = await narrowed(more);
+    return on.own.runShort((manager) => on.dialect.claim(manager, request));
+  };
+  const claim = async (more: Partial<ClaimRequest> = {}) => (await claimed(more)).rows;
   const holdClaim = (request: ClaimRequest) =>
     on.hold((manager) => on.dialect.claim(manager, request), on.dialect.isolation);
   const claimKeys = async (more: Partial<ClaimRequest> = {}) => (await claim(more)).map((row) => row.event_key);
@@ -86,21 +100,54 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       expect(await claim()).toEqual([]);
     });
 
-    it('gives the most urgent first, of these the longest due, of these the oldest', async () => {
-      await deliver('z', { priority: 0, due: NOW - 1 });
-      await deliver('y', { priority: 0, due: NOW - 1 });
-      await deliver('late', { priority: 0, due: NOW });
+    it('gives those of one queue after the other, of these the longest due, of these the oldest', async () => {
+      await deliver('z', { due: NOW - 1 });
+      await deliver('y', { due: NOW - 1 });
+      await deliver('late', { due: NOW });
       await deliver('low', { priority: 9, due: NOW - 100 });
       await deliver('high', { priority: -3, due: NOW });
-      expect(await claimKeys()).toEqual(['high', 'z', 'y', 'late', 'low']);
+      await deliver('badge', { to: 'badge', due: NOW - 9 });
+      const queues = [queue('mail', { priority: -3 }), queue('mail'), queue('badge'), queue('mail', { priority: 9 })];
+      expect(await claimKeys({ queues })).toEqual(['high', 'z', 'y', 'late', 'badge', 'low']);
     });
 
-    it('gives no more than the limit, and those that come first', async () => {
+    it('gives no more than the limit, says whether there may be more, and leaves the rest to others', async () => {
       for (const priority of [5, 1, 4, 2, 3])
         await deliver(`priority ${priority}`, { priority, due: NOW - 10 * priority });
-      expect(await claimKeys({ limit: 2 })).toEqual(['priority 1', 'priority 2']);
-      expect(await claimKeys({ limit: 2 })).toEqual(['priority 3', 'priority 4']);
-      expect(await claimKeys({ limit: 2 })).toEqual(['priority 5']);
+      const queues = [1, 2, 3, 4, 5].map((priority) => queue('mail', { priority }));
+      const some = async () => {
+        const { rows, isMore } = await claimed({ queues, limit: 2 });
+        return [isMore, ...rows.map((row) => row.event_key)];
+      };
+      expect(await some()).toEqual([true, 'priority 1', 'priority 2']);
+      expect(await some()).toEqual([true, 'priority 3', 'priority 4']);
+      expect(await some()).toEqual([false, 'priority 5']);
+      expect(await some()).toEqual([false]);
+    });
+
+    it('gives a handler no more than it has room for, over all its queues and names', async () => {
+      for (const key of ['a', 'b', 'c']) await deliver(key);
+      await deliver('later', { priority: 1 });
+      await deliver('former', { to: 'letter' });
+      await deliver('badge', { to: 'badge' });
+      const own = { of: 0, room: 4 };
+      const queues = [
+        queue('mail', own),
+        queue('letter', own),
+        queue('mail', { ...own, priority: 1 }),
+        queue('badge', { of: 1 }),
+      ];
+      expect((await claimKeys({ queues })).sort()).toEqual(['a', 'b', 'badge', 'c', 'former']);
+      expect(await claimKeys({ queues })).toEqual(['later']);
+    });
+
+    it('gives no more of queues that connect than there are connections, also over several handlers', async () => {
+      for (const to of ['mail', 'badge', 'log']) for (const key of ['a', 'b']) await deliver(`${to} ${key}`, { to });
+      const connects = true;
+      const queues = [queue('mail', { of: 0, connects }), queue('badge', { of: 1, connects }), queue('log', { of: 2 })];
+      const given = await claimKeys({ queues, connections: 3 });
+      expect(given).toEqual(['mail a', 'mail b', 'badge a', 'log a', 'log b']);
+      expect(await claimKeys({ queues, connections: 3 })).toEqual(['badge b']);
     });
 
     it('gives what is due, at the instant itself', async () => {
@@ -121,8 +168,8 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       await deliver('a');
       await deliver('b', { to: 'Mail' });
       await deliver('c', { to: 'badge' });
-      expect(await claimKeys({ handlers: ['mail'] })).toEqual(['a']);
-      expect(await claimKeys({ handlers: ['badge', 'nobody'] })).toEqual(['c']);
+      expect(await claimKeys({ queues: [queue('mail')] })).toEqual(['a']);
+      expect(await claimKeys({ queues: [queue('badge'), queue('nobody')] })).toEqual(['c']);
       expect(await claimKeys()).toEqual([]);
     });
 
@@ -159,7 +206,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       expect(await isWaiting(ours)).toBe(!on.dialect.skipsLocked);
       await held.commit();
 
-      expect(held.result.map((row) => row.event_key)).toEqual(['a', 'b']);
+      expect(held.result.rows.map((row) => row.event_key)).toEqual(['a', 'b']);
       expect(await ours).toEqual(['c', 'd']);
     });
 
@@ -190,6 +237,117 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
 
       expect(given.flat().sort()).toEqual(all);
       for (const { attempt } of await deliveries()) expect(attempt).toBe(1);
+    });
+  });
+
+  describe('a backlog', () => {
+    /** How many rows of the deliveries work reads. SQLite does not count them. */
+    const rowsRead = (work: (manager: EntityManager) => Promise<unknown>): Promise<number> =>
+      on.db.transaction('READ COMMITTED', async (manager) => {
+        const before = await counted(manager);
+        await work(manager);
+        return (await counted(manager)) - before;
+      });
+    const counted = async (manager: EntityManager): Promise<number> => {
+      const sql = on.dialect.worksByStatement
+        ? `SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_xact_user_tables WHERE relname = 'spark_delivery'`
+        : `SELECT SUM(variable_value) AS n FROM information_schema.session_status
+           WHERE variable_name IN ('handler_read_next', 'handler_read_key', 'handler_read_rnd_next')`;
+      return Number((await select<{ n: string }>(manager, sql))[0]!.n);
+    };
+    /** Deliveries of one handler that wait to be claimed, for a retry, or for a process that has the handler. */
+    const pile = async (count: number) => {
+      for (const [priority, due] of [
+        [0, NOW - 1],
+        [1, NOW + 1_000],
+      ] as const) {
+        const keys = Array.from({ length: count }, (_, i) => `${priority} ${i}`).sort();
+        await enter(enterRequest(keys, { opened: [handler('mail', { priority })], now: due }));
+      }
+    };
+
+    it('of one handler costs the claims of others nothing', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+      const request = claimRequest({ queues: [queue('badge')] });
+      const ofOthers = (manager: EntityManager) => on.dialect.claim(manager, request);
+      await deliver('a', { to: 'badge' });
+      const without = await rowsRead(ofOthers);
+      await pile(4_000);
+      await deliver('b', { to: 'badge' });
+      expect(await rowsRead(ofOthers)).toBeLessThanOrEqual(without + 5);
+      expect(await rowsRead((manager) => on.dialect.waiting(manager, request))).toBeLessThan(20);
+    });
+
+    it('costs little where queues are looked for, and where only retries wait', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+      await pile(4_000);
+      if (!on.dialect.worksByStatement) await on.db.query('ANALYZE TABLE spark_delivery');
+      expect(await rowsRead((manager) => on.dialect.queuesOf(manager, ['mail', 'badge']))).toBeLessThan(40);
+      const waiting = claimRequest({ queues: [queue('mail', { priority: 1 })] });
+      expect(await rowsRead((manager) => on.dialect.claim(manager, waiting))).toBeLessThan(20);
+    });
+
+    it('is found by the index of queues', async ({ skip }) => {
+      skip(on.dialect.skipsLocked, 'the number of rows says it');
+      on.log.statements.length = 0;
+      await on.dialect.queuesOf(on.db.manager, ['mail']);
+      await on.dialect.waiting(on.db.manager, claimRequest());
+      const asked = on.log.statements.filter((sql) => sql.includes('spark_delivery'));
+      const plans = await Promise.all(
+        asked.map(async (sql) => {
+          const given = Array.from(sql.matchAll(/\?/g), () => 0);
+          return JSON.stringify(await on.db.query(`EXPLAIN QUERY PLAN ${sql}`, given));
+        }),
+      );
+      expect(plans.length).toBeGreaterThanOrEqual(2);
+      const index = 'INDEX spark_delivery_queue (handler=? AND suspect=? AND priority';
+      for (const plan of plans) expect(plan).toContain(index);
+    });
+  });
+
+  describe('queuesOf', () => {
+    const queuesOf = async (...handlers: string[]) =>
+      (await on.dialect.queuesOf(on.db.manager, handlers))
+        .map(({ handler: name, priority, suspect }) => `${name} ${priority}${suspect ? ' suspect' : ''}`)
+        .sort();
+
+    it('are those with available deliveries, due or not, each once', async () => {
+      for (const key of ['a', 'b']) await deliver(key);
+      await deliver('later', { priority: 3, due: NOW + 1_000 });
+      await deliver('badge', { to: 'badge', priority: -2 });
+      await deliver('other', { to: 'Mail' });
+      expect(await queuesOf('mail', 'badge', 'nobody')).toEqual(['badge -2', 'mail 0', 'mail 3']);
+    });
+
+    it('tell suspects from others', async () => {
+      for (const [key, priority] of [
+        ['a', 0],
+        ['b', 0],
+        ['c', 7],
+        ['d', -7],
+      ] as const)
+        await deliver(key, { priority });
+      await change('b', 'suspect = 1');
+      await change('d', 'suspect = 1');
+      expect(await queuesOf('mail')).toEqual(['mail -7 suspect', 'mail 0', 'mail 0 suspect', 'mail 7']);
+    });
+
+    it('are none where all deliveries have ended, run, or are held', async () => {
+      for (const state of ['held', 'discarded', 'completed', 'running']) {
+        await deliver(state);
+        await change(state, `state = '${state}'`);
+      }
+      expect(await queuesOf('mail')).toEqual([]);
+    });
+  });
+
+  describe('waiting', () => {
+    it('leaves out no queue that has something to claim', async () => {
+      await deliver('a');
+      const queues = [queue('badge'), queue('mail')];
+      const waiting = await on.dialect.waiting(on.db.manager, claimRequest({ queues }));
+      expect(waiting.map(({ handler: name }) => name)).toContain('mail');
+      if (!on.dialect.worksByStatement) expect(waiting).toHaveLength(1);
     });
   });
 
@@ -228,9 +386,10 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         skip(!on.dialect.skipsLocked, 'nobody else writes meanwhile');
         const done = [{ id: ids[1]!, durationMs: 1 }];
         await deliver('d');
+        const request = await narrowed({ worker: 'them' });
         await on.hold(async (manager) => {
           await on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history });
-          await on.dialect.claim(manager, claimRequest({ worker: 'them' }));
+          await on.dialect.claim(manager, request);
         }, on.dialect.isolation);
         const ours = complete([ids[0]!, ids[2]!], { history });
         expect(await isWaiting(ours)).toBe(false);
@@ -292,7 +451,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
   it('worksByStatement: claiming and completing take one statement each', async () => {
     await enterKeys(['a', 'b']);
     on.log.statements.length = 0;
-    const rows = await on.dialect.claim(on.db.manager, claimRequest());
+    const { rows } = await on.dialect.claim(on.db.manager, claimRequest());
     const done = rows.map(({ id }) => ({ id, durationMs: 1 }));
     await on.dialect.complete(on.db.manager, { worker: 'us', attempt: 1, done, now: NOW, history: true });
 

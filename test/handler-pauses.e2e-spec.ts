@@ -166,7 +166,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     await save(app);
     await save(app);
     const { dialect, transactions } = (app.spark as unknown as { spark: Inside }).spark;
-    const request = { ...claim, handlers: ['mails'] };
+    const request = { ...claim, queues: [queueOf('mails')] };
     let isPaused = false;
     let claimed = (): void => {};
     // Outside of the transaction's async context, as another request does.
@@ -174,13 +174,13 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
       .then(() => app.spark.pauseHandler('mails'))
       .then(() => (isPaused = true));
     await transactions.run(async (manager) => {
-      expect(await dialect.claim(manager, request)).toHaveLength(1);
+      expect((await dialect.claim(manager, request)).rows).toHaveLength(1);
       claimed();
       await delay(200);
       expect(isPaused).toBe(false);
     });
     await pausing;
-    expect(await transactions.run((manager) => dialect.claim(manager, request))).toEqual([]);
+    expect((await transactions.run((manager) => dialect.claim(manager, request))).rows).toEqual([]);
   });
 
   it('who reads the table for long keeps nobody from it, nor from claims', async () => {
@@ -311,11 +311,13 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     await fill(app);
     const { dialect, transactions } = (app.spark as unknown as { spark: Inside }).spark;
     log.asked = [];
-    await transactions.run((manager) => dialect.claim(manager, { ...claim, handlers: ['mails', 'files'], limit: 10 }));
+    await transactions.run((manager) =>
+      dialect.claim(manager, { ...claim, queues: ['mails', 'files'].map(queueOf), limit: 10 }),
+    );
     const [{ sql, given }] = log.asked.filter((one) => one.sql.includes('spark_pause')) as [Asked['asked'][number]];
     const explain = database.name === 'SQLite' ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN';
     const plan = JSON.stringify(await app.dataSource.query(`${explain} ${sql}`, given));
-    expect(plan).toContain('spark_delivery_due');
+    expect(plan).toContain('spark_delivery_queue');
     expect(plan).not.toMatch(/Seq Scan on spark_delivery|SCAN spark_delivery|"type":"ALL"/);
   });
 
@@ -334,7 +336,9 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
   }
 });
 
-const claim = { worker: 'w', limit: 1, now: Date.now() + 3_600_000, suspect: false, passed: [] };
+const claim = { worker: 'w', limit: 1, connections: 1, now: Date.now() + 3_600_000, suspect: false, passed: [] };
+
+const queueOf = (handler: string, of = 0) => ({ handler, priority: 0, of, room: 10, connects: false });
 
 /** The statements that a DataSource sends, with what they are given. */
 class Asked extends AbstractLogger {
@@ -352,6 +356,6 @@ class Asked extends AbstractLogger {
 }
 
 interface Inside {
-  readonly dialect: { claim(manager: object, request: object): Promise<object[]> };
+  readonly dialect: { claim(manager: object, request: object): Promise<{ rows: object[] }> };
   readonly transactions: { run<T>(work: (manager: object) => Promise<T>): Promise<T> };
 }

@@ -24,9 +24,6 @@ export async function withEvents(
   return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
 }
 
-/** SQL that leaves paused handlers out of a claim. The statement itself reads the pauses, because this process may have read old ones. */
-export const notPaused = ({ pause }: TableNames): string => `AND handler NOT IN (SELECT handler FROM ${pause})`;
-
 /** Completes deliveries, and reads which of them it has completed, for databases whose UPDATE does not return rows. */
 export async function completeAndAsk(
   manager: EntityManager,

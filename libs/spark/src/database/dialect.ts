@@ -1,6 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Entry, EntryRow } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
+import type { ClaimLimits, OpenQueue, Queue } from './claim-queues.js';
 
 /** The group and entity of a known key. */
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
@@ -61,15 +62,29 @@ export interface Entered {
 }
 
 /** Which deliveries to claim. */
-export interface ClaimRequest {
+export interface ClaimRequest extends ClaimLimits {
   readonly worker: string;
-  readonly handlers: readonly string[];
-  readonly limit: number;
+  /** The queues to claim from, in the order in which they are claimed from. */
+  readonly queues: readonly OpenQueue[];
   readonly now: number;
   /** Whether to claim deliveries whose process died, instead of all others. */
   readonly suspect: boolean;
   /** The ids of deliveries that are not claimed. */
   readonly passed: readonly string[];
+}
+
+/** The result of a claim. */
+export interface Claimed {
+  /** In the order of the queues, and of their due time. */
+  readonly rows: readonly ClaimedRow[];
+  /** Whether the claim has reached its limit, so that more may be available. */
+  readonly isMore: boolean;
+}
+
+/** A queue that has available deliveries, due or not. */
+export interface FoundQueue extends Queue {
+  /** Whether they are deliveries whose process died. */
+  readonly suspect: boolean;
 }
 
 /** The row of a claimed delivery, with columns of its event. */
@@ -144,8 +159,15 @@ export interface Dialect {
   enter(manager: EntityManager, request: EnterRequest): Promise<Entered>;
   /** Whether a claim and a completion are one statement each, which needs no transaction around it. */
   readonly worksByStatement: boolean;
-  /** Claims available deliveries for a worker: by priority, then the longest due first. */
-  claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]>;
+  /** The queues of these handlers that have available deliveries. It costs a lookup for each queue, however long they are. */
+  queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]>;
+  /**
+   * Those queues of a request that have a delivery to claim. A database where a claim is one statement returns all. Elsewhere it is read
+   * before the transaction, which is begun only if there is something to claim.
+   */
+  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]>;
+  /** Claims available deliveries for a worker: queue by queue, the longest due of each first. It claims nothing of a paused handler. */
+  claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed>;
   /** Completes those deliveries that the worker still has, and returns their ids. */
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;
 }

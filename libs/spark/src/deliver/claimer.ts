@@ -1,24 +1,28 @@
 import type { DataSource } from 'typeorm';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
+import type { OpenQueue } from '../database/claim-queues.js';
 import type { ClaimRequest } from '../database/dialect.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 import type { HandlerSlots } from './handler-slots.js';
 import type { PassedOver } from './passed-over.js';
+import { Queues } from './queues.js';
 
-// How often a claim asks for suspects while there are other deliveries, in milliseconds. Without others, it asks at once.
-const SUSPECTS_EVERY = 250;
+// How often a claim looks for queues while it finds deliveries, in milliseconds. When it finds none, it looks at once.
+const LOOK_EVERY = 250;
 
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
 
-/** How many deliveries were claimed, and whether more may be available for the same handlers. */
+/** How many deliveries were claimed, and whether more may be available. */
 export interface Claim {
   readonly claimed: number;
   readonly isMore: boolean;
 }
+
+const NOTHING: Claim = { claimed: 0, isMore: false };
 
 /** The object that claims: the worker. */
 export interface Claimant {
@@ -31,7 +35,8 @@ export interface Claimant {
 /** Claims as many deliveries as there are free slots. It runs one claim at a time, so that it counts the slots right. */
 export class Claimer {
   private readonly claims = new SerialQueue();
-  private suspectsAsked = -Infinity;
+  private readonly queues = new Queues();
+  private lookedAt = -Infinity;
   /** Whether deliveries may be claimed in the database that this process does not run. */
   private hasUnknownClaims = false;
   /** Whether claims are halted. */
@@ -52,9 +57,13 @@ export class Claimer {
   /** Claims deliveries for the free slots, and begins to handle them. */
   claim(by: Claimant): Promise<Claim> {
     return this.claims.run(async () => {
-      const isTime = performance.now() - this.suspectsAsked > SUSPECTS_EVERY;
-      const first = await this.claimAs(by, isTime);
-      return first.claimed > 0 || isTime ? first : this.claimAs(by, true);
+      this.lacksLease = false;
+      if (this.halted) return NOTHING;
+      const isTime = performance.now() - this.lookedAt > LOOK_EVERY;
+      if (isTime) await this.look();
+      const first = await this.claimAll(by);
+      if (first.claimed > 0 || isTime || !(await this.look())) return first;
+      return this.claimAll(by);
     });
   }
 
@@ -63,34 +72,45 @@ export class Claimer {
     this.hasUnknownClaims = true;
   }
 
-  private async claimAs(by: Claimant, suspects: boolean): Promise<Claim> {
-    let claimed = 0;
-    let isMore = false;
-    this.lacksLease = false;
-    if (suspects) this.suspectsAsked = performance.now();
-    for (const request of this.halted ? [] : this.slots.requests(suspects)) {
-      await this.lease.start();
-      this.lacksLease = !this.lease.isHeld;
-      if (this.lacksLease) break;
-      const limit = Math.min(request.limit, MOST);
-      const own = { ...request, limit, worker: this.lease.id, now: this.clock.now() };
-      const deliveries = await this.claimSurely(by, own);
-      const isFull = deliveries.length === limit;
-      if (deliveries.length > 0) by.begin(deliveries, request.suspect, isFull);
-      claimed += deliveries.length;
-      isMore ||= isFull;
-    }
-    return { claimed, isMore };
+  /** Looks for queues in the database. Returns whether there are some that were not known. */
+  private async look(): Promise<boolean> {
+    this.lookedAt = performance.now();
+    const { names } = this.slots;
+    return names.length > 0 && this.queues.remember(await this.deliveries.queuesOf(this.dataSource.manager, names));
   }
 
-  private async claimSurely(by: Claimant, request: Omit<ClaimRequest, 'passed'>): Promise<Delivery[]> {
+  /** Claims one suspect if there is any, and other deliveries for all other free slots. */
+  private async claimAll(by: Claimant): Promise<Claim> {
+    const suspects = this.slots.mayTakeSuspect ? this.queues.ofSuspects(this.slots.rooms()) : [];
+    const suspect = await this.claimFrom(by, suspects, true);
+    const others = await this.claimFrom(by, this.queues.ofOthers(this.slots.rooms()), false);
+    return { claimed: suspect.claimed + others.claimed, isMore: others.isMore };
+  }
+
+  private async claimFrom(by: Claimant, queues: readonly OpenQueue[], suspect: boolean): Promise<Claim> {
+    if (queues.length === 0) return NOTHING;
+    await this.lease.start();
+    this.lacksLease = !this.lease.isHeld;
+    if (this.lacksLease) return NOTHING;
+    const limit = suspect ? 1 : Math.min(this.slots.free, MOST);
+    const limits = { limit, connections: this.slots.freeConnections };
+    const request = { ...limits, queues, suspect, worker: this.lease.id, now: this.clock.now() };
+    const { deliveries, isMore } = await this.claimSurely(by, request);
+    if (deliveries.length === 0) return NOTHING;
+    this.queues.serve(deliveries);
+    by.begin(deliveries, suspect, isMore);
+    return { claimed: deliveries.length, isMore };
+  }
+
+  private async claimSurely(by: Claimant, request: Omit<ClaimRequest, 'passed'>) {
     if (this.hasUnknownClaims) await this.giveBackOthers(request.worker, by.running());
     // The passed ids are read just before each statement, because deliveries may be passed over meanwhile.
     const now = () => ({ ...request, passed: this.passed.ids });
-    if (!(await this.deliveries.isWaiting(this.dataSource.manager, now()))) return [];
+    const queues = await this.deliveries.waiting(this.dataSource.manager, now());
+    if (queues.length === 0) return { deliveries: [], isMore: false };
     // If the claim throws, it may have committed on the server.
     this.hasUnknownClaims = true;
-    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, now()));
+    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, { ...now(), queues }));
     this.hasUnknownClaims = false;
     return claimed;
   }

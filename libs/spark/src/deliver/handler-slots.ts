@@ -1,5 +1,10 @@
-import type { ClaimRequest } from '../database/dialect.js';
 import { type Handler, namesOf } from '../handler/handler.registry.js';
+
+/** A handler, and how many deliveries it may get now. */
+export interface HandlerRoom {
+  readonly handler: Handler;
+  readonly room: number;
+}
 
 /** The slots in which this process handles deliveries: `concurrency` in all, and fewer for handlers with a limit of their own. */
 export class HandlerSlots {
@@ -8,7 +13,6 @@ export class HandlerSlots {
   private unsettled = 0;
   private suspects = 0;
   private waiting: (() => void)[] = [];
-  private limitedFirst = false;
 
   constructor(
     private readonly concurrency: number,
@@ -28,33 +32,26 @@ export class HandlerSlots {
     return Math.min(this.concurrency - this.running, 2 * this.concurrency - this.unsettled);
   }
 
-  /** What may be claimed now: one suspect at a time if `suspects` is set, and other deliveries for the free slots. */
-  *requests(suspects: boolean): Iterable<Pick<ClaimRequest, 'handlers' | 'limit' | 'suspect'>> {
-    const all = this.handlers().filter((handler) => this.room(handler) > 0);
-    if (all.length === 0) return;
-    if (suspects && this.suspects === 0) yield { handlers: all.flatMap(namesOf), limit: 1, suspect: true };
-    for (const together of this.inOrder(all)) {
-      const limit = Math.min(...together.map((handler) => this.room(handler)));
-      if (limit > 0) yield { handlers: together.flatMap(namesOf), limit, suspect: false };
-    }
+  /** How many transactional handlers may begin. */
+  get freeConnections(): number {
+    return this.connections - this.transactional();
   }
 
-  /**
-   * Groups handlers that one claim can ask for, by priority. At equal priority, handlers with a limit and handlers without take the first
-   * place by turns.
-   */
-  private inOrder(handlers: readonly Handler[]): Handler[][] {
-    this.limitedFirst = !this.limitedFirst;
-    const sign = this.limitedFirst ? -1 : 1;
-    const order = (a: Handler, b: Handler) =>
-      priorityOf(a) - priorityOf(b) || sign * (Number(isLimited(a)) - Number(isLimited(b)));
-    const groups: Handler[][] = [];
-    for (const handler of handlers.toSorted(order)) {
-      const last = groups.at(-1);
-      if (last && !isLimited(last[0]!) && !isLimited(handler)) last.push(handler);
-      else groups.push([handler]);
-    }
-    return groups;
+  /** Whether a suspect may be claimed: they are handled one at a time. */
+  get mayTakeSuspect(): boolean {
+    return this.suspects === 0;
+  }
+
+  /** The present and former names of all handlers. */
+  get names(): string[] {
+    return this.handlers().flatMap(namesOf);
+  }
+
+  /** The handlers with a free slot, and how many slots each may take. */
+  rooms(): HandlerRoom[] {
+    return this.handlers()
+      .map((handler) => ({ handler, room: this.room(handler) }))
+      .filter(({ room }) => room > 0);
   }
 
   /** Takes a slot for a delivery of a handler. */
@@ -92,7 +89,7 @@ export class HandlerSlots {
     // One handler never gets all slots, so that others, above all more urgent ones, need not wait for a handler that hangs.
     const most = this.concurrency > 1 && this.handlers().length > 1 ? this.concurrency - 1 : this.concurrency;
     const own = Math.min(options.concurrency ?? most, most) - (this.taken.get(name) ?? 0);
-    const connections = options.transactional ? this.connections - this.transactional() : this.concurrency;
+    const connections = options.transactional ? this.freeConnections : this.concurrency;
     return Math.min(own, connections);
   }
 
@@ -106,8 +103,3 @@ export class HandlerSlots {
     for (const resolve of this.waiting.splice(0)) resolve();
   }
 }
-
-const priorityOf = ({ options }: Handler): number => options.priority ?? 0;
-
-const isLimited = ({ options }: Handler): boolean =>
-  options.concurrency !== undefined || options.transactional === true;

@@ -50,8 +50,8 @@ export class Worker {
   ) {}
 
   /**
-   * Claims and begins deliveries until no more are available for the free slots. It does not wait for the attempts. After a claim that
-   * found all available deliveries it waits `rest` milliseconds, so that the next claim takes all that arrive meanwhile.
+   * Claims and begins deliveries until a claim finds all that are available for the free slots. It does not wait for the attempts. After
+   * that claim it waits `rest` milliseconds: the next call then claims all that arrive meanwhile together.
    *
    * @returns how many deliveries it has begun
    */
@@ -61,8 +61,9 @@ export class Worker {
       while (this.slots.free <= 0 && !this.claimer.halted) await this.slots.freed();
       const { claimed, isMore } = await this.claimer.claim(this.claimant);
       total += claimed;
-      if (claimed === 0) return total;
-      if (rest > 0 && !isMore) await delay(rest);
+      if (isMore) continue;
+      if (claimed > 0 && rest > 0) await delay(rest);
+      return total;
     }
   }
 

@@ -1,8 +1,8 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import { notPaused } from '../database/claim-complete.js';
-import type { ClaimRequest, Dialect } from '../database/dialect.js';
+import type { ClaimRequest, Dialect, FoundQueue } from '../database/dialect.js';
 import { SET, UNCHARGED } from '../database/delivery-columns.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
+import type { OpenQueue } from '../database/claim-queues.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 
@@ -30,27 +30,24 @@ export class Deliveries {
     private readonly history: boolean,
   ) {}
 
-  /** Whether deliveries are available for a claim. SQLite reads this first, because the transaction of a claim blocks all other writers. */
-  async isWaiting(manager: EntityManager, { handlers, now, suspect, passed }: ClaimRequest): Promise<boolean> {
-    if (this.dialect.skipsLocked) return true;
-    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
-    const rows = await select(
-      manager,
-      `SELECT 1 FROM ${this.tables.delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect
-       AND handler IN (:...handlers) ${notPaused(this.tables)} ${others} LIMIT 1`,
-      { handlers, now, suspect: Number(suspect), passed },
-    );
-    return rows.length > 0;
+  /** The queues of these handlers that have available deliveries, due or not. */
+  queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
+    return this.dialect.queuesOf(manager, handlers);
+  }
+
+  /** Those queues of a claim that may have something to claim. It is asked before the transaction of the claim. */
+  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+    return this.dialect.waiting(manager, request);
   }
 
   /** Claims available deliveries, with their events. */
-  async claim(manager: EntityManager, request: ClaimRequest): Promise<Delivery[]> {
-    const { worker } = request;
-    const rows = await this.dialect.claim(manager, request);
-    return rows.map((row) => {
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<{ deliveries: Delivery[]; isMore: boolean }> {
+    const { rows, isMore } = await this.dialect.claim(manager, request);
+    const deliveries = rows.map((row) => {
       const { id, handler, attempt } = row;
-      return { id: String(id), handler, attempt: Number(attempt), worker, event: entryFrom(row) };
+      return { id: String(id), handler, attempt: Number(attempt), worker: request.worker, event: entryFrom(row) };
     });
+    return { deliveries, isMore };
   }
 
   /**

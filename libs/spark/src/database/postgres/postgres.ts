@@ -1,21 +1,23 @@
 import type { EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completedBy, notPaused } from '../claim-complete.js';
+import { completedBy } from '../claim-complete.js';
+import type { OpenQueue } from '../claim-queues.js';
 import type {
-  ClaimedRow,
+  Claimed,
   ClaimRequest,
   Completion,
   Dialect,
   Entered,
   EnterRequest,
+  FoundQueue,
   KeysInRange,
   Owner,
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
 import { SET } from '../delivery-columns.js';
-import { entryColumns } from '../event-columns.js';
 import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../event-insert.js';
+import { PostgresClaiming } from './postgres-claiming.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { execute, prepared, rowsAsGiven } from '../statement.js';
@@ -43,9 +45,8 @@ export class PostgresDialect implements Dialect {
   readonly clock = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
 
   private readonly entering: PostgresEntering;
+  private readonly claiming: PostgresClaiming;
   private readonly names = {
-    claim: replanned('spark-claim'),
-    claimOthers: replanned('spark-claim-others'),
     complete: replanned('spark-complete'),
     remove: replanned('spark-remove'),
   };
@@ -55,6 +56,7 @@ export class PostgresDialect implements Dialect {
     private readonly prepare: boolean,
   ) {
     this.entering = new PostgresEntering(tables);
+    this.claiming = new PostgresClaiming(tables);
   }
 
   returnsFromInsert(): boolean {
@@ -132,28 +134,16 @@ export class PostgresDialect implements Dialect {
     return { ...entered, others: othersOf(known, owners) };
   }
 
-  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
-    const { worker, handlers, limit, now, suspect, passed } = request;
-    const { delivery, event } = this.tables;
-    const [name, others] =
-      passed.length > 0 ? [this.names.claimOthers, 'AND id <> ALL($6::bigint[])'] : [this.names.claim, ''];
-    // The UPDATE finds the rows by ctid, which costs least; the lock keeps them in place. The commit of a claim does not wait for the
-    // disk: if a crash of the server undoes it, the deliveries are available again. The claim of a suspect waits for the disk.
-    return this.query<ClaimedRow>(
-      manager,
-      name(),
-      `WITH due AS MATERIALIZED (
-         SELECT ctid AS place FROM ${delivery} WHERE state = 'available' AND due_at <= $1 AND suspect = $2 AND handler = ANY($3::text[])
-         ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED),
-       claimed AS (
-         UPDATE ${delivery} d SET ${SET.claimed('$5', '$1')}
-         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
-         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
-       SELECT c.id, c.handler, c.attempt, ${entryColumns('e')}
-       FROM claimed c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
-       ORDER BY c.priority, c.due_at, c.id`,
-      [now, Number(suspect), handlers, limit, worker, ...(passed.length > 0 ? [passed] : [])],
-    );
+  queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
+    return this.claiming.queuesOf(manager, handlers);
+  }
+
+  async waiting(_: EntityManager, { queues }: ClaimRequest): Promise<readonly OpenQueue[]> {
+    return queues;
+  }
+
+  claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
+    return this.claiming.claim(manager, request);
   }
 
   async complete(manager: EntityManager, { worker, attempt, done, now, history }: Completion): Promise<Set<string>> {

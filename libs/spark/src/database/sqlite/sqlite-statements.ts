@@ -1,4 +1,5 @@
 import { type EntityManager, QueryFailedError, type QueryRunner } from 'typeorm';
+import { plainRows } from '../plain-rows.js';
 import { withRunner } from '../statement.js';
 import { sqliteConnectionOf } from '../typeorm-internals.js';
 
@@ -10,6 +11,7 @@ interface Changes {
 export interface Connection {
   prepare(sql: string): {
     get(...given: unknown[]): unknown;
+    all(...given: unknown[]): unknown;
     run(...given: unknown[]): Changes;
   };
 }
@@ -56,6 +58,11 @@ export class SqliteStatement {
   /** Runs the statement and returns its first row. */
   get<R>(...given: unknown[]): R | undefined {
     return this.call('get', given) as R | undefined;
+  }
+
+  /** Runs the statement and returns its rows. */
+  all<R>(...given: unknown[]): R[] {
+    return plainRows<R>(this.call('all', given) as unknown[]);
   }
 
   /** Runs a statement that returns no rows. */

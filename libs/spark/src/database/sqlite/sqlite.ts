@@ -1,12 +1,14 @@
 import type { EntityManager } from 'typeorm';
-import { completeAndAsk, notPaused, withEvents, type WithoutEvent } from '../claim-complete.js';
+import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
+import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
 import type {
-  ClaimedRow,
+  Claimed,
   ClaimRequest,
   Completion,
   Dialect,
   Entered,
   EnterRequest,
+  FoundQueue,
   KeysInRange,
   Owner,
   RowsByKey,
@@ -15,9 +17,9 @@ import type {
 import { OPENED_COLUMNS, OPENED_PLACES, openedRow, SET } from '../delivery-columns.js';
 import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
 import { isOther, openingsOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom } from '../event-insert.js';
-import { raw, select } from '../statement.js';
+import { execute, raw } from '../statement.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
-import { directly } from './sqlite-statements.js';
+import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from '../table-names.js';
 
 /** The dialect of SQLite by better-sqlite3. SQLite has one writer at a time, so statements need not lock or skip rows. */
@@ -37,14 +39,22 @@ export class SqliteDialect implements Dialect {
   private readonly insertSql: string;
   private readonly openSql: string;
   private readonly revisionSql: string;
+  private readonly nextQueueSql: string;
+  private readonly dueSql: string;
 
   // The texts are built once, because building one takes as long as running it.
   constructor(private readonly tables: TableNames) {
-    const { event, delivery, handler } = tables;
+    const { event, delivery, handler, pause } = tables;
     this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
     this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
     this.openSql = `INSERT INTO ${delivery} (${OPENED_COLUMNS}) VALUES (${OPENED_PLACES})`;
     this.revisionSql = `SELECT SUM(revision) AS revision FROM ${handler}`;
+    this.nextQueueSql = `SELECT priority FROM ${delivery} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority > ?
+      ORDER BY priority LIMIT 1`;
+    this.dueSql = `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
+      WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND due_at <= ?
+      AND id NOT IN (SELECT CAST(value AS integer) FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM ${pause} WHERE handler = ?)
+      ORDER BY due_at, id LIMIT ?`;
   }
 
   returnsFromInsert(): boolean {
@@ -115,32 +125,59 @@ export class SqliteDialect implements Dialect {
     });
   }
 
-  async claim(manager: EntityManager, request: ClaimRequest): Promise<ClaimedRow[]> {
-    const { worker, handlers, limit, now, suspect, passed } = request;
-    const { delivery } = this.tables;
-    const others = passed.length > 0 ? 'AND id NOT IN (:...passed)' : '';
-    const rows = await select<WithoutEvent & Rank>(
-      manager,
-      `UPDATE ${delivery} SET ${SET.claimed()}
-       WHERE id IN (SELECT id FROM ${delivery} WHERE state = 'available' AND due_at <= :now AND suspect = :suspect AND handler IN (:...handlers)
-         ${notPaused(this.tables)} ${others} ORDER BY priority, due_at, id LIMIT :limit)
-       RETURNING id, event_id, handler, attempt, priority, due_at`,
-      { worker, handlers, limit, now, suspect: Number(suspect), passed },
-    );
-    return withEvents(manager, this.tables, rows.sort(byRank));
+  queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
+    return directly(manager, (statement) => {
+      const next = statement(this.nextQueueSql);
+      return handlers.flatMap((handler) => {
+        const found: FoundQueue[] = [];
+        for (const suspect of [0, 1]) {
+          let row = next.get<Pick<Queue, 'priority'>>(handler, suspect, -Infinity);
+          for (; row; row = next.get(handler, suspect, row.priority))
+            found.push({ handler, priority: Number(row.priority), suspect: suspect === 1 });
+        }
+        return found;
+      });
+    });
+  }
+
+  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+    return directly(manager, (statement) => {
+      const due = this.dueOf(statement, request);
+      return request.queues.filter((queue) => due(queue, 1).length > 0);
+    });
+  }
+
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
+    const { worker, queues, now } = request;
+    const room = new ClaimRoom(request);
+    const rows = await directly(manager, (statement) => {
+      const due = this.dueOf(statement, request);
+      return queues.flatMap((queue) => {
+        const some = due(queue, room.in(queue));
+        room.take(queue, some.length);
+        return some;
+      });
+    });
+    if (rows.length > 0) {
+      const ids = rows.map(({ id }) => id);
+      await execute(manager, `UPDATE ${this.tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`, {
+        worker,
+        now,
+        ids,
+      });
+    }
+    return { rows: await withEvents(manager, this.tables, rows), isMore: room.isFull };
+  }
+
+  /** Returns a function that reads due deliveries of a queue. */
+  private dueOf(statement: (sql: string) => SqliteStatement, { now, suspect, passed }: ClaimRequest) {
+    const due = statement(this.dueSql);
+    const others = JSON.stringify(passed);
+    return ({ handler, priority }: OpenQueue, most: number): WithoutEvent[] =>
+      most <= 0 ? [] : due.all<WithoutEvent>(handler, Number(suspect), priority, now, others, handler, most);
   }
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
     return completeAndAsk(manager, this.tables, this, completion);
   }
 }
-
-/** The order of deliveries. It is applied to the result, because an UPDATE returns its rows in any order. */
-interface Rank {
-  readonly id: string;
-  readonly priority: number;
-  readonly due_at: string | number;
-}
-
-const byRank = (a: Rank, b: Rank): number =>
-  a.priority - b.priority || Number(a.due_at) - Number(b.due_at) || Number(a.id) - Number(b.id);

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import type { OpenQueue } from '../database/claim-queues.js';
+import type { GroupHandlerOptions } from '../handler/group-handler.decorator.js';
+import type { HandlerRoom } from './handler-slots.js';
+import { Queues } from './queues.js';
+
+const room = (name: string, options: GroupHandlerOptions = {}, free = 1): HandlerRoom => ({
+  handler: { name, where: name, pattern: /./, options, call: () => undefined },
+  room: free,
+});
+const texts = (queues: readonly OpenQueue[]) => queues.map(({ handler, priority }) => `${handler} ${priority}`);
+const found = (handler: string, priority: number, suspect = false) => ({ handler, priority, suspect });
+
+describe('the queues that a process claims from', () => {
+  it('are those of its handlers, by priority, also before any was found', () => {
+    const queues = new Queues();
+    expect(texts(queues.ofOthers([room('a', { priority: 5 }), room('b', { priority: -5 }), room('c')]))).toEqual([
+      'b -5',
+      'c 0',
+      'a 5',
+    ]);
+    expect(queues.ofSuspects([room('a')])).toEqual([]);
+  });
+
+  it('are also those of other priorities and former names that were found, each once', () => {
+    const queues = new Queues();
+    queues.remember([found('a', 0), found('a', 1), found('old', 3), found('a', 0, true), found('gone', 0)]);
+    const handlers = [room('a', { aliases: ['old'] }, 4), room('b')];
+    expect(texts(queues.ofOthers(handlers))).toEqual(['a 0', 'old 0', 'b 0', 'a 1', 'old 3']);
+    expect(texts(queues.ofSuspects(handlers))).toEqual(['a 0']);
+    const ofA = queues.ofOthers(handlers).filter(({ handler }) => handler !== 'b');
+    expect(new Set(ofA.map(({ of }) => of)).size).toBe(1);
+  });
+
+  it('of the same priority take turns: those that got deliveries come last', () => {
+    const queues = new Queues();
+    const handlers = ['a', 'b', 'c', 'd'].map((name) => room(name));
+    const first = () => texts(queues.ofOthers(handlers))[0];
+    // Only b and d have deliveries, and one slot is free.
+    const served: string[] = [];
+    for (let i = 0; i < 4; i++) {
+      const next = texts(queues.ofOthers(handlers)).find((queue) => /b|d/.test(queue))![0]!;
+      queues.serve([{ handler: next }]);
+      served.push(next);
+    }
+    expect(served).toEqual(['b', 'd', 'b', 'd']);
+    queues.serve([{ handler: 'a' }, { handler: 'c' }]);
+    expect(first()).toBe('b 0');
+  });
+
+  it('are new when one is found that was not known', () => {
+    const queues = new Queues();
+    expect(queues.remember([found('a', 1)])).toBe(true);
+    expect(queues.remember([found('a', 1)])).toBe(false);
+    expect(queues.remember([found('a', 1, true)])).toBe(true);
+    expect(queues.remember([])).toBe(false);
+  });
+});
