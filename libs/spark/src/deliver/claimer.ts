@@ -84,7 +84,8 @@ export class Claimer {
     const suspects = this.slots.mayTakeSuspect ? this.queues.ofSuspects(this.slots.rooms()) : [];
     const suspect = await this.claimFrom(by, suspects, true);
     const others = await this.claimFrom(by, this.queues.ofOthers(this.slots.rooms()), false);
-    return { claimed: suspect.claimed + others.claimed, isMore: others.isMore };
+    // The suspect may have taken the last slot.
+    return { claimed: suspect.claimed + others.claimed, isMore: others.isMore || this.slots.free <= 0 };
   }
 
   private async claimFrom(by: Claimant, queues: readonly OpenQueue[], suspect: boolean): Promise<Claim> {
