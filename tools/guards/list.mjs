@@ -285,7 +285,7 @@ export const guards = [
   ),
   guard(
     'a paused handler is not claimed (MariaDB)',
-    'database/mysql/mysql.ts',
+    'database/mysql/mysql-claiming.ts',
     'AND NOT EXISTS (SELECT 1 FROM ${pause} p WHERE p.handler = ?)`',
     'AND (1 = 1 OR EXISTS (SELECT 1 FROM ${pause} p WHERE p.handler = ?))`',
     ['handler-pauses', 'in one process, for all'],
@@ -341,7 +341,7 @@ export const guards = [
   ),
   guard(
     'queues are found without reading them (MariaDB)',
-    'database/mysql/mysql.ts',
+    'database/mysql/mysql-claiming.ts',
     'GROUP BY state, handler, suspect, priority',
     'GROUP BY handler, suspect, priority',
     ['dialect-conformance-of-deliveries', 'looked for'],

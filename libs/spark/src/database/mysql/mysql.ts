@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
-import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
+import { completeAndAsk } from '../claim-complete.js';
+import type { OpenQueue } from '../claim-queues.js';
 import type {
   Claimed,
   ClaimRequest,
@@ -17,11 +17,12 @@ import type {
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
-import { OPENED_COLUMNS, openedRow, SET } from '../delivery-columns.js';
+import { OPENED_COLUMNS, openedRow } from '../delivery-columns.js';
 import { type Entry, EVENT_COLUMNS, eventRow } from '../event-columns.js';
 import { openingsOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
+import { MysqlClaiming } from './mysql-claiming.js';
 import type { TableNames } from '../table-names.js';
 
 // This keeps a statement below the smallest usual max_allowed_packet.
@@ -55,7 +56,11 @@ export class MysqlDialect implements Dialect {
   // It uses UTC, because local times are ambiguous in the hour when summer time ends.
   readonly clock = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000`;
 
-  constructor(private readonly tables: TableNames) {}
+  private readonly claiming: MysqlClaiming;
+
+  constructor(private readonly tables: TableNames) {
+    this.claiming = new MysqlClaiming(tables);
+  }
 
   returnsFromInsert({ driver }: DataSource): boolean {
     return driver.isReturningSqlSupported('insert');
@@ -201,67 +206,16 @@ export class MysqlDialect implements Dialect {
       await raw(manager, `INSERT INTO ${this.tables.delivery} (${OPENED_COLUMNS}) VALUES ?`, [part]);
   }
 
-  async queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
-    // With all columns of the index in the GROUP BY, the state too, the database skips from one queue to the next.
-    const rows = await select<Queue & { suspect: number }>(
-      manager,
-      `SELECT handler, suspect, priority FROM ${this.tables.delivery} WHERE state = 'available' AND handler IN (:...handlers)
-       GROUP BY state, handler, suspect, priority`,
-      { handlers },
-    );
-    return rows.map(({ suspect, ...queue }) => ({ ...queue, suspect: suspect === 1 }));
+  queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
+    return this.claiming.queuesOf(manager, handlers);
   }
 
-  async waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
-    const { queues } = request;
-    const room = new ClaimRoom(request);
-    const counts = queues.map((queue, i) => {
-      const { sql, parameters } = this.due(request, queue);
-      const count = `SELECT ${i} AS n, COUNT(*) AS due FROM (SELECT 1 FROM ${sql} LIMIT ?) d`;
-      return { count, parameters: [...parameters, room.in(queue)] };
-    });
-    const rows = await raw<{ n: number | string; due: number | string }>(
-      manager,
-      counts.map(({ count }) => count).join(' UNION ALL '),
-      counts.flatMap(({ parameters }) => parameters),
-    );
-    const due = new Map(rows.map((row) => [Number(row.n), Number(row.due)]));
-    // A locking read that finds fewer rows than its limit locks the first row of the next queue, too.
-    return queues.map((queue, i) => ({ ...queue, most: due.get(i)! })).filter(({ most }) => most > 0);
+  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+    return this.claiming.waiting(manager, request);
   }
 
-  async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
-    const { worker, queues, now } = request;
-    const room = new ClaimRoom(request);
-    const rows: WithoutEvent[] = [];
-    for (const queue of queues) {
-      const most = room.in(queue);
-      if (most <= 0) continue;
-      const { sql, parameters } = this.due(request, queue);
-      const due = `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
-      const some = await raw<WithoutEvent>(manager, due, [...parameters, most]);
-      room.take(queue, some.length);
-      rows.push(...some);
-    }
-    if (rows.length > 0) {
-      const ids = rows.map(({ id }) => id);
-      await execute(manager, `UPDATE ${this.tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`, {
-        worker,
-        now,
-        ids,
-      });
-    }
-    return { rows: await withEvents(manager, this.tables, rows), isMore: room.isFull };
-  }
-
-  /** The due deliveries of a queue: SQL that follows FROM, and its parameters. */
-  private due({ now, suspect, passed }: ClaimRequest, { handler, priority }: OpenQueue) {
-    const { delivery, pause } = this.tables;
-    const others = passed.length > 0 ? 'AND id NOT IN (?)' : '';
-    const sql = `${delivery} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND due_at <= ? ${others}
-      AND NOT EXISTS (SELECT 1 FROM ${pause} p WHERE p.handler = ?)`;
-    const parameters = [handler, Number(suspect), priority, now, ...(passed.length > 0 ? [passed] : []), handler];
-    return { sql, parameters };
+  claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
+    return this.claiming.claim(manager, request);
   }
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {

@@ -61,9 +61,15 @@ export class PostgresClaiming {
        CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY q.n, c.due_at, c.id`,
       [
-        ...[now, Number(suspect), limit, connections, worker],
-        ...[arrayOf(queues.map(({ handler }) => handler)), arrayOf(queues.map(({ priority }) => priority))],
-        ...[arrayOf(queues.map(({ of }) => of)), arrayOf(queues.map(({ room }) => room))],
+        now,
+        Number(suspect),
+        limit,
+        connections,
+        worker,
+        arrayOf(queues.map(({ handler }) => handler)),
+        arrayOf(queues.map(({ priority }) => priority)),
+        arrayOf(queues.map(({ of }) => of)),
+        arrayOf(queues.map(({ room }) => room)),
         arrayOf(queues.map(({ connects }) => connects)),
         ...(passed.length > 0 ? [passed] : []),
       ],

@@ -1,0 +1,75 @@
+import type { EntityManager } from 'typeorm';
+import { withEvents, type WithoutEvent } from '../claim-complete.js';
+import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
+import { SET } from '../delivery-columns.js';
+import type { Claimed, ClaimRequest, FoundQueue } from '../dialect.js';
+import { execute, raw, select } from '../statement.js';
+import type { TableNames } from '../table-names.js';
+
+/** The statements of MariaDB and MySQL that find queues and claim from them. */
+export class MysqlClaiming {
+  constructor(private readonly tables: TableNames) {}
+
+  async queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
+    // With all columns of the index in the GROUP BY, the state too, the database skips from one queue to the next.
+    const rows = await select<Queue & { suspect: number }>(
+      manager,
+      `SELECT handler, suspect, priority FROM ${this.tables.delivery} WHERE state = 'available' AND handler IN (:...handlers)
+       GROUP BY state, handler, suspect, priority`,
+      { handlers },
+    );
+    return rows.map(({ suspect, ...queue }) => ({ ...queue, suspect: suspect === 1 }));
+  }
+
+  async waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+    const { queues } = request;
+    const room = new ClaimRoom(request);
+    const counts = queues.map((queue, i) => {
+      const { sql, parameters } = this.due(request, queue);
+      const count = `SELECT ${i} AS n, COUNT(*) AS due FROM (SELECT 1 FROM ${sql} LIMIT ?) d`;
+      return { count, parameters: [...parameters, room.in(queue)] };
+    });
+    const rows = await raw<{ n: number | string; due: number | string }>(
+      manager,
+      counts.map(({ count }) => count).join(' UNION ALL '),
+      counts.flatMap(({ parameters }) => parameters),
+    );
+    const due = new Map(rows.map((row) => [Number(row.n), Number(row.due)]));
+    // A locking read that finds fewer rows than its limit locks the first row of the next queue, too.
+    return queues.map((queue, i) => ({ ...queue, most: due.get(i)! })).filter(({ most }) => most > 0);
+  }
+
+  async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
+    const { worker, queues, now } = request;
+    const room = new ClaimRoom(request);
+    const rows: WithoutEvent[] = [];
+    for (const queue of queues) {
+      const most = room.in(queue);
+      if (most <= 0) continue;
+      const { sql, parameters } = this.due(request, queue);
+      const due = `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
+      const some = await raw<WithoutEvent>(manager, due, [...parameters, most]);
+      room.take(queue, some.length);
+      rows.push(...some);
+    }
+    if (rows.length > 0) {
+      const ids = rows.map(({ id }) => id);
+      await execute(manager, `UPDATE ${this.tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`, {
+        worker,
+        now,
+        ids,
+      });
+    }
+    return { rows: await withEvents(manager, this.tables, rows), isMore: room.isFull };
+  }
+
+  /** The due deliveries of a queue: SQL that follows FROM, and its parameters. */
+  private due({ now, suspect, passed }: ClaimRequest, { handler, priority }: OpenQueue) {
+    const { delivery, pause } = this.tables;
+    const others = passed.length > 0 ? 'AND id NOT IN (?)' : '';
+    const sql = `${delivery} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND due_at <= ? ${others}
+      AND NOT EXISTS (SELECT 1 FROM ${pause} p WHERE p.handler = ?)`;
+    const parameters = [handler, Number(suspect), priority, now, ...(passed.length > 0 ? [passed] : []), handler];
+    return { sql, parameters };
+  }
+}
