@@ -57,8 +57,10 @@ export class Claimer {
   /** Claims deliveries for the free slots, and begins to handle them. */
   claim(by: Claimant): Promise<Claim> {
     return this.claims.run(async () => {
-      this.lacksLease = false;
-      if (this.halted) return NOTHING;
+      if (this.halted || this.slots.rooms().length === 0) {
+        this.lacksLease = false;
+        return NOTHING;
+      }
       const isTime = performance.now() - this.lookedAt > LOOK_EVERY;
       if (isTime) await this.look();
       const first = await this.claimAll(by);
@@ -81,6 +83,9 @@ export class Claimer {
 
   /** Claims one suspect if there is any, and other deliveries for all other free slots. */
   private async claimAll(by: Claimant): Promise<Claim> {
+    await this.lease.start();
+    this.lacksLease = !this.lease.isHeld;
+    if (this.lacksLease) return NOTHING;
     const suspects = this.slots.mayTakeSuspect ? this.queues.ofSuspects(this.slots.rooms()) : [];
     const suspect = await this.claimFrom(by, suspects, true);
     const others = await this.claimFrom(by, this.queues.ofOthers(this.slots.rooms()), false);
@@ -90,9 +95,6 @@ export class Claimer {
 
   private async claimFrom(by: Claimant, queues: readonly OpenQueue[], suspect: boolean): Promise<Claim> {
     if (queues.length === 0) return NOTHING;
-    await this.lease.start();
-    this.lacksLease = !this.lease.isHeld;
-    if (this.lacksLease) return NOTHING;
     const limit = suspect ? 1 : Math.min(this.slots.free, MOST);
     const limits = { limit, connections: this.slots.freeConnections };
     const request = { ...limits, queues, suspect, worker: this.lease.id, now: this.clock.now() };
