@@ -40,7 +40,7 @@ async function writeDown(file: string, rows: readonly Row[]): Promise<void> {
 }
 
 /** In which order the table shows them. */
-const BENCHES = ['save', 'sweep', 'deliver', 'end-to-end', 'latency', 'tick', 'memory', 'size'];
+const BENCHES = ['backlog', 'save', 'sweep', 'deliver', 'end-to-end', 'latency', 'tick', 'memory', 'size'];
 
 const idOf = ({ bench, work, db, ratio }: Row): string => [bench, work, db, ratio].join(' · ');
 
