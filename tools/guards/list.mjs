@@ -884,7 +884,7 @@ export const guards = [
     'if (claimed > 0 && rest > 0) await delay(rest);',
     'if (rest < 0) await delay(rest);',
     ['deliver-completions', 'claimed together'],
-    { databases: ['SQLite', 'PostgreSQL'] },
+    { databases: ['SQLite', 'MariaDB'] },
   ),
   guard(
     'completions are parted by attempt',
