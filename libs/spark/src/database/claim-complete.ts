@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { ClaimedRow, Completion, Dialect } from './dialect.js';
+import type { ClaimedRow, ClaimRequest, Completion, Dialect } from './dialect.js';
 import { SET } from './delivery-columns.js';
 import { ENTRY_COLUMNS } from './event-columns.js';
 import { execute, select } from './statement.js';
@@ -9,12 +9,11 @@ import type { TableNames } from './table-names.js';
 export type WithoutEvent = Pick<ClaimedRow, 'id' | 'handler' | 'attempt'> & { readonly event_id: string };
 
 /** Claimed deliveries with their events, which another statement reads. */
-export async function withEvents(
+async function withEvents(
   manager: EntityManager,
   tables: TableNames,
   rows: readonly WithoutEvent[],
 ): Promise<ClaimedRow[]> {
-  if (rows.length === 0) return [];
   const events = await select<Omit<ClaimedRow, 'handler' | 'attempt'>>(
     manager,
     `SELECT id, ${ENTRY_COLUMNS} FROM ${tables.event} WHERE id IN (:...ids)`,
@@ -22,6 +21,19 @@ export async function withEvents(
   );
   const byId = new Map(events.map((event) => [String(event.id), event]));
   return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
+}
+
+/** Claims deliveries that this transaction has read and locked. Returns them with their events. */
+export async function claimRead(
+  manager: EntityManager,
+  tables: TableNames,
+  { worker, now }: ClaimRequest,
+  rows: readonly WithoutEvent[],
+): Promise<ClaimedRow[]> {
+  if (rows.length === 0) return [];
+  const update = `UPDATE ${tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`;
+  await execute(manager, update, { worker, now, ids: rows.map(({ id }) => id) });
+  return withEvents(manager, tables, rows);
 }
 
 /** Completes deliveries, and reads which of them it has completed, for databases whose UPDATE does not return rows. */

@@ -1,9 +1,8 @@
 import type { EntityManager } from 'typeorm';
-import { withEvents, type WithoutEvent } from '../claim-complete.js';
+import { claimRead, type WithoutEvent } from '../claim-complete.js';
 import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
-import { SET } from '../delivery-columns.js';
 import type { Claimed, ClaimRequest, FoundQueue } from '../dialect.js';
-import { execute, raw, select } from '../statement.js';
+import { raw, select } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 
 /** The statements of MariaDB and MySQL that find queues and claim from them. */
@@ -40,7 +39,7 @@ export class MysqlClaiming {
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
-    const { worker, queues, now } = request;
+    const { queues } = request;
     const room = new ClaimRoom(request);
     const rows: WithoutEvent[] = [];
     for (const queue of queues) {
@@ -52,15 +51,7 @@ export class MysqlClaiming {
       room.take(queue, some.length);
       rows.push(...some);
     }
-    if (rows.length > 0) {
-      const ids = rows.map(({ id }) => id);
-      await execute(manager, `UPDATE ${this.tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`, {
-        worker,
-        now,
-        ids,
-      });
-    }
-    return { rows: await withEvents(manager, this.tables, rows), isMore: room.isFull };
+    return { rows: await claimRead(manager, this.tables, request, rows), isMore: room.isFull };
   }
 
   /** The due deliveries of a queue: SQL that follows FROM, and its parameters. */

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import { completeAndAsk, withEvents, type WithoutEvent } from '../claim-complete.js';
+import { claimRead, completeAndAsk, type WithoutEvent } from '../claim-complete.js';
 import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
 import type {
   Claimed,
@@ -14,10 +14,10 @@ import type {
   RowsByKey,
   KeyRange,
 } from '../dialect.js';
-import { OPENED_COLUMNS, OPENED_PLACES, openedRow, SET } from '../delivery-columns.js';
+import { OPENED_COLUMNS, OPENED_PLACES, openedRow } from '../delivery-columns.js';
 import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
 import { isOther, openingsOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom } from '../event-insert.js';
-import { execute, raw } from '../statement.js';
+import { raw } from '../statement.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
 import type { TableNames } from '../table-names.js';
@@ -148,7 +148,7 @@ export class SqliteDialect implements Dialect {
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
-    const { worker, queues, now } = request;
+    const { queues } = request;
     const room = new ClaimRoom(request);
     const rows = await directly(manager, (statement) => {
       const due = this.dueOf(statement, request);
@@ -158,15 +158,7 @@ export class SqliteDialect implements Dialect {
         return some;
       });
     });
-    if (rows.length > 0) {
-      const ids = rows.map(({ id }) => id);
-      await execute(manager, `UPDATE ${this.tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`, {
-        worker,
-        now,
-        ids,
-      });
-    }
-    return { rows: await withEvents(manager, this.tables, rows), isMore: room.isFull };
+    return { rows: await claimRead(manager, this.tables, request, rows), isMore: room.isFull };
   }
 
   /** Returns a function that reads due deliveries of a queue. */
