@@ -1,8 +1,9 @@
 import type { DataSource } from 'typeorm';
 import type { Fault } from './crew.js';
+import { checkLimits, type LimitFindings, type Recorded } from './limit-checks.js';
 
 /** What a round must end without: each list names what was found. */
-export interface Findings {
+export interface Findings extends LimitFindings {
   /** Committed rows without their events. */
   readonly withoutEvent: readonly string[];
   /** Deliveries that are not done, or were completed without their handler having been called. */
@@ -28,7 +29,7 @@ interface Delivery {
 }
 
 /** Reads the tables with plain SQL: what was committed, what was entered, and what became of it. */
-export async function check(db: DataSource, faults: readonly Fault[]): Promise<Findings> {
+export async function check(db: DataSource, faults: readonly Fault[], recorded: Recorded): Promise<Findings> {
   const expected = await expectedKeys(db);
   const events = await column(db, 'SELECT event_key AS value FROM spark_event');
   const entered = new Set(events);
@@ -44,6 +45,7 @@ export async function check(db: DataSource, faults: readonly Fault[]): Promise<F
   const isOpened = (key: string) => handlersOf(key).every((handler) => opened.has(`${key} for ${handler}`));
   const isHandled = (key: string) => isOpened(key) && (key.startsWith('poison') || calls.has(key));
   return {
+    ...checkLimits(recorded),
     withoutEvent: [...expected.keys].filter((key) => !entered.has(key)),
     ghosts: events.filter((key) => !expected.keys.has(key) && !expected.mayBe(key)),
     neverHandled: [
@@ -64,6 +66,8 @@ const HANDLERS: Record<string, RegExp> = {
   effects: /^item_(saved|due)/,
   entities: /^(family|badge)/,
   badges: /^badge/,
+  rated: /^family/,
+  shared: /^outside/,
   poison: /^poison/,
 };
 

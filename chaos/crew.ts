@@ -27,6 +27,8 @@ const BACK = 30_000;
 export class Crew {
   readonly faults: Fault[] = [];
   readonly entries: JournalEntry[] = [];
+  /** When each process ended. */
+  readonly ends = new Map<number, number>();
   kills = 0;
   killsInFlight = 0;
   stalls = 0;
@@ -47,6 +49,7 @@ export class Crew {
     this.running.set(input.life, actor);
     actor.once('exit', () => {
       this.running.delete(input.life);
+      this.ends.set(input.life, Date.now());
       this.faults.push({ life: input.life, from: Date.now() - 200, to: Date.now() });
     });
     return actor;

@@ -68,13 +68,15 @@ export interface Fate {
 export interface JournalEntry {
   readonly life: number;
   readonly at: number;
-  readonly kind: Fate['kind'] | 'poison' | 'lease-lost' | 'rescued' | 'fenced';
+  readonly kind: Fate['kind'] | 'poison' | 'lease-lost' | 'rescued' | 'fenced' | 'rated' | 'shared' | 'shared-end';
   readonly point?: Point;
   readonly count?: number;
+  /** The event of a call. */
+  readonly key?: string;
 }
 
 /** A guard that can be taken away, to see that its absence is noticed. */
-export const BREAKS = ['fence', 'lease', 'transaction', 'deadline', 'others'] as const;
+export const BREAKS = ['fence', 'lease', 'transaction', 'deadline', 'others', 'limits', 'start'] as const;
 
 export type Break = (typeof BREAKS)[number];
 
@@ -91,6 +93,9 @@ export interface ActorInput {
   /** Handles what is left, and writes nothing. */
   readonly finishes: boolean;
 }
+
+/** The limits over all processes. The time of the rate is in ms. */
+export const LIMITS = { rate: { max: 20, per: 1_000 }, concurrency: 2 };
 
 /** How leases run in a round, in ms. */
 export const LEASE = { ttl: 3_000, renewal: 500 };

@@ -27,6 +27,9 @@ export interface RoundReport {
   readonly starts: Readonly<Record<Version, number>>;
   /** How often a process was stopped as a deploy does, and one of the other version started in its place. */
   readonly redeploys: number;
+  /** Calls of the handler with a rate over all processes, and of the one with a concurrency. */
+  readonly rated: number;
+  readonly shared: number;
   /** Events of an entity that only the next version knows. */
   readonly badges: number;
   readonly hits: ReadonlyMap<Point, number>;
@@ -64,6 +67,7 @@ export function complaints(report: RoundReport): string[] {
     ...(report.rescued > 0 ? [] : ['nothing was rescued']),
     ...(report.fenced > 0 ? [] : ['no completion was fenced']),
     ...(report.starts.former > 0 && report.redeploys > 1 ? [] : ['no version was deployed in place of the other']),
+    ...(report.rated > 0 && report.shared > 0 ? [] : ['no handler with a limit was called']),
     ...(report.badges > 0 ? [] : ['nothing came that only the next version knows']),
     ...(report.cuts > 0 || !isServer ? [] : ['no connection was cut']),
     ...(restarts > 0 || !isServer ? [] : ['the database was never restarted']),
@@ -93,6 +97,9 @@ export function table(report: RoundReport): string {
     ['rescued', report.rescued],
     ['fenced', report.fenced],
     ['calls repeated after a fault', report.repeated - findings.repeatedWithoutFault.length],
+    ['calls with a rate, a concurrency', `${report.rated}, ${report.shared}`],
+    ['rates exceeded', findings.rateExceeded.length],
+    ['concurrencies exceeded', findings.concurrencyExceeded.length],
     ['committed rows without their event', findings.withoutEvent.length],
     ['events that only the last sweep found', report.foundLate],
     ['events never handled', findings.neverHandled.length],

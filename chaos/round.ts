@@ -80,7 +80,7 @@ class Round {
     }
     await standby;
     const { settled, foundLate } = await this.finish();
-    const findings = await check(this.db, this.crew.faults);
+    const findings = await check(this.db, this.crew.faults, this.crew);
     return { ...(await this.figures()), settled, foundLate, findings, seconds: (Date.now() - started) / 1_000 };
   }
 
@@ -223,6 +223,8 @@ class Round {
       redeploys,
       silences,
       neverBack: crew.neverBack,
+      rated: crew.count('rated'),
+      shared: crew.count('shared'),
       badges: await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group = 'badge'`),
       restarts,
       cuts,

@@ -31,7 +31,19 @@ const context = JSON.stringify({
   json: { item: { entity: 'Item', id: '1' } },
   meta: { values: { item: [['custom', 'entity']] }, v: 1 },
 });
-const TABLES = ['attempt', 'delivery', 'event', 'group', 'handler', 'pause', 'recheck', 'sweep', 'version', 'worker'];
+const TABLES = [
+  'attempt',
+  'delivery',
+  'event',
+  'group',
+  'handler',
+  'limit',
+  'pause',
+  'recheck',
+  'sweep',
+  'version',
+  'worker',
+];
 const AGENDA = 'entity, entity_id, due_at, attempt, depth';
 const HANDLER = 'name, pattern, priority, revision, first_seen_at, last_seen_at';
 
@@ -82,9 +94,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 4. Run the migration ` +
-        `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000 of ` +
-        `...sparkMigrations(), or set synchronize: true while developing.`,
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 5. Run the migration ` +
+        `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
+        `PartitionSparkDeliveries1796070000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -94,7 +106,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 4 }]);
+    expect(await version()).toEqual([{ version: 5 }]);
     await app.close();
   });
 
@@ -133,6 +145,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [1, 3],
       [2, 3],
       [3, 1],
+      [4, 3],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -152,7 +165,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 4 }]);
+    expect(await version()).toEqual([{ version: 5 }]);
     await app.close();
   });
 
@@ -161,7 +174,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const drop = (index: string, table: string) =>
       dataSource.query(`DROP INDEX ${index}${database.name === 'MariaDB' ? ` ON ${table}` : ''}`);
     await drop('spark_event_key', 'spark_event');
-    await drop('spark_delivery_queue', 'spark_delivery');
+    await drop('spark_delivery_partition', 'spark_delivery');
     expect(await refusal()).toMatch(
       /^IncompleteTablesError: .*spark_event lacks the unique index on \(event_key\); spark_delivery lacks the index on \(/,
     );
@@ -185,7 +198,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 4. Install ` +
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 5. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -227,7 +240,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await runner.release();
     return indices
       .map(({ name }) => name!)
-      .filter((name) => /due|queue/.test(name))
+      .filter((name) => /due|queue|partition/.test(name))
       .sort();
   };
 
@@ -235,7 +248,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await firstTables();
     await dataSource.runMigrations();
     const kept = database.name === 'MariaDB' ? ['spark_delivery_due'] : [];
-    expect(await indexes()).toEqual([...kept, 'spark_delivery_queue']);
+    expect(await indexes()).toEqual([...kept, 'spark_delivery_partition']);
   });
 
   it('going back leaves the first tables, with one row a handler', async () => {
@@ -244,6 +257,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 4 }]);
+    expect(await indexes()).toContain('spark_delivery_queue');
+    expect(await indexes()).not.toContain('spark_delivery_partition');
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 3 }]);
     expect(await indexes()).toEqual(['spark_delivery_due']);

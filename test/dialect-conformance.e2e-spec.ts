@@ -3,7 +3,9 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { columnTypes } from '../libs/spark/src/database/schema/column-types.js';
 import { execute, select, values, withNewRunner } from '../libs/spark/src/database/statement.js';
+import { Rechecks } from '../libs/spark/src/store/rechecks.js';
 import { databases } from './support/databases.js';
+import { Row } from './support/row.entity.js';
 import { gate, isWaiting, processesOn, tableOfRows } from './support/dialect.js';
 import { enterRequest, entry } from './support/dialect-rows.js';
 
@@ -322,6 +324,20 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
         const found = await on.db.transaction((manager) => select<{ id: string }>(manager, free));
         expect(found.map(({ id }) => Number(id))).toEqual([1, 3]);
       } else expect(await isWaiting(on.db.transaction((manager) => update(manager, 1)))).toBe(true);
+    });
+
+    it('locksNext: a claim of rechecks that finds nothing keeps no other from those that are due later', async ({
+      skip,
+    }) => {
+      skip(!on.dialect.skipsLocked, NOBODY_ELSE_WRITES);
+      const rechecks = new Rechecks(on.dialect, on.tables);
+      const root = on.db.getMetadata(Row);
+      const due = (at: number) => ({ ref: { root, id: String(at) }, due: at, attempt: 0, depth: 0 });
+      await on.own.run((manager) => rechecks.add(manager, [due(1_000), due(2_000)], 0));
+      const claim = (manager: EntityManager, now: number) =>
+        rechecks.claim(manager, { roots: [root], now, after: undefined, limit: 10, by: String(now), ttl: 60_000 });
+      expect((await on.hold((manager) => claim(manager, 1_000), on.dialect.isolation)).result).toHaveLength(1);
+      expect(await on.own.run((manager) => claim(manager, 2_000))).toMatchObject([{ entity_id: '2000' }]);
     });
 
     it.for(['an application', 'Spark'])(

@@ -325,7 +325,7 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
     const [{ sql, given }] = log.asked.filter((one) => one.sql.includes('spark_pause')) as [Asked['asked'][number]];
     const explain = database.name === 'SQLite' ? 'EXPLAIN QUERY PLAN' : 'EXPLAIN';
     const plan = JSON.stringify(await app.dataSource.query(`${explain} ${sql}`, given));
-    expect(plan).toContain('spark_delivery_queue');
+    expect(plan).toContain('spark_delivery_partition');
     expect(plan).not.toMatch(/Seq Scan on spark_delivery|SCAN spark_delivery|"type":"ALL"/);
   });
 
@@ -344,9 +344,25 @@ describe.each(databases)('handlers can be paused, on $name', (database) => {
   }
 });
 
-const claim = { worker: 'w', limit: 1, connections: 1, now: Date.now() + 3_600_000, suspect: false, passed: [] };
+const claim = {
+  worker: 'w',
+  limit: 1,
+  connections: 1,
+  now: Date.now() + 3_600_000,
+  suspect: false,
+  durable: false,
+  passed: [],
+};
 
-const queueOf = (handler: string, of = 0) => ({ handler, priority: 0, of, room: 10, connects: false });
+const queueOf = (handler: string, of = 0) => ({
+  handler,
+  priority: 0,
+  partition: '',
+  from: 0,
+  of,
+  room: 10,
+  connects: false,
+});
 
 /** The statements that a DataSource sends, with what they are given. */
 class Asked extends AbstractLogger {

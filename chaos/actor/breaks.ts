@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { Deliveries, type Delivery, type Done } from '../../libs/spark/src/store/deliveries.js';
+import { FleetLimiter } from '../../libs/spark/src/store/fleet-limiter.js';
 import { WorkerLease } from '../../libs/spark/src/store/worker-lease.js';
 import { execute } from '../../libs/spark/src/database/statement.js';
 import { NotKnownHere } from '../../libs/spark/src/deliver/undecided.js';
@@ -16,6 +17,8 @@ export function takeAway(guard: Break, points: FaultPoints): void {
   if (guard === 'transaction') withoutTransaction(points);
   if (guard === 'deadline') withoutDeadline();
   if (guard === 'others') withoutOthers();
+  if (guard === 'limits') withoutLimits();
+  if (guard === 'start') withoutStart();
 }
 
 /** Whoever ends a delivery does, whether it is still theirs or not. */
@@ -57,6 +60,16 @@ function withoutTransaction(points: FaultPoints): void {
 /** Statements wait for their answers for as long as it takes. */
 function withoutDeadline(): void {
   wrap(StatementDeadline, 'within', (_within, work: () => Promise<unknown>) => work());
+}
+
+/** What is claimed does not count against limits over all processes. */
+function withoutLimits(): void {
+  wrap(FleetLimiter, 'count', async () => undefined);
+}
+
+/** A handler is called, however long after its claim. */
+function withoutStart(): void {
+  wrap(HandlerCall, 'callInTime', (_callInTime, call: () => unknown) => call());
 }
 
 /** A process gives up what it does not know, as if nobody did. */

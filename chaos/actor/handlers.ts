@@ -3,6 +3,7 @@ import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { execute } from '../../libs/spark/src/database/statement.js';
+import { LIMITS } from '../faults.js';
 import { Badge, Effect, Family } from './entities.js';
 import { FaultPoints } from './fault-points.js';
 import { Journal } from './journal.js';
@@ -13,6 +14,7 @@ export class Life {
 }
 
 const patient = { maxAttempts: 20, backoff: { base: 200, max: 2_000 } };
+const { rate, concurrency } = LIMITS;
 
 /** What handlers of both versions do. */
 @Injectable()
@@ -47,6 +49,23 @@ export class Handlers {
   @GroupHandler(/^(family|badge)/, { ...patient, name: 'entities' })
   entities({ key, context }: SparkEvent<{ family?: Family; badge?: Badge }>) {
     if (!context.badge && !context.family?.children) throw new Error(`${key} comes without what it is about`);
+  }
+
+  /** All processes together may call it only so often. */
+  @GroupHandler(/^family/, { ...patient, name: 'rated', rateLimit: rate })
+  rated({ key }: SparkEvent) {
+    this.journal.record({ kind: 'rated', key });
+  }
+
+  /** All processes together may only handle so many at once. */
+  @GroupHandler(/^outside/, { ...patient, name: 'shared', fleetConcurrency: concurrency })
+  async shared({ key }: SparkEvent, { signal }: HandlerScope) {
+    this.journal.record({ kind: 'shared', key });
+    try {
+      await delay(Math.random() * 40, undefined, { signal });
+    } finally {
+      this.journal.record({ kind: 'shared-end', key });
+    }
   }
 
   @GroupHandler(/^poison/, { name: 'poison', maxAttempts: 3 })

@@ -47,6 +47,7 @@ export interface DeliveryRow {
   readonly attempt: number;
   readonly priority: number;
   readonly suspect: number;
+  readonly partition_key: string;
   readonly due_at: number;
   readonly claimed_by: string | null;
   readonly started_at: number | null;

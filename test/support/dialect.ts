@@ -86,7 +86,15 @@ export function processesOn(create: () => Promise<TestDatabase>): Processes {
   });
   beforeEach(async () => {
     const { db, tables } = processes;
-    const filled = [tables.event, tables.delivery, tables.recheck, tables.handler, tables.group, tables.pause];
+    const filled = [
+      tables.event,
+      tables.delivery,
+      tables.recheck,
+      tables.handler,
+      tables.group,
+      tables.pause,
+      tables.limit,
+    ];
     for (const table of [...filled, tableOfRows(db)]) await execute(db.manager, `DELETE FROM ${table}`);
   });
   afterEach(async () => {

@@ -46,6 +46,7 @@ export { sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spa
 export {
   GroupHandler,
   type GroupHandlerOptions,
+  type RateLimit,
   type HandlerScope,
   type SparkHandler,
 } from './handler/group-handler.decorator.js';

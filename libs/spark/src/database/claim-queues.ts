@@ -1,12 +1,46 @@
 /**
- * The available deliveries of one handler with one priority. They are claimed in the order of their due time. A backlog of one queue does
- * not slow the claims of others.
+ * The available deliveries of one handler, with one priority, in one partition. They are claimed in the order of their due time. A backlog
+ * of one queue does not slow the claims of others.
  */
 export interface Queue {
   /** The name of the handler in the rows. */
   readonly handler: string;
   readonly priority: number;
+  /** The value of the field by which the handler's deliveries are partitioned; '' for those that are not. */
+  readonly partition: string;
 }
+
+/** A queue that has available deliveries, due or not. */
+export interface FoundQueue extends Queue {
+  /** Whether they are deliveries whose process died. */
+  readonly suspect: boolean;
+  /** When the first of them is due, in epoch ms. */
+  readonly since: number;
+}
+
+/** A row of a queue, as a look reads it. */
+export interface QueueRow {
+  readonly handler: string;
+  readonly priority: number;
+  readonly suspect: number;
+  readonly partition_key: string;
+  readonly due_at: number;
+}
+
+/** Reads the row of a queue. */
+export const queueFrom = ({
+  handler,
+  priority,
+  partition_key: partition,
+  suspect,
+  due_at: since,
+}: QueueRow): FoundQueue => ({
+  handler,
+  priority: Number(priority),
+  partition,
+  suspect: Number(suspect) === 1,
+  since: Number(since),
+});
 
 /** A queue to claim from. */
 export interface OpenQueue extends Queue {
@@ -14,6 +48,11 @@ export interface OpenQueue extends Queue {
   readonly of: number;
   /** How many deliveries of this handler may be claimed, over all its queues. */
   readonly room: number;
+  /**
+   * Deliveries that were due before this instant, in epoch ms, are not claimed: the last look found none. Without it, a claim would read
+   * what is left of all deliveries that were claimed before, in a database that has not yet removed that.
+   */
+  readonly from: number;
   /** How many deliveries of this queue are claimed at most. Default: its room. */
   readonly most?: number;
   /** Whether each of its deliveries takes one of the free connections. */

@@ -10,6 +10,7 @@ export interface Opening {
   readonly handler: string;
   readonly priority: number;
   readonly initialState: InitialState;
+  readonly partition: string;
 }
 
 /** A column of a delivery that is opened: its value, and the same as an expression in SQL over a row `o` of openings. */
@@ -28,6 +29,7 @@ const OPENED: readonly OpenedColumn[] = [
   { name: 'attempt', of: () => 0, sql: () => '0' },
   { name: 'priority', of: ({ priority }) => priority, sql: () => 'o.priority' },
   { name: 'suspect', of: () => 0, sql: () => '0' },
+  { name: 'partition_key', of: ({ partition }) => partition, sql: () => 'o.partition_key' },
   { name: 'due_at', of: (_, now) => now, sql: (_, now) => now },
   { name: 'finished_at', of: (opening, now) => endOf(opening, now), sql: (_, now) => ifDiscarded(now) },
   { name: 'last_error', of: (opening) => endOf(opening, BASELINE), sql: () => ifDiscarded(`'${BASELINE}'`) },
@@ -45,7 +47,7 @@ export const OPENED_PLACES = OPENED.map(() => '?').join(', ');
 /** The values of {@link OPENED_COLUMNS}. */
 export const openedRow = (opening: Opening, now: number): unknown[] => OPENED.map(({ of }) => of(opening, now));
 
-/** The values of {@link OPENED_COLUMNS} in SQL, for a row `o` of handler, state and priority. */
+/** The values of {@link OPENED_COLUMNS} in SQL, for a row `o` of handler, state, priority and partition. */
 export const openedSql = (event: string, now: string): string => OPENED.map(({ sql }) => sql(event, now)).join(', ');
 
 /**

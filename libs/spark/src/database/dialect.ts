@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Entry, EntryRow } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
-import type { ClaimLimits, OpenQueue, Queue } from './claim-queues.js';
+import type { ClaimLimits, FoundQueue, OpenQueue } from './claim-queues.js';
 
 /** The group and entity of a known key. */
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
@@ -33,6 +33,8 @@ export interface Recipient {
   readonly name: string;
   /** Deliveries with a lower number are claimed first. */
   readonly priority: number;
+  /** The field of the events' metadata by which its deliveries are partitioned; undefined if they are not. */
+  readonly partitionBy?: string | undefined;
 }
 
 /** A handler, the groups of its events, and the state in which its deliveries are opened. */
@@ -62,15 +64,17 @@ export interface Entered {
 }
 
 /** Which deliveries to claim. */
-export interface ClaimRequest extends ClaimLimits {
+export interface ClaimRequest<Q extends OpenQueue = OpenQueue> extends ClaimLimits {
   readonly worker: string;
   /** The queues to claim from, in the order in which they are claimed from. */
-  readonly queues: readonly OpenQueue[];
+  readonly queues: readonly Q[];
   readonly now: number;
   /** Whether to claim deliveries whose process died, instead of all others. */
   readonly suspect: boolean;
   /** The ids of deliveries that are not claimed. */
   readonly passed: readonly string[];
+  /** Whether the claim survives a crash of the server. One that does not is undone by it, and costs less. */
+  readonly durable: boolean;
 }
 
 /** The result of a claim. */
@@ -81,16 +85,11 @@ export interface Claimed {
   readonly isMore: boolean;
 }
 
-/** A queue that has available deliveries, due or not. */
-export interface FoundQueue extends Queue {
-  /** Whether they are deliveries whose process died. */
-  readonly suspect: boolean;
-}
-
 /** The row of a claimed delivery, with columns of its event. */
 export interface ClaimedRow extends EntryRow {
   readonly id: string;
   readonly handler: string;
+  readonly partition_key: string;
   readonly attempt: number;
 }
 
@@ -117,6 +116,11 @@ export interface Dialect {
   readonly readsMayBeStale: boolean;
   /** Whether a statement can skip rows that another transaction has locked. A database without it has only one writer at a time. */
   readonly skipsLocked: boolean;
+  /**
+   * Whether a locking read that finds fewer rows than its limit may lock the row behind the last one, too. Other claims would skip that
+   * row, though it is not claimed.
+   */
+  readonly locksNext: boolean;
   /** Whether an UPDATE can return its rows, and one statement can also insert by them. */
   readonly returnsFromUpdate: boolean;
   /** Whether an INSERT can return its rows. */
@@ -165,8 +169,11 @@ export interface Dialect {
    * Those queues of a request that have a delivery to claim. A database where a claim is one statement returns all. Elsewhere it is read
    * before the transaction, which is begun only if there is something to claim.
    */
-  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]>;
-  /** Claims available deliveries for a worker: queue by queue, the longest due of each first. It claims nothing of a paused handler. */
+  waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]>;
+  /**
+   * Claims available deliveries for a worker: queue by queue, the longest due of each first. It claims nothing of a paused handler. The
+   * database may plan it by the size that the table had at the last call of `queuesOf`.
+   */
   claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed>;
   /** Completes those deliveries that the worker still has, and returns their ids. */
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;

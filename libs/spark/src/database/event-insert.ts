@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { partitionOf } from '../event/event-metadata.js';
 import type { Entered, Opened, Owner } from './dialect.js';
 import type { Entry } from './event-columns.js';
 import { OPENED_COLUMNS, openedRow, type Opening } from './delivery-columns.js';
@@ -72,9 +73,9 @@ export async function openByKey(
   now: number,
 ): Promise<void> {
   if (opened.length === 0) return;
-  const events = await select<{ id: string; event_group: string }>(
+  const events = await select<OpenedEvent>(
     manager,
-    `SELECT id, event_group FROM ${event} WHERE event_key IN (:...keys) ORDER BY id`,
+    `SELECT id, event_group, metadata FROM ${event} WHERE event_key IN (:...keys) ORDER BY id`,
     { keys },
   );
   for (const part of chunks(openingsOf(opened, events), ROWS)) {
@@ -83,13 +84,27 @@ export async function openByKey(
   }
 }
 
+/** An event whose deliveries are opened. */
+export interface OpenedEvent {
+  readonly id: string | number | bigint;
+  readonly event_group: string;
+  readonly metadata: string | null;
+}
+
 /** The deliveries to open for events. */
-export const openingsOf = (
-  opened: readonly Opened[],
-  events: readonly { readonly id: string | number | bigint; readonly event_group: string }[],
-): Opening[] =>
-  opened.flatMap(({ name: handler, priority, initialState, groups }) =>
-    events
-      .filter(({ event_group: group }) => groups.includes(group))
-      .map(({ id: eventId }) => ({ eventId, handler, priority, initialState })),
+export const openingsOf = (opened: readonly Opened[], events: readonly OpenedEvent[]): Opening[] =>
+  opened.flatMap((handler) =>
+    events.filter(({ event_group: group }) => handler.groups.includes(group)).map((event) => openingOf(handler, event)),
   );
+
+/** The delivery to open of an event for a handler. */
+export const openingOf = (
+  { name, priority, initialState, partitionBy }: Omit<Opened, 'groups'>,
+  { id, metadata }: OpenedEvent,
+): Opening => ({
+  eventId: id,
+  handler: name,
+  priority,
+  initialState,
+  partition: partitionOf(metadata, partitionBy),
+});

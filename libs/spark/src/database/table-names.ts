@@ -7,6 +7,7 @@ const TABLES = [
   'recheck',
   'handler',
   'pause',
+  'limit',
   'worker',
   'sweep',
   'group',

@@ -1,17 +1,21 @@
 import type { DataSource } from 'typeorm';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
-import type { OpenQueue } from '../database/claim-queues.js';
 import type { ClaimRequest } from '../database/dialect.js';
 import type { Transactions } from '../database/transactions.js';
+import type { Handler } from '../handler/handler.registry.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 import type { HandlerSlots } from './handler-slots.js';
 import type { PassedOver } from './passed-over.js';
-import { Queues } from './queues.js';
+import type { ClaimedDeliveries, LimitedClaims } from './limited-claims.js';
+import type { HandlerQueue, Queues } from './queues.js';
 
 // How often a claim looks for queues while it finds deliveries, in milliseconds. When it finds none, it looks at once.
 const LOOK_EVERY = 250;
+// A look reads what the database has not yet removed of deliveries that were claimed, so that it may take long while a transaction is open.
+// Then looks take one part of so many of the time.
+const SHARE = 20;
 
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
@@ -35,8 +39,7 @@ export interface Claimant {
 /** Claims as many deliveries as there are free slots. It runs one claim at a time, so that it counts the slots right. */
 export class Claimer {
   private readonly claims = new SerialQueue();
-  private readonly queues = new Queues();
-  private lookedAt = -Infinity;
+  private nextLook = -Infinity;
   /** Whether deliveries may be claimed in the database that this process does not run. */
   private hasUnknownClaims = false;
   /** Whether claims are halted. */
@@ -50,6 +53,8 @@ export class Claimer {
     private readonly lease: WorkerLease,
     private readonly deliveries: Deliveries,
     private readonly slots: HandlerSlots,
+    private readonly queues: Queues,
+    private readonly limited: LimitedClaims,
     private readonly passed: PassedOver,
     private readonly clock: SparkClock,
   ) {}
@@ -61,7 +66,7 @@ export class Claimer {
         this.lacksLease = false;
         return NOTHING;
       }
-      const isTime = performance.now() - this.lookedAt > LOOK_EVERY;
+      const isTime = performance.now() > this.nextLook;
       if (isTime) await this.look();
       const first = await this.claimAll(by);
       if (first.claimed > 0 || isTime || !(await this.look())) return first;
@@ -69,16 +74,35 @@ export class Claimer {
     });
   }
 
+  /**
+   * Notes that a delivery is settled. If all processes together handle only so many of its handler's, the next one may begin.
+   *
+   * @returns whether a claim may find deliveries for that reason
+   */
+  settled({ name, limits }: Handler): boolean {
+    if (limits?.concurrency === undefined) return false;
+    this.queues.resume(name);
+    return true;
+  }
+
+  /** Notes that a handler could not be called in time after its claim, so that its rate limit counts the next ones for longer. */
+  tooLate({ name }: Handler): void {
+    this.limited.tooLate(name);
+  }
+
   /** Lets the next claim give back the deliveries that are claimed for this process in the database, but that it does not run. */
   giveBackAtNextClaim(): void {
     this.hasUnknownClaims = true;
   }
 
-  /** Looks for queues in the database. Returns whether there are some that were not known. */
+  /** Looks for queues in the database. Returns whether claims now find deliveries that they did not read before. */
   private async look(): Promise<boolean> {
-    this.lookedAt = performance.now();
-    const { names } = this.slots;
-    return names.length > 0 && this.queues.remember(await this.deliveries.queuesOf(this.dataSource.manager, names));
+    const began = performance.now();
+    const now = this.clock.now();
+    const found = await this.deliveries.queuesOf(this.dataSource.manager, this.slots.names);
+    const ended = performance.now();
+    this.nextLook = ended + Math.max(LOOK_EVERY, (ended - began) * SHARE);
+    return this.queues.remember(found, now);
   }
 
   /** Claims one suspect if there is any, and other deliveries for all other free slots. */
@@ -93,11 +117,11 @@ export class Claimer {
     return { claimed: suspect.claimed + others.claimed, isMore: others.isMore || this.slots.free <= 0 };
   }
 
-  private async claimFrom(by: Claimant, queues: readonly OpenQueue[], suspect: boolean): Promise<Claim> {
+  private async claimFrom(by: Claimant, queues: readonly HandlerQueue[], suspect: boolean): Promise<Claim> {
     if (queues.length === 0) return NOTHING;
     const limit = suspect ? 1 : Math.min(this.slots.free, MOST);
     const limits = { limit, connections: this.slots.freeConnections };
-    const request = { ...limits, queues, suspect, worker: this.lease.id, now: this.clock.now() };
+    const request = { ...limits, queues, suspect, worker: this.lease.id, now: this.clock.now(), durable: suspect };
     const { deliveries, isMore } = await this.claimSurely(by, request);
     if (deliveries.length === 0) return NOTHING;
     this.queues.serve(deliveries);
@@ -105,7 +129,10 @@ export class Claimer {
     return { claimed: deliveries.length, isMore };
   }
 
-  private async claimSurely(by: Claimant, request: Omit<ClaimRequest, 'passed'>) {
+  private async claimSurely(
+    by: Claimant,
+    request: Omit<ClaimRequest<HandlerQueue>, 'passed'>,
+  ): Promise<ClaimedDeliveries> {
     if (this.hasUnknownClaims) await this.giveBackOthers(request.worker, by.running());
     // The passed ids are read just before each statement, because deliveries may be passed over meanwhile.
     const now = () => ({ ...request, passed: this.passed.ids });
@@ -113,9 +140,14 @@ export class Claimer {
     if (queues.length === 0) return { deliveries: [], isMore: false };
     // If the claim throws, it may have committed on the server.
     this.hasUnknownClaims = true;
-    const claimed = await this.transactions.runShort((manager) => this.deliveries.claim(manager, { ...now(), queues }));
+    const claimed = await this.claimNow({ ...now(), queues });
     this.hasUnknownClaims = false;
     return claimed;
+  }
+
+  private claimNow(request: ClaimRequest<HandlerQueue>): Promise<ClaimedDeliveries> {
+    if (request.queues.some(({ owner }) => owner.limits)) return this.limited.claim(request);
+    return this.transactions.runShort((manager) => this.deliveries.claim(manager, request));
   }
 
   private async giveBackOthers(worker: string, running: readonly Delivery[]): Promise<void> {

@@ -20,6 +20,7 @@ import type { InterceptedDelivery } from '../interceptor/spark-interceptor.decor
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import { revocable } from './revocable.js';
 import { runToEnd } from './run-to-end.js';
+import { TooLate } from './too-late.js';
 
 const logger = new Logger('Spark');
 // How long interceptors may take after the call was aborted, in milliseconds.
@@ -36,6 +37,8 @@ export class HandlerCall {
   private stop: ((reason: Error) => void) | undefined;
   /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
+  /** The reason why the handler was not called, if its rate limit has no room for it any more. */
+  private late: TooLate | undefined;
   /** Functions that end the work that the handler returned, called when the call is over. */
   private readonly ends: (() => void)[] = [];
 
@@ -78,6 +81,8 @@ export class HandlerCall {
     const work = () => around(delivery, () => this.handleInside(event));
     try {
       await this.inTime(() => waitedFor(`an interceptor of ${name}`, this.transactions.manager.dataSource, work));
+      // An interceptor may have caught it.
+      if (this.late) throw this.late;
     } catch (error) {
       if (!this.isCommitted) throw error;
       this.interceptors.report(`aroundHandler of ${name}`, `${shown(event.key)} is completed`, error);
@@ -137,12 +142,23 @@ export class HandlerCall {
     try {
       await this.inTime(() =>
         waitedFor(`the handler ${handler.name}`, this.transactions.manager.dataSource, () =>
-          runToEnd(handler.call(event, scope), run),
+          runToEnd(
+            this.callInTime(() => handler.call(event, scope)),
+            run,
+          ),
         ),
       );
     } finally {
       for (const end of this.ends) quietly(end);
     }
+  }
+
+  /** Calls the handler, unless it would begin later than the rate limit has counted. */
+  private callInTime<T>(call: () => T): T {
+    const { startBy = Infinity } = this.delivery;
+    if (performance.now() <= startBy) return call();
+    this.late = new TooLate(this.handler.name);
+    throw this.late;
   }
 
   /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */

@@ -5,6 +5,7 @@ import { linesOf, shown, textOf } from '../error/text-of.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { Handler } from '../handler/handler.registry.js';
 import { RetryLater } from '../handler/retry-later.error.js';
+import { TooLate } from './too-late.js';
 import { NotKnownHere, Undecided } from './undecided.js';
 
 /**
@@ -13,6 +14,7 @@ import { NotKnownHere, Undecided } from './undecided.js';
  * - `error` is the text of what was `thrown`; the delivery's row keeps it.
  * - `persisted`: the delivery's row says already that it is completed.
  * - `stopped`: this process aborted the attempt.
+ * - `late`: the handler was not called, because it would have begun later than its rate limit has counted.
  * - `undecided`: the handler could not be called, because this process lacks `lacking`, or because the database does not answer.
  */
 export type Outcome =
@@ -20,6 +22,7 @@ export type Outcome =
   | { readonly state: 'discarded'; readonly error: string; readonly thrown?: unknown; readonly keepsError?: true }
   | { readonly state: 'skipped'; readonly error: string }
   | { readonly state: 'stopped'; readonly error: string }
+  | { readonly state: 'late'; readonly error: string }
   | { readonly state: 'undecided'; readonly error: string; readonly lacking: NotKnownHere | undefined }
   | {
       readonly state: 'available';
@@ -46,6 +49,7 @@ export function outcomeOf(thrown: unknown, { handler, attempt, maxAttempts, now 
     const lacking = thrown instanceof NotKnownHere ? thrown : undefined;
     return { state: 'undecided', error: thrown.message, lacking };
   }
+  if (thrown instanceof TooLate) return { state: 'late', error };
   if (thrown instanceof WorkerStoppedError) return { state: 'stopped', error };
   if (thrown instanceof DiscardDelivery) return { state: 'discarded', error, thrown };
   if (thrown instanceof RetryLater)

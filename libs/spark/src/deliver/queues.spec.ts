@@ -9,7 +9,14 @@ const room = (name: string, options: GroupHandlerOptions = {}, free = 1): Handle
   room: free,
 });
 const texts = (queues: readonly OpenQueue[]) => queues.map(({ handler, priority }) => `${handler} ${priority}`);
-const found = (handler: string, priority: number, suspect = false) => ({ handler, priority, suspect });
+const found = (handler: string, priority: number, suspect = false, since = 0) => ({
+  handler,
+  priority,
+  partition: '',
+  suspect,
+  since,
+});
+const NOW = 1_000_000;
 
 describe('the queues that a process claims from', () => {
   it('are those of its handlers, by priority, also before any was found', () => {
@@ -24,7 +31,7 @@ describe('the queues that a process claims from', () => {
 
   it('are also those of other priorities and former names that were found, each once', () => {
     const queues = new Queues();
-    queues.remember([found('a', 0), found('a', 1), found('old', 3), found('a', 0, true), found('gone', 0)]);
+    queues.remember([found('a', 0), found('a', 1), found('old', 3), found('a', 0, true), found('gone', 0)], NOW);
     const handlers = [room('a', { aliases: ['old'] }, 4), room('b')];
     expect(texts(queues.ofOthers(handlers))).toEqual(['a 0', 'old 0', 'b 0', 'a 1', 'old 3']);
     expect(texts(queues.ofSuspects(handlers))).toEqual(['a 0']);
@@ -40,19 +47,35 @@ describe('the queues that a process claims from', () => {
     const served: string[] = [];
     for (let i = 0; i < 4; i++) {
       const next = texts(queues.ofOthers(handlers)).find((queue) => /b|d/.test(queue))![0]!;
-      queues.serve([{ handler: next }]);
+      queues.serve([{ handler: next, partition: '' }]);
       served.push(next);
     }
     expect(served).toEqual(['b', 'd', 'b', 'd']);
-    queues.serve([{ handler: 'a' }, { handler: 'c' }]);
+    queues.serve(['a', 'c'].map((handler) => ({ handler, partition: '' })));
     expect(first()).toBe('b 0');
   });
 
   it('are new when one is found that was not known', () => {
     const queues = new Queues();
-    expect(queues.remember([found('a', 1)])).toBe(true);
-    expect(queues.remember([found('a', 1)])).toBe(false);
-    expect(queues.remember([found('a', 1, true)])).toBe(true);
-    expect(queues.remember([])).toBe(false);
+    expect(queues.remember([found('a', 1)], NOW)).toBe(true);
+    expect(queues.remember([found('a', 1)], NOW)).toBe(false);
+    expect(queues.remember([found('a', 1, true)], NOW)).toBe(true);
+    expect(queues.remember([], NOW)).toBe(false);
+  });
+
+  it('are read from what the last look found, and a little earlier than it for what was committed late', () => {
+    const queues = new Queues();
+    const begin = (name: string) => queues.ofOthers([room(name)])[0]!.from;
+    expect(begin('a')).toBe(0);
+    queues.remember([found('late', 0, false, NOW - 60_000), found('retry', 0, false, NOW + 60_000)], NOW);
+    expect(begin('late')).toBe(NOW - 60_000);
+    expect([begin('retry'), begin('none')]).toEqual([NOW - 1_000, NOW - 1_000]);
+  });
+
+  it('are read again where a look finds what claims have not read', () => {
+    const queues = new Queues();
+    queues.remember([found('a', 0, false, NOW)], NOW);
+    expect(queues.remember([found('a', 0, false, NOW - 500)], NOW)).toBe(false);
+    expect(queues.remember([found('a', 0, false, NOW - 60_000)], NOW)).toBe(true);
   });
 });

@@ -1,59 +1,149 @@
-import type { OpenQueue } from '../database/claim-queues.js';
-import type { FoundQueue } from '../database/dialect.js';
-import { namesOf } from '../handler/handler.registry.js';
+import type { FoundQueue, OpenQueue, Queue } from '../database/claim-queues.js';
+import { type Handler, namesOf } from '../handler/handler.registry.js';
 import type { Delivery } from '../store/deliveries.js';
 import type { HandlerRoom } from './handler-slots.js';
 
+/**
+ * A delivery becomes visible when its transaction commits, and is due from before that. Claims also read what was due for so many
+ * milliseconds before the last look, so that they find deliveries of usual transactions. The next look finds the others.
+ */
+const MARGIN = 1_000;
+
+/** From how many partitions of a handler one claim takes deliveries at most. */
+const PARTITIONS = 100;
+
+/** A queue to claim from, with its handler. */
+export interface HandlerQueue extends OpenQueue {
+  readonly owner: Handler;
+}
+
 /** The queues of this process's handlers, and the order in which it claims from them. */
 export class Queues {
-  /** The queues that the database was found to have besides those of the handlers' own priorities. */
-  private found: readonly FoundQueue[] = [];
+  /** The queues that the last look has found, by their id. */
+  private found: ReadonlyMap<string, FoundQueue> = new Map();
+  /** The same, by the name of the handler. */
+  private byHandler: ReadonlyMap<string, readonly FoundQueue[]> = new Map();
+  /** Where claims begin to read queues in which the last look has found nothing that is due, in epoch ms. */
+  private from = 0;
   /** When each handler was last claimed for, as a number that grows. */
   private readonly served = new Map<string, number>();
+  /** The same for the partitions of handlers. */
+  private readonly servedParts = new Map<string, number>();
   private claims = 0;
+  /** Until when queues wait for a limit of their handler, by `performance.now()`. */
+  private readonly waits = new Map<string, { readonly handler: string; readonly until: number }>();
 
-  /** Remembers the queues that the database has. Returns whether there are some that were not known. */
-  remember(found: readonly FoundQueue[]): boolean {
-    const known = new Set(this.found.map(idOf));
-    this.found = found;
-    return found.some((queue) => !known.has(idOf(queue)));
+  /**
+   * Remembers the queues that a look at the instant `now` has found.
+   *
+   * @returns whether claims now find deliveries that they did not read before
+   */
+  remember(found: readonly FoundQueue[], now: number): boolean {
+    const isNew = found.some((queue) => !this.found.has(idOf(queue)) || queue.since < this.beginOf(queue));
+    this.found = new Map(found.map((queue) => [idOf(queue), queue]));
+    this.byHandler = byHandler(found);
+    this.from = now - MARGIN;
+    const parts = new Set(found.map(partOf));
+    for (const part of this.servedParts.keys()) if (!parts.has(part)) this.servedParts.delete(part);
+    return isNew;
   }
 
-  /** Counts a claim of deliveries. Other handlers of the same priority come before theirs at the next claim. */
-  serve(claimed: readonly Pick<Delivery, 'handler'>[]): void {
+  /** Counts a claim of deliveries. Others of the same priority come before them at the next claim: other handlers, and other partitions. */
+  serve(claimed: readonly Pick<Delivery, 'handler' | 'partition'>[]): void {
     this.claims++;
-    for (const { handler } of claimed) this.served.set(handler, this.claims);
+    for (const delivery of claimed) {
+      this.served.set(delivery.handler, this.claims);
+      this.servedParts.set(partOf(delivery), this.claims);
+    }
+  }
+
+  /** Leaves a queue out for so many milliseconds, because a limit of its handler is reached. */
+  wait(queue: HandlerQueue, suspect: boolean, milliseconds: number): void {
+    const until = performance.now() + milliseconds;
+    this.waits.set(idOf({ ...queue, suspect }), { handler: queue.owner.name, until });
+  }
+
+  /** Lets the queues of a handler be claimed from again. */
+  resume(handler: string): void {
+    for (const [id, wait] of this.waits) if (wait.handler === handler) this.waits.delete(id);
   }
 
   /** The queues of suspects. */
-  ofSuspects(rooms: readonly HandlerRoom[]): OpenQueue[] {
-    return this.open(rooms, (name) => this.priorities(name, true));
+  ofSuspects(rooms: readonly HandlerRoom[]): HandlerQueue[] {
+    return this.open(rooms, true);
   }
 
   /** The queues of all other deliveries: the most urgent first, among equals those first that were not claimed from for longest. */
-  ofOthers(rooms: readonly HandlerRoom[]): OpenQueue[] {
-    // Deliveries that are opened now have the handler's own priority, so its queue is claimed from without asking whether it exists.
-    return this.open(rooms, (name, own) => [...new Set([own, ...this.priorities(name, false)])]);
+  ofOthers(rooms: readonly HandlerRoom[]): HandlerQueue[] {
+    return this.open(rooms, false);
   }
 
-  private priorities(name: string, suspect: boolean): number[] {
-    return this.found
-      .filter((queue) => queue.handler === name && queue.suspect === suspect)
-      .map(({ priority }) => priority);
-  }
-
-  private open(rooms: readonly HandlerRoom[], prioritiesOf: (name: string, own: number) => number[]): OpenQueue[] {
+  private open(rooms: readonly HandlerRoom[], suspect: boolean): HandlerQueue[] {
     const turn = ({ handler }: HandlerRoom) => Math.max(...namesOf(handler).map((name) => this.served.get(name) ?? 0));
     return rooms
       .toSorted((a, b) => turn(a) - turn(b))
-      .flatMap(({ handler, room }, of) => {
-        const { priority: own = 0, transactional: connects = false } = handler.options;
-        return namesOf(handler).flatMap((name) =>
-          prioritiesOf(name, own).map((priority) => ({ handler: name, priority, of, room, connects })),
-        );
-      })
+      .flatMap((room, of) => this.queuesOf(room, of, suspect))
       .sort((a, b) => a.priority - b.priority);
+  }
+
+  /** The queues of a handler. Those of different partitions share its room evenly. */
+  private queuesOf({ handler: owner, room }: HandlerRoom, of: number, suspect: boolean): HandlerQueue[] {
+    const { transactional: connects = false } = owner.options;
+    const turnOf = (queue: Queue) => this.servedParts.get(partOf(queue)) ?? 0;
+    const queues = this.candidates(owner, suspect)
+      .filter((queue) => !this.isWaiting({ ...queue, suspect }))
+      .toSorted((a, b) => turnOf(a) - turnOf(b))
+      .slice(0, PARTITIONS);
+    return queues.map(({ handler, priority, partition }) => {
+      const sharing =
+        owner.partitionBy === undefined ? 1 : queues.filter((other) => other.priority === priority).length;
+      const from = this.beginOf({ handler, priority, partition, suspect });
+      return { handler, priority, partition, from, of, room, most: Math.ceil(room / sharing), connects, owner };
+    });
+  }
+
+  /** The queues that a handler may have. */
+  private candidates(owner: Handler, suspect: boolean): readonly Queue[] {
+    const names = namesOf(owner);
+    const found = names.flatMap((name) => this.byHandler.get(name) ?? []).filter((queue) => queue.suspect === suspect);
+    // Most deliveries that are opened now are in a queue of the handler's own priority, so it is claimed from without asking whether it
+    // exists. A handler with limits is asked for, because its claims cost more.
+    const { priority = 0 } = owner.options;
+    if (suspect || owner.limits) return found;
+    const own = names.map((handler) => ({ handler, priority, partition: '' }));
+    const known = new Set(own.map(({ handler }) => handler));
+    return [
+      ...own,
+      ...found.filter((queue) => queue.partition !== '' || queue.priority !== priority || !known.has(queue.handler)),
+    ];
+  }
+
+  private isWaiting(queue: Omit<FoundQueue, 'since'>): boolean {
+    const wait = this.waits.get(idOf(queue));
+    if (!wait) return false;
+    if (wait.until > performance.now()) return true;
+    this.waits.delete(idOf(queue));
+    return false;
+  }
+
+  /** Where claims begin to read a queue. */
+  private beginOf(queue: Omit<FoundQueue, 'since'>): number {
+    return Math.min(this.found.get(idOf(queue))?.since ?? Infinity, this.from);
   }
 }
 
-const idOf = ({ handler, priority, suspect }: FoundQueue): string => `${handler} ${priority} ${suspect}`;
+function byHandler(found: readonly FoundQueue[]): Map<string, FoundQueue[]> {
+  const queues = new Map<string, FoundQueue[]>();
+  for (const queue of found) {
+    const own = queues.get(queue.handler);
+    if (own) own.push(queue);
+    else queues.set(queue.handler, [queue]);
+  }
+  return queues;
+}
+
+const idOf = ({ priority, suspect, ...queue }: Omit<FoundQueue, 'since'>): string =>
+  `${priority} ${suspect} ${partOf(queue)}`;
+
+/** The id of a partition of a handler. */
+const partOf = ({ handler, partition }: Pick<Queue, 'handler' | 'partition'>): string => `${handler}\0${partition}`;

@@ -98,7 +98,7 @@ export class Settler {
     const { state, error } = outcome;
     if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, fingerprint);
     if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
-    if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
+    if (state === 'stopped' || state === 'late') return this.deliveries.giveBack(manager, delivery);
     if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, fingerprint);
     if (!outcome.lacking) return this.deliveries.giveBack(manager, delivery, now + AWAY);
     const isPassed = this.passed.add(delivery.id);
@@ -116,6 +116,7 @@ export class Settler {
       return;
     }
     if (outcome.state === 'undecided') return this.reportLacking(delivery, outcome.lacking);
+    if (outcome.state === 'late') return this.onAvailable(this.clock.now());
     const state = outcome.state === 'stopped' ? 'available' : outcome.state;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);

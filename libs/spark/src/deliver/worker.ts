@@ -170,7 +170,8 @@ export class Worker {
       if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
-      if (suspect) this.onFreed();
+      if (outcome?.state === 'late') this.claimer.tooLate(attempt.handler);
+      if (suspect || this.claimer.settled(attempt.handler)) this.onFreed();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // Completions share statements.

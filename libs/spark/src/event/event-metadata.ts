@@ -41,6 +41,18 @@ export function readMetadata(text: string | null): EventMetadata | undefined {
   return text === null ? undefined : (JSON.parse(text) as EventMetadata);
 }
 
+const LONGEST_PARTITION = 100;
+
+/** The partition of an event: the text of a field of its metadata; '' if it has no such field. Of a long text, the first part counts. */
+export function partitionOf(metadata: string | null, field: string | undefined): string {
+  if (field === undefined || metadata === null) return '';
+  const fields = readMetadata(metadata)!;
+  const value = (Object.hasOwn(fields, field) ? fields[field] : undefined) ?? '';
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  // PostgreSQL cannot store NUL.
+  return Array.from(text.replaceAll('\0', ' ')).slice(0, LONGEST_PARTITION).join('');
+}
+
 /** Merges metadata. Later properties override earlier ones, except undefined ones. */
 export function mergedMetadata(...parts: readonly (EventMetadata | undefined)[]): EventMetadata {
   const given = parts.flatMap((part) => Object.entries(part ?? {}));

@@ -61,6 +61,28 @@ export interface GroupHandlerOptions {
    */
   concurrency?: number;
   /**
+   * How many of its deliveries may begin within a time, in all processes together. No span of that length has more, whatever ends a
+   * process. What waits delays no other handler. Default: no limit.
+   *
+   * @example
+   * rateLimit: { max: 100, per: '1 minute' }
+   * rateLimit: { max: 5, per: '1s', key: 'tenant' } // for each tenant
+   */
+  rateLimit?: RateLimit;
+  /**
+   * How many of its deliveries all processes together handle at once. All processes must have the same number. Default: no limit.
+   */
+  fleetConcurrency?: number;
+  /**
+   * The name of a field in the metadata of its events, such as a tenant. Deliveries with the same value are a partition, and the
+   * partitions take turns: one with many deliveries does not delay the others. Default: the `key` of `rateLimit`, if it has one.
+   *
+   * @example
+   * @GroupHandler(/^mail/, { name: 'mails', fairBy: 'tenant' })
+   * // with events such as sparkEvent('mail', id, context, { metadata: { tenant: 'acme' } })
+   */
+  fairBy?: string;
+  /**
    * Which deliveries are claimed first, from −1,000 to 1,000: those with a lower number, and among equals those that are longer due.
    * Handlers with a `concurrency` of their own and handlers without one alternate. Default: 0.
    */
@@ -86,6 +108,16 @@ export interface GroupHandlerOptions {
   missing?: 'discard' | 'deliver';
   /** The name of the DataSource whose events the handler gets. Default: those of every SparkModule. */
   dataSource?: string;
+}
+
+/** How often a handler may begin a delivery. */
+export interface RateLimit {
+  /** How many deliveries may begin within the time. */
+  readonly max: number;
+  /** The time, in milliseconds or as text such as `'1 minute'`; at least a second. */
+  readonly per: Duration;
+  /** The name of a field in the metadata of the events. Each value of the field has a limit of its own. Default: one limit for all. */
+  readonly key?: string;
 }
 
 export interface HandlerMetadata {

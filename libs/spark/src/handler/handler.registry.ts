@@ -1,5 +1,6 @@
 import { DuplicateHandlerError } from '../error/duplicate-handler.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { FleetLimits } from './fleet-limits.js';
 import type { GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
 
 /** A handler of the application, as the explorer found it. */
@@ -8,6 +9,10 @@ export interface Handler {
   readonly where: string;
   readonly pattern: RegExp;
   readonly options: GroupHandlerOptions;
+  /** Its limits over all processes. */
+  readonly limits?: FleetLimits | undefined;
+  /** The field of the metadata by which its deliveries are partitioned. */
+  readonly partitionBy?: string | undefined;
   readonly call: (event: SparkEvent, scope: HandlerScope) => unknown;
 }
 

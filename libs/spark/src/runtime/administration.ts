@@ -108,7 +108,7 @@ export class Administration {
       const known = handlers.all().map(({ name }) => name);
       throw new UnknownHandlerError(called, known);
     }
-    const { name, pattern, options } = handler;
+    const { name, pattern, options, partitionBy } = handler;
     const kept = keptSince(settings, clock.now());
     if (!repeat && kept !== -Infinity && !((filter.from?.getTime() ?? 0) >= kept))
       throw new UnknownHistoryError(name, kept === Infinity ? undefined : new Date(kept));
@@ -120,6 +120,7 @@ export class Administration {
       names: registered.namesOf(name),
       matches: (group) => pattern.test(group),
       priority,
+      partitionBy,
       repeat,
     };
   }

@@ -18,6 +18,8 @@ import { Claimer } from '../deliver/claimer.js';
 import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
+import { LimitedClaims } from '../deliver/limited-claims.js';
+import { Queues } from '../deliver/queues.js';
 import { Settler } from '../deliver/settler.js';
 import { StillWanted } from '../deliver/still-wanted.js';
 import { SureReads } from '../deliver/sure-reads.js';
@@ -37,6 +39,7 @@ import { Deliveries } from '../store/deliveries.js';
 import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
 import { EventAdmin } from '../store/event-admin.js';
+import { FleetLimiter } from '../store/fleet-limiter.js';
 import { HandlerPauses } from '../store/handler-pauses.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { Ledger } from '../store/ledger.js';
@@ -196,7 +199,12 @@ function createDelivering(base: Base) {
     onAvailable,
   );
   const slots = new HandlerSlots(concurrency, poolSize(dataSource) - SPARE, () => handlers.all());
-  const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, settler.passed, clock);
+  const queues = new Queues();
+  const limiter = new FleetLimiter(dialect, tables);
+  const onWait = (milliseconds: number) => workerTicker.triggerIn(milliseconds);
+  const limited = new LimitedClaims(transactions, deliveries, limiter, queues, onWait);
+  const { passed } = settler;
+  const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, queues, limited, passed, clock);
   const reads = new SureReads(dataSource, dialect);
   const contexts = new Contexts(base.codec, base.entities, sources, reads);
   const wanted = new StillWanted(reads, sources, clock);
@@ -205,7 +213,7 @@ function createDelivering(base: Base) {
   const worker: Worker = new Worker(claimer, lease, completions, contexts, slots, attempts, settler, onFreed);
   const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));
   signals.connect('deliveries', workerTicker);
-  return { concurrency, lease, completions, settler, worker, workerTicker };
+  return { concurrency, lease, completions, limiter, settler, worker, workerTicker };
 }
 
 /** The parts behind the calls on many deliveries and events, and those that remove old rows. */

@@ -7,6 +7,7 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import { fleetLimitsOf, partitionByOf } from '../handler/fleet-limits.js';
 import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-handler.decorator.js';
 import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
@@ -44,6 +45,9 @@ const HANDLER_OPTIONS = [
   'backoff',
   'timeout',
   'concurrency',
+  'rateLimit',
+  'fleetConcurrency',
+  'fairBy',
   'priority',
   'transactional',
   'revalidate',
@@ -113,6 +117,8 @@ export class Explorer {
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.handler);
     if (options.maxAttempts !== undefined) positiveInteger(option('maxAttempts'), options.maxAttempts);
     this.checkLimits(name, options, option);
+    const limits = fleetLimitsOf(options, option);
+    const partitionBy = partitionByOf(options, option);
     if (options.revalidate !== undefined) parseBoolean(option('revalidate'), options.revalidate);
     if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
@@ -120,7 +126,7 @@ export class Explorer {
     if (!this.isMeant(where, options.dataSource)) return;
     const { handlerTimeout } = this.spark.settings.worker;
     const complete = { ...options, timeout: options.timeout ?? handlerTimeout };
-    this.spark.handlers.add({ name, where, pattern, options: complete, call });
+    this.spark.handlers.add({ name, where, pattern, options: complete, limits, partitionBy, call });
   }
 
   private addInterceptor({ given: { options }, where, instance }: DecoratedClass<InterceptorMetadata>): void {

@@ -7,6 +7,7 @@ import type { Dialect } from '../database/dialect.js';
 import { withRunner } from '../database/statement.js';
 import type { Worker } from '../deliver/worker.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
+import type { FleetLimiter } from '../store/fleet-limiter.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
 import type { Retention } from '../store/retention.js';
 import { compareClocks } from './compare-clocks.js';
@@ -24,6 +25,7 @@ interface Maintained {
   readonly counters: Counters;
   readonly registered: RegisteredHandlers;
   readonly worker: Worker;
+  readonly limiter: FleetLimiter;
   readonly abandoned: AbandonedRechecks;
   readonly retention: Retention;
 }
@@ -38,12 +40,13 @@ export class Maintenance {
 
   /** Runs the maintenance once. Returns how many deliveries it removed. */
   async run(): Promise<number> {
-    const { counters, worker, settings, dataSource, registered, abandoned, retention, clock } = this.parts;
+    const { counters, worker, settings, dataSource, registered, abandoned, limiter, retention, clock } = this.parts;
     counters.flush();
     worker.warnOfLong(settings.worker.lease.ttl);
     await compareClocks(this.parts);
     await withRunner(dataSource.manager, ({ manager }) => registered.seen(manager, clock.now()));
     await abandoned.prune(clock.now());
+    await limiter.prune(dataSource.manager);
     const { deliveries } = await retention.prune(clock.now());
     return deliveries;
   }

@@ -1,8 +1,8 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import type { ClaimRequest, Dialect, FoundQueue } from '../database/dialect.js';
+import type { ClaimRequest, Dialect } from '../database/dialect.js';
 import { SET, UNCHARGED } from '../database/delivery-columns.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
-import type { OpenQueue } from '../database/claim-queues.js';
+import type { FoundQueue, OpenQueue } from '../database/claim-queues.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 
@@ -10,9 +10,13 @@ import type { TableNames } from '../database/table-names.js';
 export interface Delivery {
   readonly id: string;
   readonly handler: string;
+  /** The value of the field by which the handler's deliveries are partitioned; '' for those that are not. */
+  readonly partition: string;
   readonly attempt: number;
   readonly worker: string;
   readonly event: Entry;
+  /** Until when its handler may be called, by `performance.now()`. Default: no limit of time. */
+  readonly startBy?: number;
 }
 
 /** A delivery whose handler has ended well. */
@@ -36,7 +40,7 @@ export class Deliveries {
   }
 
   /** Those queues of a claim that may have something to claim. It is asked before the transaction of the claim. */
-  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+  waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {
     return this.dialect.waiting(manager, request);
   }
 
@@ -44,8 +48,9 @@ export class Deliveries {
   async claim(manager: EntityManager, request: ClaimRequest): Promise<{ deliveries: Delivery[]; isMore: boolean }> {
     const { rows, isMore } = await this.dialect.claim(manager, request);
     const deliveries = rows.map((row) => {
-      const { id, handler, attempt } = row;
-      return { id: String(id), handler, attempt: Number(attempt), worker: request.worker, event: entryFrom(row) };
+      const { id, handler, partition_key: partition, attempt } = row;
+      const claimed = { id: String(id), handler, partition, attempt: Number(attempt) };
+      return { ...claimed, worker: request.worker, event: entryFrom(row) };
     });
     return { deliveries, isMore };
   }

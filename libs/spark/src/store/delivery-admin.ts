@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import { BEHIND, OPENED_COLUMNS, openedRow, SET } from '../database/delivery-columns.js';
 import { type DeliveryState, ENDED } from '../database/delivery-states.js';
 import type { Dialect } from '../database/dialect.js';
+import { type OpenedEvent, openingOf } from '../database/event-insert.js';
 import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { BulkRun } from './bulk-run.js';
@@ -39,6 +40,8 @@ export interface Replayed extends Chosen<EventFilter> {
   readonly matches: (group: string) => boolean;
   /** The priority of deliveries that the handler gets for the first time. */
   readonly priority: number;
+  /** The field of the metadata by which its deliveries are partitioned. */
+  readonly partitionBy: string | undefined;
   /** Whether finished deliveries are delivered again. */
   readonly repeat: boolean;
 }
@@ -109,7 +112,7 @@ export class DeliveryAdmin {
       },
       change: async (manager, ids) => {
         const { fresh, again } = await this.replayable(manager, replayed, ids);
-        const opened = await this.open(manager, replayed.name, priority ?? replayed.priority + 1, fresh, now);
+        const opened = await this.open(manager, replayed, priority ?? replayed.priority + 1, fresh, now);
         return opened + (await this.reopen(manager, again, now, priority));
       },
     });
@@ -156,9 +159,9 @@ export class DeliveryAdmin {
   /** Returns the events that a handler gets for the first time, and the deliveries that it gets again. */
   private async replayable(manager: EntityManager, { names, matches, repeat }: Replayed, ids: readonly string[]) {
     const { event, delivery } = this.tables;
-    const rows = await select<{ id: string; event_group: string; delivery_id: string | null; state: string | null }>(
+    const rows = await select<OpenedEvent & { id: string; delivery_id: string | null; state: string | null }>(
       manager,
-      `SELECT e.id, e.event_group, d.id AS delivery_id, d.state FROM ${event} e
+      `SELECT e.id, e.event_group, e.metadata, d.id AS delivery_id, d.state FROM ${event} e
        LEFT JOIN ${delivery} d ON d.event_id = e.id AND d.handler IN (:...names)
        WHERE e.id IN (:...ids) ORDER BY e.id`,
       { names, ids },
@@ -166,22 +169,22 @@ export class DeliveryAdmin {
     const wanted = rows.filter((row) => matches(row.event_group));
     const isOver = ({ state }: { state: string | null }) => (ENDED as readonly (string | null)[]).includes(state);
     return {
-      fresh: wanted.filter((row) => row.delivery_id === null).map(({ id }) => id),
+      fresh: wanted.filter((row) => row.delivery_id === null),
       again: repeat ? wanted.filter(isOver).map((row) => row.delivery_id!) : [],
     };
   }
 
   private async open(
     manager: EntityManager,
-    handler: string,
+    { name, partitionBy }: Replayed,
     priority: number,
-    events: readonly string[],
+    events: readonly OpenedEvent[],
     now: number,
   ) {
     let opened = 0;
     for (const part of chunks(events, ROWS)) {
-      const initialState = 'available';
-      const rows = values(part.map((eventId) => openedRow({ eventId, handler, priority, initialState }, now)));
+      const handler = { name, priority, partitionBy, initialState: 'available' } as const;
+      const rows = values(part.map((event) => openedRow(openingOf(handler, event), now)));
       // Another call may replay the same events.
       const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.delivery} (${OPENED_COLUMNS}) VALUES ${rows.sql}`);
       opened += (await execute(manager, insert, rows.parameters)).affected ?? 0;

@@ -116,11 +116,11 @@ export class Ledger {
     const all = new Map<string, Opened & { groups: string[] }>();
     for (const group of new Set(entries.map((entry) => entry.group))) {
       const initialState = initialStateOf(group);
-      for (const { name, priority } of this.handlers.matching(group)) {
-        const id = `${initialState} ${name}`;
+      for (const recipient of this.handlers.matching(group)) {
+        const id = `${initialState} ${recipient.name}`;
         const known = all.get(id);
         if (known) known.groups.push(group);
-        else all.set(id, { name, priority, initialState, groups: [group] });
+        else all.set(id, { ...recipient, initialState, groups: [group] });
       }
     }
     return [...all.values()];

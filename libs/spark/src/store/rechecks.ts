@@ -82,17 +82,23 @@ export class Rechecks {
    * they are removed or given back, or that time is over.
    */
   async claim(manager: EntityManager, { roots, now, after, limit, by, ttl }: RecheckClaim): Promise<DueRecheck[]> {
-    const { lock } = this;
     const from = after === undefined ? '' : 'due_at > :after AND ';
-    const due = await select<DueRecheck>(
-      manager,
-      `SELECT ${COLUMNS}, id FROM ${this.tables.recheck} WHERE ${from}due_at <= :now AND entity IN (:...entities)
-         AND (taken_until IS NULL OR taken_until < ${this.dialect.clock})
-       ORDER BY ${this.byTime} LIMIT :limit ${lock}`,
-      { entities: roots.flatMap(namesOf), now, after, limit },
-    );
+    const where = `${from}due_at <= :now AND entity IN (:...entities)`;
+    const due = await this.lockFree(manager, where, { entities: roots.flatMap(namesOf), now, after, limit });
     if (due.length > 0) await this.keep(manager, due, undefined, by, ttl);
     return due;
+  }
+
+  /** Locks rechecks that no process has claimed. */
+  private async lockFree(manager: EntityManager, where: string, parameters: object): Promise<DueRecheck[]> {
+    const free = `(taken_until IS NULL OR taken_until < ${this.dialect.clock})`;
+    const find = (columns: string, which: string) =>
+      `SELECT ${columns} FROM ${this.tables.recheck} WHERE ${which} AND ${free} ORDER BY ${this.byTime} LIMIT :limit`;
+    if (!this.dialect.locksNext) return select(manager, `${find(`${COLUMNS}, id`, where)} ${this.lock}`, parameters);
+    const found = await select<{ id: string }>(manager, find('id', where), parameters);
+    if (found.length === 0) return [];
+    const ids = found.map(({ id }) => id);
+    return select(manager, `${find(`${COLUMNS}, id`, 'id IN (:...ids)')} ${this.lock}`, { ...parameters, ids });
   }
 
   /** Extends the claim of rechecks by `ttl` milliseconds from now, as far as they still belong to the claim `by`. */

@@ -20,6 +20,7 @@ interface HandlerRow {
   revision: number;
   last_seen_at: string;
   aliases: string | null;
+  partition_by: string | null;
 }
 
 /**
@@ -168,21 +169,22 @@ export class RegisteredHandlers {
   private rows(manager: EntityManager): Promise<HandlerRow[]> {
     return select(
       manager,
-      `SELECT name, version, pattern, priority, revision, last_seen_at, aliases FROM ${this.tables.handler} ORDER BY name, version`,
+      `SELECT name, version, pattern, priority, revision, last_seen_at, aliases, partition_by FROM ${this.tables.handler} ORDER BY name, version`,
     );
   }
 
   private async insert(manager: EntityManager, row: object): Promise<void> {
     await execute(
       manager,
-      `INSERT INTO ${this.tables.handler} (name, version, pattern, priority, aliases, revision, first_seen_at, last_seen_at)
-       VALUES (:name, :version, :pattern, :priority, :aliases, 1, :now, :now)`,
+      `INSERT INTO ${this.tables.handler} (name, version, pattern, priority, aliases, partition_by, revision, first_seen_at, last_seen_at)
+       VALUES (:name, :version, :pattern, :priority, :aliases, :partition_by, 1, :now, :now)`,
       row,
     );
   }
 
   private async change(manager: EntityManager, row: object): Promise<void> {
-    const changes = 'pattern = :pattern, priority = :priority, aliases = :aliases, revision = revision + 1';
+    const described = ['pattern', 'priority', 'aliases', 'partition_by'].map((name) => `${name} = :${name}`);
+    const changes = `${described.join(', ')}, revision = revision + 1`;
     await execute(
       manager,
       `UPDATE ${this.tables.handler} SET ${changes} WHERE name = :name AND version = :version`,
@@ -193,22 +195,30 @@ export class RegisteredHandlers {
 
 const LINEAR = 'Do not nest repetitions, as in (a+)+.';
 
-type Described = Pick<HandlerRow, 'name' | 'version' | 'pattern' | 'priority' | 'aliases'>;
+type Described = Pick<HandlerRow, 'name' | 'version' | 'pattern' | 'priority' | 'aliases' | 'partition_by'>;
 
 // A process of the first release has no versions. It writes its pattern into all rows of the name.
 const isOther = (one: Described, other: Described): boolean =>
-  one.pattern !== other.pattern || one.priority !== other.priority || one.aliases !== other.aliases;
+  one.pattern !== other.pattern ||
+  one.priority !== other.priority ||
+  one.aliases !== other.aliases ||
+  one.partition_by !== other.partition_by;
 
-function rowOf({ name, pattern, options }: Handler): Described {
+function rowOf({ name, pattern, options, partitionBy }: Handler): Described {
   const text = writePattern(pattern);
   const { priority = 0, aliases = [] } = options;
   const names = aliases.length === 0 ? null : JSON.stringify(aliases);
-  return { name, version: versionOf(text), pattern: text, priority, aliases: names };
+  return { name, version: versionOf(text), pattern: text, priority, aliases: names, partition_by: partitionBy ?? null };
 }
 
 function candidateOf(row: Described, pattern: RegExp, seen: number): Candidate {
-  const { name, priority } = row;
-  return { recipient: { name, priority: Number(priority) }, pattern, seen, aliases: aliasesOf(row) };
+  const { name, priority, partition_by: partitionBy } = row;
+  return {
+    recipient: { name, priority: Number(priority), partitionBy: partitionBy ?? undefined },
+    pattern,
+    seen,
+    aliases: aliasesOf(row),
+  };
 }
 
 function aliasesOf({ aliases }: Pick<HandlerRow, 'aliases'>): readonly string[] {

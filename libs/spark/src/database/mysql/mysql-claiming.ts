@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { claimRead, type WithoutEvent } from '../claim-complete.js';
-import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
-import type { Claimed, ClaimRequest, FoundQueue } from '../dialect.js';
+import { ClaimRoom, type FoundQueue, type OpenQueue, queueFrom, type QueueRow } from '../claim-queues.js';
+import type { Claimed, ClaimRequest } from '../dialect.js';
 import { raw, select } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 
@@ -11,16 +11,16 @@ export class MysqlClaiming {
 
   async queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
     // With all columns of the index in the GROUP BY, the state too, the database skips from one queue to the next.
-    const rows = await select<Queue & { suspect: number }>(
+    const rows = await select<QueueRow>(
       manager,
-      `SELECT handler, suspect, priority FROM ${this.tables.delivery} WHERE state = 'available' AND handler IN (:...handlers)
-       GROUP BY state, handler, suspect, priority`,
+      `SELECT handler, suspect, priority, partition_key, MIN(due_at) AS due_at FROM ${this.tables.delivery}
+       WHERE state = 'available' AND handler IN (:...handlers) GROUP BY state, handler, suspect, priority, partition_key`,
       { handlers },
     );
-    return rows.map(({ suspect, ...queue }) => ({ ...queue, suspect: suspect === 1 }));
+    return rows.map(queueFrom);
   }
 
-  async waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+  async waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {
     const { queues } = request;
     const room = new ClaimRoom(request);
     const counts = queues.map((queue, i) => {
@@ -46,7 +46,7 @@ export class MysqlClaiming {
       const most = room.in(queue);
       if (most <= 0) continue;
       const { sql, parameters } = this.due(request, queue);
-      const due = `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
+      const due = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
       const some = await raw<WithoutEvent>(manager, due, [...parameters, most]);
       room.take(queue, some.length);
       rows.push(...some);
@@ -55,12 +55,22 @@ export class MysqlClaiming {
   }
 
   /** The due deliveries of a queue: SQL that follows FROM, and its parameters. */
-  private due({ now, suspect, passed }: ClaimRequest, { handler, priority }: OpenQueue) {
+  private due({ now, suspect, passed }: ClaimRequest, { handler, priority, partition, from }: OpenQueue) {
     const { delivery, pause } = this.tables;
     const others = passed.length > 0 ? 'AND id NOT IN (?)' : '';
-    const sql = `${delivery} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND due_at <= ? ${others}
+    const sql = `${delivery} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ?
+      AND due_at BETWEEN ? AND ? ${others}
       AND NOT EXISTS (SELECT 1 FROM ${pause} p WHERE p.handler = ?)`;
-    const parameters = [handler, Number(suspect), priority, now, ...(passed.length > 0 ? [passed] : []), handler];
+    const parameters = [
+      handler,
+      Number(suspect),
+      priority,
+      partition,
+      from,
+      now,
+      ...(passed.length > 0 ? [passed] : []),
+      handler,
+    ];
     return { sql, parameters };
   }
 }

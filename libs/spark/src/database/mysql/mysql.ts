@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
 import { completeAndAsk } from '../claim-complete.js';
-import type { OpenQueue } from '../claim-queues.js';
+import type { FoundQueue, OpenQueue } from '../claim-queues.js';
 import type {
   Claimed,
   ClaimRequest,
@@ -10,7 +10,6 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  FoundQueue,
   KeysInRange,
   Opened,
   Owner,
@@ -19,7 +18,7 @@ import type {
 } from '../dialect.js';
 import { OPENED_COLUMNS, openedRow } from '../delivery-columns.js';
 import { type Entry, EVENT_COLUMNS, eventRow } from '../event-columns.js';
-import { openingsOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
+import { type OpenedEvent, openingsOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import { MysqlClaiming } from './mysql-claiming.js';
@@ -33,13 +32,12 @@ const NO_SUCH_INDEX = 1176;
 // How long `whileUnread` waits for transactions that read the table, in seconds. Meanwhile new readers of the table wait, too.
 const READERS_TIMEOUT = 1;
 
-const INSERTED_COLUMNS = 'id, event_key, event_group';
+const INSERTED_COLUMNS = 'id, event_key, event_group, metadata';
 
 /** A row of {@link INSERTED_COLUMNS}. */
-interface InsertedRow {
+interface InsertedRow extends OpenedEvent {
   readonly id: string;
   readonly event_key: string;
-  readonly event_group: string;
 }
 
 /** The dialect of MariaDB and MySQL. */
@@ -48,6 +46,7 @@ export class MysqlDialect implements Dialect {
   readonly rechecksByTime = false;
   readonly readsMayBeStale = true;
   readonly skipsLocked = true;
+  readonly locksNext = true;
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
@@ -210,7 +209,7 @@ export class MysqlDialect implements Dialect {
     return this.claiming.queuesOf(manager, handlers);
   }
 
-  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+  waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {
     return this.claiming.waiting(manager, request);
   }
 

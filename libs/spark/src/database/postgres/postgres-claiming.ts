@@ -1,51 +1,63 @@
 import type { EntityManager } from 'typeorm';
-import type { Queue } from '../claim-queues.js';
+import { type FoundQueue, queueFrom, type QueueRow } from '../claim-queues.js';
 import { SET } from '../delivery-columns.js';
-import type { Claimed, ClaimedRow, ClaimRequest, FoundQueue } from '../dialect.js';
+import type { Claimed, ClaimedRow, ClaimRequest } from '../dialect.js';
 import { entryColumns } from '../event-columns.js';
-import { raw } from '../statement.js';
+import { prepared, raw } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 import { arrayOf } from './postgres-entering.js';
 
-/**
- * The statements of PostgreSQL that find queues and claim from them. They are planned each time: a plan that was made while the table was
- * empty would read the whole table for each queue.
- */
+/** The statements of PostgreSQL that find queues and claim from them. */
 export class PostgresClaiming {
-  constructor(private readonly tables: TableNames) {}
+  /** How large the table was at the last look: the logarithm of its size. */
+  private size = 0;
+
+  constructor(
+    private readonly tables: TableNames,
+    private readonly prepare: boolean,
+  ) {}
 
   async queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
     // Each step of the recursion is a lookup in the index for the next queue of a handler.
-    const next = (handler: string, after = '') => `SELECT ${handler} AS handler, d.suspect, d.priority
-      FROM ${this.tables.delivery} d WHERE d.state = 'available' AND d.handler = ${handler} ${after}
-      ORDER BY d.suspect, d.priority LIMIT 1`;
+    const { delivery } = this.tables;
+    const next = (
+      handler: string,
+      after = '',
+    ) => `SELECT ${handler} AS handler, d.suspect, d.priority, d.partition_key, d.due_at
+      FROM ${delivery} d WHERE d.state = 'available' AND d.handler = ${handler} ${after}
+      ORDER BY d.suspect, d.priority, d.partition_key, d.due_at LIMIT 1`;
     const sql = `WITH RECURSIVE queue AS (
         SELECT q.* FROM unnest($1::text[]) AS h(name) CROSS JOIN LATERAL (${next('h.name')}) q
         UNION ALL SELECT q.* FROM queue p CROSS JOIN LATERAL (
-          ${next('p.handler', 'AND (d.suspect, d.priority) > (p.suspect, p.priority)')}) q)
-      SELECT handler, suspect, priority FROM queue`;
-    const rows = await raw<Queue & { suspect: number }>(manager, sql, [arrayOf(handlers)]);
-    return rows.map(({ suspect, ...queue }) => ({ ...queue, suspect: suspect === 1 }));
+          ${next('p.handler', 'AND (d.suspect, d.priority, d.partition_key) > (p.suspect, p.priority, p.partition_key)')}) q)
+      SELECT s.size, queue.* FROM (SELECT pg_relation_size(CAST($2 AS regclass)) AS size) s LEFT JOIN queue ON true`;
+    const rows = await raw<QueueRow & { size: string }>(manager, sql, [arrayOf(handlers), delivery]);
+    this.size = Math.floor(Math.log2(Number(rows[0]!.size) + 1) / 2);
+    return rows.filter(({ handler }) => handler !== null).map(queueFrom);
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
-    const { worker, queues, limit, connections, now, suspect, passed } = request;
+    const { worker, queues, limit, connections, now, suspect, passed, durable } = request;
     const { delivery, event, pause } = this.tables;
-    const others = passed.length > 0 ? 'AND id <> ALL($11::bigint[])' : '';
+    const others = passed.length > 0 ? 'AND id <> ALL($15::bigint[])' : '';
+    // A plan that was made for a small table reads all rows of a large one, so the name depends on the size of the table.
+    const name = this.prepare ? `spark-claim-${this.size}${passed.length > 0 ? '-others' : ''}` : undefined;
     // The database reads the queues one by one, and locks only deliveries that it has read: after the limit is reached it reads no more.
     // The UPDATE finds the rows by ctid, which costs least; the lock keeps them in place. The commit of a claim does not wait for the
-    // disk: if a crash of the server undoes it, the deliveries are available again. The claim of a suspect waits for the disk.
-    const rows = await raw<ClaimedRow & { found: number }>(
+    // disk, unless it is durable: if a crash of the server undoes it, the deliveries are available again.
+    const rows = await prepared<ClaimedRow & { found: number }>(
       manager,
+      name,
       `WITH queue AS MATERIALIZED (
-         SELECT * FROM unnest($6::text[], $7::int[], $8::int[], $9::int[], $10::boolean[])
-           WITH ORDINALITY AS q(handler, priority, handler_no, room, connects, n)
+         SELECT * FROM unnest($7::text[], $8::int[], $9::text[], $10::bigint[], $11::int[], $12::int[], $13::int[], $14::boolean[])
+           WITH ORDINALITY AS q(handler, priority, partition_key, since, handler_no, room, most, connects, n)
          WHERE handler NOT IN (SELECT handler FROM ${pause})),
        found AS MATERIALIZED (
          SELECT d.*, q.n, q.handler_no, q.room, q.connects FROM queue q CROSS JOIN LATERAL (
            SELECT ctid AS place, due_at, id FROM ${delivery}
-           WHERE state = 'available' AND handler = q.handler AND suspect = $2 AND priority = q.priority AND due_at <= $1 ${others}
-           ORDER BY due_at, id LIMIT q.room FOR UPDATE SKIP LOCKED) d
+           WHERE state = 'available' AND handler = q.handler AND suspect = $2 AND priority = q.priority
+             AND partition_key = q.partition_key AND due_at BETWEEN q.since AND $1 ${others}
+           ORDER BY due_at, id LIMIT q.most FOR UPDATE SKIP LOCKED) d
          LIMIT $3),
        due AS MATERIALIZED (
          SELECT place, n FROM (
@@ -54,10 +66,10 @@ export class PostgresClaiming {
          WHERE nth <= room AND (NOT connects OR connected <= $4)),
        claimed AS (
          UPDATE ${delivery} d SET ${SET.claimed('$5', '$1')}
-         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $2 = 1 OR set_config('synchronous_commit', 'off', true) = 'off')
-         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.due_at)
-       SELECT c.id, c.handler, c.attempt, ${entryColumns('e')}, (SELECT COUNT(*) FROM found) AS found
-       FROM claimed c JOIN queue q USING (handler, priority)
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $6 OR set_config('synchronous_commit', 'off', true) = 'off')
+         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
+       SELECT c.id, c.handler, c.partition_key, c.attempt, ${entryColumns('e')}, (SELECT COUNT(*) FROM found) AS found
+       FROM claimed c JOIN queue q USING (handler, priority, partition_key)
        CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY q.n, c.due_at, c.id`,
       [
@@ -66,10 +78,14 @@ export class PostgresClaiming {
         limit,
         connections,
         worker,
+        durable,
         arrayOf(queues.map(({ handler }) => handler)),
         arrayOf(queues.map(({ priority }) => priority)),
+        arrayOf(queues.map(({ partition }) => partition)),
+        arrayOf(queues.map(({ from }) => from)),
         arrayOf(queues.map(({ of }) => of)),
         arrayOf(queues.map(({ room }) => room)),
+        arrayOf(queues.map(({ room, most = room }) => most)),
         arrayOf(queues.map(({ connects }) => connects)),
         ...(passed.length > 0 ? [passed] : []),
       ],

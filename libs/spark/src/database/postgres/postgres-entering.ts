@@ -1,5 +1,6 @@
-import type { EnterRequest } from '../dialect.js';
-import { ENTRY, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-columns.js';
+import { partitionOf } from '../../event/event-metadata.js';
+import type { EnterRequest, Opened } from '../dialect.js';
+import { type Entry, ENTRY, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-columns.js';
 import { OPENED_COLUMNS, openedSql } from '../delivery-columns.js';
 import type { InitialState } from '../delivery-states.js';
 import type { TableNames } from '../table-names.js';
@@ -11,6 +12,12 @@ interface Rows {
   readonly given: readonly unknown[];
 }
 
+/** Openings that belong to events by one of the events' columns. */
+interface Asked {
+  readonly by: 'event_group' | 'event_key';
+  readonly rows: Rows;
+}
+
 interface Column<R> {
   readonly type: string;
   readonly of: (row: R) => unknown;
@@ -20,13 +27,34 @@ interface Column<R> {
 const FEW = 16;
 // The owner of a key as one value, so that its row is looked up once.
 const OWNER = 'ARRAY[e.event_group::text, e.entity::text, e.entity_id::text]';
-const OPENING: readonly Column<readonly [group: string, name: string, priority: number, initialState: InitialState]>[] =
-  [
-    { type: 'text', of: ([group]) => group },
-    { type: 'text', of: ([, name]) => name },
-    { type: 'int', of: ([, , priority]) => priority },
-    { type: 'text', of: ([, , , initialState]) => initialState },
-  ];
+
+/** Deliveries to open: of all events of a group, or of the event with a key if the deliveries of the handler are partitioned. */
+interface OpeningRow {
+  readonly of: string;
+  readonly name: string;
+  readonly priority: number;
+  readonly initialState: InitialState;
+  readonly partition: string;
+}
+
+const OPENING: readonly Column<OpeningRow>[] = [
+  { type: 'text', of: ({ of }) => of },
+  { type: 'text', of: ({ name }) => name },
+  { type: 'int', of: ({ priority }) => priority },
+  { type: 'text', of: ({ initialState }) => initialState },
+  { type: 'text', of: ({ partition }) => partition },
+];
+
+/** The openings of handlers for groups, and those of handlers with partitions for single events. */
+function openingsOf(opened: readonly Opened[], entries: readonly Entry[]) {
+  const [byGroup, byKey]: [OpeningRow[], OpeningRow[]] = [[], []];
+  for (const { groups, partitionBy, ...opening } of opened)
+    if (partitionBy === undefined) for (const of of groups) byGroup.push({ ...opening, of, partition: '' });
+    else
+      for (const { key: of, group, metadata } of entries)
+        if (groups.includes(group)) byKey.push({ ...opening, of, partition: partitionOf(metadata, partitionBy) });
+  return { byGroup, byKey };
+}
 
 /** The statement that enters events and opens their deliveries on PostgreSQL in one go. */
 export class PostgresEntering {
@@ -37,38 +65,47 @@ export class PostgresEntering {
 
   /** The statement, its parameters, and the name under which a connection keeps its plan. */
   of({ entries, opened, now, likelyNew }: EnterRequest): { name: string | undefined; sql: string; given: unknown[] } {
-    const openings = opened.flatMap(({ name, priority, initialState, groups }) =>
-      groups.map((group) => [group, name, priority, initialState] as const),
-    );
-    const rows = entries.length <= FEW && openings.length <= FEW ? asValues : asArrays;
+    const { byGroup, byKey } = openingsOf(opened, entries);
+    const isFew = byGroup.length <= FEW && byKey.length <= FEW;
+    const rows = entries.length <= FEW && isFew ? asValues : asArrays;
     const events = rows(ENTRY, entries);
-    const asked = openings.length === 0 ? undefined : rows(OPENING, openings);
-    const shape = `spark-enter${likelyNew ? '-new' : ''}-${events.shape}-${asked?.shape ?? 0}`;
-    const name = openings.length <= FEW ? shape : undefined;
-    const sql =
-      (name && this.known.get(name)) ??
-      // The first parameter is the time.
-      this.sql(likelyNew, entries.length === 1, events.sql(2), asked?.sql(2 + events.given.length));
+    const asked = (
+      [
+        ['event_group', byGroup],
+        ['event_key', byKey],
+      ] as const
+    ).flatMap(([by, openings]) => (openings.length === 0 ? [] : [{ by, rows: rows(OPENING, openings) }]));
+    const openShape = asked.map(({ by, rows: { shape } }) => (by === 'event_key' ? `key-${shape}` : shape)).join('-');
+    const shape = `spark-enter${likelyNew ? '-new' : ''}-${events.shape}-${openShape || 0}`;
+    const name = isFew ? shape : undefined;
+    const sql = (name && this.known.get(name)) ?? this.sql(likelyNew, entries.length === 1, events, asked);
     if (name) this.known.set(name, sql);
-    return { name, sql, given: [now, ...events.given, ...(asked?.given ?? [])] };
+    return { name, sql, given: [now, ...events.given, ...asked.flatMap(({ rows: { given } }) => given)] };
   }
 
-  private sql(likelyNew: boolean, isOne: boolean, events: string, openings: string | undefined): string {
+  private sql(likelyNew: boolean, isOne: boolean, events: Rows, asked: readonly Asked[]): string {
     const { event, delivery, handler } = this.tables;
-    const given = `${events} AS g(${ENTRY_COLUMNS})`;
+    // The first parameter is the time.
+    const given = `${events.sql(2)} AS g(${ENTRY_COLUMNS})`;
+    let next = 2 + events.given.length;
+    const openings = asked.map(({ by, rows }) => {
+      const sql = rows.sql(next);
+      next += rows.given.length;
+      return `SELECT ${openedSql('f.id', '$1::bigint')}
+        FROM fresh f JOIN ${sql} AS o(${by}, handler, priority, state, partition_key) ON o.${by} = f.${by}`;
+    });
     const sorted = (by: string) => (isOne ? '' : `ORDER BY ${by}`);
     // This form forces one index lookup for each key, for any statistics of the table.
     const looked = `WITH given AS MATERIALIZED (
         SELECT g.*, (SELECT ${OWNER} FROM ${event} e WHERE e.event_key = g.event_key) AS owner FROM ${given}),`;
     const opened = `, opened AS (
-        INSERT INTO ${delivery} (${OPENED_COLUMNS}) SELECT ${openedSql('f.id', '$1::bigint')}
-        FROM fresh f JOIN ${openings} AS o(event_group, handler, priority, state) ON o.event_group = f.event_group ${sorted('f.id')})`;
+        INSERT INTO ${delivery} (${OPENED_COLUMNS}) ${openings.join(' UNION ALL ')} ${sorted('1')})`;
     const others = `UNION ALL SELECT event_key, owner[1], owner[2], owner[3], NULL::bigint FROM given
       WHERE owner <> ARRAY[event_group, entity, entity_id]`;
     return `${likelyNew ? 'WITH' : looked} fresh AS (
         INSERT INTO ${event} (${EVENT_COLUMNS}) SELECT ${ENTRY_COLUMNS}, $1::bigint
         FROM ${likelyNew ? given : 'given WHERE owner IS NULL'}
-        ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings === undefined ? '' : opened}
+        ON CONFLICT (event_key) DO NOTHING RETURNING id, event_key, event_group)${openings.length === 0 ? '' : opened}
       SELECT event_key, NULL::text AS event_group, NULL::text AS entity, NULL::text AS entity_id, NULL::bigint AS revision FROM fresh ${likelyNew ? '' : others}
       UNION ALL SELECT NULL::text, NULL::text, NULL::text, NULL::text, SUM(revision) FROM ${handler}`;
   }

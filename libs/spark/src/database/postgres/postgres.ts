@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
 import { completedBy } from '../claim-complete.js';
-import type { OpenQueue } from '../claim-queues.js';
+import type { FoundQueue, OpenQueue } from '../claim-queues.js';
 import type {
   Claimed,
   ClaimRequest,
@@ -9,7 +9,6 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  FoundQueue,
   KeysInRange,
   Owner,
   RowsByKey,
@@ -37,6 +36,7 @@ export class PostgresDialect implements Dialect {
   readonly rechecksByTime = false;
   readonly readsMayBeStale = false;
   readonly skipsLocked = true;
+  readonly locksNext = false;
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
   readonly isolation = 'READ COMMITTED';
@@ -56,7 +56,7 @@ export class PostgresDialect implements Dialect {
     private readonly prepare: boolean,
   ) {
     this.entering = new PostgresEntering(tables);
-    this.claiming = new PostgresClaiming(tables);
+    this.claiming = new PostgresClaiming(tables, prepare);
   }
 
   returnsFromInsert(): boolean {
@@ -138,7 +138,7 @@ export class PostgresDialect implements Dialect {
     return this.claiming.queuesOf(manager, handlers);
   }
 
-  async waiting(_: EntityManager, { queues }: ClaimRequest): Promise<readonly OpenQueue[]> {
+  async waiting<Q extends OpenQueue>(_: EntityManager, { queues }: ClaimRequest<Q>): Promise<readonly Q[]> {
     return queues;
   }
 

@@ -21,6 +21,12 @@ export async function complete({ runner }: Place, tables: readonly TableOptions[
   }
 }
 
+/** Drops a column, unless that is done already. */
+export async function dropColumn({ runner }: Place, table: string, column: string): Promise<void> {
+  if (!(await runner.getTable(table))?.findColumnByName(column)) return;
+  await runner.query(`ALTER TABLE ${escaped(runner, table)} DROP COLUMN ${runner.dataSource.driver.escape(column)}`);
+}
+
 /** The names of missing tables, and the missing parts of the others. */
 export async function lacking({ runner }: Place, tables: readonly TableOptions[]) {
   const present = await presentOf(runner, tables);

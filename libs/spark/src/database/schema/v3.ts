@@ -1,7 +1,7 @@
 import type { TableOptions } from 'typeorm';
 import { select } from '../statement.js';
 import { columnTypes } from './column-types.js';
-import { complete, escaped } from './completion.js';
+import { complete, dropColumn, escaped } from './completion.js';
 import { agendaOf } from './former-names.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v2 } from './v2.js';
@@ -118,11 +118,6 @@ async function keepFormerName({ runner, names }: Place): Promise<void> {
 /** Whether a process has used the tables. */
 async function isInUse({ runner, names }: Place): Promise<boolean> {
   return (await select(runner, `SELECT name FROM ${names.handler} LIMIT 1`)).length > 0;
-}
-
-async function dropColumn({ runner }: Place, table: string, column: string): Promise<void> {
-  if (!(await runner.getTable(table))?.findColumnByName(column)) return;
-  await runner.query(`ALTER TABLE ${escaped(runner, table)} DROP COLUMN ${runner.dataSource.driver.escape(column)}`);
 }
 
 const bare = (table: string): string => table.split('.').at(-1)!;

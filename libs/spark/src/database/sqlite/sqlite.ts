@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { claimRead, completeAndAsk, type WithoutEvent } from '../claim-complete.js';
-import { ClaimRoom, type OpenQueue, type Queue } from '../claim-queues.js';
+import { ClaimRoom, type FoundQueue, type OpenQueue, queueFrom, type QueueRow } from '../claim-queues.js';
 import type {
   Claimed,
   ClaimRequest,
@@ -8,7 +8,6 @@ import type {
   Dialect,
   Entered,
   EnterRequest,
-  FoundQueue,
   KeysInRange,
   Owner,
   RowsByKey,
@@ -28,6 +27,7 @@ export class SqliteDialect implements Dialect {
   readonly rechecksByTime = true;
   readonly readsMayBeStale = false;
   readonly skipsLocked = false;
+  readonly locksNext = false;
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';
   readonly isolation = undefined;
@@ -49,10 +49,11 @@ export class SqliteDialect implements Dialect {
     this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
     this.openSql = `INSERT INTO ${delivery} (${OPENED_COLUMNS}) VALUES (${OPENED_PLACES})`;
     this.revisionSql = `SELECT SUM(revision) AS revision FROM ${handler}`;
-    this.nextQueueSql = `SELECT priority FROM ${delivery} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority > ?
-      ORDER BY priority LIMIT 1`;
-    this.dueSql = `SELECT id, event_id, handler, attempt + 1 AS attempt FROM ${delivery}
-      WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND due_at <= ?
+    this.nextQueueSql = `SELECT handler, suspect, priority, partition_key, due_at FROM ${delivery}
+      WHERE state = 'available' AND handler = ? AND suspect = ? AND (priority, partition_key) > (?, ?)
+      ORDER BY priority, partition_key, due_at LIMIT 1`;
+    this.dueSql = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt FROM ${delivery}
+      WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ? AND due_at BETWEEN ? AND ?
       AND id NOT IN (SELECT CAST(value AS integer) FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM ${pause} WHERE handler = ?)
       ORDER BY due_at, id LIMIT ?`;
   }
@@ -110,8 +111,8 @@ export class SqliteDialect implements Dialect {
         const inserted = known ? undefined : insert.run(...eventRow(entry, now));
         if (inserted?.changes === 1) {
           fresh.add(key);
-          for (const opening of openingsOf(opened, [{ id: inserted.lastInsertRowid, event_group: group }]))
-            open.run(...openedRow(opening, now));
+          const event = { id: inserted.lastInsertRowid, event_group: group, metadata: entry.metadata };
+          for (const opening of openingsOf(opened, [event])) open.run(...openedRow(opening, now));
           continue;
         }
         known ??= ownerRow.get(key);
@@ -131,16 +132,15 @@ export class SqliteDialect implements Dialect {
       return handlers.flatMap((handler) => {
         const found: FoundQueue[] = [];
         for (const suspect of [0, 1]) {
-          let row = next.get<Pick<Queue, 'priority'>>(handler, suspect, -Infinity);
-          for (; row; row = next.get(handler, suspect, row.priority))
-            found.push({ handler, priority: Number(row.priority), suspect: suspect === 1 });
+          let row = next.get<QueueRow>(handler, suspect, -Infinity, '');
+          for (; row; row = next.get(handler, suspect, row.priority, row.partition_key)) found.push(queueFrom(row));
         }
         return found;
       });
     });
   }
 
-  waiting(manager: EntityManager, request: ClaimRequest): Promise<readonly OpenQueue[]> {
+  waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {
     return directly(manager, (statement) => {
       const due = this.dueOf(statement, request);
       return request.queues.filter((queue) => due(queue, 1).length > 0);
@@ -165,8 +165,10 @@ export class SqliteDialect implements Dialect {
   private dueOf(statement: (sql: string) => SqliteStatement, { now, suspect, passed }: ClaimRequest) {
     const due = statement(this.dueSql);
     const others = JSON.stringify(passed);
-    return ({ handler, priority }: OpenQueue, most: number): WithoutEvent[] =>
-      most <= 0 ? [] : due.all<WithoutEvent>(handler, Number(suspect), priority, now, others, handler, most);
+    return ({ handler, priority, partition, from }: OpenQueue, most: number): WithoutEvent[] =>
+      most <= 0
+        ? []
+        : due.all<WithoutEvent>(handler, Number(suspect), priority, partition, from, now, others, handler, most);
   }
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {

@@ -1,0 +1,202 @@
+import type { EntityManager } from 'typeorm';
+import type { OpenQueue } from '../database/claim-queues.js';
+import type { Dialect } from '../database/dialect.js';
+import { execute, select } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
+import type { FleetLimits } from '../handler/fleet-limits.js';
+import { counting, roomAt, type Starts, started } from './rate-window.js';
+
+/** A queue of a handler that has limits over all processes. */
+export interface LimitedQueue extends OpenQueue {
+  readonly owner: { readonly name: string; readonly limits: FleetLimits };
+}
+
+/** A delivery that was claimed from a queue with limits. */
+export interface LimitedClaim {
+  readonly id: string;
+  readonly queue: LimitedQueue;
+  /** How many milliseconds after the claim its handler is called at the latest. */
+  readonly delay: number;
+}
+
+/** What the limits leave for a claim. */
+export interface Admission {
+  /** How much may be claimed from each queue. */
+  readonly rooms: ReadonlyMap<LimitedQueue, { readonly room: number; readonly most: number }>;
+  /** For how many milliseconds each of the other queues cannot be claimed from. */
+  readonly waits: ReadonlyMap<LimitedQueue, number>;
+  /** The rows that the transaction has locked. */
+  readonly rows: ReadonlyMap<string, LimitRow>;
+  /** The time of the database. */
+  readonly now: number;
+}
+
+interface LimitRow {
+  readonly handler: string;
+  readonly partition: string;
+  starts: Starts;
+  /** The ids of deliveries of the handler that are running, as far as that was checked. */
+  running: readonly string[];
+  isChanged: boolean;
+}
+
+// How long a queue waits whose row is locked or absent, in milliseconds. Another process is claiming from it.
+const LOCKED = 20;
+// How long a queue waits while all processes together handle as many deliveries as its handler may, in milliseconds.
+const FULL = 250;
+// How long the row of a handler without a rate is kept after its last use, in milliseconds.
+const KEPT = 60_000;
+
+/**
+ * The limits of handlers over all processes. Each limited handler, or each of its partitions, has a row that counts. A claim locks the
+ * rows, so that no two claims of one row count at the same time, and writes what it has claimed in its own transaction.
+ */
+export class FleetLimiter {
+  /** The rows that are known to exist. */
+  private readonly known = new Set<string>();
+
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+  ) {}
+
+  /** Creates the rows of queues that have none. It runs before the transaction of the claim, which could wait for another insert. */
+  async prepare(manager: EntityManager, queues: readonly LimitedQueue[]): Promise<void> {
+    const missing = keysOf(queues).filter(([handler, partition]) => !this.known.has(idOf(handler, partition)));
+    for (const [handler, partition] of missing) {
+      const where = 'handler = :handler AND partition_key = :partition';
+      const found = await select(manager, `SELECT 1 FROM ${this.tables.limit} WHERE ${where}`, { handler, partition });
+      const row = `INTO ${this.tables.limit} (handler, partition_key, starts, running, expires_at)
+        VALUES (:handler, :partition, '[]', '[]', ${this.dialect.clock} + ${KEPT})`;
+      if (found.length === 0) await execute(manager, this.dialect.insertOrIgnore(row), { handler, partition });
+      this.known.add(idOf(handler, partition));
+    }
+  }
+
+  /** Locks the rows of queues, and reads how much their limits leave. */
+  async admit(manager: EntityManager, queues: readonly LimitedQueue[]): Promise<Admission> {
+    const { rows, now } = await this.lock(manager, keysOf(queues));
+    await this.dropEnded(manager, rows);
+    const rooms = new Map<LimitedQueue, { room: number; most: number }>();
+    const waits = new Map<LimitedQueue, number>();
+    for (const queue of queues) {
+      const { room, most, wait } = roomOf(queue, rows, now);
+      if (Math.min(room, most) > 0) rooms.set(queue, { room, most });
+      else waits.set(queue, wait);
+    }
+    return { rooms, waits, rows, now };
+  }
+
+  /** Counts what was claimed, in the transaction of the claim. */
+  async count(manager: EntityManager, { rows, now }: Admission, claimed: readonly LimitedClaim[]): Promise<void> {
+    let expires = now + KEPT;
+    for (const { id, queue, delay } of claimed) {
+      const { name, limits } = queue.owner;
+      const { rate, concurrency } = limits;
+      if (rate) {
+        const row = rows.get(idOf(name, countedIn(queue)))!;
+        row.starts = started(counting(row.starts, rate, now), rate, 1, now + delay);
+        row.isChanged = true;
+        expires = Math.max(expires, now + delay + rate.per + KEPT);
+      }
+      if (concurrency === undefined) continue;
+      const row = rows.get(idOf(name, ''))!;
+      row.running = [...row.running, id];
+      row.isChanged = true;
+    }
+    for (const row of rows.values()) if (row.isChanged) await this.write(manager, row, expires);
+  }
+
+  /** Removes rows that count nothing any more. */
+  async prune(manager: EntityManager): Promise<void> {
+    const sql = `DELETE FROM ${this.tables.limit} WHERE expires_at < ${this.dialect.clock} AND running = '[]'`;
+    await execute(manager, sql);
+  }
+
+  private async lock(manager: EntityManager, keys: readonly (readonly [string, string])[]) {
+    const parameters: Record<string, string> = {};
+    const wanted = keys.map(([handler, partition], i) => {
+      Object.assign(parameters, { [`h${i}`]: handler, [`p${i}`]: partition });
+      return `(handler = :h${i} AND partition_key = :p${i})`;
+    });
+    const found = await select<{
+      handler: string;
+      partition_key: string;
+      starts: string;
+      running: string;
+      clock: string;
+    }>(
+      manager,
+      `SELECT handler, partition_key, starts, running, ${this.dialect.clock} AS clock FROM ${this.tables.limit}
+       WHERE ${wanted.join(' OR ')} ORDER BY handler, partition_key ${this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : ''}`,
+      parameters,
+    );
+    const rows = new Map<string, LimitRow>(
+      found.map(({ handler, partition_key: partition, starts, running }) => {
+        const row = { handler, partition, starts: JSON.parse(starts), running: JSON.parse(running), isChanged: false };
+        return [idOf(handler, partition), row];
+      }),
+    );
+    // A row that is not there may have been removed since it was used last.
+    for (const [handler, partition] of keys)
+      if (!rows.has(idOf(handler, partition))) this.known.delete(idOf(handler, partition));
+    return { rows, now: Number(found[0]?.clock ?? 0) };
+  }
+
+  /** Drops the deliveries from the lists that are not running any more. */
+  private async dropEnded(manager: EntityManager, rows: ReadonlyMap<string, LimitRow>): Promise<void> {
+    const ids = [...rows.values()].flatMap(({ running }) => running);
+    if (ids.length === 0) return;
+    const sql = `SELECT id FROM ${this.tables.delivery} WHERE id IN (:...ids) AND state = 'running'`;
+    const still = new Set((await select<{ id: string }>(manager, sql, { ids })).map(({ id }) => id));
+    for (const row of rows.values()) {
+      const running = row.running.filter((id) => still.has(id));
+      row.isChanged ||= running.length < row.running.length;
+      row.running = running;
+    }
+  }
+
+  private async write(manager: EntityManager, row: LimitRow, expires: number): Promise<void> {
+    const { handler, partition, starts, running } = row;
+    await execute(
+      manager,
+      `UPDATE ${this.tables.limit} SET starts = :starts, running = :running,
+         expires_at = CASE WHEN expires_at > :expires THEN expires_at ELSE :expires END
+       WHERE handler = :handler AND partition_key = :partition`,
+      { handler, partition, starts: JSON.stringify(starts), running: JSON.stringify(running), expires },
+    );
+  }
+}
+
+/** How much may be claimed from a queue, and how long it waits otherwise. */
+function roomOf(queue: LimitedQueue, rows: ReadonlyMap<string, LimitRow>, now: number) {
+  const { owner, room, most = room } = queue;
+  const { rate, concurrency } = owner.limits;
+  const own = rate && rows.get(idOf(owner.name, countedIn(queue)));
+  const all = concurrency === undefined ? undefined : rows.get(idOf(owner.name, ''));
+  if ((rate && !own) || (concurrency !== undefined && !all)) return { room: 0, most: 0, wait: LOCKED };
+  const byRate = rate ? roomAt(own!.starts, rate, now) : { room: Infinity, freeAt: now };
+  const byFleet = concurrency === undefined ? Infinity : concurrency - all!.running.length;
+  const isByPartition = rate?.isByPartition ?? false;
+  return {
+    room: Math.min(room, byFleet, isByPartition ? Infinity : byRate.room),
+    most: Math.min(most, isByPartition ? byRate.room : Infinity),
+    wait: byRate.room > 0 ? FULL : Math.max(1, Math.ceil(byRate.freeAt - now)),
+  };
+}
+
+/** The partition whose row counts the starts of a queue. */
+const countedIn = ({ owner, partition }: LimitedQueue): string => (owner.limits.rate?.isByPartition ? partition : '');
+
+const idOf = (handler: string, partition: string): string => JSON.stringify([handler, partition]);
+
+/** The rows that queues need, each once. */
+function keysOf(queues: readonly LimitedQueue[]): (readonly [handler: string, partition: string])[] {
+  const keys = new Map<string, readonly [string, string]>();
+  for (const queue of queues) {
+    const { name, limits } = queue.owner;
+    if (limits.rate) keys.set(idOf(name, countedIn(queue)), [name, countedIn(queue)]);
+    if (limits.concurrency !== undefined) keys.set(idOf(name, ''), [name, '']);
+  }
+  return [...keys.values()];
+}
