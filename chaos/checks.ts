@@ -66,8 +66,8 @@ const HANDLERS: Record<string, RegExp> = {
   effects: /^item_(saved|due)/,
   entities: /^(family|badge)/,
   badges: /^badge/,
-  rated: /^family/,
-  shared: /^outside/,
+  rated: /^item_(saved|due)/,
+  shared: /^(outside|family)/,
   poison: /^poison/,
 };
 

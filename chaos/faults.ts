@@ -95,7 +95,7 @@ export interface ActorInput {
 }
 
 /** The limits over all processes. The time of the rate is in ms. */
-export const LIMITS = { rate: { max: 20, per: 1_000 }, concurrency: 2 };
+export const LIMITS = { rate: { max: 10, per: 1_000 }, concurrency: 2 };
 
 /** How leases run in a round, in ms. */
 export const LEASE = { ttl: 3_000, renewal: 500 };

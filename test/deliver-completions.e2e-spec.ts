@@ -105,7 +105,7 @@ describe.each(databases)('completions are written together, on $name', (database
     vi.spyOn(log, 'logQuery').mockImplementation((sql) => {
       if (sql.includes(`SET state = 'running'`)) claimed.push(performance.now());
     });
-    // With a slot for each no claim is full, and after a claim that is not full the worker waits 5 ms.
+    // With a slot for each no claim is full, and claims that are not full come once in 5 ms; two may come one after the other.
     const spark = { worker: { concurrency: 300 } };
     const app = await startApp({
       database: db,
@@ -118,8 +118,8 @@ describe.each(databases)('completions are written together, on $name', (database
     await vi.waitFor(() => expect(handled).toHaveLength(300), 30_000);
     await app.close();
     await db.drop();
-    expect(claimed.length).toBeGreaterThan(1);
-    const pauses = claimed.slice(1).map((time, i) => time - claimed[i]!);
+    expect(claimed.length).toBeGreaterThan(2);
+    const pauses = claimed.slice(2).map((time, i) => time - claimed[i]!);
     // A timer may be early by a millisecond.
     expect(Math.min(...pauses)).toBeGreaterThan(3.9);
   });

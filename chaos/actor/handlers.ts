@@ -52,13 +52,13 @@ export class Handlers {
   }
 
   /** All processes together may call it only so often. */
-  @GroupHandler(/^family/, { ...patient, name: 'rated', rateLimit: rate })
+  @GroupHandler(/^item_(saved|due)/, { ...patient, name: 'rated', rateLimit: rate })
   rated({ key }: SparkEvent) {
     this.journal.record({ kind: 'rated', key });
   }
 
   /** All processes together may only handle so many at once. */
-  @GroupHandler(/^outside/, { ...patient, name: 'shared', fleetConcurrency: concurrency })
+  @GroupHandler(/^(outside|family)/, { ...patient, name: 'shared', fleetConcurrency: concurrency })
   async shared({ key }: SparkEvent, { signal }: HandlerScope) {
     this.journal.record({ kind: 'shared', key });
     try {

@@ -979,8 +979,8 @@ export const guards = [
   guard(
     'what comes one after the other is claimed together',
     'deliver/worker.ts',
-    'if (claimed > 0 && rest > 0) await delay(rest);',
-    'if (rest < 0) await delay(rest);',
+    'if (claimed > 0 && rest > 0) await this.pace.rest(rest);',
+    'if (rest < 0) await this.pace.rest(rest);',
     ['deliver-completions', 'claimed together'],
     { databases: ['SQLite', 'MariaDB'] },
   ),

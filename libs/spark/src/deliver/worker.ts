@@ -1,4 +1,4 @@
-import { setImmediate, setTimeout as delay } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { shown } from '../error/text-of.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
@@ -9,6 +9,7 @@ import type { Claimant, Claimer } from './claimer.js';
 import type { Completions } from './completions.js';
 import type { Contexts, Reading } from './contexts.js';
 import type { HandlerSlots } from './handler-slots.js';
+import { Pace } from './pace.js';
 import type { Settler } from './settler.js';
 
 // How long aborted attempts have to roll back and give their deliveries back, in milliseconds. Later, other processes free them.
@@ -29,6 +30,7 @@ export class Worker {
   private readonly logger = new Logger('Spark');
   private readonly running = new Set<Attempt>();
   private readonly warned = new WeakSet<Attempt>();
+  private readonly pace = new Pace();
   private readonly waiting: (() => void)[] = [];
   private readonly claimant: Claimant = {
     running: () => [...this.running].map(({ delivery }) => delivery),
@@ -51,7 +53,7 @@ export class Worker {
 
   /**
    * Claims and begins deliveries until a claim finds all that are available for the free slots. It does not wait for the attempts. After
-   * that claim it waits `rest` milliseconds: the next call then claims all that arrive meanwhile together.
+   * that claim it rests, so that claims come once in `rest` milliseconds: each claims all that arrived meanwhile together.
    *
    * @returns how many deliveries it has begun
    */
@@ -62,7 +64,7 @@ export class Worker {
       const { claimed, isMore } = await this.claimer.claim(this.claimant);
       total += claimed;
       if (isMore) continue;
-      if (claimed > 0 && rest > 0) await delay(rest);
+      if (claimed > 0 && rest > 0) await this.pace.rest(rest);
       return total;
     }
   }
