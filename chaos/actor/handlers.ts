@@ -62,7 +62,7 @@ export class Handlers {
   async shared({ key }: SparkEvent, { signal }: HandlerScope) {
     this.journal.record({ kind: 'shared', key });
     try {
-      await delay(Math.random() * 40, undefined, { signal });
+      await delay(Math.random() * 150, undefined, { signal });
     } finally {
       this.journal.record({ kind: 'shared-end', key });
     }
