@@ -64,6 +64,7 @@ export class FaultPoints {
         // A stall is worth most where it keeps a handler from its transaction.
         const counts = this.fate?.kind === 'kill' || claimed.some(({ handler }: Delivery) => handler === 'effects');
         if (counts) pass('after-claim');
+        if (claimed.some(({ handler }: Delivery) => handler === 'rated') && Math.random() < 0.1) hiccup();
         return begin(claimed, ...given);
       }),
     );
@@ -88,6 +89,14 @@ export class FaultPoints {
       rescued(count);
     });
   }
+}
+
+// For how long a process does nothing now and then, in ms: longer than a rate lets a call be late, shorter than its lease.
+const HICCUP = 400;
+
+function hiccup(): void {
+  const until = performance.now() + HICCUP;
+  while (performance.now() < until);
 }
 
 /** Puts a function around a method of all instances. */
