@@ -31,6 +31,8 @@ const tables = [
   'shop_group',
   'shop_attempt',
   'shop_pause',
+  'shop_limit',
+  'shop_chore',
   'shop_version',
 ];
 

@@ -33,6 +33,7 @@ const context = JSON.stringify({
 });
 const TABLES = [
   'attempt',
+  'chore',
   'delivery',
   'event',
   'group',
@@ -94,9 +95,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 5. Run the migration ` +
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 6. Run the migration ` +
         `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
-        `PartitionSparkDeliveries1796070000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+        `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -106,7 +107,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 5 }]);
+    expect(await version()).toEqual([{ version: 6 }]);
     await app.close();
   });
 
@@ -146,6 +147,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [2, 3],
       [3, 1],
       [4, 3],
+      [5, 2],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -165,7 +167,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 5 }]);
+    expect(await version()).toEqual([{ version: 6 }]);
     await app.close();
   });
 
@@ -198,7 +200,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 5. Install ` +
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 6. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -257,6 +259,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 5 }]);
+    await expect(dataSource.query('SELECT channel FROM spark_worker')).rejects.toThrow('channel');
+    await expect(dataSource.query('SELECT * FROM spark_chore')).rejects.toThrow('spark_chore');
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 4 }]);
     expect(await indexes()).toContain('spark_delivery_queue');

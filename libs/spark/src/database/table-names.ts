@@ -9,6 +9,7 @@ const TABLES = [
   'pause',
   'limit',
   'worker',
+  'chore',
   'sweep',
   'group',
   'version',

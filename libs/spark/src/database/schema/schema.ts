@@ -18,9 +18,10 @@ import { v2 } from './v2.js';
 import { v3 } from './v3.js';
 import { v4 } from './v4.js';
 import { v5 } from './v5.js';
+import { v6 } from './v6.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** Changes the tables to one version. Throws MissingSchemaError. */
