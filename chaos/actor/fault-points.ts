@@ -36,7 +36,7 @@ export class FaultPoints {
     wrap(Ledger, 'enter', async (enter, manager, entries, ...how) => {
       if (entries.length > 0) pass('before-enter');
       const fresh = await enter(manager, entries, ...how);
-      if (fresh.length > 0) pass('after-enter');
+      if (fresh.events.length > 0) pass('after-enter');
       return fresh;
     });
     wrap(RecordedEvents, 'onRecorded', (onRecorded, recorded) => {

@@ -48,6 +48,7 @@ import {
   workersOf,
   type WorkerStatus,
 } from './inspect/status.js';
+import { DELIVERIES } from './notifier/notifier.js';
 import { Administration, type Replay } from './runtime/administration.js';
 import {
   checkDeliveryId,
@@ -304,7 +305,7 @@ export class SparkService {
   async resumeHandler(name: string): Promise<void> {
     const names = await this.reading((manager) => handlerNamesGiven(this.spark, manager, name));
     await this.spark.handlerPauses.resume(names);
-    this.spark.signals.notify({ rechecks: false, deliveries: true });
+    this.spark.signals.notify(DELIVERIES);
   }
 
   /**

@@ -16,7 +16,7 @@ import type {
   UpdateEvent,
 } from 'typeorm';
 import { Capture } from '../record/capture.js';
-import type { RecordResult, Recorder } from '../record/recorder.js';
+import { NOTHING_RECORDED, type RecordResult, type Recorder } from '../record/recorder.js';
 import type { LiveRules } from './live-rules.js';
 import { Frames, type TransactionFrames } from './transaction-frames.js';
 import { linesOf } from '../error/text-of.js';
@@ -91,8 +91,8 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     if (!transaction) return;
     if (!transaction.outermost) return transaction.release();
     this.frames.end(queryRunner);
-    const { recorded, top } = transaction;
-    this.onRecorded({ events: recorded?.events ?? [], rechecks: recorded?.rechecks || top.rechecksAdded });
+    const { recorded = NOTHING_RECORDED, top } = transaction;
+    this.onRecorded({ ...recorded, rechecks: recorded.rechecks || top.rechecksAdded });
   }
 
   // Another subscriber may have thrown while this one was still recording.

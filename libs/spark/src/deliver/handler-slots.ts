@@ -54,6 +54,21 @@ export class HandlerSlots {
       .filter(({ room }) => room > 0);
   }
 
+  /** Whether a delivery of a handler may begin. */
+  hasRoom(handler: Handler): boolean {
+    return this.room(handler) > 0;
+  }
+
+  /**
+   * The present and former names of handlers that more deliveries may be waiting for, after a claim of deliveries of the given ones: those
+   * of them without a free slot, or all if no slot is free.
+   */
+  fullAfter(claimed: ReadonlySet<Handler>): string[] {
+    return this.handlers()
+      .filter((handler) => (this.free <= 0 || claimed.has(handler)) && !this.hasRoom(handler))
+      .flatMap(namesOf);
+  }
+
   /** Takes a slot for a delivery of a handler. */
   take(handler: string, suspect: boolean): void {
     this.taken.set(handler, (this.taken.get(handler) ?? 0) + 1);

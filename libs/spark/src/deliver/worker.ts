@@ -49,11 +49,19 @@ export class Worker {
     private readonly settler: Settler,
     /** Called when a slot is free for deliveries that could not be claimed before. */
     private readonly onFreed: () => void,
+    /** Called with the names of handlers for which a claim has taken as many deliveries as there are slots: more may be waiting. */
+    private readonly onFull: (handlers: readonly string[]) => void,
   ) {}
+
+  /** Whether this process can claim deliveries. */
+  get isClaiming(): boolean {
+    return !this.claimer.halted && (!this.claimer.lacksLease || this.lease.isHeld);
+  }
 
   /**
    * Claims and begins deliveries until a claim finds all that are available for the free slots. It does not wait for the attempts. After
-   * that claim it rests, so that claims come once in `rest` milliseconds: each claims all that arrived meanwhile together.
+   * that claim it rests, even if there was nothing, so that claims come once in `rest` milliseconds: each claims all that arrived
+   * meanwhile together.
    *
    * @returns how many deliveries it has begun
    */
@@ -64,7 +72,7 @@ export class Worker {
       const { claimed, isMore } = await this.claimer.claim(this.claimant);
       total += claimed;
       if (isMore) continue;
-      if (claimed > 0 && rest > 0) await this.pace.rest(rest);
+      if (rest > 0) await this.pace.rest(rest);
       return total;
     }
   }
@@ -153,6 +161,8 @@ export class Worker {
       this.slots.take(attempt.handler.name, suspect);
       this.running.add(attempt);
     }
+    const full = this.slots.fullAfter(new Set(attempts.map(({ handler }) => handler)));
+    if (full.length > 0) this.onFull(full);
     const contexts = this.contexts.read(claimed);
     // The next claim is sent before handlers keep the process busy.
     if (isMore) await setImmediate();

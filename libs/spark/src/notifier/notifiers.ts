@@ -1,7 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { hasOneConnection, notificationsOf } from '../database/traits.js';
+import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
-import type { Notifier, Work } from './notifier.js';
+import type { Notifier, OnNotified } from './notifier.js';
 import { PostgresNotifier } from './postgres-notifier.js';
 import { SqliteNotifier } from './sqlite-notifier.js';
 
@@ -11,22 +12,30 @@ export interface Pauses {
   readonly longest: number;
 }
 
-const noNotifier: Notifier = { start: () => undefined, notify: () => undefined, stop: async () => undefined };
+const nothing = (): void => undefined;
+const noNotifier: Notifier = {
+  channel: '',
+  start: nothing,
+  notifyAll: nothing,
+  notifyOne: nothing,
+  hint: nothing,
+  stop: async () => undefined,
+};
 
 /**
  * The notifier for a database.
  *
  * @param limit how long it waits for an answer of the database, in milliseconds
- * @param onNotified called when another process has committed work
  */
 export function notifierOf(
   dataSource: DataSource,
+  dialect: Dialect,
   tables: TableNames,
   limit: number,
-  onNotified: (work: Work) => void,
+  onNotified: OnNotified,
 ): Notifier {
   const way = notificationsOf(dataSource);
-  if (way === 'notify') return new PostgresNotifier(dataSource, tables, limit, onNotified);
+  if (way === 'notify') return new PostgresNotifier(dataSource, dialect, tables, limit, onNotified);
   return way === 'file' ? new SqliteNotifier(dataSource, onNotified) : noNotifier;
 }
 

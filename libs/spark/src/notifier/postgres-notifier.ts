@@ -7,15 +7,19 @@ import { postgresPoolOf } from '../database/typeorm-internals.js';
 import type { TableNames } from '../database/table-names.js';
 import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
-import type { Notifier, Work } from './notifier.js';
+import type { Dialect } from '../database/dialect.js';
+import { readNotification, writeNotification } from './notification.js';
+import { ALL_WORK, NO_WORK, type Notifier, type OnNotified, type Work } from './notifier.js';
+import { Outbox, type Reach } from './outbox.js';
+import { type Next, WorkerChannels } from './worker-channels.js';
 
 /** The parts of a client of the package pg that are used here. */
 interface Client {
   connect(): Promise<unknown>;
-  query(sql: string | { name: string; text: string; values: unknown[] }): Promise<unknown>;
+  query(sql: string | { name: string; text: string; values: unknown[] }): Promise<{ rows: unknown[] }>;
   end(): Promise<void>;
   readonly connection?: { readonly stream: { destroy(): void } };
-  on(event: 'notification', listener: (message: { payload?: string }) => void): unknown;
+  on(event: 'notification', listener: (message: { channel: string; payload?: string }) => void): unknown;
   on(event: 'error' | 'end', listener: (error?: Error) => void): unknown;
 }
 
@@ -25,8 +29,6 @@ interface Pool {
 }
 
 const NOTIFY = { name: 'spark-notify', text: 'SELECT pg_notify($1, $2)' };
-/** Notifications within this time are sent together, in milliseconds. */
-const TOGETHER = 10;
 /** How long the test of NOTIFY waits, in milliseconds. */
 const TEST = 2_000;
 const LONGEST_PAUSE = 30_000;
@@ -40,12 +42,15 @@ const LAST_LIMIT = 1_000;
 export class PostgresNotifier implements Notifier {
   private readonly logger = new Logger('Spark');
   private readonly id = randomUUID() as string;
-  private readonly channel: string;
+  /** The channel of all processes. */
+  private readonly common: string;
+  /** The channel of this process alone. */
+  private readonly own: string;
   private readonly stopping = new AbortController();
   private client: Client | undefined;
+  /** What this process sends on its connection. */
+  private outbox: Outbox | undefined;
   private listening: Promise<void> = Promise.resolve();
-  private unsent: Work | undefined;
-  private resting = false;
   /** The last statement of the client. */
   private asked: Promise<unknown> = Promise.resolve();
   /** Whether notifications of other processes do not arrive at present, and this was logged. */
@@ -54,44 +59,40 @@ export class PostgresNotifier implements Notifier {
 
   constructor(
     private readonly dataSource: DataSource,
-    { plain }: TableNames,
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
     /** How long it waits for an answer, in milliseconds. */
     private readonly limit: number,
-    private readonly onNotified: (work: Work) => void,
+    private readonly onNotified: OnNotified,
   ) {
     // A hash, because the name of a channel must be shorter than the name of a table may be.
-    this.channel = `spark_${createHash('sha256').update(plain.event).digest('hex').slice(0, 32)}`;
+    this.common = `spark_${createHash('sha256').update(tables.plain.event).digest('hex').slice(0, 32)}`;
+    this.own = `${this.common}_${this.id.slice(0, 18).replaceAll('-', '')}`;
+  }
+
+  get channel(): string {
+    return this.client ? this.own : '';
   }
 
   start(): void {
     this.listening = this.listen();
   }
 
-  /** Sends a notification at once. Those of the next 10 ms, or until the database has answered, are sent together afterwards. */
-  notify(work: Work): void {
-    if (!this.client || !(work.rechecks || work.deliveries)) return;
-    if (this.resting) {
-      const { rechecks = false, deliveries = false } = this.unsent ?? {};
-      this.unsent = { rechecks: rechecks || work.rechecks, deliveries: deliveries || work.deliveries };
-      return;
-    }
-    const payload = JSON.stringify({ from: this.id, ...work });
-    // If the connection fails, its `error` or `end` event handles that.
-    const sent = this.ask(this.client, { ...NOTIFY, values: [this.channel, payload] }).catch(() => undefined);
-    this.resting = true;
-    void Promise.all([sent, delay(TOGETHER, undefined, { ref: false })]).then(() => this.rested());
+  notifyAll(work: Work): void {
+    this.outbox?.add('all', work);
+  }
+
+  notifyOne(work: Work): void {
+    this.outbox?.add('one', work);
+  }
+
+  hint(work: Work): void {
+    this.outbox?.add('hint', work);
   }
 
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.listening;
-  }
-
-  private rested(): void {
-    this.resting = false;
-    const { unsent } = this;
-    this.unsent = undefined;
-    if (unsent) this.notify(unsent);
   }
 
   /** Listens until it is stopped. If a connection is lost, it connects again. */
@@ -127,26 +128,45 @@ export class PostgresNotifier implements Notifier {
     lost.catch(() => undefined);
     try {
       if ((await Promise.race([this.inTime(client.connect()), lost, stopped])) === false) return false;
-      client.on('notification', ({ payload }) => this.receive(payload));
-      if ((await Promise.race([this.inTime(client.query(`LISTEN ${this.channel}`)), lost, stopped])) === false)
-        return false;
+      client.on('notification', ({ channel, payload }) => this.receive(channel, payload));
+      const listen = `LISTEN ${this.common}; LISTEN ${this.own}`;
+      if ((await Promise.race([this.inTime(client.query(listen)), lost, stopped])) === false) return false;
       if (!(await Promise.race([this.test(), lost, stopped]))) return false;
       this.client = client;
+      this.outbox = this.outboxOf(client);
       this.asked = Promise.resolve();
       connected();
       if (this.isInterrupted) this.logger.log('Notifications of other processes arrive again.');
       this.isInterrupted = false;
       // Notifications from before the LISTEN are lost.
-      this.onNotified({ rechecks: true, deliveries: true });
+      this.onNotified(ALL_WORK, false);
       return await Promise.race([lost, stopped, this.probe(client, ending.signal)]);
     } finally {
       ending.abort();
-      this.client = undefined;
-      this.resting = false;
+      this.client = this.outbox = undefined;
       const ended = client.end().catch(() => undefined);
       await Promise.race([ended, delay(LAST_LIMIT, undefined, { ref: false })]);
       client.connection?.stream.destroy();
     }
+  }
+
+  private outboxOf(client: Client): Outbox {
+    const rows = async (sql: string) => (await this.ask(client, sql)).rows as { channel: string | null }[];
+    const workers = new WorkerChannels(this.dialect, this.tables, this.own, rows);
+    return new Outbox(async (reach, work) => {
+      const to = reach === 'all' ? reach : await workers.next();
+      const channel = this.channelOf(reach, to);
+      if (channel === undefined) return;
+      const isAlone = reach === 'one' && channel !== this.common;
+      const payload = writeNotification({ from: this.id, work, isAlone });
+      await this.ask(client, { ...NOTIFY, values: [channel, payload] });
+    });
+  }
+
+  /** Without a process to notify alone, work that this process cannot do is for all. */
+  private channelOf(reach: Reach, to: Next): string | undefined {
+    if (to === 'nobody') return reach === 'hint' ? undefined : this.common;
+    return to === 'all' ? this.common : to.channel;
   }
 
   /** Sends a query again and again: a connection that went silent has no event for its loss. */
@@ -158,7 +178,7 @@ export class PostgresNotifier implements Notifier {
   }
 
   // Sends one statement after the other, because pg no longer supports overlapping queries on a client.
-  private ask(client: Client, statement: Parameters<Client['query']>[0]): Promise<unknown> {
+  private ask(client: Client, statement: Parameters<Client['query']>[0]): Promise<{ rows: unknown[] }> {
     const answer = this.asked.then(() => client.query(statement));
     this.asked = answer.catch(() => undefined);
     return answer;
@@ -181,8 +201,8 @@ export class PostgresNotifier implements Notifier {
   private async test(): Promise<boolean> {
     const ending = new AbortController();
     const arrived = new Promise<boolean>((resolve) => (this.passedTest = () => resolve(true)));
-    const payload = JSON.stringify({ from: this.id });
-    await execute(this.dataSource.manager, 'SELECT pg_notify(:channel, :payload)', { channel: this.channel, payload });
+    const payload = writeNotification({ from: this.id, work: NO_WORK, isAlone: false });
+    await execute(this.dataSource.manager, 'SELECT pg_notify(:channel, :payload)', { channel: this.own, payload });
     const late = delay(TEST, false, { signal: ending.signal }).catch(() => false);
     const hasArrived = await Promise.race([arrived, late]);
     ending.abort();
@@ -193,18 +213,10 @@ export class PostgresNotifier implements Notifier {
     return hasArrived;
   }
 
-  private receive(payload: string | undefined): void {
-    const { from, rechecks, deliveries } = readNotification(payload);
+  private receive(channel: string, payload: string | undefined): void {
+    const { from, work, isAlone } = readNotification(payload);
     if (from === this.id) return this.passedTest();
-    this.onNotified({ rechecks: rechecks !== false, deliveries: deliveries !== false });
-  }
-}
-
-// Any role of the database can notify on the channel. A payload that cannot be read counts as "there may be work".
-function readNotification(payload: string | undefined): { from?: unknown; rechecks?: unknown; deliveries?: unknown } {
-  try {
-    return Object(JSON.parse(payload ?? '')) as object;
-  } catch {
-    return {};
+    if (channel === this.common) this.outbox?.count();
+    this.onNotified(work, isAlone);
   }
 }

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { sqliteConnectionOf } from '../database/typeorm-internals.js';
-import type { Notifier, Work } from './notifier.js';
+import { ALL_WORK, type Notifier, type OnNotified } from './notifier.js';
 
 interface Connection {
   readonly open: boolean;
@@ -13,12 +13,13 @@ const EVERY = 25;
  * The notifier for SQLite. The file has a number that changes when another connection commits. To read it takes microseconds and no lock.
  */
 export class SqliteNotifier implements Notifier {
+  readonly channel = '';
   private timer: NodeJS.Timeout | undefined;
   private version: unknown;
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly onNotified: (work: Work) => void,
+    private readonly onNotified: OnNotified,
   ) {}
 
   start(): void {
@@ -27,8 +28,10 @@ export class SqliteNotifier implements Notifier {
     this.timer.unref();
   }
 
-  /** Does nothing: the commit has changed the number already. */
-  notify(): void {}
+  // The commit has changed the number already.
+  notifyAll(): void {}
+  notifyOne(): void {}
+  hint(): void {}
 
   async stop(): Promise<void> {
     clearInterval(this.timer);
@@ -38,7 +41,7 @@ export class SqliteNotifier implements Notifier {
     const version = this.read();
     if (version === undefined || version === this.version) return;
     this.version = version;
-    this.onNotified({ rechecks: true, deliveries: true });
+    this.onNotified(ALL_WORK, false);
   }
 
   private read(): unknown {

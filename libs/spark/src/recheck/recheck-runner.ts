@@ -13,6 +13,8 @@ import { sameKey } from '../entity/subject-ref.js';
 
 /** How many rechecks one claim takes at most. */
 const MOST_RECHECKS = 500;
+// After so long, other processes are notified of more rechecks of the table, in milliseconds: a source may wait for something.
+const LONG_WORK = 100;
 // How long rechecks wait after their work failed, in milliseconds.
 const PAUSE = 2_000;
 // How often a claim begins at the oldest recheck, in milliseconds. The oldest may be many that no process claims, so most claims skip them.
@@ -44,7 +46,8 @@ interface Claimed {
  */
 export class RecheckRunner {
   private readonly logger = new Logger('Spark');
-  private readonly working = new Map<EntityMetadata, Promise<void>>();
+  /** The tables that this process works on. `since` is by `performance.now()`. */
+  private readonly working = new Map<EntityMetadata, { readonly since: number; readonly ended: Promise<void> }>();
   private readonly claims = new SerialQueue();
   private halted = false;
   /** The instant up to which this process has claimed all due rechecks; undefined if it has not. */
@@ -64,7 +67,15 @@ export class RecheckRunner {
     private readonly onRecorded: (recorded: RecordResult) => void,
     /** Called when the work on a table has ended. More rechecks of the table may be due then. */
     private readonly onEnded: () => void,
+    /** Called when a claim has taken as many rechecks as it may. */
+    private readonly onFull: () => void,
   ) {}
+
+  /** Whether this process can begin due rechecks at once, as far as it is known: it does not claim those of a table that it works on. */
+  get hasPlace(): boolean {
+    const isBusy = [...this.working.values()].some(({ since }) => performance.now() - since > LONG_WORK);
+    return !this.halted && !isBusy;
+  }
 
   /** Begins to work off due rechecks of the tables that it does not work on already. Returns how many it has claimed. */
   async begin(): Promise<number> {
@@ -80,7 +91,7 @@ export class RecheckRunner {
       const { count, isOfAll } = await this.claim();
       // The work on a table that the claim left out may have ended meanwhile, and more of its rechecks may be due.
       if (count === 0 && isOfAll && this.working.size === 0) return;
-      if (this.working.size > 0) await Promise.race(this.working.values());
+      if (this.working.size > 0) await Promise.race([...this.working.values()].map(({ ended }) => ended));
     }
   }
 
@@ -103,7 +114,7 @@ export class RecheckRunner {
   /** Resolves when all claims and all work on rechecks have ended. */
   async ended(): Promise<void> {
     await this.claims.ended();
-    await Promise.allSettled(this.working.values());
+    await Promise.allSettled([...this.working.values()].map(({ ended }) => ended));
   }
 
   private claim(after?: number): Promise<Claimed> {
@@ -123,6 +134,7 @@ export class RecheckRunner {
       return { by: token, due: await this.rechecks.claim(manager, { ...request, by: token }) };
     });
     this.claimed += due.length;
+    if (due.length === MOST_RECHECKS) this.onFull();
     if (after === undefined) this.claimedAll = isOfAll && due.length < MOST_RECHECKS ? now : undefined;
     for (const root of idle) {
       const own = due.filter(({ entity }) => namesOf(root).includes(entity));
@@ -137,7 +149,7 @@ export class RecheckRunner {
       this.working.delete(root);
       this.onEnded();
     });
-    this.working.set(root, work);
+    this.working.set(root, { since: performance.now(), ended: work });
     work.catch((error: unknown) =>
       this.logger.error(`The rechecks of ${root.name} failed. Spark tries them again. ${linesOf(error)}`),
     );
@@ -164,12 +176,12 @@ export class RecheckRunner {
     const recorded = await this.transactions
       .run(async (manager) => {
         if (!(await this.rechecks.remove(manager, due, claim.by))) throw new LostClaim();
-        const { events } = await this.recorder.enter(manager, derivation, now, {
+        const entered = await this.recorder.enter(manager, derivation, now, {
           likelyNew: false,
           changesNothing: true,
         });
         await this.rechecks.add(manager, retries, now, true);
-        return { events, rechecks: false };
+        return { ...entered, rechecks: false };
       })
       .catch((error: unknown) => {
         if (error instanceof LostClaim) return undefined;

@@ -31,8 +31,13 @@ export interface Past {
 /** The result of a recording, which Spark publishes after the commit. */
 export interface RecordResult {
   readonly events: SparkEvent[];
+  /** The names of the handlers that deliveries were opened for, and are available. */
+  readonly handlers: readonly string[];
+  /** Whether rechecks were added. */
   readonly rechecks: boolean;
 }
+
+export const NOTHING_RECORDED: RecordResult = { events: [], handlers: [], rechecks: false };
 
 /** How events are entered. */
 type Recording = Entering & {
@@ -142,13 +147,13 @@ export class Recorder {
     { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
   ): Promise<RecordResult> {
     const entries = [...emitted, ...(await derivation.written(this.codec, this.interceptors.stamp))];
-    const events = await this.ledger.enter(manager, entries, now, how);
+    const entered = await this.ledger.enter(manager, entries, now, how);
     if (derivation.rechecks.length > 0) await this.rechecks.add(manager, derivation.rechecks, now, changesNothing);
     for (const error of derivation.refused) {
       const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
       this.counters.refuse(source, key, error.message);
     }
-    return { events, rechecks: derivation.rechecks.length > 0 };
+    return { ...entered, rechecks: derivation.rechecks.length > 0 };
   }
 
   /**

@@ -5,6 +5,7 @@ import type { SubjectRef } from '../entity/subject-ref.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { UnknownHandlerError } from '../error/unknown-handler.error.js';
 import { UnknownHistoryError } from '../error/unknown-history.error.js';
+import { DELIVERIES } from '../notifier/notifier.js';
 import { type BulkOptions, BulkRun, type RedeliveryOptions } from '../store/bulk-run.js';
 import type { Replayed } from '../store/delivery-admin.js';
 import type { Erased } from '../store/event-admin.js';
@@ -78,9 +79,7 @@ export class Administration {
 
   private async run(options: BulkOptions, work: (run: BulkRun, now: number) => Promise<void>): Promise<number> {
     const { clock, transactions } = this.spark;
-    const run = new BulkRun(transactions, options, () =>
-      this.spark.signals.notify({ rechecks: false, deliveries: true }),
-    );
+    const run = new BulkRun(transactions, options, () => this.spark.signals.notify(DELIVERIES));
     await work(run, clock.now());
     return run.done;
   }

@@ -29,6 +29,7 @@ import { WrittenRows } from '../entity/written-rows.js';
 import { ContextCodec } from '../event/context-codec.js';
 import { Interceptors } from '../interceptor/interceptors.js';
 import { HandlerRegistry } from '../handler/handler.registry.js';
+import { DELIVERIES, RECHECKS } from '../notifier/notifier.js';
 import { pausesOf } from '../notifier/notifiers.js';
 import { Recorder, type RecordResult } from '../record/recorder.js';
 import { RecheckRunner } from '../recheck/recheck-runner.js';
@@ -88,7 +89,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
   const counters = new Counters();
   const entities = new DataSourceEntities(dataSource);
   const registered = new RegisteredHandlers(tables, clock, settings.handlerExpiry, counters);
-  const signals = new WorkSignals(dataSource, tables, settings.statementTimeout);
+  const signals = new WorkSignals(dataSource, dialect, tables, settings.statementTimeout);
   const interceptors = new Interceptors(counters);
   const recorded = new RecordedEvents(context, signals, interceptors);
   return {
@@ -158,11 +159,12 @@ function createRechecking(base: Base, { recorder }: Recording) {
     ttl,
     onRecorded,
     () => recheckTicker.trigger(),
+    () => signals.notifyOthers(RECHECKS),
   );
   const begin = () => recheckRunner.begin();
   const untilDue = (most: number) => recheckRunner.untilDue(most);
   const recheckTicker = new Ticker('recheck', context, base.pauses, begin, untilDue);
-  signals.connect('rechecks', recheckTicker);
+  signals.connect('rechecks', { ticker: recheckTicker, hasPlace: () => recheckRunner.hasPlace });
   return { recheckRunner, recheckTicker };
 }
 
@@ -180,12 +182,13 @@ function createDelivering(base: Base) {
     dialect,
     tables,
     times,
+    () => signals.notifier.channel,
     () => worker.abandon(),
     (limit) => worker.ended(limit),
     (count) => signals.rescued(count),
   );
   const completions = new Completions(transactions, lease, deliveries, clock);
-  const onLeft = () => signals.notifyOthers({ rechecks: false, deliveries: true });
+  const onLeft = () => signals.notifyOthers(DELIVERIES);
   // A retry that is due before the next poll begins in time.
   const onAvailable = (due: number) => workerTicker.triggerIn(due - clock.now());
   const settler = new Settler(
@@ -210,9 +213,14 @@ function createDelivering(base: Base) {
   const wanted = new StillWanted(reads, sources, clock);
   const attempts = new Attempts(transactions, deliveries, wanted, clock, handlers, maxAttempts, base.interceptors);
   const onFreed = () => workerTicker.trigger();
-  const worker: Worker = new Worker(claimer, lease, completions, contexts, slots, attempts, settler, onFreed);
+  const onFull = (names: readonly string[]) => signals.hint(names);
+  const worker: Worker = new Worker(claimer, lease, completions, contexts, slots, attempts, settler, onFreed, onFull);
   const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));
-  signals.connect('deliveries', workerTicker);
+  const hasPlace = (name: string) => {
+    const handler = handlers.named(name);
+    return handler !== undefined && worker.isClaiming && slots.hasRoom(handler);
+  };
+  signals.connect('deliveries', { ticker: workerTicker, hasPlace });
   return { concurrency, lease, completions, limiter, settler, worker, workerTicker };
 }
 
@@ -224,7 +232,7 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
     return source ? sourceNames(source) : [name];
   };
   const { retention } = settings;
-  const onReleased = () => signals.notify({ rechecks: false, deliveries: true });
+  const onReleased = () => signals.notify(DELIVERIES);
   const held = new HeldDeliveries(transactions, tables, onReleased, namesOf);
   const liveRoots = () => sources.liveRoots();
   return {

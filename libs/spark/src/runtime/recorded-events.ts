@@ -17,10 +17,10 @@ export class RecordedEvents {
   ) {}
 
   /** Called after each commit. */
-  onRecorded({ events, rechecks }: RecordResult): void {
+  onRecorded({ events, handlers, rechecks }: RecordResult): void {
     if (events.length > 0 && this.stream.observed) this.emit(events, chainDepth());
     if (events.length > 0) this.interceptors.onRecorded?.(events);
-    this.signals.notify({ rechecks, deliveries: events.length > 0 });
+    this.signals.committed({ rechecks, deliveries: handlers });
   }
 
   // Changes that a subscriber makes are one event further down the chain.

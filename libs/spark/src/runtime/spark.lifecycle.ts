@@ -17,6 +17,7 @@ import { MissingSchedulerError } from '../error/missing-scheduler.error.js';
 import { register } from './boot.js';
 import { SPARK, type Spark } from './create-spark.js';
 import { linesOf } from '../error/text-of.js';
+import { DELIVERIES } from '../notifier/notifier.js';
 import { lastSlot } from './last-slot.js';
 
 /** How long a process that ends waits for each answer of the database, in milliseconds. */
@@ -162,7 +163,7 @@ export class SparkLifecycle
     const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
     deadline.shorten(LAST_LIMIT);
     await lease.stop();
-    if (left > 0) signals.notifyOthers({ rechecks: false, deliveries: true });
+    if (left > 0) signals.notifyOthers(DELIVERIES);
     await Promise.all([notifier.stop(), deadline.dropIfSilent()]);
     const { fenced } = settler;
     if (left > 0)

@@ -28,6 +28,11 @@ export class Ticker {
     this.pause = pauses.shortest;
   }
 
+  /** Whether it runs when it is triggered. */
+  get isStarted(): boolean {
+    return this.started;
+  }
+
   start(): void {
     this.started = true;
     this.trigger();

@@ -1,35 +1,56 @@
 import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
-import type { Notifier, Work } from '../notifier/notifier.js';
+import { DELIVERIES, type Notifier, type Work } from '../notifier/notifier.js';
 import { notifierOf } from '../notifier/notifiers.js';
 import type { Ticker } from './ticker.js';
 
-/** Notifies the tickers of this process, and other processes, of work. */
+/** What this process does of one kind of work. */
+interface Workplace {
+  readonly ticker: Ticker;
+  /** Whether this process can begin such work now. Gets the name of the handler of a delivery. */
+  readonly hasPlace: (handler: string) => boolean;
+}
+
+/** Notifies the tickers of this process of work, and other processes of what this one has no place for. */
 export class WorkSignals {
   private readonly logger = new Logger('Spark');
-  private readonly tickers = new Map<keyof Work, Ticker>();
+  private readonly workplaces = new Map<keyof Work, Workplace>();
   readonly notifier: Notifier;
 
   /** @param limit how long Spark waits for an answer of the database, in milliseconds */
-  constructor(dataSource: DataSource, tables: TableNames, limit: number) {
-    this.notifier = notifierOf(dataSource, tables, limit, (work) => this.trigger(work));
+  constructor(dataSource: DataSource, dialect: Dialect, tables: TableNames, limit: number) {
+    const onNotified = (work: Work, isAlone: boolean) => this.onNotified(work, isAlone);
+    this.notifier = notifierOf(dataSource, dialect, tables, limit, onNotified);
   }
 
   /** Connects the ticker that runs one kind of work. */
-  connect(kind: keyof Work, ticker: Ticker): void {
-    this.tickers.set(kind, ticker);
+  connect(kind: keyof Work, workplace: Workplace): void {
+    this.workplaces.set(kind, workplace);
   }
 
-  /** Notifies this process and others of work. */
+  /** Notifies of work that this process has committed: itself, or another process if it has no place for it. */
+  committed(work: Work): void {
+    const rest = this.trigger(work);
+    if (rest.rechecks) this.notifier.notifyAll(rest);
+    else this.notifier.notifyOne(rest);
+  }
+
+  /** Notifies this process and all others of work. */
   notify(work: Work): void {
     this.trigger(work);
-    this.notifier.notify(work);
+    this.notifier.notifyAll(work);
   }
 
-  /** Notifies other processes of work. */
+  /** Notifies all other processes of work. */
   notifyOthers(work: Work): void {
-    this.notifier.notify(work);
+    this.notifier.notifyAll(work);
+  }
+
+  /** Notifies another process of deliveries of handlers for which this one has just claimed as many as it has places for. */
+  hint(handlers: readonly string[]): void {
+    this.notifier.hint({ rechecks: false, deliveries: handlers });
   }
 
   /** Logs that deliveries of a dead process are available again, and notifies this process and others. */
@@ -37,11 +58,25 @@ export class WorkSignals {
     this.logger.warn(
       `${deliveries} deliveries of a process that died, or did not renew its lease in time, are available again, one at a time.`,
     );
-    this.notify({ rechecks: false, deliveries: true });
+    this.notify(DELIVERIES);
   }
 
-  private trigger({ rechecks, deliveries }: Work): void {
-    if (rechecks) this.tickers.get('rechecks')?.trigger();
-    if (deliveries) this.tickers.get('deliveries')?.trigger();
+  private onNotified(work: Work, isAlone: boolean): void {
+    const rest = this.trigger(work);
+    if (isAlone) this.notifier.notifyAll(rest);
+  }
+
+  /** Triggers the tickers of this process, and returns the work that it has no place for. */
+  private trigger({ rechecks, deliveries }: Work): Work {
+    const left =
+      deliveries === 'all' ? deliveries : deliveries.filter((handler) => !this.hasPlace('deliveries', handler));
+    if (deliveries === 'all' || left.length < deliveries.length) this.workplaces.get('deliveries')?.ticker.trigger();
+    if (rechecks) this.workplaces.get('rechecks')?.ticker.trigger();
+    return { rechecks: rechecks && !this.hasPlace('rechecks'), deliveries: left };
+  }
+
+  private hasPlace(kind: keyof Work, handler = ''): boolean {
+    const workplace = this.workplaces.get(kind);
+    return workplace !== undefined && workplace.ticker.isStarted && workplace.hasPlace(handler);
   }
 }

@@ -26,6 +26,13 @@ export interface Entering {
   readonly likelyNew: boolean;
 }
 
+/** What was new. */
+export interface EnteredEvents {
+  readonly events: SparkEvent[];
+  /** The names of the handlers that deliveries were opened for, and are available. */
+  readonly handlers: readonly string[];
+}
+
 const ROWS = 1_000;
 // MariaDB accepts statements of 16 MB by default, and a character may take three bytes.
 const CHARACTERS = 4_000_000;
@@ -44,14 +51,15 @@ export class Ledger {
     private readonly rootNamed: (text: string) => EntityMetadata | undefined,
   ) {}
 
-  /** Enters events in the manager's transaction, and returns those that are new. `initialStateOf` decides how deliveries are opened. */
+  /** Enters events in the manager's transaction, and returns what is new. `initialStateOf` decides how deliveries are opened. */
   async enter(
     manager: EntityManager,
     entries: readonly LedgerEntry[],
     now: number,
     { initialStateOf = () => 'available', likelyNew }: Entering,
-  ): Promise<SparkEvent[]> {
+  ): Promise<EnteredEvents> {
     const events: SparkEvent[] = [];
+    const handlers = new Set<string>();
     const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
     for (const part of parts(this.sorted(entries), rows)) {
       while (isBlocking()) await yieldToEventLoop();
@@ -64,11 +72,15 @@ export class Ledger {
         now,
         likelyNew,
       });
+      const groups = new Set(part.filter(({ key }) => fresh.has(key)).map(({ group }) => group));
+      const count = (all: readonly Opened[]) => availableOf(all, groups).forEach((name) => handlers.add(name));
+      count(opened);
       if (fresh.size > 0 && revision !== matched) {
         // Another process has registered handlers since this one read the registry.
         await this.handlers.reload(manager);
         const more = this.besides(opened, this.openedFor(part, initialStateOf));
         await openByKey(manager, this.tables, more, [...fresh], now);
+        count(more);
       }
       for (const entry of part) {
         if (fresh.has(entry.key)) {
@@ -77,7 +89,7 @@ export class Ledger {
         } else this.reportOwner(entry, others.get(entry.key));
       }
     }
-    return events;
+    return { events, handlers: [...handlers] };
   }
 
   /** Returns the events whose keys are not in the ledger. It reports those whose key belongs to another group or entity. */
@@ -180,6 +192,12 @@ export class Ledger {
     return theirs !== ours || owner.entityId !== entry.entityId;
   }
 }
+
+/** The names of the handlers that get deliveries of some groups, which are available. */
+const availableOf = (opened: readonly Opened[], groups: ReadonlySet<string>): string[] =>
+  opened
+    .filter(({ initialState, groups: of }) => initialState === 'available' && of.some((group) => groups.has(group)))
+    .map(({ name }) => name);
 
 /** Splits events into parts that fit into one statement each, even if their contexts are long. */
 function* parts(entries: readonly LedgerEntry[], rows: number): Iterable<LedgerEntry[]> {

@@ -46,6 +46,8 @@ export class WorkerLease {
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly times: LeaseTimes,
+    /** The channel on which other processes can notify this one. */
+    private readonly channel: () => string,
     private readonly onLost: () => void,
     /** Waits until the attempts of this process are settled, for up to `limit` milliseconds. */
     private readonly ended: (limit: number) => Promise<void>,
@@ -178,13 +180,13 @@ export class WorkerLease {
     this.id = randomUUID();
     const started = performance.now();
     const { ttl } = this.times;
-    const row = { id: this.id, ttl, host: hostname(), pid: process.pid };
+    const row = { id: this.id, ttl, host: hostname(), pid: process.pid, channel: this.channel() };
     const transactions = await this.connection.transactions();
     await transactions.run((manager) =>
       execute(
         manager,
-        `INSERT INTO ${this.tables.worker} (id, lease_until, host, pid, started_at)
-         VALUES (:id, ${this.dialect.clock} + :ttl, :host, :pid, ${this.dialect.clock})`,
+        `INSERT INTO ${this.tables.worker} (id, lease_until, host, pid, started_at, channel)
+         VALUES (:id, ${this.dialect.clock} + :ttl, :host, :pid, ${this.dialect.clock}, :channel)`,
         row,
       ),
     );
@@ -196,8 +198,9 @@ export class WorkerLease {
     const { manager } = await this.connection.transactions();
     const started = performance.now();
     // A single statement, not a transaction: a process that stalls within a transaction would keep its row locked for the rescue.
-    const renewal = `UPDATE ${this.tables.worker} SET lease_until = ${this.dialect.clock} + :ttl WHERE id = :id`;
-    const { affected } = await execute(manager, renewal, { id: this.id, ttl: this.times.ttl });
+    const changes = `lease_until = ${this.dialect.clock} + :ttl, channel = :channel`;
+    const renewal = `UPDATE ${this.tables.worker} SET ${changes} WHERE id = :id`;
+    const { affected } = await execute(manager, renewal, { id: this.id, ttl: this.times.ttl, channel: this.channel() });
     // A lease that expired locally counts as lost, even if its row is still there: its handlers were aborted.
     if (affected !== 1 || performance.now() >= this.until) return false;
     this.extend(started);

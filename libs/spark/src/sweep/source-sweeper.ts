@@ -6,7 +6,7 @@ import { BASELINE, type InitialState } from '../database/delivery-states.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Activation } from '../store/activation.js';
 import type { Derivation } from '../record/derivation.js';
-import type { RecordResult, Recorder } from '../record/recorder.js';
+import { NOTHING_RECORDED, type RecordResult, type Recorder } from '../record/recorder.js';
 import type { Source } from '../source/source.js';
 import type { MissedDetector, Candidates } from './missed-detector.js';
 import { prefetch } from './prefetch.js';
@@ -143,7 +143,7 @@ export class SourceSweeper {
   private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
     if (leased.savedAt === undefined || performance.now() - leased.savedAt > SAVED_EVERY)
       await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
-    return { recorded: { events: [], rechecks: false }, candidates: NO_CANDIDATES };
+    return { recorded: NOTHING_RECORDED, candidates: NO_CANDIDATES };
   }
 
   private async commit(manager: EntityManager, sweep: SourceSweep, page: DerivedPage, met: readonly string[]) {
