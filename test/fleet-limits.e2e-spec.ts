@@ -173,6 +173,9 @@ describe.each(databases)('limits over all processes, on $name', (database) => {
         15_000,
       );
       // As if another process were handling it.
+      await app.dataSource.query(
+        `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES ('dead', ${Date.now() + 1_500}, 'h', 1, 1)`,
+      );
       await app.dataSource.query(`UPDATE spark_delivery SET state = 'running', claimed_by = 'dead'`);
       await app.dataSource.query(`UPDATE spark_limit SET running = '["1"]'`);
       await app.spark.emit(mails(1, 'next'));

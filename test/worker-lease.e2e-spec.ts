@@ -12,6 +12,7 @@ import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { QueryLog } from './support/query-log.js';
 
 const TTL = 1_200;
 const calls: { key: string; attempt: number; at: number }[] = [];
@@ -247,6 +248,9 @@ describe.each(databases)('what is taken over by another process is left alone, o
       db = await database.create();
       const spark = { worker: { pollInterval: '1h' }, history };
       const app = await startApp({ database: db, entities: [], providers: [Contested], spark });
+      await app.dataSource.query(
+        `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES ('rival', 99999999999999, 'h', 1, 1)`,
+      );
       await app.spark.emit(cases.map(({ end, rival }) => sparkEvent(`thing_${end}`, rival)));
       for (let i = 0; i < 300 && takenOver.length < cases.length; i++) await delay(10);
       await app.spark.drain();
@@ -286,6 +290,7 @@ describe.each(databases)('what dead processes had claimed, on $name', (database)
        SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n + 10000 * e.n, 'elsewhere', 'running', 1, 0, 0, 0, 'dead', 0
        FROM ${digits('a')}, ${digits('b')}, ${digits('c')}, ${digits('d')}, ${digits('e')} WHERE e.n < 7`,
     );
+    await app.dataSource.query(DEAD);
     await app.spark.drain();
     await vi.waitFor(async () => {
       const rows = await app.dataSource.query(
@@ -295,7 +300,90 @@ describe.each(databases)('what dead processes had claimed, on $name', (database)
         ['available', 0, 1, 70_000],
       ]);
     }, 60_000);
+    await vi.waitFor(async () => expect(await leases(app)).not.toContain('dead'), 10_000);
     await app.close();
     await db.drop();
   }, 90_000);
+});
+
+const DEAD = `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES ('dead', 0, 'host', 1, 0)`;
+const leases = async ({ dataSource }: TestApp): Promise<string[]> =>
+  (await dataSource.query('SELECT id FROM spark_worker')).map(({ id }: { id: string }) => id);
+
+describe.each(databases)('the rescue, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let other: TestApp;
+  let log: QueryLog;
+
+  beforeEach(async () => {
+    db = await database.create();
+    log = new QueryLog();
+    const spark = { worker: { pollInterval: '1h' as const, leaseTtl: '5s', leaseRenewal: '50ms' } };
+    const dataSource = { logger: log };
+    other = await startApp({ database: db, entities: [], spark: { worker: false } });
+    app = await startApp({ database: db, entities: [], providers: [Handlers], spark, dataSource });
+  });
+  afterEach(async () => {
+    await app.close();
+    await other.close();
+    await db.drop();
+  });
+
+  const claimed = (ids: number[]) =>
+    other.dataSource.query(
+      `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at, claimed_by, started_at)
+       VALUES ${ids.map((id) => `(${id}, 'elsewhere', 'running', 1, 0, 0, 0, 'dead', 0)`).join()}`,
+    );
+  const states = async () =>
+    (await other.dataSource.query('SELECT state FROM spark_delivery ORDER BY event_id')).map(
+      ({ state }: { state: string }) => state,
+    ) as string[];
+  /** The statements that look for deliveries to free. */
+  const scans = () => log.statements.filter((sql) => sql.startsWith('SELECT d.id, d.suspect'));
+
+  it('reads no deliveries while no process has died', async () => {
+    const looks = () =>
+      log.statements.filter((sql) => /^SELECT id FROM .*spark_worker.* WHERE lease_until </.test(sql));
+    await vi.waitFor(() => expect(looks().length).toBeGreaterThan(5), 10_000);
+    // The maintenance has looked for deliveries of unknown processes once.
+    const before = scans().length;
+    expect(before).toBeLessThanOrEqual(1);
+    const seen = looks().length;
+    await vi.waitFor(() => expect(looks().length).toBeGreaterThan(seen + 5), 10_000);
+    expect(scans()).toHaveLength(before);
+    await claimed([1]);
+    await other.dataSource.query(DEAD);
+    await vi.waitFor(async () => expect(await states()).toEqual(['available']), 10_000);
+    expect(scans()).toHaveLength(before + 1);
+  });
+
+  it('of a delivery whose process has no row is done by the maintenance', async () => {
+    await claimed([1, 2]);
+    const { maintenance } = (app.spark as unknown as { spark: { maintenance: { run(): Promise<number> } } }).spark;
+    await maintenance.run();
+    expect(await states()).toEqual(['available', 'available']);
+    expect(app.logs.filter((line) => line.includes('2 deliveries of a process that died'))).toHaveLength(1);
+  });
+
+  // SQLite has no locks of rows.
+  it.skipIf(database.name === 'SQLite')('leaves what is locked, and the row of its process, for later', async () => {
+    await claimed([1, 2]);
+    const runner = other.dataSource.createQueryRunner();
+    try {
+      await runner.startTransaction('READ COMMITTED');
+      await runner.query('SELECT id FROM spark_delivery WHERE event_id = 1 FOR UPDATE');
+      await other.dataSource.query(DEAD);
+      await vi.waitFor(async () => expect(await states()).toEqual(['running', 'available']), 10_000);
+      const before = scans().length;
+      await vi.waitFor(() => expect(scans().length).toBeGreaterThan(before + 2), 10_000);
+      expect(await leases(other)).toContain('dead');
+      await runner.rollbackTransaction();
+      await vi.waitFor(async () => expect(await states()).toEqual(['available', 'available']), 10_000);
+      await vi.waitFor(async () => expect(await leases(other)).not.toContain('dead'), 10_000);
+    } finally {
+      if (runner.isTransactionActive) await runner.rollbackTransaction();
+      await runner.release();
+    }
+  });
 });

@@ -71,7 +71,7 @@ export const TRANSITIONS: readonly Transition[] = [
   ),
   way('running', 'available', 'Deliveries.giveBack', 'The process stops, or cannot decide. `attempt` − 1.'),
   way('running', 'available', 'Deliveries.giveBackOthers', 'A claim threw and may have committed. `attempt` − 1.'),
-  way('running', 'available', 'WorkerLease.free', 'The lease of its process is gone. `suspect` is 1.'),
+  way('running', 'available', 'Rescue.free', 'The lease of its process is gone. `suspect` is 1.'),
   way(
     'running',
     'skipped',

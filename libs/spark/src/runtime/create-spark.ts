@@ -36,6 +36,7 @@ import { RecheckRunner } from '../recheck/recheck-runner.js';
 import { sourceNames, SourceRegistry } from '../source/source.registry.js';
 import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import { Activation } from '../store/activation.js';
+import { Chores } from '../store/chores.js';
 import { Deliveries } from '../store/deliveries.js';
 import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
@@ -45,6 +46,7 @@ import { HandlerPauses } from '../store/handler-pauses.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { Ledger } from '../store/ledger.js';
 import { Rechecks } from '../store/rechecks.js';
+import { Rescue } from '../store/rescue.js';
 import { RegisteredHandlers } from '../store/registered-handlers.js';
 import { Retention } from '../store/retention.js';
 import { SweepLease } from '../store/sweep-lease.js';
@@ -176,12 +178,14 @@ function createDelivering(base: Base) {
   const concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
   const deliveries = new Deliveries(dialect, tables, settings.history);
   const patience = Math.min(settings.statementTimeout, times.ttl / 3);
+  const rescue = new Rescue(transactions, dialect, tables);
   const lease = new WorkerLease(
     transactions,
     new OwnConnection(dataSource, dialect, patience, settings.statementTimeout),
     dialect,
     tables,
     times,
+    rescue,
     () => signals.notifier.channel,
     () => worker.abandon(),
     (limit) => worker.ended(limit),
@@ -221,7 +225,7 @@ function createDelivering(base: Base) {
     return handler !== undefined && worker.isClaiming && slots.hasRoom(handler);
   };
   signals.connect('deliveries', { ticker: workerTicker, hasPlace });
-  return { concurrency, lease, completions, limiter, settler, worker, workerTicker };
+  return { concurrency, lease, rescue, completions, limiter, settler, worker, workerTicker };
 }
 
 /** The parts behind the calls on many deliveries and events, and those that remove old rows. */
@@ -239,6 +243,7 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
     held,
     admin: new DeliveryAdmin(tables, base.dialect),
     eventAdmin: new EventAdmin(tables, failedAttempts),
+    chores: new Chores(transactions, base.dialect, tables, settings.worker.lease.ttl),
     retention: new Retention(transactions, tables, failedAttempts, retention),
     abandoned: new AbandonedRechecks(transactions, rechecks, liveRoots, counters, retention.rechecks),
   };

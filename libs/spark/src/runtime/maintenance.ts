@@ -7,13 +7,19 @@ import type { Dialect } from '../database/dialect.js';
 import { withRunner } from '../database/statement.js';
 import type { Worker } from '../deliver/worker.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
+import type { Chores } from '../store/chores.js';
 import type { FleetLimiter } from '../store/fleet-limiter.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
+import type { Rescue } from '../store/rescue.js';
 import type { Retention } from '../store/retention.js';
+import { SerialQueue } from '../common/serial-queue.js';
+import type { WorkSignals } from './work-signals.js';
 import { compareClocks } from './compare-clocks.js';
 import { Ticker } from './ticker.js';
 
 const EVERY = 60_000;
+// A chore is not done again for so long, in milliseconds. It is a little less than the shortest time between two ticks of a process.
+const CHORE_EVERY = 40_000;
 
 /** The parts that maintenance uses. */
 interface Maintained {
@@ -25,29 +31,56 @@ interface Maintained {
   readonly counters: Counters;
   readonly registered: RegisteredHandlers;
   readonly worker: Worker;
+  readonly signals: WorkSignals;
+  readonly chores: Chores;
+  readonly rescue: Rescue;
   readonly limiter: FleetLimiter;
   readonly abandoned: AbandonedRechecks;
   readonly retention: Retention;
 }
 
-/** The work of a process once a minute: it registers its handlers again, warns of attempts that run long, and removes old rows. */
+/**
+ * The work of a process once a minute: it registers its handlers again, and warns of attempts that run long. It also does the chores that
+ * no other process has done in that minute: it frees deliveries of unknown processes, and removes old rows.
+ */
 export class Maintenance {
+  private readonly runs = new SerialQueue();
   readonly ticker: Ticker;
 
   constructor(private readonly parts: Maintained) {
-    this.ticker = new Ticker('maintenance', parts.context, { shortest: EVERY, longest: EVERY }, () => this.run());
+    const tick = () => this.runs.run(() => this.maintain(CHORE_EVERY));
+    this.ticker = new Ticker('maintenance', parts.context, { shortest: EVERY, longest: EVERY }, tick);
   }
 
-  /** Runs the maintenance once. Returns how many deliveries it removed. */
-  async run(): Promise<number> {
-    const { counters, worker, settings, dataSource, registered, abandoned, limiter, retention, clock } = this.parts;
+  /** Runs the maintenance at once, with all chores that no other process is doing. Returns how many deliveries it removed. */
+  run(): Promise<number> {
+    return this.runs.run(() => this.maintain(0));
+  }
+
+  private async maintain(every: number): Promise<number> {
+    const { counters, worker, settings, dataSource, registered, clock } = this.parts;
     counters.flush();
     worker.warnOfLong(settings.worker.lease.ttl);
     await compareClocks(this.parts);
     await withRunner(dataSource.manager, ({ manager }) => registered.seen(manager, clock.now()));
-    await abandoned.prune(clock.now());
-    await limiter.prune(dataSource.manager);
-    const { deliveries } = await retention.prune(clock.now());
+    return this.doChores(every);
+  }
+
+  private async doChores(every: number): Promise<number> {
+    const { dataSource, chores, rescue, signals, limiter, abandoned, retention, clock } = this.parts;
+    await chores.run('rescue', every, async () => {
+      const rescued = await rescue.ofUnknown();
+      if (rescued > 0) signals.rescued(rescued);
+    });
+    await chores.run('limits', every, () => limiter.prune(dataSource.manager));
+    if (abandoned.mayPrune(clock.now()))
+      await chores.run('rechecks', every, (confirm) => abandoned.prune(clock.now(), confirm));
+    let deliveries = 0;
+    // Another process may have other options: one that removes nothing leaves the chore to it.
+    if (retention.isSet)
+      await chores.run('retention', every, async (confirm) => {
+        ({ deliveries } = await retention.prune(clock.now(), confirm));
+      });
     return deliveries;
   }
 }

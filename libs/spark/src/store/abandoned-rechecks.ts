@@ -2,6 +2,7 @@ import type { EntityMetadata } from 'typeorm';
 import type { Transactions } from '../database/transactions.js';
 import { shown } from '../error/text-of.js';
 import type { Counters } from '../common/counters.js';
+import type { ConfirmChore } from './chores.js';
 import type { Rechecks } from './rechecks.js';
 
 const ROWS = 1_000;
@@ -26,15 +27,21 @@ export class AbandonedRechecks {
     private readonly kept: number,
   ) {}
 
-  /** Removes such rechecks at the instant `now`, unless this process has just booted, or has no live source at all. */
-  async prune(now: number): Promise<void> {
+  /** Whether this process may remove such rechecks at the instant `now`: it has not just booted, and has a live source. */
+  mayPrune(now: number): boolean {
     this.since ??= now;
+    return this.roots().length > 0 && now - this.since >= PATIENCE;
+  }
+
+  /** Removes such rechecks at the instant `now`. `confirm` is called at the end of each transaction. */
+  async prune(now: number, confirm: ConfirmChore): Promise<void> {
     const roots = this.roots();
-    if (roots.length === 0 || now - this.since < PATIENCE) return;
     for (let removed = ROWS; removed === ROWS;) {
-      const entities = await this.transactions.run((manager) =>
-        this.rechecks.removeOthers(manager, roots, now - this.kept, ROWS),
-      );
+      const entities = await this.transactions.run(async (manager) => {
+        const found = await this.rechecks.removeOthers(manager, roots, now - this.kept, ROWS);
+        if (found.length > 0) await confirm(manager);
+        return found;
+      });
       for (const entity of entities) this.report(entity);
       removed = entities.length;
     }

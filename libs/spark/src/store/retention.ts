@@ -5,6 +5,7 @@ import { execute, select, withRunner } from '../database/statement.js';
 import type { RetentionTimes } from '../config/spark.settings.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
+import type { ConfirmChore } from './chores.js';
 import type { FailedAttempts } from './failed-attempts.js';
 
 /** How much was removed. */
@@ -22,6 +23,7 @@ interface Batch {
   /** Removes the rows that belong to them. */
   readonly forget?: (manager: EntityManager, ids: readonly string[]) => Promise<void>;
   readonly parameters: object;
+  readonly confirm: ConfirmChore;
 }
 
 const ROWS = 1_000;
@@ -41,22 +43,32 @@ export class Retention {
     private readonly times: RetentionTimes,
   ) {}
 
-  /** Removes what has reached its time at the instant `now`, in small batches. */
-  async prune(now: number): Promise<Pruned> {
+  /** Whether there is anything that is removed at its time. */
+  get isSet(): boolean {
+    const { completed, discarded, keys } = this.times;
+    return completed !== undefined || discarded !== undefined || keys.size > 0;
+  }
+
+  /**
+   * Removes what has reached its time at the instant `now`, in small batches.
+   *
+   * @param confirm called at the end of the transaction of each batch; if it throws, the batch is rolled back
+   */
+  async prune(now: number, confirm: ConfirmChore = async () => undefined): Promise<Pruned> {
     const { completed, discarded, keys } = this.times;
     let deliveries = 0;
     for (const state of ['completed', 'skipped'])
-      if (completed !== undefined) deliveries += await this.pruneDeliveries(state, now - completed);
-    if (discarded !== undefined) deliveries += await this.pruneDeliveries('discarded', now - discarded);
+      if (completed !== undefined) deliveries += await this.pruneDeliveries(state, now - completed, confirm);
+    if (discarded !== undefined) deliveries += await this.pruneDeliveries('discarded', now - discarded, confirm);
     const kept = Math.max(completed ?? Infinity, discarded ?? 0);
-    const contexts = Number.isFinite(kept) ? await this.pruneContexts(now - kept) : 0;
+    const contexts = Number.isFinite(kept) ? await this.pruneContexts(now - kept, confirm) : 0;
     let dropped = 0;
-    for (const [group, age] of keys) dropped += await this.pruneKeys(group, now - age);
+    for (const [group, age] of keys) dropped += await this.pruneKeys(group, now - age, confirm);
     return { deliveries, contexts, keys: dropped };
   }
 
   // A delivery ends after its event was entered, so deliveries of events that were entered later need not be read.
-  private pruneDeliveries(state: string, before: number): Promise<number> {
+  private pruneDeliveries(state: string, before: number, confirm: ConfirmChore): Promise<number> {
     const { delivery } = this.tables;
     return this.inBatches(before, false, {
       name: state,
@@ -65,10 +77,11 @@ export class Retention {
       remove: `DELETE FROM ${delivery} WHERE id IN (:...ids)`,
       forget: (manager, ids) => this.failedAttempts.forget(manager, ids),
       parameters: { state, before },
+      confirm,
     });
   }
 
-  private pruneContexts(before: number): Promise<number> {
+  private pruneContexts(before: number, confirm: ConfirmChore): Promise<number> {
     const { event } = this.tables;
     return this.inBatches(before, true, {
       name: 'contexts',
@@ -76,10 +89,11 @@ export class Retention {
         AND ${HAS_CONTENT} AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
       remove: `UPDATE ${event} SET ${NO_CONTENT} WHERE id IN (:...ids)`,
       parameters: {},
+      confirm,
     });
   }
 
-  private pruneKeys(group: string, before: number): Promise<number> {
+  private pruneKeys(group: string, before: number, confirm: ConfirmChore): Promise<number> {
     const { event } = this.tables;
     return this.inBatches(before, true, {
       name: `keys of ${group}`,
@@ -87,6 +101,7 @@ export class Retention {
         AND event_group = :group AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
       remove: `DELETE FROM ${event} WHERE id IN (:...ids)`,
       parameters: { group },
+      confirm,
     });
   }
 
@@ -97,7 +112,7 @@ export class Retention {
 
   /** Removes rows batch by batch. With `once`, rows that stay this time are not read again until the process restarts. */
   private async inBatches(before: number, once: boolean, batch: Batch): Promise<number> {
-    const { name, find, remove, forget, parameters } = batch;
+    const { name, find, remove, forget, parameters, confirm } = batch;
     const upTo = await this.lastBefore(before);
     let total = 0;
     for (let after = (once && this.done.get(name)) || 0; after < upTo;) {
@@ -107,6 +122,7 @@ export class Retention {
         if (ids.length > 0) {
           await execute(manager, remove, { ids });
           await forget?.(manager, ids);
+          await confirm(manager);
         }
         return rows;
       });

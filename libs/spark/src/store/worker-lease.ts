@@ -2,9 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
-import { backoffDelay } from '../config/backoff.js';
-import { SET, UNCHARGED } from '../database/delivery-columns.js';
 import type { Dialect } from '../database/dialect.js';
 import type { OwnConnection } from '../database/own-connection.js';
 import { execute, select } from '../database/statement.js';
@@ -13,10 +10,9 @@ import type { Transactions } from '../database/transactions.js';
 import { NoAnswerError } from '../error/no-answer.error.js';
 import { lineOf } from '../error/text-of.js';
 import type { LeaseTimes } from '../config/spark.settings.js';
+import type { Rescue } from './rescue.js';
 
 const LONGEST_PAUSE = 1_000;
-// How many rows one statement frees, because a statement can have only so many parameters.
-const RESCUED = 1_000;
 // A renewal that failed is retried after the usual time divided by this.
 const AT_ONCE = 10;
 /** How long a process that ends waits for an answer, in milliseconds. */
@@ -46,6 +42,7 @@ export class WorkerLease {
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
     private readonly times: LeaseTimes,
+    private readonly rescuer: Rescue,
     /** The channel on which other processes can notify this one. */
     private readonly channel: () => string,
     private readonly onLost: () => void,
@@ -125,9 +122,9 @@ export class WorkerLease {
     clearTimeout(this.expiry);
     this.connection.shorten(LAST_LIMIT);
     try {
-      await this.remove();
+      await this.retire();
       await this.rescuing;
-      await this.rescue();
+      this.reportRescued(await this.rescuer.of(this.id));
     } catch (error) {
       this.logger.warn(`The lease of this process could not be given back. It expires by itself: ${lineOf(error)}`);
     }
@@ -220,14 +217,15 @@ export class WorkerLease {
   private async replace(): Promise<void> {
     this.expire();
     await this.ended(this.times.ttl / 3);
-    await this.remove();
+    await this.retire();
     await this.take();
   }
 
-  private async remove(): Promise<void> {
+  /** Ends the lease in the database. Its row stays until the deliveries that are still claimed under it are freed. */
+  private async retire(): Promise<void> {
     const transactions = await this.connection.transactions();
     await transactions.run((manager) =>
-      execute(manager, `DELETE FROM ${this.tables.worker} WHERE id = :id`, { id: this.id }),
+      execute(manager, `UPDATE ${this.tables.worker} SET lease_until = 0 WHERE id = :id`, { id: this.id }),
     );
   }
 
@@ -239,42 +237,12 @@ export class WorkerLease {
     this.expiry.unref();
   }
 
-  /**
-   * Frees the deliveries that dead processes had claimed. Each becomes a suspect, because it may have killed its process. The lost
-   * attempt does not count, and the delivery is claimed again alone. If a process dies while it handles a suspect, the attempt counts,
-   * and the delivery waits, longer each time.
-   */
+  /** Frees the deliveries of processes whose lease has expired. */
   private async rescue(): Promise<void> {
-    const { worker } = this.tables;
-    const lock = this.dialect.skipsLocked ? 'FOR UPDATE SKIP LOCKED' : '';
-    const expired = `SELECT id FROM ${worker} WHERE lease_until < ${this.dialect.clock} ${lock}`;
-    await this.transactions.run(async (manager) => {
-      const dead = (await select<{ id: string }>(manager, expired)).map(({ id }) => id);
-      if (dead.length > 0) await execute(manager, `DELETE FROM ${worker} WHERE id IN (:...ids)`, { ids: dead });
-    });
-    let rescued = 0;
-    for (let last = RESCUED; last === RESCUED; rescued += last)
-      last = await this.transactions.run((manager) => this.free(manager, lock));
-    if (rescued > 0) this.onRescued(rescued);
+    this.reportRescued(await this.rescuer.ofExpired());
   }
 
-  /** Frees up to RESCUED deliveries. Returns how many. It skips locked rows, because another process works on them; they are freed later. */
-  private async free(manager: EntityManager, lock: string): Promise<number> {
-    const { worker, delivery } = this.tables;
-    const left = await select<{ id: string; suspect: number; attempt: number }>(
-      manager,
-      `SELECT d.id, d.suspect, d.attempt FROM ${delivery} d WHERE d.state = 'running'
-       AND NOT EXISTS (SELECT 1 FROM ${worker} w WHERE w.id = d.claimed_by) LIMIT ${RESCUED} ${lock}`,
-    );
-    const freed = `UPDATE ${delivery} SET ${SET.freed}`;
-    const beside = left.filter(({ suspect }) => Number(suspect) === 0).map(({ id }) => id);
-    if (beside.length > 0)
-      await execute(manager, `${freed}, ${UNCHARGED}, suspect = 1 WHERE id IN (:...ids)`, { ids: beside });
-    for (const { id, suspect, attempt } of left)
-      if (Number(suspect) === 1) {
-        const pause = backoffDelay(Number(attempt));
-        await execute(manager, `${freed}, due_at = started_at + :pause WHERE id = :id`, { id, pause });
-      }
-    return left.length;
+  private reportRescued(deliveries: number): void {
+    if (deliveries > 0) this.onRescued(deliveries);
   }
 }
