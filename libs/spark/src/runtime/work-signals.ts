@@ -6,6 +6,10 @@ import { DELIVERIES, type Notifier, type Work } from '../notifier/notifier.js';
 import { notifierOf } from '../notifier/notifiers.js';
 import type { Ticker } from './ticker.js';
 
+// How often another process is notified that there may be more deliveries of a handler, in milliseconds. While there is a backlog, each
+// claim takes all free slots; other processes that have some poll as well.
+const HINT_EVERY = 1_000;
+
 /** What this process does of one kind of work. */
 interface Workplace {
   readonly ticker: Ticker;
@@ -17,6 +21,8 @@ interface Workplace {
 export class WorkSignals {
   private readonly logger = new Logger('Spark');
   private readonly workplaces = new Map<keyof Work, Workplace>();
+  /** When another process was last notified that there may be more deliveries, by handler and `performance.now()`. */
+  private readonly hintedAt = new Map<string, number>();
   readonly notifier: Notifier;
 
   /** @param limit how long Spark waits for an answer of the database, in milliseconds */
@@ -50,7 +56,10 @@ export class WorkSignals {
 
   /** Notifies another process of deliveries of handlers for which this one has just claimed as many as it has places for. */
   hint(handlers: readonly string[]): void {
-    this.notifier.hint({ rechecks: false, deliveries: handlers });
+    const now = performance.now();
+    const deliveries = handlers.filter((name) => now - (this.hintedAt.get(name) ?? -Infinity) > HINT_EVERY);
+    for (const name of deliveries) this.hintedAt.set(name, now);
+    this.notifier.hint({ rechecks: false, deliveries });
   }
 
   /** Logs that deliveries of a dead process are available again, and notifies this process and others. */
