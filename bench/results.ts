@@ -40,7 +40,19 @@ async function writeDown(file: string, rows: readonly Row[]): Promise<void> {
 }
 
 /** In which order the table shows them. */
-const BENCHES = ['backlog', 'save', 'sweep', 'deliver', 'end-to-end', 'latency', 'tick', 'memory', 'size'];
+const BENCHES = [
+  'backlog',
+  'save',
+  'sweep',
+  'deliver',
+  'end-to-end',
+  'latency',
+  'tick',
+  'memory',
+  'size',
+  'fleet',
+  'limited',
+];
 
 const idOf = ({ bench, work, db, ratio }: Row): string => [bench, work, db, ratio].join(' · ');
 
