@@ -87,6 +87,26 @@ describe.each(databases)('a process is notified by the others, on $name', (datab
     expect(await handled(rechecking, `later_${id}`)).toBe(true);
   });
 
+  it('and notifications that find nothing are joined', async () => {
+    const { spark } = (await handler()).spark as unknown as {
+      spark: { workerTicker: { trigger(): void }; worker: { fill(rest: number): Promise<number> } };
+    };
+    await settled();
+    const { workerTicker, worker } = spark;
+    const { fill } = worker;
+    const claims: number[] = [];
+    worker.fill = (rest) => {
+      claims.push(rest);
+      return fill.call(worker, rest);
+    };
+    const since = performance.now();
+    while (claims.length <= 40) {
+      workerTicker.trigger();
+      await delay(0);
+    }
+    expect(performance.now() - since).toBeGreaterThan(40 * 4);
+  });
+
   const settled = () => delay(database.name === 'PostgreSQL' ? 300 : 50);
 
   describe.runIf(database.name === 'PostgreSQL')('by NOTIFY', () => {
