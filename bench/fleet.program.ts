@@ -23,8 +23,10 @@ class Handlers {
 
 // A process of a fleet: all have the same handler.
 const [url] = process.argv.slice(2) as [string];
-const options = { type: 'postgres', url, poolSize: 10 } as const;
-const { spark, close } = await application('postgres', [], [Handlers], { autoStart: false }, [], options);
+// Few connections: a server has 100 of them by default. The handler needs none.
+const options = { type: 'postgres', url, poolSize: 3 } as const;
+const spec = { autoStart: false, worker: { concurrency: 10 } };
+const { spark, close } = await application('postgres', [], [Handlers], spec, [], options);
 const say = (said: Said) => process.send!(said);
 
 async function emit(count: number, pace: number): Promise<void> {
