@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import { type DeliveryReport, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
@@ -101,14 +100,15 @@ describe.each(databases)('no handler takes the last place, on $name', (database)
   it('deliveries of a process that died are handled one after the other without waiting for a poll', async () => {
     await start([Handlers], { pollInterval: '1h' });
     await app.spark.emit(Array.from({ length: 10 }, (_, i) => sparkEvent('other', i)));
+    await app.spark.pauseHandler('urgent');
     await app.dataSource.query(
       `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at)
        SELECT id, 'urgent', 'available', 0, 0, 1, 0 FROM spark_event`,
     );
-    // A claim that finds something looks for other queues only each quarter of a second.
-    await delay(300);
-    // A notification, as any event sends one.
-    await app.spark.emit(sparkEvent('urgent', 'notifies'));
+    // A claim that has just found something would not look for other queues, and it finds this one.
+    await app.spark.emit(sparkEvent('urgent', 'beside'));
+    // A notification, as a rescue sends one.
+    await app.spark.resumeHandler('urgent');
     await vi.waitFor(() => expect(reports).toHaveLength(11), 25_000);
   });
 

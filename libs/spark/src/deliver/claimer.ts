@@ -90,6 +90,11 @@ export class Claimer {
     this.limited.tooLate(name);
   }
 
+  /** Lets the next claim look for queues first: there may be deliveries of another priority, or of suspects. */
+  lookAtNextClaim(): void {
+    this.nextLook = -Infinity;
+  }
+
   /** Lets the next claim give back the deliveries that are claimed for this process in the database, but that it does not run. */
   giveBackAtNextClaim(): void {
     this.hasUnknownClaims = true;

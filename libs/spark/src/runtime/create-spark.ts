@@ -224,7 +224,8 @@ function createDelivering(base: Base) {
     const handler = handlers.named(name);
     return handler !== undefined && worker.isClaiming && slots.hasRoom(handler);
   };
-  signals.connect('deliveries', { ticker: workerTicker, hasPlace });
+  const onAny = () => claimer.lookAtNextClaim();
+  signals.connect('deliveries', { ticker: workerTicker, hasPlace, onAny });
   return { concurrency, lease, rescue, completions, limiter, settler, worker, workerTicker };
 }
 
