@@ -1,4 +1,4 @@
-import { type INestApplicationContext, Module, type Provider, type Type } from '@nestjs/common';
+import { type DynamicModule, type INestApplicationContext, Module, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SparkModule, type SparkModuleOptions, SparkService } from 'nestjs-spark';
@@ -20,6 +20,7 @@ export async function application(
   options: SparkModuleOptions = {},
   more: Provider[] = [],
   given?: DataSourceOptions,
+  imports: DynamicModule[] = [],
 ): Promise<Application> {
   const database = given ? { options: given, drop: async () => {} } : await ownDatabase(db);
   const spark = SparkModule.forRoot(options);
@@ -27,6 +28,7 @@ export async function application(
     imports: [
       TypeOrmModule.forRoot({ ...database.options, entities, synchronize: true }),
       { ...spark, providers: [...spark.providers!, ...more] },
+      ...imports,
     ],
     providers,
   })

@@ -1,4 +1,6 @@
 import 'reflect-metadata';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { type DataSource, MoreThan, type Repository } from 'typeorm';
 import { type Application, application, numbers } from './application.js';
@@ -9,18 +11,25 @@ import { type HandWrittenLedger, handWrittenLedger, knownOfMany } from './hand-w
 import { SeedEvent, sweepLikeTheSeed } from './hand-written/seed.js';
 import { runBench } from './results.js';
 
-const { values } = parseArgs({ options: { rows: { type: 'string' } }, strict: false });
+const { values } = parseArgs({ options: { rows: { type: 'string' }, only: { type: 'string' } }, strict: false });
 const PAGE = 500;
 const SAMPLE = 2_000;
 const GROUPS = ['order_created', 'order_paid', 'order_shipped'];
 
-/** What sweeps cost, where all events are known and where all are new. */
+/** What sweeps cost, where nothing has changed, where all events are known and where all are new; and what a second process gives. */
 async function sweep(db: DatabaseName, rounds: number): Promise<Row[]> {
   const rows = Number(values.rows ?? (db === 'postgres' ? 1_000_000 : 100_000));
-  return [
-    ...(await withOrders(db, rows, rounds, nothingNew)),
-    ...(await withOrders(db, Number(values.rows ?? 100_000), rounds, allNew)),
+  const some = Number(values.rows ?? 100_000);
+  const contests: [name: string, rows: number, contest: Contest][] = [
+    ...(db === 'postgres' ? [['changed', rows, nothingChanged] as [string, number, Contest]] : []),
+    ...(db === 'postgres' ? [['processes', rows / 4, twoProcesses] as [string, number, Contest]] : []),
+    ['known', rows, nothingNew],
+    ['new', some, allNew],
   ];
+  const found: Row[] = [];
+  for (const [name, count, contest] of contests)
+    if ((values.only ?? name) === name) found.push(...(await withOrders(db, count, rounds, contest)));
+  return found;
 }
 
 type Contest = (db: DatabaseName, rounds: number, rows: number, spark: Application) => Promise<Row[]>;
@@ -28,7 +37,8 @@ type Contest = (db: DatabaseName, rounds: number, rows: number, spark: Applicati
 async function withOrders(db: DatabaseName, rows: number, rounds: number, contest: Contest): Promise<Row[]> {
   const providers = [ThreeEvents, Handler];
 
-  const spark = await application(db, [Order, SeedEvent], providers, { worker: false, live: false });
+  const version = contest === nothingChanged ? 'bench' : undefined;
+  const spark = await application(db, [Order, SeedEvent], providers, { worker: false, live: false, version });
   const { dataSource } = spark;
   try {
     // The groups go through their first sweep: in it, deliveries are held back.
@@ -41,6 +51,67 @@ async function withOrders(db: DatabaseName, rows: number, rounds: number, contes
   } finally {
     await spark.close();
   }
+}
+
+/** A sweep that passes over all rows, because none has changed. */
+async function nothingChanged(db: DatabaseName, rounds: number, rows: number, { dataSource, spark }: Application) {
+  await spark.sweep();
+  await dataSource.query('VACUUM ANALYZE');
+  // Transactions in other databases of the server may have been open.
+  while ((await spark.sweep()).subjects > 0);
+  const orders = dataSource.getRepository(Order);
+  const [{ boundary }] = (await dataSource.query('SELECT boundary FROM spark_sweep')) as [{ boundary: string }];
+  return compare({
+    bench: 'sweep',
+    work: `nothing changed, ${rows} entities`,
+    db,
+    rounds,
+    arms: [
+      { name: 'read', run: () => readByHand(orders, () => undefined) },
+      {
+        name: 'hand-written',
+        async run() {
+          const sql = `SELECT id FROM orders WHERE age(xmin) <= age(CAST(CAST('${boundary.split('/')[0]}' AS xid8) AS xid))`;
+          if ((await dataSource.query(sql)).length > 0) throw new Error('changed');
+        },
+      },
+      { name: 'spark', run: () => sweptBy(spark, 0, 0) },
+    ],
+    aims: [
+      { of: 'spark', to: 'read', target: '≤ 0.25' },
+      { of: 'spark', to: 'hand-written' },
+    ],
+  });
+}
+
+/** A sweep of all rows, where all events are known, by one process and by two. */
+async function twoProcesses(db: DatabaseName, rounds: number, rows: number, { dataSource, spark }: Application) {
+  await spark.sweep();
+  await dataSource.query('VACUUM ANALYZE');
+  const options = JSON.stringify({ type: 'postgres', url: (dataSource.options as { url: string }).url, poolSize: 10 });
+  const processes = [0, 1].map(() => fork(process.env.BENCH_PROGRAM!, [options]));
+  await Promise.all(processes.map((one) => once(one, 'message')));
+  const together = async (some: readonly ChildProcess[]) => {
+    const ended = Promise.all(some.map((one) => once(one, 'message')));
+    for (const one of some) one.send('sweep');
+    await ended;
+  };
+  // The next slot of the schedule is always the same one: it has not been swept yet.
+  const prepare = () => dataSource.query('UPDATE spark_sweep SET slot = slot - 86400000');
+  const figures = await compare({
+    bench: 'sweep',
+    work: `one table, ${rows} entities`,
+    db,
+    rounds,
+    arms: [
+      { name: '1 process', prepare, run: () => together(processes.slice(1)) },
+      { name: '2 processes', prepare, run: () => together(processes) },
+    ],
+    aims: [{ of: '1 process', to: '2 processes', target: '≥ 1.5' }],
+  });
+  for (const one of processes) one.send('end');
+  await Promise.all(processes.map((one) => once(one, 'exit')));
+  return figures;
 }
 
 async function nothingNew(db: DatabaseName, rounds: number, rows: number, { dataSource, spark }: Application) {

@@ -33,6 +33,7 @@ const tables = [
   'shop_pause',
   'shop_limit',
   'shop_chore',
+  'shop_sweep_range',
   'shop_version',
 ];
 

@@ -42,6 +42,7 @@ const TABLES = [
   'pause',
   'recheck',
   'sweep',
+  'sweep_range',
   'version',
   'worker',
 ];
@@ -95,9 +96,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 6. Run the migration ` +
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 7. Run the migration ` +
         `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
-        `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+        `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000, ` +
+        `ShareSparkSweeps1796250000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -107,7 +109,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 6 }]);
+    expect(await version()).toEqual([{ version: 7 }]);
     await app.close();
   });
 
@@ -148,6 +150,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [3, 1],
       [4, 3],
       [5, 2],
+      [6, 3],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -167,7 +170,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 6 }]);
+    expect(await version()).toEqual([{ version: 7 }]);
     await app.close();
   });
 
@@ -200,7 +203,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 6. Install ` +
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 7. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -259,6 +262,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 6 }]);
+    await expect(dataSource.query('SELECT * FROM spark_sweep_range')).rejects.toThrow('spark_sweep_range');
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 5 }]);
     await expect(dataSource.query('SELECT channel FROM spark_worker')).rejects.toThrow('channel');

@@ -106,6 +106,42 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
     });
   });
 
+  describe('estimatedRows', () => {
+    it('says about how many rows a table has, once the database has counted them', async () => {
+      const list = values(Array.from({ length: 400 }, (_, i) => [i + 1_000, 'many']));
+      await execute(on.db.manager, `INSERT INTO ${rows} (id, state) VALUES ${list.sql}`, list.parameters);
+      const { type } = on.db.options;
+      if (type !== 'better-sqlite3')
+        await execute(on.db.manager, `ANALYZE ${type === 'postgres' ? '' : 'TABLE '}${rows}`);
+      const estimated = await on.dialect.estimatedRows(on.db.manager, on.db.getMetadata(Row));
+      expect(estimated).toBeGreaterThan(200);
+      expect(estimated).toBeLessThan(4_000);
+    });
+  });
+
+  describe('rowVersions', () => {
+    it('tell which rows have changed since a boundary', async ({ skip }) => {
+      const { rowVersions } = on.dialect;
+      skip(!rowVersions, 'the database keeps no versions of rows');
+      const metadata = on.db.getMetadata(Row);
+      const look = (boundary?: string) => rowVersions!.look(on.db.manager, metadata, boundary);
+      const changed = async (boundary: string) => {
+        const { sql, parameters } = rowVersions!.changedSince((name) => name, boundary);
+        const found = await select<{ id: string }>(on.db.manager, `SELECT id FROM ${rows} WHERE ${sql}`, parameters);
+        return found.map(({ id }) => Number(id)).sort();
+      };
+      const open = await on.hold((theirs) => update(theirs, 2));
+      const { boundary, obstacle } = await look();
+      expect([typeof boundary, obstacle, boundary!.length <= 64]).toEqual(['string', undefined, true]);
+      expect(await look(boundary)).toMatchObject({ isUsable: true });
+      await update(on.db.manager, 3);
+      await open.commit();
+      // Transactions in other databases of the server may keep the boundary back.
+      expect(await changed(boundary!)).toEqual(expect.arrayContaining([2, 3]));
+      expect((await look(`1/${'0'.repeat(32)}`)).isUsable).toBeUndefined();
+    });
+  });
+
   describe('exclusively', () => {
     const alone = <T>(process: DataSource, work: (manager: EntityManager) => Promise<T>): Promise<T> =>
       withNewRunner(process, ({ manager }) => on.dialect.exclusively(manager, work));

@@ -224,8 +224,8 @@ class History {
   }
 
   async run(moments: readonly Moment[]): Promise<void> {
-    for (const table of ['spark_delivery', 'spark_event', 'spark_recheck', 'spark_sweep', 'spark_group'])
-      await this.sql(`DELETE FROM ${table}`);
+    const tables = ['delivery', 'event', 'recheck', 'sweep', 'sweep_range', 'group'];
+    for (const table of tables) await this.sql(`DELETE FROM spark_${table}`);
     await this.sql('DELETE FROM donation');
     await this.sql('DELETE FROM challenge');
     calls.length = 0;
@@ -306,6 +306,7 @@ class History {
     // Its leases run out.
     await this.sql(`UPDATE spark_worker SET lease_until = 0 WHERE id = '${id}'`);
     await this.sql('UPDATE spark_sweep SET held_until = 0');
+    await this.sql('UPDATE spark_sweep_range SET held_until = 0');
     await this.sql('UPDATE spark_recheck SET taken_until = 0 WHERE taken_until IS NOT NULL');
     await next.lease.start();
     await vi.waitFor(

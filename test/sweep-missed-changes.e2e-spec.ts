@@ -157,6 +157,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
           foundBySweep: 0,
           missed: 0,
           sweeping: undefined,
+          last: { rows: 'all', why: expect.any(String) },
         },
         {
           source: 'notes',
@@ -165,6 +166,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
           foundBySweep: 0,
           missed: 0,
           sweeping: undefined,
+          last: { rows: 'all', why: expect.any(String) },
         },
         {
           source: 'tasks',
@@ -173,6 +175,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
           foundBySweep: 0,
           missed: 0,
           sweeping: undefined,
+          last: { rows: 'all', why: expect.any(String) },
         },
       ],
       held: [],
@@ -208,7 +211,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
       finished: undefined,
       foundBySweep: 5,
       missed: 2,
-      sweeping: { since: new Date(9000), reached: '17', running: true },
+      sweeping: { since: new Date(9000), reached: '17', passed: 0, ranges: 0, running: true },
     });
     expect(now.held).toEqual([{ group: 'old', deliveries: 1 }]);
     expect(now.handlers).toEqual([

@@ -101,12 +101,14 @@ export type {
   SparkOptionsFactory,
   SparkStaticOptions,
   SqliteOptions,
+  SweepOptions,
   SweepSchedule,
   WorkerOptions,
 } from './config/spark.options.js';
 export { type RegisteredSpark, SparkRegistry } from './spark.registry.js';
 export { type PlanOptions, SparkService } from './spark.service.js';
-export type { SweepProgress, SweepReport } from './sweep/sweep.js';
+export type { SweepProgress, SweepReport } from './sweep/sweep-report.js';
+export type { SweepCallOptions } from './runtime/sweep.arguments.js';
 export type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';
 export type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
 export type { Erased } from './store/event-admin.js';
@@ -123,6 +125,7 @@ export { RevokedManagerError } from './error/revoked-manager.error.js';
 export { UnreadableContextError } from './error/unreadable-context.error.js';
 export { UnusableResultError } from './error/unusable-result.error.js';
 export { UnknownHistoryError } from './error/unknown-history.error.js';
+export { UnknownSourceError } from './error/unknown-source.error.js';
 export { UnknownHandlerError } from './error/unknown-handler.error.js';
 export { WorkerStoppedError } from './error/worker-stopped.error.js';
 export type { DeliveryState } from './database/delivery-states.js';

@@ -50,6 +50,7 @@ import {
 } from './inspect/status.js';
 import { DELIVERIES } from './notifier/notifier.js';
 import { Administration, type Replay } from './runtime/administration.js';
+import { sourceNameGiven, type SweepCallOptions, sweepGiven } from './runtime/sweep.arguments.js';
 import {
   checkDeliveryId,
   DELIVERY_FILTER,
@@ -61,7 +62,7 @@ import {
   metadataGiven,
   sourcesGiven,
 } from './runtime/spark.arguments.js';
-import type { SweepProgress, SweepReport } from './sweep/sweep.js';
+import type { SweepProgress, SweepReport } from './sweep/sweep-report.js';
 
 /** Options of a plan. */
 export interface PlanOptions {
@@ -144,26 +145,66 @@ export class SparkService {
 
   /**
    * Runs the sources of all entities, and enters the events that are missing: those of rows that were written by raw SQL, by other
-   * programs, or before Spark was added. It is safe at any time and in any number of processes. One process at a time sweeps a source.
+   * programs, or before Spark was added. It is safe at any time and in any number of processes.
    *
-   * A source that another process is sweeping is skipped, and counted as `elsewhere`. If a sweep was killed half-way, this one continues
-   * there, and then sweeps from the start to there, so that it has swept all entities.
+   * Processes that sweep a source at the same time share the sweep: each takes one range of keys after the other. When the call
+   * resolves, every entity has been read as it was at the time of the call, or later: by this process, or by others. If a sweep is
+   * running already, the call first helps to end it, and then sweeps once more. If a process is killed, the others take its range over
+   * after `worker.leaseTtl`.
    *
    * In the first sweep in which a source yields a group, the deliveries of that group are held. At the end of the sweep they are
    * released if they are at most `activation.limit`. More wait for `release` or `discard`.
    *
-   * @param options.entity Only the sources of this entity. Default: all.
-   * @returns What the sweep did. It resolves at the end of the sweep; `sweeps$` reports the progress.
-   * @throws NoSourceError if the entity has no source.
+   * With `ids`, `from` or `to`, this process reads only some of the entities, beside all other sweeps. Events of groups that were never
+   * swept are held until the first whole sweep ends.
+   *
+   * @param options Which entities, and how fast. Default: all sources, as the module's `sweep` says.
+   * @returns What this process did. It resolves at the end of the sweep; `sweeps$` reports the progress. `elsewhere` counts the sources
+   * that processes with another version of the source are sweeping: call it again for these. `paused` counts those that are paused.
+   * @throws NoSourceError if the entity has no source; InvalidOptionsError for an invalid option; UnknownEntityError if the DataSource
+   * does not have the entity; TypeError for an invalid id.
    *
    * @example
    * const { subjects, entered } = await spark.sweep();
+   * await spark.sweep({ entity: Order, from: 1_000_000, rate: 500 });
    */
-  async sweep(options: { entity?: EntityTarget<ObjectLiteral> } = {}): Promise<SweepReport> {
+  async sweep(options: SweepCallOptions = {}): Promise<SweepReport> {
     this.checkStarted();
     const { sweep } = this.spark;
-    if (options.entity === undefined) return sweep.run();
-    return sweep.run(sourcesGiven(this.spark, 'SparkService.sweep', options.entity));
+    const { chosen, speed, full, some } = sweepGiven(this.spark, options);
+    return some ? sweep.runApart(chosen, some, speed) : sweep.run(chosen, { full }, speed);
+  }
+
+  /**
+   * Pauses the sweeps of a source in all processes, until `resumeSweep`. A running sweep ends within about a second of its next page,
+   * and continues there later. Live capture and rechecks go on. The pause outlasts restarts and deploys.
+   *
+   * @param source The source's name, or a former one. This process need not have it, if it was swept before.
+   * @throws UnknownSourceError when no process has ever swept such a source.
+   *
+   * @example
+   * await spark.pauseSweep('ChallengeEvents.events'); // the database is busy
+   */
+  async pauseSweep(source: string): Promise<void> {
+    this.checkStarted();
+    const { clock, sweepRows, transactions } = this.spark;
+    await sweepRows.pause(transactions.manager, await sourceNameGiven(this.spark, source), clock.now());
+  }
+
+  /**
+   * Ends the pause of a source. The next slot of the schedule, or the next call of `sweep`, continues the sweep. For a source that is not
+   * paused, nothing changes.
+   *
+   * @param source The source's name, or a former one.
+   * @throws UnknownSourceError when no process has ever swept such a source.
+   *
+   * @example
+   * await spark.resumeSweep('ChallengeEvents.events');
+   */
+  async resumeSweep(source: string): Promise<void> {
+    this.checkStarted();
+    const { sweepRows, transactions } = this.spark;
+    await sweepRows.resume(transactions.manager, await sourceNameGiven(this.spark, source));
   }
 
   /**
@@ -371,7 +412,7 @@ export class SparkService {
    * the first scheduled sweep, which delivers up to `activation.limit` of each group.
    *
    * @param entity The entity class.
-   * @returns What the sweep did. If `elsewhere` is above 0, another process is sweeping at the moment: call it again.
+   * @returns What this process did. If `elsewhere` is above 0, other processes are sweeping at the moment: call it again.
    * @throws NoSourceError if the entity has no source.
    *
    * @example

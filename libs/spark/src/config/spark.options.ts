@@ -16,6 +16,19 @@ export type SweepSchedule =
       interval: Duration;
     };
 
+/** How sweeps read tables, in this process. */
+export interface SweepOptions {
+  /** How many ranges of a table this process sweeps at the same time. Default: 1. */
+  concurrency?: number;
+  /** How many entities a second this process reads at most. Default: as many as it can. */
+  rate?: number;
+  /**
+   * How long after a sweep that has read all rows the next one reads all rows again. Between them, sweeps read only the rows that have
+   * changed, where Spark knows that nothing else can have new events: on PostgreSQL, and if `version` is given. Default: 1 day.
+   */
+  full?: Duration;
+}
+
 /** Options of the worker, the part of a process that handles deliveries. */
 export interface WorkerOptions {
   /** How many deliveries this process handles at once. Default: 10, or the pool's number of connections minus two if that is less. */
@@ -109,8 +122,16 @@ export interface SparkDynamicOptions {
    * `SparkService.start()`. Live capture and the methods of SparkService work in both cases. Default: true.
    */
   autoStart?: boolean;
-  /** When Spark sweeps. With `false`, it sweeps only when the application calls `SparkService.sweep()`. Default: false. */
-  sweep?: SweepSchedule | false;
+  /**
+   * When Spark sweeps, and how. With `false`, it sweeps only when the application calls `SparkService.sweep()`. Default: false.
+   */
+  sweep?: (SweepSchedule & SweepOptions) | false;
+  /**
+   * The version of the application: any text of at most 100 characters that changes whenever the code or the configuration that event
+   * sources use may have changed, such as the number of a release. With it, sweeps on PostgreSQL can read only the rows that have
+   * changed. Default: none.
+   */
+  version?: string;
   /** How Spark runs event sources. Default: `{}`. */
   sources?: SourcesOptions;
   /** What happens with the deliveries of a group that was never swept before. Default: `{}`. */

@@ -8,7 +8,7 @@ import {
   sqlIdentifier,
   wholeNumber,
 } from './option-parsers.js';
-import type { Duration, SparkModuleOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
+import type { Duration, SparkModuleOptions, SweepOptions, SweepSchedule, WorkerOptions } from './spark.options.js';
 
 /** The times of a lease, in milliseconds. */
 export interface LeaseTimes {
@@ -37,7 +37,11 @@ export interface SparkSettings {
   readonly autoStart: boolean;
   readonly sources: { readonly timeout: number };
   readonly activation: { readonly limit: number };
+  /** The schedule of sweeps. */
   readonly sweep: { cron: string; timeZone?: string } | { interval: number } | undefined;
+  /** How this process sweeps. `full` is in milliseconds, and `rate` in entities a second. */
+  readonly sweeping: { readonly concurrency: number; readonly rate: number | undefined; readonly full: number };
+  readonly version: string | undefined;
   readonly worker: {
     readonly enabled: boolean;
     /** Undefined means as many as the pool allows. */
@@ -67,6 +71,7 @@ export const DYNAMIC_OPTIONS = [
   'live',
   'autoStart',
   'sweep',
+  'version',
   'sources',
   'activation',
   'worker',
@@ -104,6 +109,8 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     live: parseBoolean('live', options.live ?? true),
     autoStart: parseBoolean('autoStart', options.autoStart ?? true),
     sweep: parseSchedule(options.sweep),
+    sweeping: parseSweeping(options.sweep || {}),
+    version: parseVersion(options.version),
     sources: { timeout: parseTimeout('sources.timeout', sources.timeout ?? '30s') },
     activation: { limit: wholeNumber('activation.limit', activation.limit ?? 1_000) },
     worker: {
@@ -165,12 +172,28 @@ function parseSchedule(sweep: SweepSchedule | false | undefined): SparkSettings[
   if (sweep === undefined || sweep === false) return undefined;
   const expected = `false, { cron, timeZone? } or { interval }`;
   if (typeof sweep !== 'object' || sweep === null) throw new InvalidOptionsError('sweep', sweep, expected);
-  refuseUnknown('sweep', sweep, 'cron' in sweep ? ['cron', 'timeZone'] : ['interval']);
+  refuseUnknown('sweep', sweep, [...('cron' in sweep ? ['cron', 'timeZone'] : ['interval']), ...SWEEPING]);
   if ('interval' in sweep && sweep.interval !== undefined)
     return { interval: parseTimeout('sweep.interval', sweep.interval) };
   if (!('cron' in sweep) || typeof sweep.cron !== 'string') throw new InvalidOptionsError('sweep', sweep, expected);
   if (sweep.timeZone !== undefined) checkTimeZone(sweep.timeZone);
-  return sweep;
+  return { cron: sweep.cron, ...(sweep.timeZone === undefined ? {} : { timeZone: sweep.timeZone }) };
+}
+
+const SWEEPING = ['concurrency', 'rate', 'full'];
+
+function parseSweeping({ concurrency = 1, rate, full = '1d' }: SweepOptions): SparkSettings['sweeping'] {
+  return {
+    concurrency: positiveInteger('sweep.concurrency', concurrency),
+    rate: rate === undefined ? undefined : positiveInteger('sweep.rate', rate),
+    full: parseDuration('sweep.full', full),
+  };
+}
+
+function parseVersion(version: string | undefined): string | undefined {
+  if (version === undefined) return undefined;
+  if (typeof version === 'string' && version !== '' && version.length <= 100) return version;
+  throw new InvalidOptionsError('version', version, 'text of 1 to 100 characters');
 }
 
 function checkTimeZone(timeZone: string): void {

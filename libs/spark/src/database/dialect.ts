@@ -1,4 +1,4 @@
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm';
 import type { Entry, EntryRow } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
 import type { ClaimLimits, FoundQueue, OpenQueue } from './claim-queues.js';
@@ -26,6 +26,26 @@ export interface RowsByKey {
   readonly column: string;
   /** Makes the statement with a condition. */
   readonly sql: (condition: string) => string;
+}
+
+/** What is known of the versions of a table's rows. */
+export interface TableVersions {
+  /** The boundary of a sweep that begins now: a text of at most 64 characters. Undefined if the database cannot tell for this table. */
+  readonly boundary?: string;
+  /** Why the database cannot tell. */
+  readonly obstacle?: string;
+  /** Whether the rows that have changed since the given boundary can be told. */
+  readonly isUsable?: boolean;
+  /** Why not. */
+  readonly outdated?: string;
+}
+
+/** Tells which rows of a table have changed since a boundary. */
+export interface RowVersions {
+  /** Looks at a table in the transaction that begins a sweep. */
+  look(manager: EntityManager, metadata: EntityMetadata, boundary: string | undefined): Promise<TableVersions>;
+  /** The condition that a row has changed since a boundary. `column` makes SQL for a column of the table. */
+  changedSince(column: (name: string) => string, boundary: string): { sql: string; parameters: ObjectLiteral };
 }
 
 /** A handler for which a delivery is opened. */
@@ -135,6 +155,10 @@ export interface Dialect {
   isTransient(error: unknown): boolean;
   /** SQL for the database's clock in epoch ms. Leases use this clock, because clocks of processes may differ. */
   readonly clock: string;
+  /** How many rows the table of an entity has, by the statistics of the database; undefined if they do not say. */
+  estimatedRows(manager: EntityManager, metadata: EntityMetadata): Promise<number | undefined>;
+  /** Tells which rows have changed; undefined if the database keeps no versions of rows. */
+  readonly rowVersions: RowVersions | undefined;
   /** A statement that inserts rows unless they exist; given `INTO table (columns) VALUES …`. */
   insertOrIgnore(rows: string): string;
   /**

@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityMetadata } from 'typeorm';
 
 const TABLES = [
   'event',
@@ -11,6 +11,7 @@ const TABLES = [
   'worker',
   'chore',
   'sweep',
+  'sweep_range',
   'group',
   'version',
 ] as const;
@@ -39,3 +40,10 @@ export function tableNames(dataSource: DataSource, prefix: string, schema?: stri
     plain: each((table) => (place === undefined ? table : `${place}.${table}`)),
   };
 }
+
+/** The table of an entity, with its schema or database if there is one, escaped for SQL. */
+export const tablePath = ({ dataSource: { driver }, tablePath: path }: EntityMetadata): string =>
+  path
+    .split('.')
+    .map((part) => driver.escape(part))
+    .join('.');

@@ -1,5 +1,6 @@
-import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
+import type { EntityManager, EntityMetadata } from 'typeorm';
 import { hiddenTables } from '../database/postgres/row-security.js';
+import { tablePath } from '../database/table-names.js';
 import { HiddenRowError } from '../error/hidden-row.error.js';
 import { rootOf } from './entity-table.js';
 
@@ -10,7 +11,7 @@ export async function findHidden(
   manager: EntityManager,
   entities: readonly EntityMetadata[],
 ): Promise<readonly EntityMetadata[]> {
-  const paths = entities.map((metadata) => pathOf(manager.dataSource, metadata));
+  const paths = entities.map(tablePath);
   const found = (await hiddenTables(manager, paths)).map((place) => entities[place]!);
   for (const metadata of found) hidden.add(rootOf(metadata));
   return found;
@@ -20,9 +21,3 @@ export async function findHidden(
 export function refuseHidden(metadata: EntityMetadata, id: string): void {
   if (hidden.has(rootOf(metadata))) throw new HiddenRowError(metadata.name, id);
 }
-
-const pathOf = ({ driver }: DataSource, { tablePath }: EntityMetadata): string =>
-  tablePath
-    .split('.')
-    .map((part) => driver.escape(part))
-    .join('.');

@@ -106,9 +106,28 @@ export async function readKeysBy(
 export interface PageBounds {
   /** The key before the page. Undefined means from the start. */
   readonly after: string | undefined;
+  /** The first key that the page may have. */
+  readonly from?: string;
   /** The last key that the page may have. */
   readonly upTo?: string;
+  /** The condition of rows that a sweep of changed rows reads. */
+  readonly changed?: { readonly sql: string; readonly parameters: ObjectLiteral };
   readonly limit: number;
+}
+
+/** The key that is so many rows behind a key in the table of an entity; undefined if there are not so many. */
+export async function keyBehind(
+  manager: EntityManager,
+  { metadata }: Pick<EntityQuery, 'metadata'>,
+  after: string | undefined,
+  rows: number,
+): Promise<string | undefined> {
+  const root = rootOf(metadata);
+  const qb = query(manager, { metadata: root, withDeleted: true }, false);
+  const key = keySql(qb.dataSource, columnsSql(qb.dataSource, root.primaryColumns, ALIAS));
+  const found = bounded(qb.select(key, 'spark_key'), root, { after, limit: 1 }).offset(rows - 1);
+  const [row] = await found.getRawMany<{ spark_key: string }>();
+  return row && sameKey(root, row.spark_key);
 }
 
 /** The next keys of a source in the order of the primary key. Pages by key stay correct while rows are inserted and deleted. */
@@ -137,7 +156,7 @@ export async function pageOfSubjects(
 function bounded(
   qb: SelectQueryBuilder<ObjectLiteral>,
   metadata: EntityMetadata,
-  { after, upTo, limit }: PageBounds,
+  { after, from, upTo, changed, limit }: PageBounds,
 ): SelectQueryBuilder<ObjectLiteral> {
   const columns = columnsSql(qb.dataSource, metadata.primaryColumns, ALIAS);
   // An order from the source's `query` would make pages overlap.
@@ -152,8 +171,11 @@ function bounded(
   };
   const bounds = [
     ...(after === undefined ? [] : [bound(after, '>', 'after')]),
+    ...(from === undefined ? [] : [bound(from, '>=', 'from')]),
     ...(upTo === undefined ? [] : [bound(upTo, '<=', 'upTo')]),
+    ...(changed === undefined ? [] : [changed.sql]),
   ];
+  if (changed) qb.setParameters(changed.parameters);
   if (bounds.length > 0) restrict(qb, bounds.join(' AND '));
   return qb.limit(limit);
 }

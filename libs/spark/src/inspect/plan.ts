@@ -6,7 +6,7 @@ import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
-import { readsClock } from './clock-reads.js';
+import { readsClock } from '../source/clock-reads.js';
 import { sweepSlots } from './sweep-slots.js';
 import { cancellations } from './plan-cancellations.js';
 import type { Planned, PlannedEvent, PlannedProblem, PlanRequest } from './planned.js';

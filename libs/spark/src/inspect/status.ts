@@ -20,9 +20,23 @@ export interface SourceStatus {
   readonly foundBySweep: number;
   /** How many of these live capture should have found. */
   readonly missed: number;
-  /** A sweep that is not completed: when it began, the last key that it reached, and whether a process is running it. */
+  /**
+   * A sweep that is not completed: when it began, the last key that was handed out to a process, how many rows the completed ranges
+   * have, how many ranges processes are sweeping now, and whether there are any.
+   */
   readonly sweeping:
-    { readonly since: Date; readonly reached: string | undefined; readonly running: boolean } | undefined;
+    | {
+        readonly since: Date;
+        readonly reached: string | undefined;
+        readonly passed: number;
+        readonly ranges: number;
+        readonly running: boolean;
+      }
+    | undefined;
+  /** Since when `pauseSweep` keeps it from being swept; undefined where it is not paused. */
+  readonly paused: Date | undefined;
+  /** Whether the last sweep that has begun reads all rows or only those that have changed, and why; undefined before the first one. */
+  readonly last: { readonly rows: 'all' | 'changed'; readonly why: string } | undefined;
 }
 
 /** The deliveries of a handler that are not completed. */
@@ -91,35 +105,53 @@ export function statusOf(spark: Inspected): Promise<SparkStatus> {
 interface SweepRow {
   source: string;
   is_running: number;
+  ranges: string;
   began_at: string | null;
   reached: string | null;
+  passed: string;
+  paused_at: string | null;
   finished_at: string | null;
+  changed_since: string | null;
+  why: string | null;
   found: string;
   missed: string;
 }
 
 /** Reads the sweeps of each source. */
 export async function sourcesOf(manager: EntityManager, spark: Inspected): Promise<SourceStatus[]> {
+  const { dialect, tables } = spark;
+  const range = `FROM ${tables.sweep_range} r WHERE r.source = s.source`;
   const rows = await select<SweepRow>(
     manager,
-    `SELECT source, began_at, reached, finished_at, found, missed,
-       CASE WHEN holder IS NOT NULL AND held_until >= ${spark.dialect.clock} THEN 1 ELSE 0 END AS is_running
-     FROM ${spark.tables.sweep} ORDER BY source`,
+    `SELECT source, began_at, COALESCE(reached, handed_out) AS reached, passed, paused_at, finished_at, changed_since, why, missed,
+       found + COALESCE((SELECT SUM(r.found) ${range}), 0) AS found,
+       (SELECT COUNT(*) ${range} AND r.state IN ('open', 'ending') AND r.holder IS NOT NULL AND r.held_until >= ${dialect.clock}) AS ranges,
+       CASE WHEN holder IS NOT NULL AND held_until >= ${dialect.clock} AND reached IS NOT NULL THEN 1 ELSE 0 END AS is_running
+     FROM ${tables.sweep} s ORDER BY source`,
   );
   const swept = new Map(rows.map((row) => [row.source, row]));
   const names = new Set([...spark.sources.all().map(({ name }) => name), ...swept.keys()]);
-  return [...names].sort().map((source) => {
-    const row = swept.get(source);
-    const since = instant(row?.began_at);
-    return {
-      source,
-      entity: spark.sources.named(source)?.metadata.name,
-      finished: instant(row?.finished_at),
-      foundBySweep: Number(row?.found ?? 0),
-      missed: Number(row?.missed ?? 0),
-      sweeping: since && { since, reached: row!.reached ?? undefined, running: Number(row!.is_running) === 1 },
-    };
-  });
+  return [...names]
+    .sort()
+    .map((source) => statusOfSource(source, spark.sources.named(source)?.metadata.name, swept.get(source)));
+}
+
+function statusOfSource(source: string, entity: string | undefined, row: SweepRow | undefined): SourceStatus {
+  const since = instant(row?.began_at);
+  const ranges = Number(row?.ranges ?? 0);
+  // A process of the previous release sweeps without ranges.
+  const running = ranges > 0 || Number(row?.is_running) === 1;
+  const why = row?.why ?? undefined;
+  return {
+    source,
+    entity,
+    finished: instant(row?.finished_at),
+    foundBySweep: Number(row?.found ?? 0),
+    missed: Number(row?.missed ?? 0),
+    sweeping: since && { since, reached: row!.reached ?? undefined, passed: Number(row!.passed), ranges, running },
+    paused: instant(row?.paused_at),
+    last: why === undefined ? undefined : { rows: row!.changed_since === null ? 'all' : 'changed', why },
+  };
 }
 
 /** Counts the deliveries of each handler that are not completed. */

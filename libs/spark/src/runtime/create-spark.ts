@@ -33,6 +33,7 @@ import { DELIVERIES, RECHECKS } from '../notifier/notifier.js';
 import { pausesOf } from '../notifier/notifiers.js';
 import { Recorder, type RecordResult } from '../record/recorder.js';
 import { RecheckRunner } from '../recheck/recheck-runner.js';
+import type { Source } from '../source/source.js';
 import { sourceNames, SourceRegistry } from '../source/source.registry.js';
 import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import { Activation } from '../store/activation.js';
@@ -49,8 +50,11 @@ import { Rechecks } from '../store/rechecks.js';
 import { Rescue } from '../store/rescue.js';
 import { RegisteredHandlers } from '../store/registered-handlers.js';
 import { Retention } from '../store/retention.js';
-import { SweepLease } from '../store/sweep-lease.js';
+import { SweepRanges } from '../store/sweep-ranges.js';
+import { SweepRows } from '../store/sweep-rows.js';
+import { Sweeps } from '../store/sweeps.js';
 import { WorkerLease } from '../store/worker-lease.js';
+import { ChangedRows } from '../sweep/changed-rows.js';
 import { MissedDetector } from '../sweep/missed-detector.js';
 import { SourceSweeper } from '../sweep/source-sweeper.js';
 import { Sweep } from '../sweep/sweep.js';
@@ -240,31 +244,42 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
   const onReleased = () => signals.notify(DELIVERIES);
   const held = new HeldDeliveries(transactions, tables, onReleased, namesOf);
   const liveRoots = () => sources.liveRoots();
+  const sweepRows = new SweepRows(base.dialect, tables, settings.worker.lease.ttl);
   return {
     held,
+    sweepRows,
     admin: new DeliveryAdmin(tables, base.dialect),
-    eventAdmin: new EventAdmin(tables, failedAttempts),
+    eventAdmin: new EventAdmin(tables, failedAttempts, sweepRows),
     chores: new Chores(transactions, base.dialect, tables, settings.worker.lease.ttl),
-    retention: new Retention(transactions, tables, failedAttempts, retention),
+    retention: new Retention(transactions, tables, failedAttempts, sweepRows, retention),
     abandoned: new AbandonedRechecks(transactions, rechecks, liveRoots, counters, retention.rechecks),
   };
 }
 
-/** The parts that sweep tables page by page. */
-function createSweeping(base: Base, { recorder }: Recording, { held }: ReturnType<typeof createAdministering>) {
+type Administering = ReturnType<typeof createAdministering>;
+
+/** The parts that sweep tables range by range. */
+function createSweeping(base: Base, { recorder }: Recording, { held, sweepRows: rows }: Administering) {
   const { dataSource, transactions, dialect, tables, clock, context, sources, settings, rechecks, onRecorded } = base;
+  const { sweeping, version } = settings;
+  const { ttl } = settings.worker.lease;
   const activation = new Activation(dataSource, dialect, tables, held, settings.activation.limit);
-  const lease = new SweepLease(dataSource, transactions, dialect, tables, settings.worker.lease.ttl);
+  const sweeps = new Sweeps(dataSource, transactions, rows, new SweepRanges(dialect, tables, ttl), ttl);
+  const changed = new ChangedRows(dialect, activation, clock, version, sweeping.full);
+  const missed = new MissedDetector(dataSource, rechecks, recorder);
   const sweeper = new SourceSweeper(
     dataSource,
     transactions,
     recorder,
-    lease,
+    sweeps,
+    rows,
     activation,
     held,
-    new MissedDetector(dataSource, rechecks, recorder),
+    missed,
     clock,
     onRecorded,
   );
-  return { sweep: new Sweep(context, sources, lease, activation, sweeper, clock) };
+  const rowsOf = ({ metadata }: Source) => dialect.estimatedRows(dataSource.manager, metadata);
+  const parts = { dataSource, sweeps, rows, activation, changed, sweeper, clock, rowsOf, ttl };
+  return { sweep: new Sweep(context, sources, parts, sweeping, version) };
 }

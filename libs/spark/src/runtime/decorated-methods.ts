@@ -13,6 +13,8 @@ export interface DecoratedMethod<M> {
   /** `Class.method`, for names and messages. */
   readonly where: string;
   readonly call: (...args: any[]) => any;
+  /** The text of the method. */
+  readonly text: string;
   /** Whether it is declared `async`. */
   readonly isAsync: boolean;
 }
@@ -62,7 +64,7 @@ export class DecoratedMethods {
   private find<M>(token: symbol, decorator: string, classMethod: string): DecoratedMethod<M>[] {
     const found = this.decorated((prototype) => decoratedOf<M>(token, decorator, classMethod, prototype));
     return found.map(([{ given, where, method }, instance]) => {
-      return { given, where, call: method.bind(instance), isAsync: isAsync(method) };
+      return { given, where, call: method.bind(instance), text: textOf(method), isAsync: isAsync(method) };
     });
   }
 
@@ -118,6 +120,8 @@ function decoratedOf<M>(
   }
   return decorated;
 }
+
+const textOf = (method: Method): string => Function.prototype.toString.call(method);
 
 const isAsync = (method: Method): boolean => method.constructor.name.startsWith('Async');
 

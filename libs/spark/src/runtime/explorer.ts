@@ -79,7 +79,7 @@ export class Explorer {
     for (const interceptor of this.methods.interceptors()) this.addInterceptor(interceptor);
   }
 
-  private source({ given, where, call, isAsync }: DecoratedMethod<SourceMetadata>, isShared: boolean): Source {
+  private source({ given, where, call, text, isAsync }: DecoratedMethod<SourceMetadata>, isShared: boolean): Source {
     const { dataSource, settings } = this.spark;
     const { entity, options } = given;
     const option = (key: string) => sourceOption(key, where);
@@ -98,6 +98,7 @@ export class Explorer {
       metadata,
       options,
       call,
+      text,
       live: options.live ?? settings.live,
       timeout:
         options.timeout === undefined ? settings.sources.timeout : parseTimeout(option('timeout'), options.timeout),

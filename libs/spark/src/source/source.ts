@@ -21,6 +21,8 @@ export interface Source {
   readonly timeout: number;
   /** Whether it reads only the entity's own row and does not wait, so that it can run inside the transaction. */
   ownRow: boolean;
+  /** The text of its function. */
+  readonly text: string;
   readonly call: (subject: unknown, scope: SourceScope) => SourceOutput;
 }
 

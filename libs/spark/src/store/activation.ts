@@ -27,9 +27,9 @@ export class Activation {
   ) {}
 
   /** The groups that sweeps of a source have yielded, and whether one of these sweeps has been completed. */
-  async groupsOf(source: string): Promise<Map<string, boolean>> {
+  async groupsOf(source: string, manager = this.dataSource.manager): Promise<Map<string, boolean>> {
     const rows = await select<{ name: string; swept_at: string | null }>(
-      this.dataSource.manager,
+      manager,
       `SELECT name, swept_at FROM ${this.tables.group} WHERE source = :source`,
       { source },
     );

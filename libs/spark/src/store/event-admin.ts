@@ -8,6 +8,7 @@ import type { SubjectRef } from '../entity/subject-ref.js';
 import type { BulkRows, BulkRun } from './bulk-run.js';
 import { ERASED } from './discard-reasons.js';
 import type { FailedAttempts } from './failed-attempts.js';
+import { KEYS_REMOVED, type SweepRows } from './sweep-rows.js';
 import { type Chosen, eventConditions, type EventFilter } from './record-filter.js';
 
 /** What a call of `erase` did with the events of an entity. */
@@ -27,6 +28,7 @@ export class EventAdmin {
   constructor(
     private readonly tables: TableNames,
     private readonly failedAttempts: FailedAttempts,
+    private readonly sweeps: SweepRows,
   ) {}
 
   /** Removes events with all their deliveries, so that their keys can be entered again. */
@@ -37,7 +39,9 @@ export class EventAdmin {
         const deliveries = (await this.deliveriesOf(manager, ids)).map(({ id }) => id);
         await execute(manager, `DELETE FROM ${delivery} WHERE event_id IN (:...ids)`, { ids });
         await this.failedAttempts.forget(manager, deliveries);
-        return (await execute(manager, `DELETE FROM ${event} WHERE id IN (:...ids)`, { ids })).affected ?? 0;
+        const forgotten = (await execute(manager, `DELETE FROM ${event} WHERE id IN (:...ids)`, { ids })).affected ?? 0;
+        await this.sweeps.needFull(manager, KEYS_REMOVED);
+        return forgotten;
       },
     });
   }

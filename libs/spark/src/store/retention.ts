@@ -7,6 +7,7 @@ import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
 import type { ConfirmChore } from './chores.js';
 import type { FailedAttempts } from './failed-attempts.js';
+import { KEYS_REMOVED, type SweepRows } from './sweep-rows.js';
 
 /** How much was removed. */
 export interface Pruned {
@@ -40,6 +41,7 @@ export class Retention {
     private readonly transactions: Transactions,
     private readonly tables: TableNames,
     private readonly failedAttempts: FailedAttempts,
+    private readonly sweeps: SweepRows,
     private readonly times: RetentionTimes,
   ) {}
 
@@ -100,6 +102,7 @@ export class Retention {
       find: `SELECT id, id AS at FROM ${event} WHERE id > :after AND id <= :upTo
         AND event_group = :group AND ${this.isUndelivered} ORDER BY id LIMIT ${ROWS}`,
       remove: `DELETE FROM ${event} WHERE id IN (:...ids)`,
+      forget: (manager) => this.sweeps.needFull(manager, KEYS_REMOVED),
       parameters: { group },
       confirm,
     });

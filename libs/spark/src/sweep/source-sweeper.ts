@@ -5,13 +5,16 @@ import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import { BASELINE, type InitialState } from '../database/delivery-states.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Activation } from '../store/activation.js';
+import type { SweepRows } from '../store/sweep-rows.js';
+import type { Sweeps } from '../store/sweeps.js';
 import type { Derivation } from '../record/derivation.js';
 import { NOTHING_RECORDED, type RecordResult, type Recorder } from '../record/recorder.js';
+import { type TimeReads, watchedSource } from '../source/clock-reads.js';
 import type { Source } from '../source/source.js';
+import { hindranceOf } from './changed-rows.js';
 import type { MissedDetector, Candidates } from './missed-detector.js';
 import { prefetch } from './prefetch.js';
-import { type Page, pagesOf } from './pages.js';
-import type { LeasedSweep, SweepLease } from '../store/sweep-lease.js';
+import { type Page, RangeFailed, type Share } from './pages.js';
 
 /** Counts for a page, or for several pages. */
 export interface Figures {
@@ -22,12 +25,11 @@ export interface Figures {
   readonly refused: number;
 }
 
-/** A sweep of one source in this process. */
-export interface SourceSweep {
+/** The pages of a source that this process sweeps one after the other. */
+export interface Lane {
   readonly source: Source;
-  readonly leased: LeasedSweep;
-  /** The groups that the source has yielded in sweeps, and whether each has been through a whole sweep. */
-  readonly groups: Map<string, boolean>;
+  /** Whether Spark watches what the source reads of the time, so that the next sweep may read only changed rows. */
+  readonly isWatched: boolean;
   /** Whether all events of the last page were new. If so, the next page is entered without a query for its keys. */
   isAllNew: boolean;
 }
@@ -41,6 +43,8 @@ interface DerivedPage extends Omit<Page, 'subjects'> {
   readonly now: number;
   /** The groups that the source yields for the page. */
   readonly yielded: ReadonlySet<string>;
+  /** What the source has read of the time; undefined if it was not watched. */
+  readonly reads: TimeReads | undefined;
 }
 
 // A sweep spends most of its time on queries for keys, so two pages do this at once.
@@ -49,13 +53,14 @@ const LOOKED_UP_AT_ONCE = 2;
 const SAVED_EVERY = 1_000;
 const NO_CANDIDATES: Candidates = { keys: new Set(), ids: [] };
 
-/** Sweeps one source, page by page, each in a short transaction, and ends the sweep. */
+/** Sweeps ranges of one source, page by page, each in a short transaction, and ends the sweep. */
 export class SourceSweeper {
   constructor(
     private readonly dataSource: DataSource,
     private readonly transactions: Transactions,
     private readonly recorder: Recorder,
-    private readonly lease: SweepLease,
+    private readonly sweeps: Sweeps,
+    private readonly rows: SweepRows,
     private readonly activation: Activation,
     private readonly held: HeldDeliveries,
     private readonly missed: MissedDetector,
@@ -63,70 +68,86 @@ export class SourceSweeper {
     private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
-  /**
-   * The pages that are left to sweep, up to a key. While one page is entered, the next ones are read, derived and compared with the
-   * ledger.
-   */
-  pages(sweep: SourceSweep, upTo: string | undefined): AsyncGenerator<DerivedPage> {
-    const { source, leased } = sweep;
-    const read = prefetch(pagesOf(this.dataSource, source, leased.reached, upTo), (page) => page);
-    const derived = prefetch(read, (page) => this.derivedFrom(sweep, page));
-    return prefetch(derived, (page) => (sweep.isAllNew ? page : this.withoutKnown(page)), LOOKED_UP_AT_ONCE);
+  /** The same pages with their events. While one page is entered, the next ones are read, derived and compared with the ledger. */
+  derived(lane: Lane, pages: AsyncGenerator<Page>): AsyncGenerator<DerivedPage> {
+    const read = prefetch(pages, (page) => page);
+    const derived = prefetch(read, (page) => within(page, this.derivedFrom(lane, page)));
+    const unknown = (page: DerivedPage) => (lane.isAllNew ? page : within(page, this.withoutKnown(page)));
+    return prefetch(derived, unknown, LOOKED_UP_AT_ONCE);
   }
 
-  /** Sweeps a page: enters the new events, in a transaction of their own. */
-  async sweep(sweep: SourceSweep, page: DerivedPage): Promise<Figures> {
-    const { keys, derivation, now, yielded } = page;
-    if (keys.length === 0) return NOTHING;
-    const { leased, groups } = sweep;
+  /**
+   * Sweeps a page: enters the new events, in a transaction of their own. The last page of a range ends the range. Throws RangeFailed.
+   */
+  async sweep(lane: Lane, page: DerivedPage): Promise<Figures> {
+    const figures = page.keys.length === 0 ? NOTHING : await within(page, this.enter(lane, page));
+    if (page.isLast) await within(page, this.sweeps.complete(page.share.range));
+    return figures;
+  }
+
+  private async enter(lane: Lane, page: DerivedPage): Promise<Figures> {
+    const { share, keys, derivation, now, yielded } = page;
+    const { range, groups } = share;
     const { failures, refused } = derivation;
     if (failures.length > 0) this.recorder.retries(failures, now);
-    // The other pages would take as long, and no other process could sweep the source meanwhile.
-    for (const error of derivation.givenUp.values()) if (error instanceof SourceTimeoutError) throw error;
+    // The other pages would take as long, and no other process could sweep the range meanwhile.
+    for (const error of derivation.givenUp.values())
+      if (error instanceof SourceTimeoutError) throw new RangeFailed(share, error);
     const met = [...yielded].filter((group) => !groups.has(group));
     const { recorded, candidates } =
       met.length === 0 && isNothing(derivation)
-        ? await this.pass(leased, page)
-        : await this.transactions.run((manager) => this.commit(manager, sweep, page, met));
-    leased.reached = keys.at(-1);
+        ? await this.pass(lane, page)
+        : await this.transactions.run((manager) => this.commit(manager, lane, page, met));
+    range.reached = keys.at(-1);
+    range.subjects += keys.length;
     for (const group of met) groups.set(group, false);
     this.onRecorded(recorded);
-    const missed = await this.count(sweep, candidates);
+    const missed = await this.count(lane, share, candidates);
     const { length: entered } = recorded.events;
-    sweep.isAllNew = entered > 0 && entered === page.derived;
+    lane.isAllNew = entered > 0 && entered === page.derived;
     return { subjects: keys.length, entered, missed, failed: failures.length, refused: refused.length };
   }
 
-  /** Ends a sweep that has read all entities, and the first sweep of the given groups. Returns how many deliveries stay held. */
-  async finish({ source, leased, groups }: SourceSweep, swept: readonly string[]): Promise<number> {
+  /** Ends a sweep that has read all entities, and the first sweep of its groups. Returns how many deliveries stay held. */
+  async finish({ name }: Source, { range, round }: Share): Promise<number> {
     const now = this.clock.now();
-    const staying = await this.lease.during(leased, () => this.releaseHeld(leased, swept, now));
+    // Other processes may have met groups in their ranges.
+    const groups = await this.activation.groupsOf(name);
+    const swept = [...groups].flatMap(([group, isSwept]) => (isSwept ? [] : [group]));
+    const staying = await this.releaseHeld(name, range, round.baseline, swept, now);
     await this.transactions.run(async (manager) => {
-      await this.lease.finish(manager, leased, now);
-      await this.activation.activate(manager, source.name, swept, now);
+      await this.sweeps.finish(manager, range, now);
+      await this.activation.activate(manager, name, swept, now);
     });
-    for (const group of swept) groups.set(group, true);
     return staying;
   }
 
-  private async releaseHeld(leased: LeasedSweep, groups: readonly string[], now: number): Promise<number> {
-    if (!leased.baseline && groups.length === 0) return 0;
-    await this.lease.confirm(leased);
-    if (!leased.baseline) return this.activation.settle(leased.source, groups, now);
+  private async releaseHeld(
+    source: string,
+    range: Share['range'],
+    baseline: boolean,
+    groups: readonly string[],
+    now: number,
+  ): Promise<number> {
+    if (!baseline && groups.length === 0) return 0;
+    await this.sweeps.ranges.confirm(this.dataSource.manager, range);
+    if (!baseline) return this.activation.settle(source, groups, now);
     // An earlier sweep may have left held deliveries.
-    await this.held.discard({ source: leased.source }, now, BASELINE);
+    await this.held.discard({ source }, now, BASELINE);
     return 0;
   }
 
   /** Derives from committed state, outside of any transaction, so that a source that waits blocks nothing else. */
-  private async derivedFrom({ source, leased }: SourceSweep, page: Page): Promise<DerivedPage> {
+  private async derivedFrom({ source, isWatched }: Lane, page: Page): Promise<DerivedPage> {
     const now = this.clock.now();
-    const derivation = await this.lease.during(leased, () => this.derive(source, page, now));
+    const watched = isWatched ? watchedSource(source) : undefined;
+    const derivation = await this.derive(watched?.source ?? source, page, now);
     const yielded = new Set<string>();
     for (const { group } of derivation.found) yielded.add(group);
     // Derived pages wait in memory, so the entities are not part of them.
-    const { keys, isLast } = page;
-    return { keys, isLast, derivation, derived: derivation.found.length, now, yielded };
+    const { share, keys, isLast } = page;
+    const { reads } = watched ?? {};
+    return { share, keys, isLast, derivation, derived: derivation.found.length, now, yielded, reads };
   }
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
@@ -139,38 +160,62 @@ export class SourceSweeper {
     return page;
   }
 
-  /** Passes a page without new events. It saves how far the sweep is only now and then. */
-  private async pass(leased: LeasedSweep, { keys }: DerivedPage) {
-    if (leased.savedAt === undefined || performance.now() - leased.savedAt > SAVED_EVERY)
-      await this.lease.advance(this.dataSource.manager, leased, keys.at(-1)!, 0);
+  /** Passes a page without new events. It saves how far the range is only now and then. */
+  private async pass(lane: Lane, page: DerivedPage) {
+    const { savedAt } = page.share.range;
+    if (savedAt === undefined || performance.now() - savedAt > SAVED_EVERY)
+      await this.advance(this.dataSource.manager, lane, page, 0);
+    else this.note(lane, page);
     return { recorded: NOTHING_RECORDED, candidates: NO_CANDIDATES };
   }
 
-  private async commit(manager: EntityManager, sweep: SourceSweep, page: DerivedPage, met: readonly string[]) {
-    const { keys, derivation, now } = page;
-    const { source, leased } = sweep;
+  private async commit(manager: EntityManager, lane: Lane, page: DerivedPage, met: readonly string[]) {
+    const { share, keys, derivation, now } = page;
+    const { source } = lane;
     const recorded = await this.recorder.enter(manager, derivation, now, {
-      initialStateOf: (group) => initialStateOf(sweep, group),
-      likelyNew: sweep.isAllNew,
+      initialStateOf: (group) => initialStateOf(share, group),
+      likelyNew: lane.isAllNew,
       changesNothing: true,
     });
-    const fresh = recorded.events.filter(({ group }) => isExpected(sweep, group));
+    const fresh = recorded.events.filter(({ group }) => isExpected(source, share, group));
     const candidates =
       fresh.length === 0
         ? NO_CANDIDATES
         : await this.missed.candidates(manager, source, derivation, fresh, keys, this.clock.now());
-    // This comes last. It fails if another process has taken over the source, and then nothing is entered. A process that stalls earlier
-    // does not hold the row of the sweep.
-    await this.lease.advance(manager, leased, keys.at(-1)!, recorded.events.length);
+    // This comes last. It fails if another process has taken over the range, and then nothing is entered. A process that stalls earlier
+    // does not hold the row of the range.
+    await this.advance(manager, lane, page, recorded.events.length);
     await this.activation.met(manager, source.name, met);
     return { recorded, candidates };
   }
 
-  private async count({ source, leased }: SourceSweep, candidates: Candidates): Promise<number> {
+  private async advance(manager: EntityManager, lane: Lane, page: DerivedPage, found: number): Promise<void> {
+    const { range } = page.share;
+    this.note(lane, page);
+    const subjects = range.subjects + page.keys.length;
+    await this.sweeps.ranges.advance(manager, range, { reached: page.keys.at(-1)!, subjects, found });
+    range.savedAt = performance.now();
+  }
+
+  /** Notes before a page is passed why the next sweep must read all rows. */
+  private note({ source }: Lane, { share, derivation, reads }: DerivedPage): void {
+    share.range.hindrance ??= hindranceOf(source, derivation, reads);
+  }
+
+  private async count({ source }: Lane, { round }: Share, candidates: Candidates): Promise<number> {
     if (candidates.ids.length === 0) return 0;
-    const missed = await this.missed.count(source, candidates, leased.sweptAt!);
-    if (missed > 0) await this.lease.missed(leased, missed);
+    const missed = await this.missed.count(source, candidates, round.sweptAt!);
+    if (missed > 0) await this.rows.missed(this.dataSource.manager, source.name, missed);
     return missed;
+  }
+}
+
+/** Says of an error in which range it has occurred. */
+async function within<T>({ share }: Pick<Page, 'share'>, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw error instanceof RangeFailed ? error : new RangeFailed(share, error);
   }
 }
 
@@ -179,12 +224,12 @@ const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refuse
 const isNothing = ({ found, rechecks, refused }: Derivation): boolean =>
   found.length + rechecks.length + refused.length === 0;
 
-function initialStateOf({ leased, groups }: SourceSweep, group: string): InitialState {
-  if (leased.baseline) return 'discarded';
+function initialStateOf({ round, groups }: Share, group: string): InitialState {
+  if (round.baseline) return 'discarded';
   return groups.get(group) ? 'available' : 'held';
 }
 
 /** Whether live capture should have found an event of the group, if its entity has changed since the last sweep. */
-function isExpected({ source, leased, groups }: SourceSweep, group: string): boolean {
-  return source.live && leased.sweptAt !== undefined && groups.get(group) === true;
+function isExpected(source: Source, { round, groups }: Share, group: string): boolean {
+  return source.live && round.sweptAt !== undefined && groups.get(group) === true;
 }

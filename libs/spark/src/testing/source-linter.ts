@@ -5,7 +5,7 @@ import { checkEvent, NEVER } from '../event/event-check.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
-import { watchClock } from '../inspect/clock-reads.js';
+import { watchClock } from '../source/clock-reads.js';
 import type { Spark } from '../runtime/create-spark.js';
 
 /** A problem that makes a source unreliable. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
 import { completeAndAsk } from '../claim-complete.js';
 import type { FoundQueue, OpenQueue } from '../claim-queues.js';
@@ -52,6 +52,7 @@ export class MysqlDialect implements Dialect {
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = false;
+  readonly rowVersions = undefined;
   // It uses UTC, because local times are ambiguous in the hour when summer time ends.
   readonly clock = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000`;
 
@@ -71,6 +72,14 @@ export class MysqlDialect implements Dialect {
 
   insertOrIgnore(rows: string): string {
     return `INSERT IGNORE ${rows}`;
+  }
+
+  async estimatedRows(manager: EntityManager, metadata: EntityMetadata): Promise<number | undefined> {
+    const sql = `SELECT table_rows AS n FROM information_schema.tables
+      WHERE table_schema = COALESCE(:database, DATABASE()) AND table_name = :table`;
+    const names = { database: metadata.database ?? null, table: metadata.tableName };
+    const [table] = await select<{ n: string | null }>(manager, sql, names);
+    return table?.n === null || table === undefined ? undefined : Number(table.n);
   }
 
   async exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-import type { EntityManager } from 'typeorm';
+import type { EntityManager, EntityMetadata } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
 import { completedBy } from '../claim-complete.js';
 import type { FoundQueue, OpenQueue } from '../claim-queues.js';
@@ -19,9 +19,10 @@ import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } fro
 import { PostgresClaiming } from './postgres-claiming.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
-import { execute, prepared, rowsAsGiven } from '../statement.js';
+import { execute, prepared, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
-import type { TableNames } from '../table-names.js';
+import { type TableNames, tablePath } from '../table-names.js';
+import { rowVersions } from './row-versions.js';
 
 // Up to this many groups a statement is planned once for each number of groups.
 const FEW = 16;
@@ -42,6 +43,7 @@ export class PostgresDialect implements Dialect {
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { within: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = true;
+  readonly rowVersions = rowVersions;
   readonly clock = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
 
   private readonly entering: PostgresEntering;
@@ -69,6 +71,13 @@ export class PostgresDialect implements Dialect {
 
   insertOrIgnore(rows: string): string {
     return `INSERT ${rows} ON CONFLICT DO NOTHING`;
+  }
+
+  // A table that was never analyzed has -1 rows.
+  async estimatedRows(manager: EntityManager, metadata: EntityMetadata): Promise<number | undefined> {
+    const sql = 'SELECT reltuples AS rows FROM pg_class WHERE oid = CAST(to_regclass(:path) AS oid)';
+    const [table] = await select<{ rows: number }>(manager, sql, { path: tablePath(metadata) });
+    return table && Number(table.rows) >= 0 ? Number(table.rows) : undefined;
   }
 
   // A pooler in transaction mode gives each transaction another session, so only a lock of the transaction is surely released.

@@ -19,9 +19,10 @@ import { v3 } from './v3.js';
 import { v4 } from './v4.js';
 import { v5 } from './v5.js';
 import { v6 } from './v6.js';
+import { v7 } from './v7.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** Changes the tables to one version. Throws MissingSchemaError. */
@@ -40,7 +41,7 @@ export async function migrateDown(manager: EntityManager, dialect: Dialect, name
     const place = { runner, names };
     if ((await versionOf(place)) === 0) return;
     await from.down(place);
-    await writeVersion(place, from.version - 1);
+    await writeVersion(place, VERSIONS[VERSIONS.indexOf(from) - 1]?.version ?? 0);
   });
 }
 

@@ -1,4 +1,4 @@
-import type { EntityManager } from 'typeorm';
+import type { EntityManager, EntityMetadata } from 'typeorm';
 import { claimRead, completeAndAsk, type WithoutEvent } from '../claim-complete.js';
 import { ClaimRoom, type FoundQueue, type OpenQueue, queueFrom, type QueueRow } from '../claim-queues.js';
 import type {
@@ -19,7 +19,7 @@ import { isOther, openingsOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom 
 import { raw } from '../statement.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
-import type { TableNames } from '../table-names.js';
+import { type TableNames, tablePath } from '../table-names.js';
 
 /** The dialect of SQLite by better-sqlite3. SQLite has one writer at a time, so statements need not lock or skip rows. */
 export class SqliteDialect implements Dialect {
@@ -33,6 +33,7 @@ export class SqliteDialect implements Dialect {
   readonly isolation = undefined;
   readonly readOnly = {};
   readonly worksByStatement = false;
+  readonly rowVersions = undefined;
   readonly clock = `CAST((julianday('now') - 2440587.5) * 86400000 AS integer)`;
 
   private readonly ownerSql: string;
@@ -68,6 +69,13 @@ export class SqliteDialect implements Dialect {
 
   insertOrIgnore(rows: string): string {
     return `INSERT ${rows} ON CONFLICT DO NOTHING`;
+  }
+
+  // To count the rows, SQLite would read the whole table. A view and a table without row ids have no such number.
+  async estimatedRows(manager: EntityManager, metadata: EntityMetadata): Promise<number | undefined> {
+    const sql = `SELECT MAX(rowid) - MIN(rowid) + 1 AS n FROM ${tablePath(metadata)}`;
+    const [table] = await raw<{ n: number | null }>(manager, sql, []).catch(() => []);
+    return table === undefined ? undefined : Number(table.n ?? 0);
   }
 
   exclusively<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
