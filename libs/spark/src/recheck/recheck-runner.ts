@@ -67,7 +67,7 @@ export class RecheckRunner {
     private readonly onRecorded: (recorded: RecordResult) => void,
     /** Called when the work on a table has ended. More rechecks of the table may be due then. */
     private readonly onEnded: () => void,
-    /** Called when a claim has taken as many rechecks as it may. */
+    /** Called when more rechecks may be due than this process can begin now: others can. */
     private readonly onFull: () => void,
   ) {}
 
@@ -145,7 +145,10 @@ export class RecheckRunner {
 
   private start(claim: Claim): void {
     const { root } = claim;
+    // Rechecks that were added meanwhile wait for this work, or for another process.
+    const late = setTimeout(this.onFull, LONG_WORK);
     const work = this.work(claim).finally(() => {
+      clearTimeout(late);
       this.working.delete(root);
       this.onEnded();
     });
