@@ -132,6 +132,49 @@ describe.each(databases)('limits over all processes, on $name', (database) => {
       ).toEqual(['mail_a', 'mail_a', 'mail_b', 'mail_none', 'mail_none'].sort());
     });
 
+    it('counts deliveries of all priorities together, and those under a former name', async () => {
+      const limits = handlersWith({ aliases: ['letters'], rateLimit: { max: 2, per: '1 hour', key: 'tenant' } });
+      const recorder = await start([limits], false);
+      await recorder.spark.emit(mails(9, 'a'));
+      await recorder.dataSource.query(`UPDATE spark_delivery SET priority = 1 WHERE id % 3 = 0`);
+      await recorder.dataSource.query(`UPDATE spark_delivery SET handler = 'letters' WHERE id % 3 = 1`);
+      const app = await start([limits]);
+      await vi.waitFor(() => expect(begun).toHaveLength(2), 15_000);
+      await app.spark.emit(notes(1));
+      await vi.waitFor(() => expect(begunOf('note')).toHaveLength(1), 15_000);
+      expect(begunOf('mail')).toHaveLength(2);
+    });
+
+    it('is counted under the former name, too, for processes that still have it', async () => {
+      const former = handlersWith({ name: 'letters', rateLimit: { max: 2, per: '1 hour' } });
+      const next = handlersWith({ aliases: ['letters'], rateLimit: { max: 2, per: '1 hour' } });
+      const one = await start([former]);
+      await one.spark.emit(mails(1));
+      await vi.waitFor(() => expect(begun).toHaveLength(1), 15_000);
+      const two = await start([next]);
+      await two.spark.emit(mails(3, 'next'));
+      await vi.waitFor(() => expect(begun).toHaveLength(2), 15_000);
+      await two.spark.emit(notes(1));
+      await vi.waitFor(() => expect(begunOf('note')).toHaveLength(1), 15_000);
+      expect(begunOf('mail')).toHaveLength(2);
+    });
+
+    it('begins what waits as soon as there is room, without a poll', async () => {
+      const app = await start([handlersWith({ rateLimit: { max: 2, per: '1s' } })], { pollInterval: '1h' });
+      await app.spark.emit(mails(7));
+      await vi.waitFor(() => expect(begun).toHaveLength(7), 30_000);
+    });
+
+    it('of many partitions is asked for each of them', async () => {
+      const limits = handlersWith({ rateLimit: { max: 1, per: '1 hour', key: 'tenant' } });
+      const recorder = await start([limits], false);
+      const tenants = Array.from({ length: 250 }, (_, i) => `t${i}`);
+      await recorder.spark.emit(tenants.flatMap((tenant) => mails(2, tenant)));
+      await start([limits], { pollInterval: '1h', concurrency: 20 });
+      await vi.waitFor(() => expect(begun).toHaveLength(250), 30_000);
+      expect(new Set(begun.map(({ key }) => key.split(',')[0])).size).toBe(250);
+    });
+
     it('has no room for a handler that would be called too late: it is called later, and the attempt does not count', async () => {
       let calls = 0;
       @SparkInterceptor()
@@ -194,6 +237,15 @@ describe.each(databases)('limits over all processes, on $name', (database) => {
       await app.spark.emit([...mails(3, 'b'), ...mails(3, 'c')]);
       await vi.waitFor(() => expect([...begunOf('mail_b'), ...begunOf('mail_c')]).toHaveLength(6), 30_000);
       expect(begunOf('mail_a').length).toBeLessThan(60);
+    });
+
+    it('do not keep one from all the room, where the others wait for a retry', async () => {
+      const recorder = await start([handlersWith({ fairBy: 'tenant' })], false);
+      await recorder.spark.emit(Array.from({ length: 120 }, (_, i) => mails(1, `other ${i}`)).flat());
+      await recorder.dataSource.query('UPDATE spark_delivery SET due_at = due_at + 3600000');
+      const app = await start([handlersWith({ fairBy: 'tenant' })], { concurrency: 5, pollInterval: '1h' });
+      await app.spark.emit(mails(40, 'busy'));
+      await vi.waitFor(() => expect(begun).toHaveLength(40), 15_000);
     });
 
     it('are known to processes that do not have the handler, and to replays', async () => {

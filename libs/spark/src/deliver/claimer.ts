@@ -16,6 +16,7 @@ const LOOK_EVERY = 250;
 // A look reads what the database has not yet removed of deliveries that were claimed, so that it may take long while a transaction is open.
 // Then looks take one part of so many of the time.
 const SHARE = 20;
+const LOOK_AT_LEAST_EVERY = 5_000;
 
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
@@ -40,6 +41,7 @@ export interface Claimant {
 export class Claimer {
   private readonly claims = new SerialQueue();
   private nextLook = -Infinity;
+  private mustLook = false;
   /** Whether deliveries may be claimed in the database that this process does not run. */
   private hasUnknownClaims = false;
   /** Whether claims are halted. */
@@ -66,10 +68,10 @@ export class Claimer {
         this.lacksLease = false;
         return NOTHING;
       }
-      const isTime = performance.now() > this.nextLook;
+      const isTime = this.mustLook || performance.now() > this.nextLook;
       if (isTime) await this.look();
       const first = await this.claimAll(by);
-      if (first.claimed > 0 || isTime || !(await this.look())) return first;
+      if (first.claimed > 0 || first.isMore || isTime || !(await this.look())) return first;
       return this.claimAll(by);
     });
   }
@@ -88,11 +90,13 @@ export class Claimer {
   /** Notes that a handler could not be called in time after its claim, so that its rate limit counts the next ones for longer. */
   tooLate({ name }: Handler): void {
     this.limited.tooLate(name);
+    // It is due from before the last look.
+    this.lookAtNextClaim();
   }
 
   /** Lets the next claim look for queues first: there may be deliveries of another priority, or of suspects. */
   lookAtNextClaim(): void {
-    this.nextLook = -Infinity;
+    this.mustLook = true;
   }
 
   /** Lets the next claim give back the deliveries that are claimed for this process in the database, but that it does not run. */
@@ -104,9 +108,10 @@ export class Claimer {
   private async look(): Promise<boolean> {
     const began = performance.now();
     const now = this.clock.now();
+    this.mustLook = false;
     const found = await this.deliveries.queuesOf(this.dataSource.manager, this.slots.names);
     const ended = performance.now();
-    this.nextLook = ended + Math.max(LOOK_EVERY, (ended - began) * SHARE);
+    this.nextLook = ended + Math.min(LOOK_AT_LEAST_EVERY, Math.max(LOOK_EVERY, (ended - began) * SHARE));
     return this.queues.remember(found, now);
   }
 
@@ -115,6 +120,7 @@ export class Claimer {
     await this.lease.start();
     this.lacksLease = !this.lease.isHeld;
     if (this.lacksLease) return NOTHING;
+    if (this.hasUnknownClaims) await this.giveBackOthers(this.lease.id, by.running());
     const suspects = this.slots.mayTakeSuspect ? this.queues.ofSuspects(this.slots.rooms()) : [];
     const suspect = await this.claimFrom(by, suspects, true);
     const others = await this.claimFrom(by, this.queues.ofOthers(this.slots.rooms()), false);
@@ -127,18 +133,16 @@ export class Claimer {
     const limit = suspect ? 1 : Math.min(this.slots.free, MOST);
     const limits = { limit, connections: this.slots.freeConnections };
     const request = { ...limits, queues, suspect, worker: this.lease.id, now: this.clock.now(), durable: suspect };
-    const { deliveries, isMore } = await this.claimSurely(by, request);
-    if (deliveries.length === 0) return NOTHING;
-    this.queues.serve(deliveries);
-    by.begin(deliveries, suspect, isMore);
+    const { deliveries, ...claim } = await this.claimSurely(request);
+    const isMore = claim.isMore || this.queues.hasSpent(queues, deliveries);
+    if (deliveries.length > 0) {
+      this.queues.serve(deliveries);
+      by.begin(deliveries, suspect, isMore);
+    }
     return { claimed: deliveries.length, isMore };
   }
 
-  private async claimSurely(
-    by: Claimant,
-    request: Omit<ClaimRequest<HandlerQueue>, 'passed'>,
-  ): Promise<ClaimedDeliveries> {
-    if (this.hasUnknownClaims) await this.giveBackOthers(request.worker, by.running());
+  private async claimSurely(request: Omit<ClaimRequest<HandlerQueue>, 'passed'>): Promise<ClaimedDeliveries> {
     // The passed ids are read just before each statement, because deliveries may be passed over meanwhile.
     const now = () => ({ ...request, passed: this.passed.ids });
     const queues = await this.deliveries.waiting(this.dataSource.manager, now());

@@ -17,22 +17,27 @@ type Limited = HandlerQueue & LimitedQueue;
 const [SOONEST, LATEST] = [100, 2_000];
 const LONGEST = 60_000;
 const SHRINK = 0.9;
+const GROWTH = 2.5;
+// A timer may be early by a millisecond.
+const LATER = 2;
+const LONGEST_TIMER = 60 * 60_000;
 
 /** Claims from queues of which some have limits over all processes: in one transaction with the rows that count. */
 export class LimitedClaims {
-  /** How long after the last claim each handler may be called, in milliseconds. It grows where this process is slow, and shrinks again. */
+  /** How long after its claim each handler may be called, in milliseconds. It grows where this process is slow, and shrinks again. */
   private readonly delays = new Map<string, number>();
-
   /** The handlers that could not be called in time since their last claim. */
   private readonly slow = new Set<string>();
+  private timer: NodeJS.Timeout | undefined;
+  private timerAt = Infinity;
 
   constructor(
     private readonly transactions: Transactions,
     private readonly deliveries: Deliveries,
     private readonly limiter: FleetLimiter,
     private readonly queues: Queues,
-    /** Called with the time until a queue may be claimed from that cannot be claimed from now, in milliseconds. */
-    private readonly onWait: (milliseconds: number) => void,
+    /** Called when a queue may be claimed from that could not be claimed from before. */
+    private readonly onWaited: () => void,
   ) {}
 
   /** Claims as far as the limits allow. Queues that reach a limit are left out until they may have room. */
@@ -40,21 +45,26 @@ export class LimitedClaims {
     const limited = request.queues.filter(isLimited);
     await this.limiter.prepare(this.transactions.manager, limited);
     const began = performance.now();
-    for (const { owner } of limited) this.delays.set(owner.name, this.nextDelay(owner));
-    const { claimed, waits } = await this.transactions.run(async (manager) => {
-      const admission = await this.limiter.admit(manager, limited);
+    const delays = new Map(limited.map(({ owner }) => [owner.name, 0]));
+    for (const { owner } of limited) delays.set(owner.name, delays.get(owner.name) || this.delayOf(owner));
+    const { claimed, admission } = await this.transactions.run(async (manager) => {
+      const admitted = await this.limiter.admit(manager, limited);
       const open = request.queues.flatMap((queue) => {
-        const room = isLimited(queue) ? admission.rooms.get(queue) : {};
+        const room = isLimited(queue) ? admitted.rooms.get(queue) : {};
         return room ? [{ ...queue, ...room }] : [];
       });
-      if (open.length === 0) return { claimed: { deliveries: [], isMore: false }, waits: admission.waits };
+      if (open.length === 0) return { claimed: { deliveries: [], isMore: false }, admission: admitted };
       const claim = await this.deliveries.claim(manager, { ...request, queues: open, durable: true });
-      await this.limiter.count(manager, admission, this.countedOf(claim.deliveries, limited));
-      return { claimed: claim, waits: admission.waits };
+      await this.limiter.count(manager, admitted, countedOf(claim.deliveries, limited, delays));
+      return { claimed: claim, admission: admitted };
     });
-    for (const [queue, milliseconds] of waits) this.queues.wait(queue as Limited, request.suspect, milliseconds);
-    if (waits.size > 0) this.onWait(Math.min(...waits.values()));
-    return { ...claimed, deliveries: claimed.deliveries.map((delivery) => this.inTime(delivery, limited, began)) };
+    for (const [queue, milliseconds] of admission.waits)
+      this.queues.wait(queue as Limited, request.suspect, milliseconds);
+    this.arm();
+    const deliveries = claimed.deliveries.map((delivery) => this.inTime(delivery, limited, delays, began));
+    // The next claim finds out how long those wait that have reached a limit now.
+    const isMore = claimed.isMore || deliveries.some((delivery) => queueOf(delivery, limited) !== undefined);
+    return { deliveries, isMore: isMore || (admission.waits.size > 0 && this.queues.leavesOut) };
   }
 
   /** Notes that a handler could not be called in time after a claim. */
@@ -62,25 +72,56 @@ export class LimitedClaims {
     this.slow.add(handler);
   }
 
-  private countedOf(deliveries: readonly Delivery[], limited: readonly Limited[]): LimitedClaim[] {
-    return deliveries.flatMap((delivery) => {
-      const queue = queueOf(delivery, limited);
-      return queue ? [{ id: delivery.id, queue, delay: this.delays.get(queue.owner.name)! }] : [];
-    });
-  }
-
   /** The delivery, with the time until which its handler may be called. */
-  private inTime(delivery: Delivery, limited: readonly Limited[], began: number): Delivery {
+  private inTime(
+    delivery: Delivery,
+    limited: readonly Limited[],
+    delays: ReadonlyMap<string, number>,
+    began: number,
+  ): Delivery {
     const queue = queueOf(delivery, limited);
     if (!queue?.owner.limits.rate) return delivery;
-    return { ...delivery, startBy: began + this.delays.get(queue.owner.name)! };
+    const { name } = queue.owner;
+    const delay = delays.get(name)!;
+    this.delays.set(name, delay * SHRINK);
+    return { ...delivery, startBy: began + delay };
   }
 
-  private nextDelay({ name, limits }: LimitedQueue['owner']): number {
+  private delayOf({ name, limits }: LimitedQueue['owner']): number {
     const usual = Math.min(LATEST, Math.max(SOONEST, (limits.rate?.per ?? 0) / 10));
-    const last = this.delays.get(name) ?? usual;
-    return Math.min(LONGEST, Math.max(usual, this.slow.delete(name) ? 2 * last : SHRINK * last));
+    const last = Math.max(usual, this.delays.get(name) ?? 0);
+    const delay = Math.min(LONGEST, this.slow.delete(name) ? GROWTH * last : last);
+    this.delays.set(name, delay);
+    return delay;
   }
+
+  /** Starts the timer for the queue that may be claimed from first. */
+  private arm(): void {
+    const next = this.queues.nextWait() ?? Infinity;
+    if (next >= this.timerAt) return;
+    clearTimeout(this.timer);
+    this.timerAt = next;
+    this.timer = setTimeout(
+      () => {
+        this.timerAt = Infinity;
+        this.onWaited();
+        this.arm();
+      },
+      Math.min(next - performance.now() + LATER, LONGEST_TIMER),
+    );
+    this.timer.unref();
+  }
+}
+
+function countedOf(
+  deliveries: readonly Delivery[],
+  limited: readonly Limited[],
+  delays: ReadonlyMap<string, number>,
+): LimitedClaim[] {
+  return deliveries.flatMap((delivery) => {
+    const queue = queueOf(delivery, limited);
+    return queue ? [{ id: delivery.id, queue, delay: delays.get(queue.owner.name)! }] : [];
+  });
 }
 
 const isLimited = (queue: HandlerQueue): queue is Limited => queue.owner.limits !== undefined;

@@ -15,6 +15,7 @@ const PARTITIONS = 100;
 /** A queue to claim from, with its handler. */
 export interface HandlerQueue extends OpenQueue {
   readonly owner: Handler;
+  readonly most: number;
 }
 
 /** The queues of this process's handlers, and the order in which it claims from them. */
@@ -23,13 +24,15 @@ export class Queues {
   private found: ReadonlyMap<string, FoundQueue> = new Map();
   /** The same, by the name of the handler. */
   private byHandler: ReadonlyMap<string, readonly FoundQueue[]> = new Map();
-  /** Where claims begin to read queues in which the last look has found nothing that is due, in epoch ms. */
-  private from = 0;
+  /** The instant of the last look, in epoch ms. */
+  private lookedAt = 0;
   /** When each handler was last claimed for, as a number that grows. */
   private readonly served = new Map<string, number>();
   /** The same for the partitions of handlers. */
   private readonly servedParts = new Map<string, number>();
   private claims = 0;
+  /** Whether the last request has left out queues, because there were too many. */
+  leavesOut = false;
   /** Until when queues wait for a limit of their handler, by `performance.now()`. */
   private readonly waits = new Map<string, { readonly handler: string; readonly until: number }>();
 
@@ -39,13 +42,20 @@ export class Queues {
    * @returns whether claims now find deliveries that they did not read before
    */
   remember(found: readonly FoundQueue[], now: number): boolean {
-    const isNew = found.some((queue) => !this.found.has(idOf(queue)) || queue.since < this.beginOf(queue));
+    const isNew = found.some((queue) => this.isNews(queue, now));
     this.found = new Map(found.map((queue) => [idOf(queue), queue]));
     this.byHandler = byHandler(found);
-    this.from = now - MARGIN;
+    this.lookedAt = now;
     const parts = new Set(found.map(partOf));
     for (const part of this.servedParts.keys()) if (!parts.has(part)) this.servedParts.delete(part);
     return isNew;
+  }
+
+  /** Whether claims do not read a queue that was found, or not from its first delivery on. */
+  private isNews(queue: FoundQueue, now: number): boolean {
+    const known = this.found.get(idOf(queue));
+    if (!known || queue.since < this.beginOf(queue)) return true;
+    return known.since > this.lookedAt && queue.since <= now;
   }
 
   /** Counts a claim of deliveries. Others of the same priority come before them at the next claim: other handlers, and other partitions. */
@@ -63,6 +73,16 @@ export class Queues {
     this.waits.set(idOf({ ...queue, suspect }), { handler: queue.owner.name, until });
   }
 
+  /** When the first of the queues that are left out may be claimed from, by `performance.now()`; undefined if there is none. */
+  nextWait(): number | undefined {
+    const now = performance.now();
+    let next: number | undefined;
+    for (const [id, { until }] of this.waits)
+      if (until <= now) this.waits.delete(id);
+      else next = Math.min(next ?? Infinity, until);
+    return next;
+  }
+
   /** Lets the queues of a handler be claimed from again. */
   resume(handler: string): void {
     for (const [id, wait] of this.waits) if (wait.handler === handler) this.waits.delete(id);
@@ -75,7 +95,15 @@ export class Queues {
 
   /** The queues of all other deliveries: the most urgent first, among equals those first that were not claimed from for longest. */
   ofOthers(rooms: readonly HandlerRoom[]): HandlerQueue[] {
+    this.leavesOut = false;
     return this.open(rooms, false);
+  }
+
+  /** Whether a claim may have left something, though it has not reached its limit: a partition has given its whole share of the room. */
+  hasSpent(queues: readonly HandlerQueue[], claimed: readonly Pick<Delivery, 'handler' | 'partition'>[]): boolean {
+    const counts = new Map<string, number>();
+    for (const delivery of claimed) counts.set(partOf(delivery), (counts.get(partOf(delivery)) ?? 0) + 1);
+    return queues.some((queue) => queue.most < queue.room && (counts.get(partOf(queue)) ?? 0) >= queue.most);
   }
 
   private open(rooms: readonly HandlerRoom[], suspect: boolean): HandlerQueue[] {
@@ -90,10 +118,11 @@ export class Queues {
   private queuesOf({ handler: owner, room }: HandlerRoom, of: number, suspect: boolean): HandlerQueue[] {
     const { transactional: connects = false } = owner.options;
     const turnOf = (queue: Queue) => this.servedParts.get(partOf(queue)) ?? 0;
-    const queues = this.candidates(owner, suspect)
+    const open = this.candidates(owner, suspect)
       .filter((queue) => !this.isWaiting({ ...queue, suspect }))
-      .toSorted((a, b) => turnOf(a) - turnOf(b))
-      .slice(0, PARTITIONS);
+      .toSorted((a, b) => turnOf(a) - turnOf(b));
+    this.leavesOut ||= open.length > PARTITIONS;
+    const queues = open.slice(0, PARTITIONS);
     return queues.map(({ handler, priority, partition }) => {
       const sharing =
         owner.partitionBy === undefined ? 1 : queues.filter((other) => other.priority === priority).length;
@@ -105,7 +134,12 @@ export class Queues {
   /** The queues that a handler may have. */
   private candidates(owner: Handler, suspect: boolean): readonly Queue[] {
     const names = namesOf(owner);
-    const found = names.flatMap((name) => this.byHandler.get(name) ?? []).filter((queue) => queue.suspect === suspect);
+    // Those that were not due at the last look are found by the look at which they are.
+    const isAsked = (owner.limits ?? owner.partitionBy) !== undefined;
+    const isDue = ({ since }: FoundQueue) => !isAsked || since <= this.lookedAt;
+    const found = names
+      .flatMap((name) => this.byHandler.get(name) ?? [])
+      .filter((queue) => queue.suspect === suspect && isDue(queue));
     // Most deliveries that are opened now are in a queue of the handler's own priority, so it is claimed from without asking whether it
     // exists. A handler with limits is asked for, because its claims cost more.
     const { priority = 0 } = owner.options;
@@ -128,7 +162,7 @@ export class Queues {
 
   /** Where claims begin to read a queue. */
   private beginOf(queue: Omit<FoundQueue, 'since'>): number {
-    return Math.min(this.found.get(idOf(queue))?.since ?? Infinity, this.from);
+    return Math.min(this.found.get(idOf(queue))?.since ?? Infinity, Math.max(0, this.lookedAt - MARGIN));
   }
 }
 

@@ -212,8 +212,8 @@ function createDelivering(base: Base) {
   const slots = new HandlerSlots(concurrency, poolSize(dataSource) - SPARE, () => handlers.all());
   const queues = new Queues();
   const limiter = new FleetLimiter(dialect, tables);
-  const onWait = (milliseconds: number) => workerTicker.triggerIn(milliseconds);
-  const limited = new LimitedClaims(transactions, deliveries, limiter, queues, onWait);
+  const onWaited = () => workerTicker.trigger();
+  const limited = new LimitedClaims(transactions, deliveries, limiter, queues, onWaited);
   const { passed } = settler;
   const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, queues, limited, passed, clock);
   const reads = new SureReads(dataSource, dialect);
@@ -228,8 +228,12 @@ function createDelivering(base: Base) {
     const handler = handlers.named(name);
     return handler !== undefined && worker.isClaiming && slots.hasRoom(handler);
   };
-  const onAny = () => claimer.lookAtNextClaim();
-  signals.connect('deliveries', { ticker: workerTicker, hasPlace, onAny });
+  // Deliveries of a handler with limits or partitions may be in a queue that no look has found yet.
+  const isAsked = (name: string) => (handlers.named(name)?.limits ?? handlers.named(name)?.partitionBy) !== undefined;
+  const before = (names: readonly string[] | 'all') => {
+    if (names === 'all' || names.some(isAsked)) claimer.lookAtNextClaim();
+  };
+  signals.connect('deliveries', { ticker: workerTicker, hasPlace, before });
   return { concurrency, lease, rescue, completions, limiter, settler, worker, workerTicker };
 }
 

@@ -7,7 +7,7 @@ import type { Dialect } from '../database/dialect.js';
 import { withRunner } from '../database/statement.js';
 import type { Worker } from '../deliver/worker.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
-import type { Chores } from '../store/chores.js';
+import type { Chores, ConfirmChore } from '../store/chores.js';
 import type { FleetLimiter } from '../store/fleet-limiter.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
 import type { Rescue } from '../store/rescue.js';
@@ -68,19 +68,23 @@ export class Maintenance {
 
   private async doChores(every: number): Promise<number> {
     const { dataSource, chores, rescue, signals, limiter, abandoned, retention, clock } = this.parts;
-    await chores.run('rescue', every, async () => {
+    let deliveries = 0;
+    const errors: unknown[] = [];
+    // A chore that fails does not keep the others from being done.
+    const run = (name: string, work: (confirm: ConfirmChore) => Promise<void>) =>
+      chores.run(name, every, work).catch((error: unknown) => errors.push(error));
+    await run('rescue', async () => {
       const rescued = await rescue.ofUnknown();
       if (rescued > 0) signals.rescued(rescued);
     });
-    await chores.run('limits', every, () => limiter.prune(dataSource.manager));
-    if (abandoned.mayPrune(clock.now()))
-      await chores.run('rechecks', every, (confirm) => abandoned.prune(clock.now(), confirm));
-    let deliveries = 0;
+    await run('limits', () => limiter.prune(dataSource.manager));
+    if (abandoned.mayPrune(clock.now())) await run('rechecks', (confirm) => abandoned.prune(clock.now(), confirm));
     // Another process may have other options: one that removes nothing leaves the chore to it.
     if (retention.isSet)
-      await chores.run('retention', every, async (confirm) => {
+      await run('retention', async (confirm) => {
         ({ deliveries } = await retention.prune(clock.now(), confirm));
       });
+    if (errors.length > 0) throw errors[0];
     return deliveries;
   }
 }

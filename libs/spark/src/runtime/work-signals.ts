@@ -15,8 +15,8 @@ interface Workplace {
   readonly ticker: Ticker;
   /** Whether this process can begin such work now. Gets the name of the handler of a delivery. */
   readonly hasPlace: (handler: string) => boolean;
-  /** Called before it is triggered for work that is not of certain handlers. */
-  readonly onAny?: () => void;
+  /** Called before it is triggered, with the names of the handlers of deliveries. */
+  readonly before?: (handlers: readonly string[] | 'all') => void;
 }
 
 /** Notifies the tickers of this process of work, and other processes of what this one has no place for. */
@@ -81,7 +81,7 @@ export class WorkSignals {
   private trigger({ rechecks, deliveries }: Work): Work {
     const left =
       deliveries === 'all' ? deliveries : deliveries.filter((handler) => !this.hasPlace('deliveries', handler));
-    if (deliveries === 'all') this.workplaces.get('deliveries')?.onAny?.();
+    this.workplaces.get('deliveries')?.before?.(deliveries);
     if (deliveries === 'all' || left.length < deliveries.length) this.workplaces.get('deliveries')?.ticker.trigger();
     if (rechecks) this.workplaces.get('rechecks')?.ticker.trigger();
     return { rechecks: rechecks && !this.hasPlace('rechecks'), deliveries: left };

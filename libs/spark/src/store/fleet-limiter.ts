@@ -4,11 +4,12 @@ import type { Dialect } from '../database/dialect.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { FleetLimits } from '../handler/fleet-limits.js';
-import { counting, roomAt, type Starts, started } from './rate-window.js';
+import { type Handler, namesOf } from '../handler/handler.registry.js';
+import { counting, type RateRoom, roomAt, type Starts, started } from './rate-window.js';
 
 /** A queue of a handler that has limits over all processes. */
 export interface LimitedQueue extends OpenQueue {
-  readonly owner: { readonly name: string; readonly limits: FleetLimits };
+  readonly owner: Handler & { readonly limits: FleetLimits };
 }
 
 /** A delivery that was claimed from a queue with limits. */
@@ -44,6 +45,8 @@ interface LimitRow {
 const LOCKED = 20;
 // How long a queue waits while all processes together handle as many deliveries as its handler may, in milliseconds.
 const FULL = 250;
+// How many rows are remembered as existing.
+const MOST_KNOWN = 10_000;
 // How long the row of a handler without a rate is kept after its last use, in milliseconds.
 const KEPT = 60_000;
 
@@ -62,6 +65,7 @@ export class FleetLimiter {
 
   /** Creates the rows of queues that have none. It runs before the transaction of the claim, which could wait for another insert. */
   async prepare(manager: EntityManager, queues: readonly LimitedQueue[]): Promise<void> {
+    if (this.known.size > MOST_KNOWN) this.known.clear();
     const missing = keysOf(queues).filter(([handler, partition]) => !this.known.has(idOf(handler, partition)));
     for (const [handler, partition] of missing) {
       const where = 'handler = :handler AND partition_key = :partition';
@@ -79,10 +83,17 @@ export class FleetLimiter {
     await this.dropEnded(manager, rows);
     const rooms = new Map<LimitedQueue, { room: number; most: number }>();
     const waits = new Map<LimitedQueue, number>();
+    // Queues of one rate share its room: those of other priorities and of former names.
+    const given = new Map<string, number>();
     for (const queue of queues) {
+      const id = idOf(queue.owner.name, countedIn(queue));
       const { room, most, wait } = roomOf(queue, rows, now);
-      if (Math.min(room, most) > 0) rooms.set(queue, { room, most });
-      else waits.set(queue, wait);
+      const left = Math.min(most - (given.get(id) ?? 0), queue.most ?? queue.room);
+      if (wait > 0) waits.set(queue, wait);
+      else if (left > 0) {
+        rooms.set(queue, { room, most: left });
+        given.set(id, (given.get(id) ?? 0) + left);
+      }
     }
     return { rooms, waits, rows, now };
   }
@@ -91,18 +102,15 @@ export class FleetLimiter {
   async count(manager: EntityManager, { rows, now }: Admission, claimed: readonly LimitedClaim[]): Promise<void> {
     let expires = now + KEPT;
     for (const { id, queue, delay } of claimed) {
-      const { name, limits } = queue.owner;
-      const { rate, concurrency } = limits;
-      if (rate) {
-        const row = rows.get(idOf(name, countedIn(queue)))!;
-        row.starts = started(counting(row.starts, rate, now), rate, 1, now + delay);
-        row.isChanged = true;
-        expires = Math.max(expires, now + delay + rate.per + KEPT);
+      const { rate, concurrency } = queue.owner.limits;
+      if (rate) expires = Math.max(expires, now + delay + rate.per + KEPT);
+      for (const name of namesOf(queue.owner)) {
+        const row = rate && rows.get(idOf(name, countedIn(queue)))!;
+        if (row) row.starts = started(counting(row.starts, rate, now), rate, 1, now + delay);
+        const all = concurrency === undefined ? undefined : rows.get(idOf(name, ''))!;
+        if (all) all.running = [...all.running, id];
+        for (const changed of [row, all]) if (changed) changed.isChanged = true;
       }
-      if (concurrency === undefined) continue;
-      const row = rows.get(idOf(name, ''))!;
-      row.running = [...row.running, id];
-      row.isChanged = true;
     }
     for (const row of rows.values()) if (row.isChanged) await this.write(manager, row, expires);
   }
@@ -168,20 +176,31 @@ export class FleetLimiter {
   }
 }
 
-/** How much may be claimed from a queue, and how long it waits otherwise. */
+/**
+ * How much may be claimed from a queue, or how long it waits. A handler that was renamed has a row for each name: processes of the release
+ * before count in that of the former one, so all of them have to have room.
+ */
 function roomOf(queue: LimitedQueue, rows: ReadonlyMap<string, LimitRow>, now: number) {
-  const { owner, room, most = room } = queue;
+  const { owner, room } = queue;
   const { rate, concurrency } = owner.limits;
-  const own = rate && rows.get(idOf(owner.name, countedIn(queue)));
-  const all = concurrency === undefined ? undefined : rows.get(idOf(owner.name, ''));
-  if ((rate && !own) || (concurrency !== undefined && !all)) return { room: 0, most: 0, wait: LOCKED };
-  const byRate = rate ? roomAt(own!.starts, rate, now) : { room: Infinity, freeAt: now };
-  const byFleet = concurrency === undefined ? Infinity : concurrency - all!.running.length;
+  const own = namesOf(owner).map((name) => rows.get(idOf(name, countedIn(queue))));
+  const all = namesOf(owner).map((name) => rows.get(idOf(name, '')));
+  const isLocked = (rate && own.includes(undefined)) || (concurrency !== undefined && all.includes(undefined));
+  if (isLocked) return { room: 0, most: 0, wait: LOCKED };
+  const byRate: RateRoom[] = rate ? own.map((row) => roomAt(row!.starts, rate, now)) : [];
+  const rateRoom = Math.min(...byRate.map(({ room: left }) => left));
+  if (rateRoom <= 0) {
+    const freeAt = Math.max(...byRate.filter(({ room: left }) => left <= 0).map((full) => full.freeAt));
+    return { room: 0, most: 0, wait: Math.max(1, Math.ceil(freeAt - now)) };
+  }
+  const fleetRoom =
+    concurrency === undefined ? Infinity : concurrency - Math.max(...all.map((row) => row!.running.length));
+  if (fleetRoom <= 0) return { room: 0, most: 0, wait: FULL };
   const isByPartition = rate?.isByPartition ?? false;
   return {
-    room: Math.min(room, byFleet, isByPartition ? Infinity : byRate.room),
-    most: Math.min(most, isByPartition ? byRate.room : Infinity),
-    wait: byRate.room > 0 ? FULL : Math.max(1, Math.ceil(byRate.freeAt - now)),
+    room: Math.min(room, fleetRoom, isByPartition ? Infinity : rateRoom),
+    most: isByPartition ? rateRoom : Infinity,
+    wait: 0,
   };
 }
 
@@ -194,9 +213,11 @@ const idOf = (handler: string, partition: string): string => JSON.stringify([han
 function keysOf(queues: readonly LimitedQueue[]): (readonly [handler: string, partition: string])[] {
   const keys = new Map<string, readonly [string, string]>();
   for (const queue of queues) {
-    const { name, limits } = queue.owner;
-    if (limits.rate) keys.set(idOf(name, countedIn(queue)), [name, countedIn(queue)]);
-    if (limits.concurrency !== undefined) keys.set(idOf(name, ''), [name, '']);
+    const { rate, concurrency } = queue.owner.limits;
+    for (const name of namesOf(queue.owner)) {
+      if (rate) keys.set(idOf(name, countedIn(queue)), [name, countedIn(queue)]);
+      if (concurrency !== undefined) keys.set(idOf(name, ''), [name, '']);
+    }
   }
   return [...keys.values()];
 }
