@@ -220,6 +220,9 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))(
         await expectFull('keys were removed from the ledger');
         await app.spark.forget({ key: 'item_4-new' });
         await expectFull('keys were removed from the ledger');
+        // It has no keys, but may have had a recheck for a later one.
+        await app.spark.forget(Item, ROWS + 1);
+        await expectFull('keys were removed from the ledger');
         await app.close();
         await start({ retention: { keys: { item: 1 } } });
         // The maintenance of a process begins at once.

@@ -37,8 +37,6 @@ export class HandlerCall {
   private stop: ((reason: Error) => void) | undefined;
   /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
-  /** The reason why the handler was not called, if its rate limit has no room for it any more. */
-  private late: TooLate | undefined;
   /** Functions that end the work that the handler returned, called when the call is over. */
   private readonly ends: (() => void)[] = [];
 
@@ -81,8 +79,6 @@ export class HandlerCall {
     const work = () => around(delivery, () => this.handleInside(event));
     try {
       await this.inTime(() => waitedFor(`an interceptor of ${name}`, this.transactions.manager.dataSource, work));
-      // An interceptor may have caught it.
-      if (this.late) throw this.late;
     } catch (error) {
       if (!this.isCommitted) throw error;
       this.interceptors.report(`aroundHandler of ${name}`, `${shown(event.key)} is completed`, error);
@@ -157,8 +153,7 @@ export class HandlerCall {
   private callInTime<T>(call: () => T): T {
     const { startBy = Infinity } = this.delivery;
     if (performance.now() <= startBy) return call();
-    this.late = new TooLate(this.handler.name);
-    throw this.late;
+    throw new TooLate(this.handler.name);
   }
 
   /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */

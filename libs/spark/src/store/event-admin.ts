@@ -50,6 +50,8 @@ export class EventAdmin {
   async forgetRechecks(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
     const ofIt = `entity IN (:...names) AND entity_id = :id`;
     await execute(manager, `DELETE FROM ${this.tables.recheck} WHERE ${ofIt}`, { names: namesOf(root), id });
+    // Sweeps of changed rows rely on the rechecks of future events.
+    await this.sweeps.needFull(manager, KEYS_REMOVED);
   }
 
   /**

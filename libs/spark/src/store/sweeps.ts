@@ -36,7 +36,7 @@ export class Sweeps {
       if (taken === 'over') continue;
       if (taken !== 'locked') return taken;
       ticket.lockedSince ??= performance.now();
-      if (tries >= TRIES) return this.isStuck(ticket) ? 'elsewhere' : 'wait';
+      if (tries >= TRIES) return performance.now() - ticket.lockedSince > this.ttl ? 'elsewhere' : 'wait';
       await delay(PAUSE);
     }
   }
@@ -108,9 +108,12 @@ export class Sweeps {
     if (row.paused_at !== null) return 'paused';
     if (Number(row.is_old) === 1) return 'elsewhere';
     const isShared = isRunning && !isOfPreviousRelease(row) && row.fingerprint === fingerprint;
-    if (ticket.target === undefined && Number(row.is_past) === 1 && !isShared) return 'swept';
+    const isLive = isRunning && (await this.ranges.count(manager, source)).live > 0;
+    // A sweep that another version has left half-way does not count for its slot.
+    const isSwept = Number(row.is_past) === 1 && !isShared && (isLive || !isRunning);
+    if (ticket.target === undefined && isSwept) return 'swept';
     const joins = isShared && !(request.baseline && round < (ticket.target ?? Infinity));
-    if (isRunning && !joins && (await this.ranges.count(manager, source)).live > 0) return 'elsewhere';
+    if (isLive && !joins) return 'elsewhere';
     if (ticket.target === undefined && request.full && joins) await this.rows.needFull(manager, ASKED, source);
     ticket.target ??= joins && request.slot !== undefined ? round : round + 1;
     if (!joins) return this.share(manager, ticket, await this.begin(manager, ticket, row, now));
@@ -176,10 +179,6 @@ export class Sweeps {
   private async abort(manager: EntityManager, source: string): Promise<void> {
     const found = await this.ranges.clear(manager, source);
     await this.rows.change(manager, source, `found = found + :found, ${ENDED}`, { found });
-  }
-
-  private isStuck({ target, lockedSince }: SweepTicket): boolean {
-    return target === undefined || performance.now() - lockedSince! > this.ttl;
   }
 }
 

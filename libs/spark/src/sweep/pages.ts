@@ -101,11 +101,3 @@ function read(dataSource: DataSource, source: Source, bounds: PageBounds): Promi
     return { keys, subjects };
   });
 }
-
-/** The same pages, with their ranges noted in a set. */
-export async function* noting(pages: AsyncGenerator<Page>, shares: Set<Share>): AsyncGenerator<Page> {
-  for await (const page of pages) {
-    shares.add(page.share);
-    yield page;
-  }
-}

@@ -1,10 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import { linesOf, shown } from '../error/text-of.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import type { Source } from '../source/source.js';
 import { LostSweep, type SweepRange } from '../store/sweep-ranges.js';
 import type { SweepShare, SweepTicket } from '../store/sweep-ticket.js';
-import { noting, type Page, pagesApart, pagesOf, RangeFailed, type Share, type SomeKeys } from './pages.js';
+import { type Page, pagesApart, pagesOf, RangeFailed, type Share, type SomeKeys } from './pages.js';
 import { FIGURES, type Progress } from './progress.js';
 import type { Lane } from './source-sweeper.js';
 import type { Outcome, SweepLimits, SweepParts } from './sweep-parts.js';
@@ -14,11 +15,15 @@ import type { Sums } from './sweep-report.js';
 const FAILURES = 3;
 /** How often a process asks whether an application has paused the sweep, in milliseconds. */
 const ASKED_EVERY = 1_000;
+/** How long it waits before it asks for a range again, in milliseconds. */
+const PAUSE = 50;
 
 /** The part of this process in the sweep of one source: takes ranges, and sweeps them. */
 export class Participant {
   private readonly logger = new Logger('Spark');
   private readonly held = new Set<Share>();
+  /** How many ranges it has taken. */
+  private taken = 0;
   private failures = 0;
   private failuresInARow = 0;
   private askedAt = performance.now();
@@ -38,10 +43,13 @@ export class Participant {
   async sweep(ticket: SweepTicket): Promise<Outcome> {
     return this.keeping(async () => {
       for (;;) {
+        const { taken } = this;
         const outcomes = await all(Array.from({ length: this.limits.concurrency }, () => this.lane(ticket)));
         if (this.isStopped) return this.isPaused ? 'paused' : 'gone';
         const last = outcomes.find((outcome) => outcome !== 'again');
         if (last !== undefined && !outcomes.includes('again')) return this.counted(last);
+        // Another lane, or another process, is sweeping what is left.
+        if (this.taken === taken) await delay(PAUSE);
       }
     });
   }
@@ -51,8 +59,9 @@ export class Participant {
     return this.keeping(async () => {
       const { dataSource, rows, sweeps } = this.parts;
       if (await rows.isPaused(dataSource.manager, this.source.name)) return 'paused';
-      const share = await this.shareOf(await sweeps.takeApart(this.source.name));
-      const isDone = await this.work(pagesApart(dataSource, this.source, share, some));
+      const shares = new Set<Share>();
+      const share = await this.shareOf(await sweeps.takeApart(this.source.name), shares);
+      const isDone = await this.work(pagesApart(dataSource, this.source, share, some), shares);
       if (isDone) return 'done';
       return this.isPaused ? 'paused' : 'gone';
     });
@@ -64,37 +73,36 @@ export class Participant {
     let outcome: Outcome | 'again' = 'again';
     let ending: Share | undefined;
     let last: Share | undefined;
+    const shares = new Set<Share>();
     const next = async () => {
       // Behind the last range of a table, there is nothing to take before it has been swept.
       if (this.isStopped || (last && last.range.upTo === undefined)) return undefined;
-      const taken = await this.take(ticket);
+      const taken = await this.take(ticket, shares);
       if (typeof taken === 'string') {
-        outcome = this.held.size > 0 ? 'again' : taken;
+        outcome = taken === 'wait' && this.held.size > 0 ? 'again' : taken;
         return undefined;
       }
       if (taken.range.state !== 'ending') return (last = taken);
       ending = taken;
       return undefined;
     };
-    const result = await this.work(pagesOf(dataSource, this.source, next, changed.changedSince));
+    const result = await this.work(pagesOf(dataSource, this.source, next, changed.changedSince), shares);
     if (!result || !ending) return outcome;
     return this.finish(ticket, ending);
   }
 
-  private async take(ticket: SweepTicket): Promise<Share | Outcome> {
+  private async take(ticket: SweepTicket, shares: Set<Share>): Promise<Share | Outcome> {
     const { sweeps, clock } = this.parts;
     const taken = await sweeps.take(ticket, clock.now());
-    return typeof taken === 'string' ? taken : this.shareOf(taken);
+    return typeof taken === 'string' ? taken : this.shareOf(taken, shares);
   }
 
-  /** Sweeps pages. Returns false if a range has failed. */
-  private async work(pages: AsyncGenerator<Page>): Promise<boolean> {
+  /** Sweeps pages. Returns false if a range has failed. Then it gives back all that was taken for these pages: `shares`. */
+  private async work(pages: AsyncGenerator<Page>, shares: ReadonlySet<Share>): Promise<boolean> {
     const { sweeper, changed } = this.parts;
     const lane: Lane = { source: this.source, isWatched: changed.mayApply(this.source), isAllNew: false };
-    const shares = new Set<Share>();
-    const noted = noting(pages, shares);
     try {
-      for await (const page of sweeper.derived(lane, noted)) {
+      for await (const page of sweeper.derived(lane, pages)) {
         await this.limits.pace.wait(page.keys.length, () => this.isStopped);
         if (await this.shallStop()) return false;
         const figures = await sweeper.sweep(lane, page);
@@ -124,10 +132,13 @@ export class Participant {
     return share.round.number >= ticket.target! ? 'done' : 'again';
   }
 
-  private async shareOf(taken: SweepShare): Promise<Share> {
+  /** Holds a range, and adds it to `shares` before anything can fail: what is held and not swept must be given back. */
+  private async shareOf(taken: SweepShare, shares: Set<Share>): Promise<Share> {
+    this.taken++;
     // These are read after the range was taken: until it is given back, no sweep of the source ends.
     const share = { ...taken, groups: new Map<string, boolean>() };
     this.held.add(share);
+    shares.add(share);
     for (const [group, isSwept] of await this.parts.activation.groupsOf(this.source.name))
       share.groups.set(group, isSwept);
     if (!this.hasSwept) this.progress.total = await this.parts.rowsOf(this.source).catch(() => undefined);
