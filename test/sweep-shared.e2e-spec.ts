@@ -241,6 +241,20 @@ describe('several processes sweep one table', () => {
       expect(await app.spark.sweep({ entity: Row, ids: [1] })).toMatchObject({ failed: 0, paused: 1 });
     });
 
+    it('a call for some of the keys waits for the end of a sweep that is ending', async () => {
+      const app = await start();
+      await insert(app, 10);
+      await app.dataSource.query(
+        `INSERT INTO spark_sweep_range (id, source, state, holder, held_until, subjects, found)
+         VALUES ('ending', 'rows', 'ending', 'another', ${Date.now() + 3_600_000}, 0, 0)`,
+      );
+      const call = app.spark.sweep({ entity: Row, ids: [7] });
+      await delay(300);
+      expect(seen.read).toEqual([]);
+      await app.dataSource.query(`DELETE FROM spark_sweep_range WHERE id = 'ending'`);
+      expect(await call).toMatchObject({ subjects: 1, failed: 0 });
+    });
+
     it('a pause ends a sweep at its next page, for all processes, and it goes on there', async () => {
       const app = await start();
       await insert(app, RANGE + 300);

@@ -422,6 +422,22 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
+    'a handler that has room again gets more without a poll',
+    'deliver/claimer.ts',
+    'isMore: isMore || this.hasRoomAgain(queues, deliveries)',
+    'isMore: isMore || (claim.isMore && this.hasRoomAgain(queues, deliveries))',
+    ['fleet-limits', 'wait for a retry'],
+    { databases: ['PostgreSQL'] },
+  ),
+  guard(
+    'a call for some of the keys waits for a sweep that is ending',
+    'store/sweeps.ts',
+    'if (await this.ranges.isEnding(manager, source)) return undefined;',
+    '',
+    ['sweep-shared', 'that is ending'],
+    { databases: ALL },
+  ),
+  guard(
     'a sweep reads all rows after rechecks were forgotten',
     'store/event-admin.ts',
     'await this.sweeps.needFull(manager, KEYS_REMOVED);\n  }',

@@ -3,7 +3,7 @@ import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
 import type { ClaimRequest } from '../database/dialect.js';
 import type { Transactions } from '../database/transactions.js';
-import type { Handler } from '../handler/handler.registry.js';
+import { type Handler, namesOf } from '../handler/handler.registry.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 import type { HandlerSlots } from './handler-slots.js';
@@ -139,7 +139,17 @@ export class Claimer {
       this.queues.serve(deliveries);
       by.begin(deliveries, suspect, isMore);
     }
-    return { claimed: deliveries.length, isMore };
+    return { claimed: deliveries.length, isMore: isMore || this.hasRoomAgain(queues, deliveries) };
+  }
+
+  /** Whether a handler got as many deliveries as it had room for, and has room again, because others of its deliveries ended meanwhile. */
+  private hasRoomAgain(queues: readonly HandlerQueue[], claimed: readonly Delivery[]): boolean {
+    const rooms = new Map(queues.map(({ owner, room }) => [owner, room]));
+    return [...rooms].some(([owner, room]) => {
+      if (claimed.length < room) return false;
+      const names = namesOf(owner);
+      return claimed.filter(({ handler }) => names.includes(handler)).length >= room && this.slots.hasRoom(owner);
+    });
   }
 
   private async claimSurely(request: Omit<ClaimRequest<HandlerQueue>, 'passed'>): Promise<ClaimedDeliveries> {

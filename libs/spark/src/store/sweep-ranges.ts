@@ -114,6 +114,13 @@ export class SweepRanges {
     return { open: rows.length - failed, failed, live };
   }
 
+  /** Whether a process is ending the sweep of a source. */
+  async isEnding(manager: EntityManager, source: string): Promise<boolean> {
+    const sql = `SELECT 1 FROM ${this.tables.sweep_range}
+      WHERE source = :source AND state = 'ending' AND holder IS NOT NULL AND held_until >= ${this.dialect.clock}`;
+    return (await select(manager, sql, { source })).length > 0;
+  }
+
   /** Extends the leases of this process on a source. */
   async extend(manager: EntityManager, source: string): Promise<void> {
     const update = `UPDATE ${this.tables.sweep_range} SET ${this.extended} WHERE source = :source AND holder = :me`;

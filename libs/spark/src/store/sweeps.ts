@@ -42,12 +42,18 @@ export class Sweeps {
   }
 
   /** Takes some of the keys for this process alone, beside all sweeps. No sweep of the source ends while such a call is running. */
-  takeApart(source: string): Promise<SweepShare> {
-    return this.transactions.run(async (manager) => {
-      const row = await this.rows.waitForLock(manager, source);
-      const range = await this.ranges.add(manager, source, { ...NO_KEYS, state: 'apart' });
-      return { range, round: { ...roundOf(row), baseline: false, changedSince: undefined } };
-    });
+  async takeApart(source: string): Promise<SweepShare> {
+    for (;;) {
+      const share = await this.transactions.run(async (manager) => {
+        const row = await this.rows.waitForLock(manager, source);
+        // Deliveries that are opened as held while a sweep ends would stay held.
+        if (await this.ranges.isEnding(manager, source)) return undefined;
+        const range = await this.ranges.add(manager, source, { ...NO_KEYS, state: 'apart' });
+        return { range, round: { ...roundOf(row), baseline: false, changedSince: undefined } };
+      });
+      if (share) return share;
+      await delay(PAUSE);
+    }
   }
 
   /** Ends a range that was swept. Throws LostSweep. */
