@@ -94,6 +94,12 @@ export interface ActorInput {
   readonly finishes: boolean;
 }
 
+/**
+ * Whether handlers have limits over all processes: with CHAOS_LIMITS=1. It is not the default, because processes have stopped claiming
+ * in some rounds with limits (PostgreSQL, seed 64381), and the cause is not known yet.
+ */
+export const HAS_LIMITS = process.env.CHAOS_LIMITS !== undefined;
+
 /** The limits over all processes. The time of the rate is in ms. */
 export const LIMITS = { rate: { max: 10, per: 1_000 }, concurrency: 2 };
 
