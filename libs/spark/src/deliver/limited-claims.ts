@@ -45,8 +45,8 @@ export class LimitedClaims {
     const limited = request.queues.filter(isLimited);
     await this.limiter.prepare(this.transactions.manager, limited);
     const began = performance.now();
-    const delays = new Map(limited.map(({ owner }) => [owner.name, 0]));
-    for (const { owner } of limited) delays.set(owner.name, delays.get(owner.name) || this.delayOf(owner));
+    const delays = new Map<string, number>();
+    for (const { owner } of limited) if (!delays.has(owner.name)) delays.set(owner.name, this.delayOf(owner));
     const { claimed, admission } = await this.transactions.run(async (manager) => {
       const admitted = await this.limiter.admit(manager, limited);
       const open = request.queues.flatMap((queue) => {

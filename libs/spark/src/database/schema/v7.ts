@@ -1,6 +1,6 @@
 import type { TableOptions } from 'typeorm';
 import { columnTypes } from './column-types.js';
-import { complete, escaped } from './completion.js';
+import { complete, dropColumn } from './completion.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v6 } from './v6.js';
 
@@ -18,12 +18,7 @@ export const v7: SchemaVersion = {
   async down(place) {
     const { runner, names } = place;
     await runner.dropTable(names.plain.sweep_range, true);
-    const table = (await runner.getTable(names.plain.sweep))!;
-    for (const { name } of await addedColumns(place)) {
-      if (!table.findColumnByName(name)) continue;
-      const column = runner.dataSource.driver.escape(name);
-      await runner.query(`ALTER TABLE ${escaped(runner, names.plain.sweep)} DROP COLUMN ${column}`);
-    }
+    for (const { name } of await addedColumns(place)) await dropColumn(place, names.plain.sweep, name);
   },
 };
 
