@@ -14,8 +14,8 @@ import { Networks } from './servers/networks.js';
 import type { Server } from './servers/server.js';
 import { startServer } from './servers/servers.js';
 
-// Nothing changes for so long: what is left will stay. It is longer than the minute after which deliveries of an unknown lease are freed.
-const STANDSTILL = 150_000;
+// Nothing changes for so long: what is left will stay.
+const STANDSTILL = 60_000;
 const MOST_TRIES = 10;
 // How many processes are killed before the other version takes a version's place.
 const DEPLOYED = 3;
