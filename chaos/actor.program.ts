@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DynamicModule } from '@nestjs/common';
+import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SparkModule, SparkService } from 'nestjs-spark';
@@ -17,6 +17,13 @@ import { type ActorInput, DEADLINE, LEASE } from './faults.js';
 import { Dice } from './schedule.js';
 
 class Actor {}
+
+/** Records errors instead of printing them, as faults cause many. */
+class Errors extends ConsoleLogger {
+  override error(message: unknown): void {
+    journal.record({ kind: 'error', text: String(message).split('\n', 1)[0]! });
+  }
+}
 
 const input = JSON.parse(process.argv[2]!) as ActorInput;
 const journal = new Journal(input.folder, input.life);
@@ -54,7 +61,10 @@ function application(): DynamicModule {
 async function main(): Promise<void> {
   points.install();
   if (input.broken) takeAway(input.broken, points);
-  const app = await NestFactory.createApplicationContext(application(), { logger: ['fatal'], abortOnError: false });
+  const app = await NestFactory.createApplicationContext(application(), {
+    logger: new Errors({ logLevels: ['error', 'fatal'] }),
+    abortOnError: false,
+  });
   const [spark, dataSource] = [app.get(SparkService), app.get(DataSource)];
   const writer = new Writer(dataSource, journal, new Dice(input.seed), input.life, input.version);
   const stopping = new AbortController();

@@ -101,6 +101,16 @@ export class Crew {
     return this.entries.filter((entry) => entry.kind === kind).reduce((sum, { count = 1 }) => sum + count, 0);
   }
 
+  /** How often processes logged each error, without its numbers. */
+  errors(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { text } of this.entries) {
+      const alike = text?.replace(/[\da-f]*\d[\da-f.-]*/g, 'N');
+      if (alike !== undefined) counts.set(alike, (counts.get(alike) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   end(): void {
     for (const actor of this.running.values()) actor.kill('SIGKILL');
     closeSync(this.log);

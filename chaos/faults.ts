@@ -68,11 +68,14 @@ export interface Fate {
 export interface JournalEntry {
   readonly life: number;
   readonly at: number;
-  readonly kind: Fate['kind'] | 'poison' | 'lease-lost' | 'rescued' | 'fenced' | 'rated' | 'shared' | 'shared-end';
+  readonly kind:
+    Fate['kind'] | 'poison' | 'lease-lost' | 'rescued' | 'fenced' | 'rated' | 'shared' | 'shared-end' | 'error';
   readonly point?: Point;
   readonly count?: number;
   /** The event of a call. */
   readonly key?: string;
+  /** The first line of an error that was logged. */
+  readonly text?: string;
 }
 
 /** A guard that can be taken away, to see that its absence is noticed. */
@@ -93,12 +96,6 @@ export interface ActorInput {
   /** Handles what is left, and writes nothing. */
   readonly finishes: boolean;
 }
-
-/**
- * Whether handlers have limits over all processes: with CHAOS_LIMITS=1. It is not the default, because processes have stopped claiming
- * in some rounds with limits (PostgreSQL, seed 64381), and the cause is not known yet.
- */
-export const HAS_LIMITS = process.env.CHAOS_LIMITS !== undefined;
 
 /** The limits over all processes. The time of the rate is in ms. */
 export const LIMITS = { rate: { max: 10, per: 1_000 }, concurrency: 2 };

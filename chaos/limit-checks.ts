@@ -1,4 +1,4 @@
-import { HAS_LIMITS, type JournalEntry, LIMITS } from './faults.js';
+import { type JournalEntry, LIMITS } from './faults.js';
 
 /** What must not be found of the limits over all processes, by the times at which handlers were called. */
 export interface LimitFindings {
@@ -16,7 +16,6 @@ export interface Recorded {
 
 /** Checks the limits by what the processes have recorded. */
 export function checkLimits({ entries, ends }: Recorded): LimitFindings {
-  if (!HAS_LIMITS) return { rateExceeded: [], concurrencyExceeded: [] };
   return { rateExceeded: rateExceeded(entries), concurrencyExceeded: concurrencyExceeded(entries, ends) };
 }
 

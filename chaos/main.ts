@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { BREAKS } from './faults.js';
-import { complaints, lastLine, table } from './report.js';
+import { complaints, lastLine, mostErrors, table } from './report.js';
 import { runRound } from './round.js';
 import { type DatabaseName, DATABASES } from './servers/servers.js';
 
@@ -48,9 +48,11 @@ async function main(): Promise<void> {
   for (const db of databases) {
     const report = await runRound({ db, ...options }, (line) => console.error(`${db}: ${line}`));
     console.log(`\n${table(report)}\n`);
-    for (const complaint of complaints(report)) {
-      console.log(`FAILED on ${db}: ${complaint}`);
+    const failures = complaints(report);
+    for (const failure of failures) console.log(`FAILED on ${db}: ${failure}`);
+    if (failures.length > 0) {
       process.exitCode = 1;
+      for (const line of mostErrors(report)) console.log(line);
     }
     lines.push(lastLine(report));
   }

@@ -41,6 +41,8 @@ export interface RoundReport {
   readonly repeated: number;
   /** What the sweep at the end found, that live capture should have seen. */
   readonly foundLate: number;
+  /** How often processes logged each error, without its numbers. */
+  readonly errors: ReadonlyMap<string, number>;
   /** Whether everything came to rest in time. */
   readonly settled: boolean;
   readonly findings: Findings;
@@ -72,6 +74,12 @@ export function complaints(report: RoundReport): string[] {
     ...(report.cuts > 0 || !isServer ? [] : ['no connection was cut']),
     ...(restarts > 0 || !isServer ? [] : ['the database was never restarted']),
   ];
+}
+
+/** The errors that processes logged most. */
+export function mostErrors({ errors }: RoundReport): string[] {
+  const most = [...errors].sort(([, a], [, b]) => b - a).slice(0, 10);
+  return most.map(([text, count]) => `logged ${count} times: ${text}`);
 }
 
 /** What a round did, as a table. */

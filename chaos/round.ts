@@ -219,6 +219,7 @@ class Round {
     const silences = new Map(ENDS.map((ends) => [ends, crew.silences.filter((one) => one.ends === ends).length]));
     return {
       options,
+      errors: crew.errors(),
       starts,
       redeploys,
       silences,

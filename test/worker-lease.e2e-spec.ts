@@ -140,6 +140,15 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
     expect(quick).toContain('quick_8');
   });
 
+  it('gives back what it claimed and did not begin, so that it waits for no rescue', async () => {
+    const { lease } = (app.spark as unknown as { spark: { lease: { holds: (id: string) => boolean } } }).spark;
+    vi.spyOn(lease, 'holds').mockReturnValueOnce(false);
+    await app.spark.emit(sparkEvent('quick', 9));
+    await vi.waitFor(() => expect(quick).toEqual(['quick_9']), 10_000);
+    const { records } = await app.spark.deliveries({ handler: 'quick' });
+    expect(records.map(({ attempt }) => attempt)).toEqual([1]);
+  });
+
   it('what handlers do while they keep the process busy for longer than its lease counts, if nobody has taken over', async () => {
     await app.spark.emit(Array.from({ length: 10 }, (_, i) => sparkEvent('busy', i)));
     const completed = async () =>

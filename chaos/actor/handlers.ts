@@ -3,7 +3,7 @@ import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { execute } from '../../libs/spark/src/database/statement.js';
-import { HAS_LIMITS, LIMITS } from '../faults.js';
+import { LIMITS } from '../faults.js';
 import { Badge, Effect, Family } from './entities.js';
 import { FaultPoints } from './fault-points.js';
 import { Journal } from './journal.js';
@@ -14,8 +14,6 @@ export class Life {
 }
 
 const patient = { maxAttempts: 20, backoff: { base: 200, max: 2_000 } };
-const rated = HAS_LIMITS ? { rateLimit: LIMITS.rate } : {};
-const shared = HAS_LIMITS ? { fleetConcurrency: LIMITS.concurrency } : {};
 
 /** What handlers of both versions do. */
 @Injectable()
@@ -53,13 +51,13 @@ export class Handlers {
   }
 
   /** All processes together may call it only so often. */
-  @GroupHandler(/^item_(saved|due)/, { ...patient, name: 'rated', ...rated })
+  @GroupHandler(/^item_(saved|due)/, { ...patient, name: 'rated', rateLimit: LIMITS.rate })
   rated({ key }: SparkEvent) {
     this.journal.record({ kind: 'rated', key });
   }
 
   /** All processes together may only handle so many at once. */
-  @GroupHandler(/^(outside|family)/, { ...patient, name: 'shared', ...shared })
+  @GroupHandler(/^(outside|family)/, { ...patient, name: 'shared', fleetConcurrency: LIMITS.concurrency })
   async shared({ key }: SparkEvent, { signal }: HandlerScope) {
     this.journal.record({ kind: 'shared', key });
     try {

@@ -470,6 +470,22 @@ export const guards = [
     { databases: ALL, sample: true },
   ),
   guard(
+    'the row of a limit gets a whole number',
+    'store/fleet-limiter.ts',
+    'Math.ceil(expires)',
+    'expires',
+    ['fleet-limits', 'called too late'],
+    { databases: ['PostgreSQL'] },
+  ),
+  guard(
+    'what was claimed and not begun is given back',
+    'deliver/worker.ts',
+    'await attempt.run(contexts) : LATE',
+    "await attempt.run(contexts) : { ...LATE, state: 'stopped' as const }",
+    ['worker-lease', 'waits for no rescue'],
+    { databases: ALL, sample: true },
+  ),
+  guard(
     'what waits for a limit is not asked for again and again',
     'deliver/queues.ts',
     'if (wait.until > performance.now()) return true;',

@@ -9,11 +9,15 @@ import type { Claimant, Claimer } from './claimer.js';
 import type { Completions } from './completions.js';
 import type { Contexts, Reading } from './contexts.js';
 import type { HandlerSlots } from './handler-slots.js';
+import type { Outcome } from './outcome.js';
 import { Pace } from './pace.js';
 import type { Settler } from './settler.js';
 
 // How long aborted attempts have to roll back and give their deliveries back, in milliseconds. Later, other processes free them.
 const GRACE = 2_000;
+
+/** The outcome of a delivery that was claimed under a lease that this process does not hold any more. */
+const LATE: Outcome = { state: 'late', error: 'the lease ended before the handler was called' };
 
 /** A delivery that a handler of this process is handling. */
 export interface RunningDelivery {
@@ -173,25 +177,25 @@ export class Worker {
     const { delivery } = attempt;
     await contexts.ended(delivery);
     const started = performance.now();
-    // If reading took longer than the lease, another process has taken the delivery over, or will.
-    const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : undefined;
+    // The claim, or reading, may have taken longer than the lease.
+    const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : LATE;
     const durationMs = Math.round(performance.now() - started);
     // Without this call the freed slot would stay unused until the next poll.
     if (this.slots.leave(attempt.handler.name)) this.onFreed();
     const settled = (isOurs?: boolean) => {
-      if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
+      if (isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
-      if (outcome?.state === 'late') this.claimer.tooLate(attempt.handler);
+      if (outcome.state === 'late') this.claimer.tooLate(attempt.handler);
       if (suspect || this.claimer.settled(attempt.handler)) this.onFreed();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // Completions share statements.
-    if (outcome?.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
+    if (outcome.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
     else {
-      const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
+      const isOurs = await this.settler.settle(delivery, outcome, durationMs);
       // The row of a delivery that could not be settled still says `running`, so the next claim gives it back.
-      if (outcome && isOurs === undefined) this.claimer.giveBackAtNextClaim();
+      if (isOurs === undefined) this.claimer.giveBackAtNextClaim();
       settled(isOurs);
     }
   }

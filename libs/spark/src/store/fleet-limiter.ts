@@ -171,7 +171,13 @@ export class FleetLimiter {
       `UPDATE ${this.tables.limit} SET starts = :starts, running = :running,
          expires_at = CASE WHEN expires_at > :expires THEN expires_at ELSE :expires END
        WHERE handler = :handler AND partition_key = :partition`,
-      { handler, partition, starts: JSON.stringify(starts), running: JSON.stringify(running), expires },
+      {
+        handler,
+        partition,
+        starts: JSON.stringify(starts),
+        running: JSON.stringify(running),
+        expires: Math.ceil(expires),
+      },
     );
   }
 }
