@@ -1,13 +1,13 @@
 import 'reflect-metadata';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
-import { type Application, application, numbers } from './application.js';
-import { compare, middle, type Row } from './contest.js';
+import { GroupHandler } from 'nestjs-spark';
+import { application } from './application.js';
+import { compare, type Row } from './contest.js';
 import type { DatabaseName } from './database.js';
 import { runBench } from './results.js';
+import { analyze, fill, Waits } from './waits.js';
 
-const EVENTS = 100;
 const WAITING: Record<DatabaseName, number> = { postgres: 1_000_000, mariadb: 100_000, sqlite: 1_000_000 };
 
 /** How long after its commit an event of one handler is handled, while many deliveries of another handler wait. */
@@ -29,7 +29,7 @@ async function backlog(db: DatabaseName, rounds: number): Promise<Row[]> {
 }
 
 async function arm(db: DatabaseName, name: string, waiting: number) {
-  let handled = (): void => {};
+  const waits = new Waits();
   @Injectable()
   class Handlers {
     // It goes on all the time, one at a time.
@@ -38,41 +38,16 @@ async function arm(db: DatabaseName, name: string, waiting: number) {
       await delay(20);
     }
     @GroupHandler(/^single/, { name: 'single' })
-    single(_event: SparkEvent) {
-      handled();
+    single() {
+      waits.handled();
     }
   }
   const app = await application(db, [], [Handlers], { worker: { concurrency: 10 } });
-  if (waiting > 0) await fill(app, db, waiting);
-  let next = 0;
-  const run = async () => {
-    const waits: number[] = [];
-    for (let i = 0; i < EVENTS; i++) {
-      const done = new Promise<void>((resolve) => (handled = resolve));
-      await app.spark.emit(sparkEvent('single', ++next));
-      const committed = performance.now();
-      await done;
-      waits.push(performance.now() - committed);
-      await delay(5 + Math.random() * 20);
-    }
-    return middle(waits);
-  };
-  return { name, run, close: () => app.close() };
-}
-
-async function fill({ dataSource }: Application, db: DatabaseName, count: number): Promise<void> {
-  await dataSource.query(
-    `INSERT INTO spark_event (event_key, event_group, depth, recorded_at${db === 'mariadb' ? ', token' : ''})
-     SELECT ${db === 'mariadb' ? `CONCAT('campaign_', n)` : `'campaign_' || n`}, 'campaign', 0, 0${db === 'mariadb' ? `, ''` : ''}
-     FROM (${numbers(db, count)}) x`,
-  );
-  await dataSource.query(
-    `INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at)
-     SELECT id, 'campaign', 'available', 0, 0, 0, 0 FROM spark_event`,
-  );
-  if (db === 'postgres')
-    for (const table of ['event', 'delivery']) await dataSource.query(`VACUUM ANALYZE spark_${table}`);
-  else await dataSource.query(db === 'mariadb' ? 'ANALYZE TABLE spark_event, spark_delivery' : 'ANALYZE');
+  if (waiting > 0) {
+    await fill(app, db, 'campaign', waiting, '0');
+    await analyze(app, db);
+  }
+  return { name, run: () => waits.latency(app), close: () => app.close() };
 }
 
 await runBench(['postgres', 'mariadb', 'sqlite'], backlog);

@@ -42,6 +42,8 @@ async function writeDown(file: string, rows: readonly Row[]): Promise<void> {
 /** In which order the table shows them. */
 const BENCHES = [
   'backlog',
+  'history',
+  'dump',
   'save',
   'sweep',
   'deliver',

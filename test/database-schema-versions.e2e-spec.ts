@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { EventSource, GroupHandler, sparkEvent, type SparkEvent, sparkMigrations } from 'nestjs-spark';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn, type QueryRunner } from 'typeorm';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { tablesOfVersion1 } from './support/tables-of-version-1.js';
@@ -53,6 +53,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   let db: TestDatabase;
   let dataSource: DataSource;
   const migrations = sparkMigrations();
+  const isPostgres = database.name.startsWith('PostgreSQL');
 
   beforeEach(async () => {
     handled.length = 0;
@@ -93,13 +94,30 @@ describe.each(databases)('tables have a version, on $name', (database) => {
 
   const version = async () => (await dataSource.query('SELECT version FROM spark_version')) as unknown;
 
+  /** How PostgreSQL stores the tables. */
+  async function storage() {
+    if (!isPostgres) return undefined;
+    const column = (rows: Record<string, string>[]) => rows.map((row) => Object.values(row)[0]);
+    const key = `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'spark_event_key'`;
+    const options = `SELECT relname || ' ' || array_to_string(reloptions, ',') FROM pg_class
+      WHERE relname LIKE 'spark%' AND reloptions IS NOT NULL ORDER BY relname`;
+    return { key: column(await dataSource.query(key)), options: column(await dataSource.query(options)) };
+  }
+
+  /** How many entries of the index of keys, and how many rows by it, PostgreSQL has read. */
+  async function keyReads() {
+    const sql = `SELECT idx_tup_read, idx_tup_fetch FROM pg_stat_user_indexes WHERE indexrelname = 'spark_event_key'`;
+    const [row] = await dataSource.query(sql);
+    return { entries: Number(row.idx_tup_read), rows: Number(row.idx_tup_fetch) };
+  }
+
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 7. Run the migration ` +
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 8. Run the migration ` +
         `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
         `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000, ` +
-        `ShareSparkSweeps1796250000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -109,7 +127,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 7 }]);
+    expect(await version()).toEqual([{ version: 8 }]);
     await app.close();
   });
 
@@ -133,13 +151,46 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       }));
     };
     await dataSource.runMigrations();
-    const migrated = await tables();
+    const [migrated, stored] = [await tables(), await storage()];
     while ((await dataSource.query('SELECT * FROM migrations')).length > 0) await dataSource.undoLastMigration();
     expect(await tables()).toEqual([]);
     expect(migrated).toHaveLength(TABLES.length);
     expect(await refusal({ synchronize: true })).toBe('started');
     expect(await tables()).toEqual(migrated);
+    expect(await storage()).toEqual(stored);
   });
+
+  it.runIf(isPostgres)(
+    'sweeps read known keys from their index alone, and contexts go without new index entries',
+    async () => {
+      await dataSource.runMigrations();
+      expect(await storage()).toEqual({
+        key: ['UNIQUE (event_key) INCLUDE (event_group, entity, entity_id)'],
+        options: expect.arrayContaining([expect.stringContaining('spark_event fillfactor=75,autovacuum_vacuum_scale')]),
+      });
+      await dataSource.query(`INSERT INTO item SELECT i, repeat('x', 50) FROM generate_series(1, 2000) i`);
+      const app = await start();
+      await app.spark.sweep({ entity: Item });
+      await app.spark.drain();
+      await dataSource.query('VACUUM ANALYZE spark_event');
+      const before = await keyReads();
+      expect(await app.spark.sweep({ entity: Item })).toMatchObject({ subjects: 2_000, entered: 0 });
+      await vi.waitFor(
+        async () => expect((await keyReads()).entries).toBeGreaterThanOrEqual(before.entries + 2_000),
+        15_000,
+      );
+      expect((await keyReads()).rows).toBe(before.rows);
+      await app.close();
+      await dataSource.query('UPDATE spark_event SET context = NULL WHERE id <= 1000');
+      await vi.waitFor(async () => {
+        const [{ all, hot }] = await dataSource.query(
+          `SELECT n_tup_upd AS all, n_tup_hot_upd AS hot FROM pg_stat_user_tables WHERE relname = 'spark_event'`,
+        );
+        expect(Number(all)).toBe(1_000);
+        expect(Number(hot)).toBeGreaterThan(500);
+      }, 15_000);
+    },
+  );
 
   it('goes on wherever a migration was interrupted, and by synchronize', async () => {
     await firstTables();
@@ -151,6 +202,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [4, 3],
       [5, 2],
       [6, 3],
+      [7, isPostgres ? 8 : -1],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -170,7 +222,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 7 }]);
+    expect(await version()).toEqual([{ version: 8 }]);
     await app.close();
   });
 
@@ -178,7 +230,8 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.runMigrations();
     const drop = (index: string, table: string) =>
       dataSource.query(`DROP INDEX ${index}${database.name === 'MariaDB' ? ` ON ${table}` : ''}`);
-    await drop('spark_event_key', 'spark_event');
+    if (isPostgres) await dataSource.query('ALTER TABLE spark_event DROP CONSTRAINT spark_event_key');
+    else await drop('spark_event_key', 'spark_event');
     await drop('spark_delivery_partition', 'spark_delivery');
     expect(await refusal()).toMatch(
       /^IncompleteTablesError: .*spark_event lacks the unique index on \(event_key\); spark_delivery lacks the index on \(/,
@@ -203,7 +256,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 7. Install ` +
+        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 8. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -262,6 +315,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 7 }]);
+    expect(await storage()).toEqual(isPostgres ? { key: [], options: [] } : undefined);
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 6 }]);
     await expect(dataSource.query('SELECT * FROM spark_sweep_range')).rejects.toThrow('spark_sweep_range');

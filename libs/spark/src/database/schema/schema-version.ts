@@ -20,6 +20,8 @@ export interface SchemaVersion {
   /** The tables with all columns and indexes, as they are after `up`. */
   tables(place: Place): Promise<TableOptions[]>;
   up(place: Place): Promise<void>;
+  /** Sets how the database stores tables that were created in this version. Default: nothing to set. */
+  store?(place: Place): Promise<void>;
   /** Whether an interrupted `up` has left tables that `up` of the previous version would damage. Default: never. */
   hasBegun?(place: Place): Promise<boolean>;
   /** Restores the previous version. */

@@ -20,9 +20,10 @@ import { v4 } from './v4.js';
 import { v5 } from './v5.js';
 import { v6 } from './v6.js';
 import { v7 } from './v7.js';
+import { v8 } from './v8.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** Changes the tables to one version. Throws MissingSchemaError. */
@@ -98,7 +99,10 @@ const TABLES_PATIENCE = 30 * 60_000;
 
 // New tables are created in the current version at once. Creating each version after the other would take more steps.
 async function makeCurrent(place: Place): Promise<void> {
-  await withPatience(place.runner, TABLES_PATIENCE, async () => complete(place, await CURRENT.tables(place)));
+  await withPatience(place.runner, TABLES_PATIENCE, async () => {
+    await complete(place, await CURRENT.tables(place));
+    await CURRENT.store?.(place);
+  });
   await writeVersion(place, CURRENT.version);
 }
 
