@@ -16,6 +16,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       priority: 0,
       partition: '',
       from: 0,
+      fromId: 0,
       of: name.length,
       room: 1_000,
       connects: false,
@@ -337,22 +338,44 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
       });
       await pile(4_000);
       await claim({ queues: [queue('mail', { room: 4_000 })], limit: 4_000 });
+      await deliver('same', { due: NOW - 1 });
+      const [{ id }] = (await select<{ id: string }>(
+        on.db.manager,
+        `SELECT MAX(id) AS id FROM ${on.tables.delivery}`,
+      )) as [{ id: string }];
       await deliver('new', { due: NOW + 1 });
       const pages = async (manager: EntityManager) => {
         const sql = `SELECT SUM(pg_stat_get_xact_blocks_fetched(CAST(name AS regclass))) AS n
           FROM unnest(ARRAY['spark_delivery', 'spark_delivery_partition']) AS t(name)`;
         return Number((await select<{ n: string }>(manager, sql))[0]!.n);
       };
-      const pagesRead = (from: number) =>
+      const pagesRead = (from: number, fromId = 0) =>
         on.db.transaction('READ COMMITTED', async (manager) => {
           const before = await pages(manager);
-          await on.dialect.claim(manager, claimRequest({ now: NOW + 1, queues: [queue('mail', { from, room: 1 })] }));
+          await on.dialect.claim(
+            manager,
+            claimRequest({ now: NOW + 1, queues: [queue('mail', { from, fromId, room: 1 })] }),
+          );
           return (await pages(manager)) - before;
         });
-      const [all, fromNew] = [await pagesRead(0), await pagesRead(NOW)];
+      const [fromSame, fromNew, all] = [await pagesRead(NOW - 1, Number(id)), await pagesRead(NOW), await pagesRead(0)];
       await old.commit();
       expect(all).toBeGreaterThan(100);
-      expect(fromNew).toBeLessThan(all / 5);
+      for (const some of [fromSame, fromNew]) expect(some).toBeLessThan(all / 5);
+    });
+
+    it('is read from one delivery on, where all are due at the same time', async ({ skip }) => {
+      skip(
+        on.dialect.worksByStatement || !on.dialect.skipsLocked,
+        'the pages that are read say it, or one writer reads',
+      );
+      await pile(4_000);
+      on.log.statements.length = 0;
+      await claim({ queues: [queue('mail', { from: NOW - 1, fromId: 3_000 })], limit: 1 });
+      const sql = on.log.statements.find((one) => one.includes('SKIP LOCKED'))!;
+      const given = ['mail', 0, 0, '', NOW - 1, 3_000, NOW - 1, NOW, 'mail', 1];
+      const [plan] = await on.db.query(`EXPLAIN ${sql}`, given);
+      expect(plan).toMatchObject({ key: 'spark_delivery_partition', type: 'range' });
     });
 
     it('is found by the index of queues', async ({ skip }) => {
@@ -413,12 +436,16 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
     });
 
     it('say when the first of their deliveries is due', async () => {
-      for (const due of [NOW + 20, NOW - 20, NOW]) await deliver(`due ${due}`, { due });
+      for (const due of [NOW + 20, NOW - 20, NOW]) for (const i of [1, 2]) await deliver(`due ${due} ${i}`, { due });
       await deliver('later', { priority: 3, due: NOW + 1_000 });
       const found = await on.dialect.queuesOf(on.db.manager, ['mail']);
-      expect(found.map(({ priority, since }) => [priority, since])).toEqual([
-        [0, NOW - 20],
-        [3, NOW + 1_000],
+      const ids = await select<{ id: number }>(
+        on.db.manager,
+        `SELECT id FROM ${on.tables.delivery} ORDER BY due_at, id`,
+      );
+      expect(found.map(({ priority, since, sinceId }) => [priority, since, sinceId])).toEqual([
+        [0, NOW - 20, Number(ids[0]!.id)],
+        [3, NOW + 1_000, Number(ids.at(-1)!.id)],
       ]);
     });
 

@@ -16,6 +16,8 @@ export interface FoundQueue extends Queue {
   readonly suspect: boolean;
   /** When the first of them is due, in epoch ms. */
   readonly since: number;
+  /** The id of that delivery, or the lowest one of several that are due at that time. */
+  readonly sinceId: number;
 }
 
 /** A row of a queue, as a look reads it. */
@@ -25,6 +27,7 @@ export interface QueueRow {
   readonly suspect: number;
   readonly partition_key: string;
   readonly due_at: number;
+  readonly id: number | string;
 }
 
 /** Reads the row of a queue. */
@@ -34,12 +37,14 @@ export const queueFrom = ({
   partition_key: partition,
   suspect,
   due_at: since,
+  id,
 }: QueueRow): FoundQueue => ({
   handler,
   priority: Number(priority),
   partition,
   suspect: Number(suspect) === 1,
   since: Number(since),
+  sinceId: Number(id),
 });
 
 /** A queue to claim from. */
@@ -53,6 +58,8 @@ export interface OpenQueue extends Queue {
    * what is left of all deliveries that were claimed before, in a database that has not yet removed that.
    */
   readonly from: number;
+  /** The same for deliveries that were due at that instant, and have a lower id: all of a campaign may be due at the same time. */
+  readonly fromId: number;
   /** How many deliveries of this queue are claimed at most. Default: its room. */
   readonly most?: number;
   /** Whether each of its deliveries takes one of the free connections. */

@@ -9,12 +9,13 @@ const room = (name: string, options: GroupHandlerOptions = {}, free = 1): Handle
   room: free,
 });
 const texts = (queues: readonly OpenQueue[]) => queues.map(({ handler, priority }) => `${handler} ${priority}`);
-const found = (handler: string, priority: number, suspect = false, since = 0) => ({
+const found = (handler: string, priority: number, suspect = false, since = 0, sinceId = 1) => ({
   handler,
   priority,
   partition: '',
   suspect,
   since,
+  sinceId,
 });
 const NOW = 1_000_000;
 
@@ -70,6 +71,19 @@ describe('the queues that a process claims from', () => {
     queues.remember([found('late', 0, false, NOW - 60_000), found('retry', 0, false, NOW + 60_000)], NOW);
     expect(begin('late')).toBe(NOW - 60_000);
     expect([begin('retry'), begin('none')]).toEqual([NOW - 1_000, NOW - 1_000]);
+  });
+
+  it('are read from the first of many that are due at the same time', () => {
+    const queues = new Queues();
+    const begin = () => queues.ofOthers([room('a')])[0]!;
+    queues.remember([found('a', 0, false, NOW - 60_000, 7)], NOW);
+    expect(begin()).toMatchObject({ from: NOW - 60_000, fromId: 7 });
+    expect(queues.remember([found('a', 0, false, NOW - 60_000, 9)], NOW)).toBe(false);
+    expect(begin()).toMatchObject({ from: NOW - 60_000, fromId: 9 });
+    // One that was given back.
+    expect(queues.remember([found('a', 0, false, NOW - 60_000, 8)], NOW)).toBe(true);
+    queues.remember([found('a', 0, false, NOW, 10)], NOW);
+    expect(begin()).toMatchObject({ from: NOW - 1_000, fromId: 0 });
   });
 
   it('are read again where a look finds what claims have not read', () => {

@@ -18,6 +18,9 @@ export interface HandlerQueue extends OpenQueue {
   readonly most: number;
 }
 
+/** What distinguishes a queue from all others. */
+type Named = Omit<FoundQueue, 'since' | 'sinceId'>;
+
 /** The queues of this process's handlers, and the order in which it claims from them. */
 export class Queues {
   /** The queues that the last look has found, by their id. */
@@ -54,7 +57,8 @@ export class Queues {
   /** Whether claims do not read a queue that was found, or not from its first delivery on. */
   private isNews(queue: FoundQueue, now: number): boolean {
     const known = this.found.get(idOf(queue));
-    if (!known || queue.since < this.beginOf(queue)) return true;
+    const { from, fromId } = this.beginOf(queue);
+    if (!known || queue.since < from || (queue.since === from && queue.sinceId < fromId)) return true;
     return known.since > this.lookedAt && queue.since <= now;
   }
 
@@ -126,8 +130,8 @@ export class Queues {
     return queues.map(({ handler, priority, partition }) => {
       const sharing =
         owner.partitionBy === undefined ? 1 : queues.filter((other) => other.priority === priority).length;
-      const from = this.beginOf({ handler, priority, partition, suspect });
-      return { handler, priority, partition, from, of, room, most: Math.ceil(room / sharing), connects, owner };
+      const begin = this.beginOf({ handler, priority, partition, suspect });
+      return { handler, priority, partition, ...begin, of, room, most: Math.ceil(room / sharing), connects, owner };
     });
   }
 
@@ -152,7 +156,7 @@ export class Queues {
     ];
   }
 
-  private isWaiting(queue: Omit<FoundQueue, 'since'>): boolean {
+  private isWaiting(queue: Named): boolean {
     const wait = this.waits.get(idOf(queue));
     if (!wait) return false;
     if (wait.until > performance.now()) return true;
@@ -161,8 +165,10 @@ export class Queues {
   }
 
   /** Where claims begin to read a queue. */
-  private beginOf(queue: Omit<FoundQueue, 'since'>): number {
-    return Math.min(this.found.get(idOf(queue))?.since ?? Infinity, Math.max(0, this.lookedAt - MARGIN));
+  private beginOf(queue: Named): Pick<OpenQueue, 'from' | 'fromId'> {
+    const late = Math.max(0, this.lookedAt - MARGIN);
+    const { since, sinceId } = this.found.get(idOf(queue)) ?? { since: Infinity, sinceId: 0 };
+    return since < late ? { from: since, fromId: sinceId } : { from: late, fromId: 0 };
   }
 }
 
@@ -176,8 +182,7 @@ function byHandler(found: readonly FoundQueue[]): Map<string, FoundQueue[]> {
   return queues;
 }
 
-const idOf = ({ priority, suspect, ...queue }: Omit<FoundQueue, 'since'>): string =>
-  `${priority} ${suspect} ${partOf(queue)}`;
+const idOf = ({ priority, suspect, ...queue }: Named): string => `${priority} ${suspect} ${partOf(queue)}`;
 
 /** The id of a partition of a handler. */
 const partOf = ({ handler, partition }: Pick<Queue, 'handler' | 'partition'>): string => `${handler}\0${partition}`;

@@ -23,9 +23,9 @@ export class PostgresClaiming {
     const next = (
       handler: string,
       after = '',
-    ) => `SELECT ${handler} AS handler, d.suspect, d.priority, d.partition_key, d.due_at
+    ) => `SELECT ${handler} AS handler, d.suspect, d.priority, d.partition_key, d.due_at, d.id
       FROM ${delivery} d WHERE d.state = 'available' AND d.handler = ${handler} ${after}
-      ORDER BY d.suspect, d.priority, d.partition_key, d.due_at LIMIT 1`;
+      ORDER BY d.suspect, d.priority, d.partition_key, d.due_at, d.id LIMIT 1`;
     const sql = `WITH RECURSIVE queue AS (
         SELECT q.* FROM unnest($1::text[]) AS h(name) CROSS JOIN LATERAL (${next('h.name')}) q
         UNION ALL SELECT q.* FROM queue p CROSS JOIN LATERAL (
@@ -39,7 +39,7 @@ export class PostgresClaiming {
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
     const { worker, queues, limit, connections, now, suspect, passed, durable } = request;
     const { delivery, event, pause } = this.tables;
-    const others = passed.length > 0 ? 'AND id <> ALL($15::bigint[])' : '';
+    const others = passed.length > 0 ? 'AND id <> ALL($16::bigint[])' : '';
     // A plan that was made for a small table reads all rows of a large one, so the name depends on the size of the table.
     const name = this.prepare ? `spark-claim-${this.size}${passed.length > 0 ? '-others' : ''}` : undefined;
     // The database reads the queues one by one, and locks only deliveries that it has read: after the limit is reached it reads no more.
@@ -49,14 +49,14 @@ export class PostgresClaiming {
       manager,
       name,
       `WITH queue AS MATERIALIZED (
-         SELECT * FROM unnest($7::text[], $8::int[], $9::text[], $10::bigint[], $11::int[], $12::int[], $13::int[], $14::boolean[])
-           WITH ORDINALITY AS q(handler, priority, partition_key, since, handler_no, room, most, connects, n)
+         SELECT * FROM unnest($7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::int[], $15::boolean[])
+           WITH ORDINALITY AS q(handler, priority, partition_key, since, since_id, handler_no, room, most, connects, n)
          WHERE handler NOT IN (SELECT handler FROM ${pause})),
        found AS MATERIALIZED (
          SELECT d.*, q.n, q.handler_no, q.room, q.connects FROM queue q CROSS JOIN LATERAL (
            SELECT ctid AS place, due_at, id FROM ${delivery}
            WHERE state = 'available' AND handler = q.handler AND suspect = $2 AND priority = q.priority
-             AND partition_key = q.partition_key AND due_at BETWEEN q.since AND $1 ${others}
+             AND partition_key = q.partition_key AND (due_at, id) >= (q.since, q.since_id) AND due_at <= $1 ${others}
            ORDER BY due_at, id LIMIT q.most FOR UPDATE SKIP LOCKED) d
          LIMIT $3),
        due AS MATERIALIZED (
@@ -83,6 +83,7 @@ export class PostgresClaiming {
         arrayOf(queues.map(({ priority }) => priority)),
         arrayOf(queues.map(({ partition }) => partition)),
         arrayOf(queues.map(({ from }) => from)),
+        arrayOf(queues.map(({ fromId }) => fromId)),
         arrayOf(queues.map(({ of }) => of)),
         arrayOf(queues.map(({ room }) => room)),
         arrayOf(queues.map(({ room, most = room }) => most)),

@@ -50,9 +50,9 @@ export class SqliteDialect implements Dialect {
     this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
     this.openSql = `INSERT INTO ${delivery} (${OPENED_COLUMNS}) VALUES (${OPENED_PLACES})`;
     this.revisionSql = `SELECT SUM(revision) AS revision FROM ${handler}`;
-    this.nextQueueSql = `SELECT handler, suspect, priority, partition_key, due_at FROM ${delivery}
+    this.nextQueueSql = `SELECT handler, suspect, priority, partition_key, due_at, id FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND (priority, partition_key) > (?, ?)
-      ORDER BY priority, partition_key, due_at LIMIT 1`;
+      ORDER BY priority, partition_key, due_at, id LIMIT 1`;
     this.dueSql = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ? AND due_at BETWEEN ? AND ?
       AND id NOT IN (SELECT CAST(value AS integer) FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM ${pause} WHERE handler = ?)
