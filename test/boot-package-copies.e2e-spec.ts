@@ -13,6 +13,7 @@ import {
   SparkError,
   SparkModule,
   SparkService,
+  type StandardSchema,
 } from 'nestjs-spark';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -114,6 +115,19 @@ describe('two copies of the package work together', () => {
     expect(new Gone('gone')).toBeInstanceOf(DiscardDelivery);
     expect(new Gone('gone')).not.toBeInstanceOf(Other);
     expect(copy.SPARK_CLOCK).toBe(SPARK_CLOCK);
+  });
+
+  it('and definitions of one are definitions of the other, with their schemas', async () => {
+    const schema: StandardSchema<{ at: string }> = {
+      '~standard': { version: 1, vendor: 'test', validate: () => ({ issues: [{ message: 'wrong' }] }) },
+    };
+    const defined = copy.defineEvent('defined', { schema });
+    @Injectable()
+    class Handlers {
+      @GroupHandler(defined, { name: 'defined' }) handle() {}
+    }
+    app = await startApp({ database: db, entities: [Order], providers: [Handlers] });
+    await expect(app.spark.emit(defined(1, { at: '' }))).rejects.toThrow('context: wrong');
   });
 
   it('an application in which nothing was found says so', async () => {

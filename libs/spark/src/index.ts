@@ -2,6 +2,7 @@ export { SPARK_CLOCK, type SparkClock } from './common/clock.js';
 export type { Backoff } from './config/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
 export { BootLockError } from './error/boot-lock.error.js';
+export { ContextSchemaError, type SchemaVersions } from './error/context-schema.error.js';
 export { DrainWithinError } from './error/drain-within.error.js';
 export { DuplicateEntityError } from './error/duplicate-entity.error.js';
 export { DuplicateHandlerError } from './error/duplicate-handler.error.js';
@@ -38,6 +39,16 @@ export { UnknownDataSourceError } from './error/unknown-data-source.error.js';
 export { UnknownEntityError } from './error/unknown-entity.error.js';
 export { UnsupportedDatabaseError } from './error/unsupported-database.error.js';
 export { UnsupportedKeyError } from './error/unsupported-key.error.js';
+export {
+  type ContextArguments,
+  defineEvent,
+  type DefineWithContext,
+  type EventDefaults,
+  type EventDefinition,
+  type EventOf,
+  type EventSchemaDefaults,
+} from './event/event-definition.js';
+export type { SchemaInput, SchemaIssue, SchemaOutput, SchemaResult, StandardSchema } from './event/standard-schema.js';
 export { eachDay, eachMonth, eachValue, eachWeek } from './event/occurrence.js';
 export { snapshot } from './event/snapshot.js';
 export { type EventId } from './event/event-key.js';

@@ -10,6 +10,7 @@ import type { Interceptors } from '../interceptor/interceptors.js';
 import { HandlerCall } from './handler-call.js';
 import { type Outcome, outcomeOf } from './outcome.js';
 import type { StillWanted } from './still-wanted.js';
+import { typedContext } from './typed-context.js';
 
 /** One attempt of a delivery: it checks whether the event is still wanted, reads the context, calls the handler, and says how that ended. */
 export class Attempt {
@@ -51,7 +52,7 @@ export class Attempt {
       const { context, missing } = await contexts.of(this.delivery);
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
-      await inChainOf(event.depth, () => this.call.handle(handed(event, context)));
+      await inChainOf(event.depth, () => this.call.handle(handed(event, typedContext(this.handler, event, context))));
       return { state: 'completed', persisted: this.handler.options.transactional ?? false };
     } catch (error) {
       return this.failed(error);

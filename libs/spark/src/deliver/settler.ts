@@ -137,10 +137,9 @@ export class Settler {
     if (!lacking) return;
     const { kind, missing } = lacking;
     this.counters.reportOnce('leftToOthers', `${kind} ${missing}`, () => {
-      const remedy = kind === 'entity' ? 'list it in the entities of the DataSource' : REMEDY;
       return (
         `${shown(event.key)} for ${shown(handler)} and all deliveries like it are left to other processes: they need the ${kind} ` +
-        `${shown(missing)}, which this process does not have. If no process has it, ${remedy}, or discard the deliveries.`
+        `${shown(missing)}, which this process does not have. If no process has it, ${REMEDIES[kind]}, or discard the deliveries.`
       );
     });
     this.onLeft();
@@ -161,7 +160,13 @@ function writable<O extends { readonly error: string }>(outcome: O, refused: num
   return { ...outcome, error: refused === 1 ? plain : 'the database refuses the text of its error; the log has it' };
 }
 
-const REMEDY = 'name it among the `aliases` of the one that took its place';
+const RENAMED = 'name it among the `aliases` of the one that took its place';
+const REMEDIES: Record<NotKnownHere['kind'], string> = {
+  entity: 'list it in the entities of the DataSource',
+  source: RENAMED,
+  handler: RENAMED,
+  version: 'deploy the release that has it',
+};
 
 const tries = (attempt: number): string => (attempt === 1 ? '1 attempt' : `${attempt} attempts`);
 

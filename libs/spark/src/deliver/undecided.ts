@@ -3,10 +3,10 @@ import { SparkError } from '../error/spark.error.js';
 /** Thrown if this process cannot decide on a delivery. The delivery is given back, and its attempt does not count. */
 export abstract class Undecided extends SparkError {}
 
-/** This process lacks what the delivery needs: an entity class, a source or a handler. Other processes may have it. */
+/** This process lacks what the delivery needs: an entity class, a source, a handler, or a version of a definition. Other processes may have it. */
 export class NotKnownHere extends Undecided {
   constructor(
-    readonly kind: 'entity' | 'source' | 'handler',
+    readonly kind: 'entity' | 'source' | 'handler' | 'version',
     readonly missing: string,
   ) {
     super(`this process has no ${kind} ${missing}`);

@@ -121,7 +121,8 @@ function isPlain<T extends object>(value: object, isKind: (value: object) => val
   return isKind(value) && prototype !== null && isObjectPrototype(prototypeOf(prototype));
 }
 
-function pathTo(path: string, name: string): string {
+/** The path of a property. */
+export function pathTo(path: string, name: string): string {
   return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name) ? `${path}.${name}` : `${path}[${JSON.stringify(name)}]`;
 }
 

@@ -33,6 +33,9 @@ export function checkEvent(event: unknown): string | undefined {
   }
 }
 
+/** Whether a value can be the group of an event. */
+export const isGroup = (group: unknown): boolean => checkText('group', group) === undefined;
+
 function verdictOn(event: unknown): string | undefined {
   if (!isEvent(event)) return `it is ${got(event)}, not an event. Yield what sparkEvent() returns.`;
   // sparkEvent gives no key if it could make none.

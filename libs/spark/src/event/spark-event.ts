@@ -4,9 +4,9 @@ import { type EventId, eventKey } from './event-key.js';
 import type { EventMetadata } from './event-metadata.js';
 
 /** Something that became true of the application's data. It exists once for each key, however often it is found. */
-export interface SparkEvent<C = unknown> {
+export interface SparkEvent<C = unknown, G extends string = string> {
   /** The kind of event, 1 to 100 characters. Patterns of handlers match it. */
-  readonly group: string;
+  readonly group: G;
   /** Its key, 1 to 255 characters, unique among the events of all groups. */
   readonly key: string;
   /** The data that its handlers get. */

@@ -1,9 +1,10 @@
 import type { EntityManager } from 'typeorm';
 import { addMetadata } from '../common/decorator-metadata.js';
+import type { EventDefinition, EventOf } from '../event/event-definition.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Backoff } from '../config/backoff.js';
 import type { Duration } from '../config/spark.options.js';
-import { groupPattern } from './group-pattern.js';
+import { type GroupPattern, groupPattern } from './group-pattern.js';
 
 /** What a handler gets besides the event. */
 export interface HandlerScope {
@@ -120,40 +121,54 @@ export interface RateLimit {
   readonly key?: string;
 }
 
-export interface HandlerMetadata {
-  pattern: RegExp;
-  options: GroupHandlerOptions;
+export interface HandlerMetadata extends GroupPattern {
+  readonly options: GroupHandlerOptions;
 }
 
 export const GROUP_HANDLER = Symbol.for('nestjs-spark.group-handler');
 
-interface HandlerDecorator {
-  <M extends (event: any, scope: HandlerScope) => unknown>(
+interface HandlerDecorator<E> {
+  <M extends (event: E, scope: HandlerScope) => unknown>(
     target: object,
     key: string | symbol,
     descriptor: TypedPropertyDescriptor<M>,
   ): void;
-  (target: new (...args: any[]) => SparkHandler): void;
+  // A property, because the compiler compares the parameters of methods less strictly.
+  (target: new (...args: any[]) => { handle: (event: E, scope: HandlerScope) => unknown }): void;
 }
 
 /**
- * Makes a method (or a class with a method `handle`) a handler of every event whose group matches. Spark calls it after the commit of
+ * Makes a method (or a class with a method `handle`) a handler of every event whose group matches a regular expression, or of the events
+ * of definitions. Spark calls it after the commit of
  * the event, at least once, and completes its delivery once. If it fails, Spark tries again.
  *
  * It may return a promise, an Observable, a generator, or a list of these. The delivery completes when that has ended, and fails with
  * its error. If it returns a function or a stream, the attempt fails, because Spark cannot know when its work is done.
  *
  * @param pattern a regular expression, or the source of one. It matches anywhere in the group unless `^` and `$` anchor it. The flags
- *   `g` and `y` are ignored.
+ *   `g` and `y` are ignored. Or what `defineEvent` returned, or a list of these: the handler gets exactly these groups, and the compiler
+ *   checks its parameter.
  * @param options the options of the handler
- * @throws SyntaxError when the text is not a regular expression; InvalidOptionsError when the pattern is neither text nor a regular
- *   expression; NotAMethodError, StaticMethodError when it decorates something that Spark cannot call
+ * @throws SyntaxError when the text is not a regular expression; InvalidOptionsError when the pattern is something else, or a list that
+ *   is empty or has a group twice; NotAMethodError, StaticMethodError when it decorates something that Spark cannot call
  *
  * @example
  * @GroupHandler(/^challenge/, { name: 'challenge-mails' })
  * async send(event: SparkEvent<{ challenge: Challenge }>, { attempt }: HandlerScope) { await this.mails.send(event); }
+ *
+ * @example
+ * @GroupHandler([challengeCreated, challengeEnded], { name: 'statistics' })
+ * async count(event: EventOf<typeof challengeCreated | typeof challengeEnded>) { … }
  */
-export function GroupHandler(pattern: RegExp | string, options: GroupHandlerOptions = {}): HandlerDecorator {
-  const value: HandlerMetadata = { pattern: groupPattern(pattern), options };
+export function GroupHandler(pattern: RegExp | string, options?: GroupHandlerOptions): HandlerDecorator<any>;
+export function GroupHandler<const D extends EventDefinition>(
+  definitions: D | readonly D[],
+  options?: GroupHandlerOptions,
+): HandlerDecorator<EventOf<D>>;
+export function GroupHandler(
+  pattern: RegExp | string | EventDefinition | readonly EventDefinition[],
+  options: GroupHandlerOptions = {},
+): HandlerDecorator<any> {
+  const value: HandlerMetadata = { ...groupPattern(pattern), options };
   return (target: object, key?: string | symbol) => addMetadata(GROUP_HANDLER, 'GroupHandler', value, target, key);
 }

@@ -1,4 +1,5 @@
 import { DuplicateHandlerError } from '../error/duplicate-handler.error.js';
+import type { EventDefinition } from '../event/event-definition.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { FleetLimits } from './fleet-limits.js';
 import type { GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
@@ -9,6 +10,8 @@ export interface Handler {
   readonly where: string;
   readonly pattern: RegExp;
   readonly options: GroupHandlerOptions;
+  /** The definitions that its decorator names, by group. */
+  readonly definitions?: ReadonlyMap<string, EventDefinition> | undefined;
   /** Its limits over all processes. */
   readonly limits?: FleetLimits | undefined;
   /** The field of the metadata by which its deliveries are partitioned. */

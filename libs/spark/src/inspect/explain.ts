@@ -3,6 +3,7 @@ import { deliveryColumns, type DeliveryRow } from '../database/delivery-columns.
 import { select } from '../database/statement.js';
 import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
+import { checkContext } from '../event/context-schema.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf } from '../record/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
@@ -48,11 +49,12 @@ async function ask(spark: Inspected, source: Source, id: string, now: number): P
   }
 }
 
-/** Judges an event. The context is only encoded for events that would be entered, and its error refuses the event, too. */
+/** Judges an event. The context is only checked and encoded for events that would be entered, and its error refuses the event, too. */
 function judged({ codec }: Inspected, event: SparkEvent, now: number): ReturnType<typeof judge> {
   const judgement = judge(event, now);
   if (judgement.verdict !== 'true' && judgement.verdict !== 'later') return judgement;
   try {
+    checkContext(event);
     codec.encode(event.context);
     return judgement;
   } catch (error) {

@@ -4,6 +4,7 @@ import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import { chainDepth, DEEPEST, isLate, isTooDeep, pauseOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
+import { checkContext } from '../event/context-schema.js';
 import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
 import type { SparkEvent } from '../event/spark-event.js';
@@ -258,7 +259,7 @@ function checkSize(sizes: Map<string, number>, { entity, entityId, source, conte
   sizes.set(name, size);
 }
 
-/** The ledger entry of an event of `emit`. Throws when the context or the metadata cannot be stored. */
+/** The ledger entry of an event of `emit`. Throws when the context does not pass its schema, or it or the metadata cannot be stored. */
 export function emitted(codec: ContextCodec, event: SparkEvent, stamp?: Stamp): LedgerEntry {
   const { key, group } = event;
   const depth = chainDepth();
@@ -266,10 +267,12 @@ export function emitted(codec: ContextCodec, event: SparkEvent, stamp?: Stamp): 
   return entryOf(codec, { event, key, group, ...origin }, stamp);
 }
 
-/** The ledger entry of an event. Throws when the context or the metadata cannot be stored. */
+/** The ledger entry of an event. Throws as {@link emitted}. */
 function entryOf(codec: ContextCodec, found: Found, stamp: Stamp | undefined): LedgerEntry {
   const { key, group, entity, entityId, source, depth } = found;
   const event = stamp ? stamp(found.event) : found.event;
+  // An interceptor may have replaced the event by a copy.
+  checkContext(found.event);
   const context = codec.encode(event.context);
   const at = event.at?.getTime() ?? null;
   const until = event.until?.getTime() ?? null;

@@ -110,7 +110,11 @@ export class Explorer {
     return source;
   }
 
-  private addHandler({ given: { pattern, options }, where, call }: DecoratedMethod<HandlerMetadata>): void {
+  private addHandler({
+    given: { pattern, definitions, options },
+    where,
+    call,
+  }: DecoratedMethod<HandlerMetadata>): void {
     const option = (key: string) => `${key} of @GroupHandler on ${where}`;
     refuseUnknown(option('options'), options, HANDLER_OPTIONS, option);
     const name = options.name ?? where;
@@ -127,7 +131,7 @@ export class Explorer {
     if (!this.isMeant(where, options.dataSource)) return;
     const { handlerTimeout } = this.spark.settings.worker;
     const complete = { ...options, timeout: options.timeout ?? handlerTimeout };
-    this.spark.handlers.add({ name, where, pattern, options: complete, limits, partitionBy, call });
+    this.spark.handlers.add({ name, where, pattern, definitions, options: complete, limits, partitionBy, call });
   }
 
   private addInterceptor({ given: { options }, where, instance }: DecoratedClass<InterceptorMetadata>): void {

@@ -1,6 +1,8 @@
 import { withRunner } from '../database/statement.js';
 import { SparkError } from '../error/spark.error.js';
 import { textOf } from '../error/text-of.js';
+import { messageOf } from '../error/wording.js';
+import { checkContext } from '../event/context-schema.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
@@ -93,7 +95,13 @@ function saidOf(error: unknown): string {
 
 function refuse(event: SparkEvent): void {
   const reason = checkEvent(event);
-  if (reason !== undefined && reason !== NEVER) throw new Refused(reason);
+  if (reason === NEVER) return;
+  if (reason !== undefined) throw new Refused(reason);
+  try {
+    checkContext(event);
+  } catch (error) {
+    throw new Refused(messageOf(error));
+  }
 }
 
 /** An event that cannot be entered. */
