@@ -1,8 +1,9 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { GroupHandler } from 'nestjs-spark';
-import type { SparkEvent } from 'nestjs-spark';
+import type { EventOf } from 'nestjs-spark';
 import { Repository } from 'typeorm';
+import { challengeEnded } from './challenge.definitions.js';
 import { Challenge } from './challenge.entity.js';
 
 /** Closes a challenge that has ended. */
@@ -12,8 +13,8 @@ export class ChallengeClosing {
 
   constructor(@InjectRepository(Challenge) private readonly challenges: Repository<Challenge>) {}
 
-  @GroupHandler(/^challenge_ended$/, { name: 'close-challenge' })
-  async close({ context: { challenge } }: SparkEvent<{ challenge: Challenge }>): Promise<void> {
+  @GroupHandler(challengeEnded, { name: 'close-challenge' })
+  async close({ context: { challenge } }: EventOf<typeof challengeEnded>): Promise<void> {
     await this.challenges.update(challenge.id, { isActive: false });
     this.logger.log(`Challenge ${challenge.id}, "${challenge.title}", is closed.`);
   }

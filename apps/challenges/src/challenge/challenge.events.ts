@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { addDays, subDays } from 'date-fns';
-import { EventSource, sparkEvent } from 'nestjs-spark';
+import { EventSource } from 'nestjs-spark';
+import { challengeCreated, challengeEnded, challengeEndsSoon, challengeInactive } from './challenge.definitions.js';
 import { Challenge } from './challenge.entity.js';
 
 /** Says what is true of a challenge, and when. Each of it becomes an event once, however often this is asked. */
@@ -11,10 +12,10 @@ export class ChallengeEvents {
     if (!challenge.isActive) return;
     const { id, startDate, endDate, donations } = challenge;
     const context = { challenge };
-    yield sparkEvent('challenge_created', id, context);
+    yield challengeCreated(id, context);
     if (donations.length < 2 && addDays(startDate, 2) < endDate)
-      yield sparkEvent('challenge_inactivity_2d', id, context, { at: addDays(startDate, 2), until: endDate });
-    yield sparkEvent('challenge_ends_2d', id, context, { at: subDays(endDate, 2), until: endDate });
-    yield sparkEvent('challenge_ended', id, context, { at: endDate });
+      yield challengeInactive(id, context, { at: addDays(startDate, 2) });
+    yield challengeEndsSoon(id, context, { at: subDays(endDate, 2) });
+    yield challengeEnded(id, context, { at: endDate });
   }
 }
