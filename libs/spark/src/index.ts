@@ -53,6 +53,7 @@ export { eachDay, eachMonth, eachValue, eachWeek } from './event/occurrence.js';
 export { snapshot } from './event/snapshot.js';
 export { type EventId } from './event/event-key.js';
 export type { EventMetadata, JsonValue } from './event/event-metadata.js';
+export type { EventSchedule } from './event/schedule.js';
 export { sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
 export {
   GroupHandler,

@@ -684,6 +684,7 @@ export class SparkService {
     if (reason === NEVER) return [];
     if (reason !== undefined) return refuse(reason);
     const now = this.spark.clock.now();
+    if (event.schedule) return refuse('it repeats. Let a source yield it, which can stop it.');
     if (event.until && event.until.getTime() <= now) return [];
     if (event.at && event.at.getTime() > now)
       return refuse('its at is in the future. Let a source yield it, which can take it back.');

@@ -2,6 +2,7 @@ import type { SparkClock } from '../common/clock.js';
 import type { Delivery } from '../store/deliveries.js';
 import type { SureReads } from './sure-reads.js';
 import { NotKnownHere } from './undecided.js';
+import { standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
@@ -31,7 +32,7 @@ export class StillWanted {
     if (!source) throw new NotKnownHere('source', event.source);
     // This runs before the transaction of a transactional handler, so that a skip has nothing to roll back.
     const events = await this.eventsOf(source, event.entityId, now);
-    const isYielded = events.some((yielded) => yielded.key === event.key && isTrue(yielded, now));
+    const isYielded = events.some((yielded) => standsFor(yielded, event, now));
     return isYielded ? undefined : `${source.name} no longer yields it`;
   }
 
@@ -44,9 +45,4 @@ export class StillWanted {
     const { entity } = subject;
     return eventsOf(source, source.options.batch ? [entity] : entity, { now: new Date(now) });
   }
-}
-
-function isTrue(event: SparkEvent, now: number): boolean {
-  if ('at' in event && !event.at) return false;
-  return (event.at?.getTime() ?? now) <= now;
 }

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { flawInMetadata, METADATA_ADVICE } from './event-metadata.js';
+import { flawInSchedule, isUnset, type EventSchedule } from './schedule.js';
 import { flawIn, isIdPart, type Flaw } from './spark-event.js';
 import { got, messageOf, quoted } from '../error/wording.js';
 
@@ -7,13 +8,18 @@ import { got, messageOf, quoted } from '../error/wording.js';
 export const NEVER = 'never';
 
 const LONGEST = { group: 100, key: 255 };
+// The instant in the key of an event that repeats.
+const INSTANT = '@2026-06-01T12:00:00.000Z'.length;
 const ADVICE = {
   group: `Give sparkEvent a group of 1 to ${LONGEST.group} characters.`,
   key: `Give sparkEvent an id, or a key of its own, that makes a key of 1 to ${LONGEST.key} characters.`,
   id: 'Give sparkEvent text, a finite number up to 2^53 − 1, a bigint or a list of these; is the entity saved already?',
   occurrence: 'Give sparkEvent text or a finite number, or leave it out.',
   at: 'Give sparkEvent a valid Date, null for "never", or leave it out for "now".',
-  until: 'Give sparkEvent a valid Date after its at, or leave it out.',
+  until: 'Give sparkEvent a valid Date after its at or from, or leave it out.',
+  every:
+    'Leave occurrence out: each instant of every is an occurrence of its own. If it is to repeat by other values, leave every out.',
+  both: 'Leave at out, and give sparkEvent the first instant as from. Or leave every and from out, if the event is to happen once.',
 };
 
 /**
@@ -45,6 +51,7 @@ function verdictOn(event: unknown): string | undefined {
     (flaw && wordsFor(flaw)) ??
     checkText('key', event.key) ??
     checkTimes(event) ??
+    checkSchedule(event) ??
     checkMetadata(event.metadata)
   );
 }
@@ -55,6 +62,7 @@ interface Unchecked {
   readonly key?: unknown;
   readonly at?: unknown;
   readonly until?: unknown;
+  readonly schedule?: EventSchedule;
   readonly metadata?: unknown;
 }
 
@@ -83,6 +91,7 @@ function isLonger(text: string, longest: number): boolean {
 }
 
 function wordsFor({ part, value }: Flaw): string {
+  if (part === 'every') return `it has an occurrence, ${got(value)}, and every. ${ADVICE.every}`;
   if (part === 'options') return `its input cannot be read (${messageOf(value)}). Give sparkEvent plain values.`;
   return `its ${part} is ${part === 'id' ? gotId(value) : got(value)}. ${ADVICE[part]}`;
 }
@@ -93,13 +102,25 @@ function gotId(id: unknown): string {
   return `a list that holds ${got(parts.find((part) => !isIdPart(part)))}`;
 }
 
-function checkTimes(event: { at?: unknown; until?: unknown }): string | undefined {
-  const { at, until } = event;
+function checkTimes(event: { at?: unknown; until?: unknown; schedule?: unknown }): string | undefined {
+  const { at, until, schedule } = event;
+  if ('at' in event && schedule !== undefined) return `it has both at and every. ${ADVICE.both}`;
   if ('at' in event && (at === undefined || at === null)) return NEVER;
   const flaw = checkDate('at', at) ?? checkDate('until', until);
   if (flaw !== undefined || !types.isDate(until)) return flaw;
   const isOrdered = !types.isDate(at) || at < until;
   return isOrdered ? undefined : `its until is not after its at. ${ADVICE.until}`;
+}
+
+function checkSchedule({ schedule, key, until }: Unchecked): string | undefined {
+  if (schedule === undefined) return undefined;
+  if (isUnset(schedule)) return NEVER;
+  const flaw = flawInSchedule(schedule);
+  if (flaw !== undefined) return flaw;
+  if (isLonger(key as string, LONGEST.key - INSTANT))
+    return `its key leaves no place for the instants of every. ${ADVICE.key.replace(String(LONGEST.key), String(LONGEST.key - INSTANT))}`;
+  const isOrdered = !types.isDate(until) || schedule.from! < until;
+  return isOrdered ? undefined : `its until is not after its from. ${ADVICE.until}`;
 }
 
 function checkMetadata(metadata: unknown): string | undefined {

@@ -126,6 +126,12 @@ export function definitionOf(event: object): EventDefinition | undefined {
   return definitionsOfEvents.get(event);
 }
 
+/** Makes a copy of an event count as made by the same definition, so that its context is checked. */
+export function keepDefinition(copy: object, event: object): void {
+  const definition = definitionsOfEvents.get(event);
+  if (definition) definitionsOfEvents.set(copy, definition);
+}
+
 function define(group: string, defaults: Defaults = {}): EventDefinition {
   check(group, defaults);
   const { schema, version } = defaults;

@@ -1,7 +1,9 @@
 import { types } from 'node:util';
+import type { Duration } from '../config/spark.options.js';
 import { sharedByCopies } from '../common/shared-by-copies.js';
 import { type EventId, eventKey } from './event-key.js';
 import type { EventMetadata } from './event-metadata.js';
+import type { EventSchedule } from './schedule.js';
 
 /** Something that became true of the application's data. It exists once for each key, however often it is found. */
 export interface SparkEvent<C = unknown, G extends string = string> {
@@ -13,6 +15,8 @@ export interface SparkEvent<C = unknown, G extends string = string> {
   readonly context: C;
   /** When it becomes true. Left out: at once. `null` or `undefined`: never. */
   readonly at?: Date;
+  /** When it becomes true again and again. Only events that a source yields have it: each instant is an event of its own, with an `at`. */
+  readonly schedule?: EventSchedule;
   /** When the event expires: from then on it is neither entered nor handled. Left out: never. */
   readonly until?: Date;
   /** Plain data beside the context, such as a trace, a tenant or an actor. It is not part of the key. Default: none. */
@@ -25,7 +29,29 @@ export interface SparkEventOptions {
   readonly key?: string;
   /** When the event becomes true. `null` and `undefined` mean never, so that a date that is not set causes no event. */
   readonly at?: Date | null;
-  /** When the event expires: from then on it is neither entered nor handled. `null` and `undefined` mean never. */
+  /**
+   * How often the event becomes true: a duration of a minute or more, in ms or as text such as `'7d'`, or a cron expression of five
+   * fields such as `'0 9 * * MON'`. Each instant is an event of its own: its key ends with `@` and the instant in ISO form, and its `at`
+   * is the instant. A day of a duration has 24 hours. Local times, such as each day at nine, need a cron expression and `timeZone`.
+   * `null` and `undefined` mean never.
+   */
+  readonly every?: Duration | null;
+  /**
+   * With `every`, and needed there: the first instant of a duration, or the earliest of a cron expression, inclusive. If it is moved, the
+   * instants move. `null` and `undefined` mean never, so that a date that is not set causes no event.
+   */
+  readonly from?: Date | null;
+  /** The time zone of the cron expression of `every`: an IANA name such as `'Europe/Berlin'`. Default: UTC, on all machines. */
+  readonly timeZone?: string | null;
+  /**
+   * With `every`: which instants happen that were missed while no process ran, or before the event was first found. `'latest'`: the
+   * latest one. `'all'`: all of them, up to the latest 1,000. Default: `'latest'`.
+   */
+  readonly catchUp?: 'latest' | 'all';
+  /**
+   * When the event expires: from then on it is neither entered nor handled, and with `every`, it does not repeat any more. `null` and
+   * `undefined` mean never.
+   */
   readonly until?: Date | null;
   /**
    * Distinguishes the repetitions of an event, such as the year of a birthday. It ends the key, after an `@`. The key has a backslash
@@ -41,7 +67,7 @@ export interface SparkEventOptions {
 
 /** A part of an event from which no key can be made. */
 export interface Flaw {
-  readonly part: 'id' | 'occurrence' | 'options';
+  readonly part: 'id' | 'occurrence' | 'options' | 'every';
   readonly value: unknown;
 }
 
@@ -62,6 +88,7 @@ const flaws = sharedByCopies('flaws', () => new WeakMap<object, Flaw>());
  * yield sparkEvent('reminder', meeting.id, { meeting }, { at: subHours(meeting.start, 1), until: meeting.start });
  * await spark.emit(sparkEvent('mail_bounced', bounce.id, { bounce }, { metadata: { tenant } }));
  * yield sparkEvent('birthday', person.id, { person }, { occurrence: now.getFullYear() }); // key: birthday_7@2026
+ * yield sparkEvent('overdue', invoice.id, { invoice }, { every: '7d', from: invoice.due }); // overdue_7@2026-06-01T12:00:00.000Z
  */
 export function sparkEvent<C = undefined>(
   group: string,
@@ -74,7 +101,9 @@ export function sparkEvent<C = undefined>(
     if (options && 'at' in options) event.at = copyOf(options.at);
     if (options?.until !== undefined && options.until !== null) event.until = copyOf(options.until);
     if (options?.metadata !== undefined) event.metadata = options.metadata;
-    const flaw = flawOf(id, options?.occurrence);
+    const schedule = options && scheduleOf(options);
+    if (schedule) event.schedule = schedule;
+    const flaw = flawOf(id, options?.occurrence, schedule);
     if (flaw) flaws.set(event, flaw);
     else event.key = options?.key ?? eventKey(group, id, options?.occurrence);
   } catch (error) {
@@ -95,11 +124,22 @@ export function isIdPart(value: unknown): value is string | number | bigint {
   return Number.isFinite(value) && Math.abs(value as number) <= Number.MAX_SAFE_INTEGER;
 }
 
-function flawOf(id: unknown, occurrence: unknown): Flaw | undefined {
+function flawOf(id: unknown, occurrence: unknown, schedule: EventSchedule | undefined): Flaw | undefined {
   const isId = Array.isArray(id) ? id.length > 0 && Array.from(id).every(isIdPart) : isIdPart(id);
   if (!isId) return { part: 'id', value: id };
+  if (occurrence !== undefined && schedule) return { part: 'every', value: occurrence };
   if (occurrence !== undefined && !isIdPart(occurrence)) return { part: 'occurrence', value: occurrence };
   return undefined;
+}
+
+/** The options that say when the event repeats, without those that are not given; undefined if it does not. */
+function scheduleOf(options: SparkEventOptions): EventSchedule | undefined {
+  let schedule: { -readonly [K in keyof EventSchedule]: EventSchedule[K] } | undefined;
+  if ('every' in options) (schedule ??= {}).every = options.every;
+  if ('from' in options) (schedule ??= {}).from = copyOf(options.from);
+  if (options.timeZone !== undefined) (schedule ??= {}).timeZone = options.timeZone;
+  if (options.catchUp !== undefined) (schedule ??= {}).catchUp = options.catchUp;
+  return schedule;
 }
 
 // A Date is copied, because a source may change one Date from event to event.

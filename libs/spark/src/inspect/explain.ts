@@ -4,10 +4,11 @@ import { select } from '../database/statement.js';
 import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
 import { checkContext } from '../event/context-schema.js';
+import { eventsAt, repeats, standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf } from '../record/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
-import type { ExplainedDelivery, ExplainedSource, Explanation } from './explanation.js';
+import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation } from './explanation.js';
 import { deliveryOf } from './delivery-of.js';
 import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
@@ -17,8 +18,9 @@ import { wordsOf } from './words.js';
 /** Explains one entity by its key. */
 export async function explain(spark: Inspected, metadata: EntityMetadata, id: string): Promise<Explanation> {
   const now = spark.clock.now();
-  const sources: ExplainedSource[] = [];
-  for (const source of spark.sources.of(metadata)) sources.push(await ask(spark, source, id, now));
+  const asked: Asked[] = [];
+  for (const source of spark.sources.of(metadata)) asked.push(await ask(spark, source, id, now));
+  const sources = asked.map(({ explained }) => explained);
   return spark.transactions.readOnly(async (manager) => {
     const root = rootOf(metadata);
     const exists = (await readEntities(manager, { metadata, withDeleted: true }, [id])).size > 0;
@@ -26,26 +28,41 @@ export async function explain(spark: Inspected, metadata: EntityMetadata, id: st
     const events = await ledgerOf(manager, spark, root, id, keys);
     const rechecks = await rechecksAt(manager, spark, root, id);
     const facts = { entity: metadata.name, id, exists, sources, events, rechecks };
-    return { ...facts, words: await wordsOf(manager, spark, facts, now) };
+    // Other events are among those of the sources.
+    const repeating = asked.flatMap(({ yielded }) => yielded.filter(repeats));
+    const holds = (event: ExplainedEvent) => repeating.some((one) => standsFor(one, atOf(event), now));
+    return { ...facts, words: await wordsOf(manager, spark, facts, holds, now) };
   });
 }
 
+/** The answer of a source, and the events that it yielded. */
+interface Asked {
+  readonly explained: ExplainedSource;
+  readonly yielded: readonly SparkEvent[];
+}
+
+const atOf = ({ key, at }: ExplainedEvent) => ({ key, at: at?.getTime() ?? null });
+
 // The source runs after the read-only transaction has ended, so it locks nothing and holds no connection.
-async function ask(spark: Inspected, source: Source, id: string, now: number): Promise<ExplainedSource> {
+async function ask(spark: Inspected, source: Source, id: string, now: number): Promise<Asked> {
   const { name, live } = source;
+  const about = { source: name, live, isAbout: true, events: [], error: undefined };
   try {
     const [subject] = await spark.transactions.readOnly((manager) => readSubjects(manager, source, [id]));
-    if (!subject) return { source: name, live, isAbout: false, events: [], error: undefined };
+    if (!subject) return { explained: { ...about, isAbout: false }, yielded: [] };
     const given = source.options.batch ? [subject.entity] : subject.entity;
-    const events = (await eventsOf(source, given, { now: new Date(now) })).map((event) => {
-      const { verdict, reason } = judged(spark, event, now);
-      const { group = '', key = '' } = nameOf(event);
-      const at = verdict === 'refused' ? undefined : event.at;
-      return { group: String(group), key: String(key), verdict, at, reason };
-    });
-    return { source: name, live, isAbout: true, events, error: undefined };
+    const yielded = await eventsOf(source, given, { now: new Date(now) });
+    const events = yielded
+      .flatMap((event) => eventsAt(event, now))
+      .map((event) => {
+        const { verdict, reason } = judged(spark, event, now);
+        const { group = '', key = '' } = nameOf(event);
+        const at = verdict === 'refused' ? undefined : event.at;
+        return { group: String(group), key: String(key), verdict, at, reason };
+      });
+    return { explained: { ...about, events }, yielded };
   } catch (error) {
-    return { source: name, live, isAbout: true, events: [], error: textOf(error) };
+    return { explained: { ...about, error: textOf(error) }, yielded: [] };
   }
 }
 

@@ -19,15 +19,25 @@ interface Workers {
   readonly paused: ReadonlyMap<string, Date>;
 }
 
-/** Returns sentences that say why something did or did not happen. */
-export async function wordsOf(manager: EntityManager, spark: Inspected, facts: Facts, now: number): Promise<string[]> {
+/**
+ * Returns sentences that say why something did or did not happen.
+ *
+ * @param holds whether a source still yields an event of the ledger
+ */
+export async function wordsOf(
+  manager: EntityManager,
+  spark: Inspected,
+  facts: Facts,
+  holds: (event: ExplainedEvent) => boolean,
+  now: number,
+): Promise<string[]> {
   const workers = await workersOf(manager, spark, now);
   const yielded = new Map(facts.sources.flatMap(({ events }) => events.map((event) => [event.key, event])));
   return [
     ...present(facts),
     ...facts.sources.flatMap((source) => sourceWords(spark, source, facts, now)),
     ...facts.events.flatMap((event) => [
-      entered(event, yielded.get(event.key), facts, now),
+      entered(event, yielded.get(event.key), holds(event), facts, now),
       ...event.deliveries.map((delivery) => `${event.key} → ${delivered(delivery, workers)}`),
     ]),
   ];
@@ -84,7 +94,13 @@ function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { rechecks
   return `it becomes true ${when(at!, now)}. ${then}`;
 }
 
-function entered(event: ExplainedEvent, yielded: YieldedEvent | undefined, facts: Facts, now: number): string {
+function entered(
+  event: ExplainedEvent,
+  yielded: YieldedEvent | undefined,
+  holds: boolean,
+  facts: Facts,
+  now: number,
+): string {
   const { key, source, of, recorded, deliveries } = event;
   if (of !== undefined)
     return (
@@ -92,7 +108,7 @@ function entered(event: ExplainedEvent, yielded: YieldedEvent | undefined, facts
       `${facts.entity} ${facts.id}: keys are unique. Give the events of each entity a group of their own.`
     );
   const by = source === undefined ? 'emitted' : `entered, found by ${source},`;
-  const since = source === undefined || yielded ? '' : ' Its source no longer yields it.';
+  const since = source === undefined || yielded || holds ? '' : ' Its source no longer yields it.';
   const unhandled =
     deliveries.length === 0 ? ' It has no deliveries: no handler matched its group, or they were pruned.' : '';
   return `${key} was ${by} ${recorded.toISOString()}.${since}${yielded ? spent(event, yielded, now) : ''}${unhandled}`;

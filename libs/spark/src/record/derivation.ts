@@ -7,6 +7,7 @@ import type { ContextCodec } from '../event/context-codec.js';
 import { checkContext } from '../event/context-schema.js';
 import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
+import { eventsAt, repeats } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
@@ -179,11 +180,15 @@ export class Derivation {
     const entity = tableOf(rootOf(source.metadata));
     const origin = { entity, className, entityId: subject?.ref.id ?? null, source: source.name, depth };
     const isKnown = !subject || subject.ref.id.length < UNSAFE_LENGTH || isExact(subject.ref.root, subject.entity);
-    for (const event of events) {
+    const take = (event: SparkEvent) => {
       const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
       if (verdict === 'refused') this.refuse(reason!, source, event, subject);
       else if (verdict === 'later') this.recheckLater(source, event, event.at!.getTime(), subject);
       else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
+    };
+    for (const event of events) {
+      if (repeats(event)) eventsAt(event, this.now).forEach(take);
+      else take(event);
     }
   }
 
@@ -226,7 +231,7 @@ const INEXACT = {
     'Use smaller ids, or text.',
 } as const;
 const UNKNOWN_SUBJECT =
-  'its at is in the future, and Spark does not know which entity to recheck then, because its id is not that of any entity of the ' +
+  'it becomes true in the future, and Spark does not know which entity to recheck then, because its id is not that of any entity of the ' +
   'batch. Give sparkEvent the id of the entity, and no key of its own.';
 
 function byIdText(subjects: readonly Subject[]): Map<string, Subject> {

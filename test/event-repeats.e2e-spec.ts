@@ -1,0 +1,356 @@
+import { Injectable } from '@nestjs/common';
+import { EventSource, GroupHandler, sparkEvent, type SparkEvent, type SparkEventOptions } from 'nestjs-spark';
+import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import {
+  Column,
+  Entity,
+  Index,
+  ManyToOne,
+  OneToMany,
+  PrimaryColumn,
+  PrimaryGeneratedColumn,
+  type Relation,
+} from 'typeorm';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import { databases, type TestDatabase } from './support/databases.js';
+import { DAY, HOUR } from './support/set-clock.js';
+
+@Entity()
+class Invoice {
+  @PrimaryColumn() id: number;
+  @Column({ default: false }) isPaid: boolean;
+  /** Epoch ms as text. */
+  @Column({ type: 'varchar', length: 20, nullable: true }) due: string | null;
+  @OneToMany(() => Line, (line) => line.invoice) lines: Relation<Line[]>;
+}
+
+@Entity()
+class Line {
+  @PrimaryGeneratedColumn() id: number;
+  @Index() @ManyToOne(() => Invoice, (invoice) => invoice.lines) invoice: Relation<Invoice>;
+}
+
+const START = Date.parse('2026-06-01T12:00:00Z');
+const WEEK = 7 * DAY;
+
+let options: SparkEventOptions = {};
+const fromOf = ({ due }: Invoice) => (due === null ? null : new Date(Number(due)));
+const weekly = (invoice: Invoice) =>
+  invoice.isPaid ? [] : [sparkEvent('weekly', invoice.id, {}, { every: '7d', from: fromOf(invoice), ...options })];
+
+@Injectable()
+class OwnRow {
+  @EventSource(Invoice)
+  *events(invoice: Invoice) {
+    yield* weekly(invoice);
+  }
+}
+
+@Injectable()
+class WithRelations {
+  @EventSource(Invoice, { relations: { lines: true } })
+  async events(invoice: Invoice) {
+    return invoice.lines.length > 0 ? [] : weekly(invoice);
+  }
+}
+
+@Injectable()
+class Batch {
+  @EventSource(Invoice, { batch: true })
+  async events(invoices: Invoice[]) {
+    return invoices.flatMap(weekly);
+  }
+}
+
+@Injectable()
+class NotLive {
+  @EventSource(Invoice, { live: false })
+  *events(invoice: Invoice) {
+    yield* weekly(invoice);
+  }
+}
+
+@Injectable()
+class Handlers {
+  handled: string[] = [];
+  fails = false;
+
+  constructor(private readonly clock: TestClock) {}
+
+  @GroupHandler(/./, { name: 'letters', revalidate: true, backoff: () => 10 * DAY })
+  handle({ key, at }: SparkEvent) {
+    if (this.fails) throw new Error('on purpose');
+    const late = this.clock.now() - at!.getTime();
+    this.handled.push(late === 0 ? key : `${key} late by ${late / DAY} d`);
+  }
+}
+
+const iso = (days: number) => new Date(START + days * DAY).toISOString();
+const keysOf = (...days: number[]) => days.map((day) => `weekly_1@${iso(day)}`);
+
+describe.each(databases)('an event repeats, on $name', (database) => {
+  let db: TestDatabase;
+  let app: TestApp;
+  let kit: SparkTestKit;
+  let clock: TestClock;
+
+  const start = async (source: any) => {
+    clock ??= new TestClock(START);
+    const providers = [{ provide: TestClock, useValue: clock }, Handlers, source];
+    app = await startApp({ database: db, entities: [Invoice, Line], providers, clock });
+    kit = new SparkTestKit(app.app);
+  };
+  beforeEach(async () => {
+    options = {};
+    clock = new TestClock(START);
+    db = await database.create();
+  });
+  afterEach(async () => {
+    await app.close();
+    await db.drop();
+  });
+
+  const save = (days: number | null, rest: Partial<Invoice> = {}) => {
+    const due = days === null ? null : String(START + days * DAY);
+    return app.dataSource.manager.save(Object.assign(new Invoice(), { id: 1, due, ...rest }));
+  };
+  const handled = () => app.app.get(Handlers).handled.splice(0);
+  const dues = async () => {
+    const rows: { due_at: string }[] = await app.dataSource.query('SELECT due_at FROM spark_recheck ORDER BY due_at');
+    return rows.map(({ due_at: due }) => (Number(due) - START) / DAY);
+  };
+
+  describe.each([OwnRow, WithRelations, Batch])('from a source %o', (source) => {
+    it('at each of its instants, the first included, without a sweep', async () => {
+      await start(source);
+      await save(0);
+      await kit.drain();
+      expect(handled()).toEqual(keysOf(0));
+      await kit.advance(WEEK - 1);
+      expect(handled()).toEqual([]);
+      await kit.advance('5w');
+      expect(handled()).toEqual(keysOf(7, 14, 21, 28, 35));
+      expect(await kit.events()).toEqual(keysOf(0, 7, 14, 21, 28, 35));
+      expect(await dues()).toEqual([42]);
+    });
+
+    it('not before its first instant, and never without one', async () => {
+      await start(source);
+      await save(null);
+      await kit.advance('5w');
+      expect([await kit.events(), await dues()]).toEqual([[], []]);
+      await save(40);
+      await kit.advance('12d');
+      expect(handled()).toEqual(keysOf(40, 47));
+    });
+
+    it('by the latest one only after a downtime', async () => {
+      await start(source);
+      await save(0);
+      await kit.drain();
+      await app.close();
+      await start(source);
+      clock.set(START + 5 * WEEK + 3 * DAY);
+      await kit.drain();
+      expect(handled()).toEqual([`weekly_1@${iso(35)} late by 3 d`]);
+      await kit.advance('4d');
+      expect(handled()).toEqual(keysOf(42));
+    });
+
+    it('at the instants of another anchor when it is moved', async () => {
+      await start(source);
+      await save(1);
+      await kit.advance('9d');
+      await save(10);
+      await kit.advance('2w');
+      expect(handled()).toEqual(keysOf(1, 8, 10, 17));
+    });
+
+    it('until its condition stops', async () => {
+      await start(source);
+      await save(1);
+      await kit.advance('9d');
+      await save(1, { isPaid: true });
+      await kit.advance('5w');
+      expect(handled()).toEqual(keysOf(1, 8));
+      expect(await dues()).toEqual([]);
+      await save(1, { isPaid: false });
+      await kit.drain();
+      expect(handled()).toEqual([`weekly_1@${iso(43)} late by 1 d`]);
+    });
+
+    it('until its until, exclusive, which is the until of each', async () => {
+      options = { until: new Date(START + 2 * WEEK) };
+      await start(source);
+      await save(0);
+      await kit.advance('5w');
+      expect(handled()).toEqual(keysOf(0, 7));
+      expect(await dues()).toEqual([]);
+      expect((await app.spark.events()).records.map(({ until }) => until)).toEqual([options.until, options.until]);
+    });
+
+    it('not after its until, even if the latest was missed', async () => {
+      options = { until: new Date(START + 15 * DAY) };
+      await start(source);
+      await save(0);
+      await kit.drain();
+      clock.set(START + 15 * DAY);
+      await kit.drain();
+      await save(0, { isPaid: true });
+      await save(0);
+      expect(await kit.events()).toEqual(keysOf(0));
+    });
+
+    it('by each missed instant if all are to be caught up', async () => {
+      options = { catchUp: 'all' };
+      await start(source);
+      await save(1);
+      clock.set(START + 23 * DAY);
+      await kit.drain();
+      await kit.advance('6d');
+      expect(await kit.events()).toEqual(keysOf(1, 8, 15, 22, 29));
+    });
+
+    it('by the latest instant of a table that has data, and then by itself', async () => {
+      await start(source);
+      await app.dataSource.query(
+        `INSERT INTO invoice VALUES (1, ${db.options.type === 'postgres' ? 'false' : '0'}, '${START - 10 * DAY}')`,
+      );
+      await app.spark.sweep();
+      await kit.drain();
+      expect(handled()).toEqual([`weekly_1@${iso(-3)} late by 3 d`]);
+      await kit.advance('2w');
+      expect(handled()).toEqual(keysOf(4, 11));
+    });
+
+    it('as long as it is derived, whatever has become of its rechecks', async () => {
+      await start(source);
+      await save(0);
+      await kit.drain();
+      const forget = () => app.dataSource.query('DELETE FROM spark_recheck');
+      await forget();
+      await app.spark.sweep();
+      expect(await dues()).toEqual([7]);
+      await forget();
+      await app.dataSource.manager.update(Invoice, 1, { due: String(START) });
+      await kit.drain();
+      expect(await dues()).toEqual([7]);
+      await forget();
+      await save(0, { isPaid: true });
+      await save(0, { isPaid: false });
+      await kit.drain();
+      expect(await dues()).toEqual([7]);
+      expect(await kit.events()).toEqual(keysOf(0));
+    });
+
+    it('and an occurrence is wanted as long as it is one, also when there are later ones', async () => {
+      await start(source);
+      app.app.get(Handlers).fails = true;
+      await save(0);
+      await kit.advance('9d');
+      app.app.get(Handlers).fails = false;
+      await save(7);
+      await kit.advance('9d');
+      expect(handled()).toEqual([...keysOf(14), `weekly_1@${iso(7)} late by 10 d`]);
+      expect(await kit.deliveries()).toMatchObject([
+        { key: keysOf(0)[0], state: 'skipped' },
+        { key: keysOf(7)[0], state: 'completed', attempt: 2 },
+        { key: keysOf(14)[0], state: 'completed', attempt: 1 },
+      ]);
+    });
+
+    it('as its plan says', async () => {
+      await start(source);
+      await save(7);
+      const planned: { key: string; at: string; outcome: string }[] = [];
+      for await (const one of app.spark.plan({ at: new Date(START + 35 * DAY) }))
+        planned.push({
+          key: 'key' in one ? one.key : '',
+          at: 'at' in one ? one.at.toISOString() : '',
+          outcome: one.outcome,
+        });
+      const days = [7, 14, 21, 28, 35];
+      expect(planned).toEqual([
+        ...days.map((day) => ({ key: keysOf(day)[0], at: iso(day), outcome: 'enter' })),
+        { key: keysOf(42)[0], at: iso(42), outcome: 'schedule' },
+      ]);
+      await kit.advance('35d');
+      expect(await kit.events()).toEqual(planned.slice(0, -1).map(({ key }) => key));
+    });
+
+    it('and is explained: what has happened, and what comes next', async () => {
+      await start(source);
+      await save(0);
+      await kit.advance('8d');
+      const { words, sources } = await app.spark.explain(Invoice, 1);
+      expect(sources[0]!.events.map(({ key, verdict }) => `${key} ${verdict}`)).toEqual([
+        `${keysOf(7)[0]} true`,
+        `${keysOf(14)[0]} later`,
+      ]);
+      const name = `${source.name}.events`;
+      expect(words.filter((line) => !line.includes('→'))).toEqual([
+        `${keysOf(14)[0]}: it becomes true at ${iso(14)}. The entity is rechecked then.`,
+        `${keysOf(0)[0]} was entered, found by ${name}, ${iso(0)}.`,
+        `${keysOf(7)[0]} was entered, found by ${name}, ${iso(7)}.`,
+      ]);
+      await save(1);
+      await kit.drain();
+      const { words: then } = await app.spark.explain(Invoice, 1);
+      expect(then.filter((line) => line.includes('no longer'))).toEqual([
+        `${keysOf(0)[0]} was entered, found by ${name}, ${iso(0)}. Its source no longer yields it.`,
+        `${keysOf(7)[0]} was entered, found by ${name}, ${iso(7)}. Its source no longer yields it.`,
+      ]);
+      const cancelled: string[] = [];
+      for await (const one of app.spark.plan({ at: new Date(START + 20 * DAY) }))
+        if (one.outcome === 'cancel') cancelled.push(one.at.toISOString());
+      expect(cancelled).toEqual([iso(14)]);
+    });
+  });
+
+  it('at local times, each once, where clocks go forward and back', async () => {
+    await start(OwnRow);
+    options = { every: '30 2 * * *', timeZone: 'Europe/Berlin' };
+    await save(0);
+    await kit.advanceTo('2026-10-23T00:00:00Z');
+    handled();
+    await kit.advance('4d');
+    const at = (instant: string) => `weekly_1@${instant}:00.000Z`;
+    const autumn = ['2026-10-23T00:30', '2026-10-24T00:30', '2026-10-25T00:30', '2026-10-26T01:30'];
+    expect(handled()).toEqual(autumn.map(at));
+    await kit.advanceTo('2027-03-27T00:00:00Z');
+    handled();
+    await kit.advance('3d');
+    expect(handled()).toEqual(['2027-03-27T01:30', '2027-03-28T01:00', '2027-03-29T00:30'].map(at));
+  }, 120_000);
+
+  it('only by sweeps from a source that is not live', async () => {
+    await start(NotLive);
+    await save(0);
+    await kit.advance('10d');
+    expect(await kit.events()).toEqual([]);
+    await app.spark.sweep();
+    expect(await kit.events()).toEqual(keysOf(7));
+    expect(await dues()).toEqual([]);
+  });
+
+  it('only if it is described well: its source is told what to write', async () => {
+    await start(OwnRow);
+    options = { occurrence: 3 };
+    await save(0);
+    await kit.advance('5w');
+    expect(await kit.events()).toEqual([]);
+    const told =
+      /OwnRow.events yielded an event \(group "weekly"\) for Invoice 1 that cannot be entered: it has an occurrence, 3, and every/;
+    expect(app.logs.filter((line) => told.test(line))).toHaveLength(1);
+  });
+
+  it('never if it is emitted: nothing could stop it', async () => {
+    await start(OwnRow);
+    const event = sparkEvent('weekly', 1, {}, { every: '7d', from: new Date(START - HOUR) });
+    await expect(app.spark.emit(event)).rejects.toThrow(
+      'SparkService.emit was given an event (group "weekly", key "weekly_1") that cannot be entered: it repeats. Let a source yield it',
+    );
+    await expect(app.spark.emit(sparkEvent('weekly', 1, {}, { every: '7d', from: null }))).resolves.toEqual([]);
+  });
+});
