@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { ScheduleModule } from '@nestjs/schedule';
 import { randomUUID } from 'node:crypto';
 import {
   eachDay,
@@ -8,6 +9,7 @@ import {
   type SourceScope,
   sparkEvent,
   type SparkEvent,
+  type SparkModuleOptions,
 } from 'nestjs-spark';
 import { ClockBackwardsError, SourceLintError, SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { isPast } from 'date-fns';
@@ -54,13 +56,17 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
   let kit: SparkTestKit;
   let clock: TestClock;
 
+  let sweep: SparkModuleOptions['sweep'];
+
   const start = async (...providers: any[]) => {
     clock = new TestClock(START);
     const values = [{ provide: TestClock, useValue: clock }, ...providers];
-    app = await startApp({ database: db, entities: [Task], providers: values, clock });
+    const imports = sweep ? [ScheduleModule.forRoot()] : [];
+    app = await startApp({ database: db, entities: [Task], providers: values, clock, spark: { sweep }, imports });
     kit = new SparkTestKit(app.app);
   };
   beforeEach(async () => {
+    sweep = false;
     db = await database.create();
   });
   afterEach(async () => {
@@ -183,6 +189,7 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
     };
 
     it('and may be as they should be', async () => {
+      sweep = { interval: '1h' };
       for (const source of [Good, Momentary, Counting]) {
         expect(await lint(source)).toEqual([]);
         await app.close();
@@ -210,6 +217,65 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
       }
       const expected = new RegExp(`^Timed.events: it yields x_1@.*, and another key a ${unit} before and after`);
       expect(await lint(Timed)).toEqual([expect.stringMatching(expected)]);
+    });
+    it('for dates that are gone when they have come', async () => {
+      const monday = (now: Date) => new Date(Math.ceil((now.getTime() + 1 - START) / DAY / 7) * 7 * DAY + START);
+      class NextOnly {
+        @EventSource(Task)
+        *events({ id }: Task, { now }: SourceScope) {
+          yield sparkEvent('x', id, undefined, { at: monday(now), occurrence: eachValue(monday(now)) });
+        }
+      }
+      class Sliding {
+        @EventSource(Task)
+        *events({ id, due }: Task, { now }: SourceScope) {
+          yield sparkEvent('y', id, undefined, { at: new Date(Number(due)) });
+          yield sparkEvent('x', id, undefined, { at: monday(now) });
+        }
+      }
+      const lost =
+        'for 2026-06-08T12:00:00.000Z, but not any more when this date has come, so the event never happens. ';
+      expect(await lint(NextOnly)).toEqual([
+        expect.stringContaining(`NextOnly.events: it yields x_1@2026-06-08T12:00:00.000Z ${lost}`),
+      ]);
+      await app.close();
+      expect(await lint(Sliding)).toEqual([expect.stringContaining(`Sliding.events: it yields x_2 ${lost}`)]);
+    });
+    it('for occurrences of the time that nothing would find', async () => {
+      class Daily {
+        @EventSource(Task)
+        *events({ id }: Task, { now }: SourceScope) {
+          yield sparkEvent('x', id, undefined, { occurrence: eachDay(now) });
+        }
+      }
+      const expected =
+        /^Daily.events: it yields x_1@2026-06-01, and another key later, but nothing runs the source then/;
+      expect(await lint(Daily)).toEqual([expect.stringMatching(expected)]);
+      await app.close();
+      sweep = { interval: '1h' };
+      expect(await lint(Daily)).toEqual([]);
+    });
+    it('for events that repeat, whose first instant must not move', async () => {
+      class Weekly {
+        @EventSource(Task)
+        *events({ id, due }: Task, { now }: SourceScope) {
+          yield sparkEvent('x', id, undefined, { every: '7d', from: new Date(Number(due)) });
+          yield sparkEvent('y', id, undefined, { every: '@daily', from: new Date(0), until: new Date(Number(due)) });
+          // It is run by what repeats.
+          yield sparkEvent('z', id, undefined, { occurrence: eachDay(now) });
+        }
+      }
+      class Moving {
+        @EventSource(Task)
+        *events({ id }: Task, { now }: SourceScope) {
+          yield sparkEvent('x', id, undefined, { every: '7d', from: now });
+        }
+      }
+      expect(await lint(Weekly)).toEqual([]);
+      await app.close();
+      const expected =
+        /^Moving.events: it yields x_2 from 2026-06-01T12:00:00.000Z, and another key a millisecond before/;
+      expect(await lint(Moving)).toEqual([expect.stringMatching(expected)]);
     });
     it.each([OtherClock, OtherClockOfAnother, OtherClockLater, OtherClockAwaited])(
       'for another clock: %o',

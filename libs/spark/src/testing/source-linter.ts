@@ -8,6 +8,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { watchClock } from '../source/clock-reads.js';
+import { isReplaced, lostOf, type Run, TIMING_RUNS, undrivenOf, type Yielded } from './untimely-events.js';
 import type { Spark } from '../runtime/create-spark.js';
 
 /** A problem that makes a source unreliable. */
@@ -35,7 +36,7 @@ const SHIFTS = [
   { by: 1_000, unit: 'second' },
   { by: 60_000, unit: 'minute' },
 ];
-const RUNS = 2 + 2 * SHIFTS.length;
+const RUNS = 2 + 2 * SHIFTS.length + TIMING_RUNS;
 // Drivers read the clock to measure statements, which is no problem of the source.
 const DRIVERS = /[\\/]node_modules[\\/](typeorm|pg|pg-pool|mariadb|mysql2|better-sqlite3)[\\/]/;
 
@@ -79,10 +80,12 @@ async function lintSource(spark: Spark, source: Source, now: number, limit: numb
       const entities = own.next().value!;
       const events = await eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
       for (const event of events) refuse(event);
-      return new Map(events.map(({ key, group }) => [key, group]));
+      return new Map(events.map((event) => [nameOf(event), event]));
     };
     const entity = `${source.metadata.name} ${first.ref.id}`;
-    const problem = await problemOf(run, now, batch ? undefined : (key) => ownerOf(owners, key, entity)).catch(saidOf);
+    const ownerBeside = batch ? undefined : (key: string) => ownerOf(owners, key, entity);
+    const isSwept = spark.settings.sweep !== undefined;
+    const problem = await problemOf(run, now, { ownerBeside, isSwept }).catch(saidOf);
     if (problem !== undefined) problems.push({ source: source.name, entity, problem });
   }
   return problems;
@@ -104,6 +107,10 @@ function refuse(event: SparkEvent): void {
   }
 }
 
+/** The key of an event. That of an event that repeats has its first instant, because all its keys depend on that. */
+const nameOf = ({ key, schedule }: SparkEvent): string =>
+  schedule?.from ? `${key} from ${schedule.from.toISOString()}` : key;
+
 /** An event that cannot be entered. */
 class Refused extends Error {}
 
@@ -122,16 +129,17 @@ function unreadable({ name, metadata }: Source, error: unknown): SourceProblem {
   };
 }
 
-/** Runs a source for an instant, and returns the keys that it yields, with their groups. Future events count, too. */
-type Run = (instant: number) => Promise<ReadonlyMap<string, string>>;
+/** What a check needs besides the source. */
+interface Surroundings {
+  /** Returns another entity with the same key. */
+  readonly ownerBeside: ((key: string) => string | undefined) | undefined;
+  /** Whether sweeps are scheduled. */
+  readonly isSwept: boolean;
+}
 
-async function problemOf(
-  run: Run,
-  now: number,
-  ownerBeside?: (key: string) => string | undefined,
-): Promise<string | undefined> {
+async function problemOf(run: Run, now: number, { ownerBeside, isSwept }: Surroundings): Promise<string | undefined> {
   const { keys, asks } = await watched(run, now);
-  for (const key of keys.keys()) {
+  for (const { key } of keys.values()) {
     const other = ownerBeside?.(key);
     if (other !== undefined)
       return `it yields ${key}, and a source yields the same key for ${other}: one of the two events is lost. Give the events of each entity groups of their own.`;
@@ -146,11 +154,12 @@ async function problemOf(
     if (timed)
       return (
         `it yields ${timed[0]}, and another key a ${unit} before and after. ` +
-        `The time must not be part of a key; use eachDay, eachWeek … for events that repeat.`
+        `The time must not be part of a key, nor of from; use every for events that repeat.`
       );
   }
-  if (!asks) return undefined;
-  return 'it reads the clock of the process. Use scope.now: it is one instant for all events of a run, and tests can move it.';
+  if (asks)
+    return 'it reads the clock of the process. Use scope.now: it is one instant for all events of a run, and tests can move it.';
+  return (await lostOf(run, now, keys)) ?? (isSwept ? undefined : undrivenOf(run, now, keys));
 }
 
 async function watched(run: Run, now: number) {
@@ -164,15 +173,5 @@ async function watched(run: Run, now: number) {
   }
 }
 
-const missingIn = (some: ReadonlyMap<string, string>, others: ReadonlyMap<string, string>): string | undefined =>
+const missingIn = (some: Yielded, others: Yielded): string | undefined =>
   [...others.keys()].find((key) => !some.has(key));
-
-/** Whether another key of the group takes the place of this one. A key that only begins or stops with the time has no such successor. */
-function isReplaced(
-  [key, group]: [string, string],
-  beside: ReadonlyMap<string, string>,
-  others: ReadonlyMap<string, string>,
-) {
-  if (others.has(key)) return false;
-  return [...others].some(([other, ofGroup]) => ofGroup === group && !beside.has(other));
-}

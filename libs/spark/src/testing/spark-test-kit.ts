@@ -134,9 +134,10 @@ export class SparkTestKit {
 
   /**
    * Checks that the sources are reliable. It runs every source on entities of the database, twice for the present instant, and for
-   * instants that are a millisecond, a second and a minute away. It finds keys that differ between two runs, keys that contain the time,
-   * too many events, keys that two entities share, and sources that read another clock than `scope.now`. It enters nothing. It replaces
-   * `Date` meanwhile, so let no other code run.
+   * instants that are a millisecond, a second and a minute away, and when the next dates of events have come. It finds keys that differ
+   * between two runs, keys that contain the time, too many events, keys that two entities share, sources that read another clock than
+   * `scope.now`, events that are not yielded any more when their date has come, and, if no sweep is scheduled, occurrences that nothing
+   * would find, such as those of `eachDay`. It enters nothing. It replaces `Date` meanwhile, so let no other code run.
    *
    * @param options.limit how many entities of each source are checked; default: 100
    * @throws SourceLintError when a source is not reliable; it names all problems
