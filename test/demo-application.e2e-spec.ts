@@ -35,7 +35,7 @@ describe('the demo, on SQLite', () => {
 
   const run = { title: 'Run 10 km', ownerMail: 'ada@example.org', startDate: '2026-05-01', endDate: daysFromNow(9) };
 
-  it('sends mails of all four groups at its first start, and closes the challenge that has ended', async () => {
+  it('sends mails of all five groups at its first start, and closes the challenge that has ended', async () => {
     expect(await mails()).toEqual([
       'challenge_created_1.eml',
       'challenge_created_2.eml',
@@ -44,6 +44,8 @@ describe('the demo, on SQLite', () => {
       'challenge_ended_4.eml',
       'challenge_ends_2d_3.eml',
       'challenge_inactivity_2d_2.eml',
+      // Two weeks have passed since it began, 20 days ago.
+      expect.stringMatching(/^challenge_week_3%40.*\.eml$/),
     ]);
     const { body } = await api().get('/challenges').expect(200);
     expect(body.map((challenge: { isActive: boolean }) => challenge.isActive)).toEqual([false, true, true, true]);
@@ -84,10 +86,11 @@ describe('the demo, on SQLite', () => {
     await app.get(SparkService).drain();
 
     expect(await mails()).toContain(`challenge_created_${body.id}.eml`);
-    const events = await api().get('/events?limit=2').expect(200);
+    const events = await api().get('/events?limit=3').expect(200);
     expect(events.body.events.map(({ key }: { key: string }) => key).toSorted()).toEqual([
       `challenge_created_${body.id}`,
       `challenge_inactivity_2d_${body.id}`,
+      expect.stringMatching(`^challenge_week_${body.id}@`),
     ]);
     expect(events.body.events[0]).toMatchObject({
       entity: 'Challenge',

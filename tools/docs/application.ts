@@ -8,6 +8,14 @@ export class User {
   @Column() name!: string;
   @Column() email!: string;
   @Column() timeZone!: string;
+  @Column() createdAt!: Date;
+}
+
+@Entity()
+export class Invoice {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ nullable: true }) dueDate!: Date | null;
+  @Column() isPaid!: boolean;
 }
 
 @Entity()

@@ -6,5 +6,6 @@ const endOf = ({ challenge }: { challenge: Challenge }): Date => challenge.endDa
 
 export const challengeCreated = challengeEvent('challenge_created');
 export const challengeInactive = challengeEvent('challenge_inactivity_2d', { until: endOf });
+export const challengeWeek = challengeEvent('challenge_week', { until: endOf });
 export const challengeEndsSoon = challengeEvent('challenge_ends_2d', { until: endOf });
 export const challengeEnded = challengeEvent('challenge_ended');

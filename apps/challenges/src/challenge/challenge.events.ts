@@ -1,7 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { addDays, subDays } from 'date-fns';
 import { EventSource } from 'nestjs-spark';
-import { challengeCreated, challengeEnded, challengeEndsSoon, challengeInactive } from './challenge.definitions.js';
+import {
+  challengeCreated,
+  challengeEnded,
+  challengeEndsSoon,
+  challengeInactive,
+  challengeWeek,
+} from './challenge.definitions.js';
 import { Challenge } from './challenge.entity.js';
 
 /** Says what is true of a challenge, and when. Each of it becomes an event once, however often this is asked. */
@@ -15,6 +21,8 @@ export class ChallengeEvents {
     yield challengeCreated(id, context);
     if (donations.length < 2 && addDays(startDate, 2) < endDate)
       yield challengeInactive(id, context, { at: addDays(startDate, 2) });
+    const firstWeek = addDays(startDate, 7);
+    if (firstWeek < endDate) yield challengeWeek(id, context, { every: '7d', from: firstWeek });
     yield challengeEndsSoon(id, context, { at: subDays(endDate, 2) });
     yield challengeEnded(id, context, { at: endDate });
   }

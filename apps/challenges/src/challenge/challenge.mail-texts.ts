@@ -23,6 +23,14 @@ const TEXTS: Record<string, (challenge: Challenge) => MailText> = {
       'A word to your friends may help.',
     ),
   }),
+  challenge_week: (challenge) => ({
+    subject: `Another week of ${challenge.title}`,
+    text: lines(
+      `"${challenge.title}" goes on until ${day(challenge.endDate)}.`,
+      `So far: ${raised(challenge)}.`,
+      'Tell your friends how it is going!',
+    ),
+  }),
   challenge_ends_2d: (challenge) => ({
     subject: `${challenge.title} ends soon`,
     text: lines(
