@@ -14,6 +14,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { QueryLog } from './support/query-log.js';
 import { DAY, HOUR } from './support/set-clock.js';
 
 @Entity()
@@ -63,6 +64,16 @@ class Batch {
   }
 }
 
+/** What an event that repeats stands for, in two events. */
+@Injectable()
+class Twice {
+  @EventSource(Invoice)
+  *events({ id }: Invoice) {
+    yield sparkEvent('now', id);
+    yield sparkEvent('later', id, {}, { at: new Date(START + WEEK) });
+  }
+}
+
 @Injectable()
 class NotLive {
   @EventSource(Invoice, { live: false })
@@ -95,10 +106,12 @@ describe.each(databases)('an event repeats, on $name', (database) => {
   let kit: SparkTestKit;
   let clock: TestClock;
 
+  const log = new QueryLog();
+
   const start = async (source: any) => {
-    clock ??= new TestClock(START);
     const providers = [{ provide: TestClock, useValue: clock }, Handlers, source];
-    app = await startApp({ database: db, entities: [Invoice, Line], providers, clock });
+    const dataSource = { logging: true, logger: log };
+    app = await startApp({ database: db, entities: [Invoice, Line], providers, clock, dataSource });
     kit = new SparkTestKit(app.app);
   };
   beforeEach(async () => {
@@ -306,6 +319,39 @@ describe.each(databases)('an event repeats, on $name', (database) => {
         if (one.outcome === 'cancel') cancelled.push(one.at.toISOString());
       expect(cancelled).toEqual([iso(14)]);
     });
+  });
+
+  it('as often as a plan says that has room for 1,000 dates of an entity', async () => {
+    await start(OwnRow);
+    options = { every: '1m' };
+    await save(0);
+    const [keys, problems] = [[] as string[], [] as string[]];
+    for await (const one of app.spark.plan({ at: new Date(START + DAY) }))
+      if (one.outcome === 'enter') keys.push(one.key);
+      else if (one.outcome === 'fail') problems.push(one.reason);
+    expect(problems).toEqual(['it yields more than 1000 dates until the end of the plan']);
+    const minute = (n: number) => `weekly_1@${new Date(START + n * (HOUR / 60)).toISOString()}`;
+    // The first one has happened.
+    const first = Array.from({ length: 1_000 }, (_, n) => minute(n + 1));
+    expect(keys).toEqual([...first, minute(24 * 60)]);
+  });
+
+  it('and costs a save what an event and a date cost', async () => {
+    const counts: number[][] = [];
+    for (const source of [Twice, OwnRow]) {
+      await start(source);
+      for (const table of ['spark_recheck', 'invoice']) await app.dataSource.query(`DELETE FROM ${table}`);
+      const own: number[] = [];
+      for (const isPaid of [false, true, false, true, false]) {
+        log.statements.length = 0;
+        // Nothing is yielded of a paid one.
+        await save(0, { isPaid });
+        if (!isPaid) own.push(log.statements.length);
+      }
+      counts.push(own);
+      if (source === Twice) await app.close();
+    }
+    expect(counts[1]).toEqual(counts[0]);
   });
 
   it('at local times, each once, where clocks go forward and back', async () => {
