@@ -19,7 +19,8 @@ export function eachValue(value: Date | string | number | bigint | boolean | nul
 }
 
 /**
- * One occurrence for each calendar day of a time zone. The next save or sweep finds the event of a new day. If it must be on time, use `every`.
+ * One occurrence for each calendar day of a time zone. The next save or sweep finds the event of a new
+ * day. If it must be on time, use `every`.
  *
  * @param date the instant, usually `scope.now`
  * @param timeZone the IANA name of the zone whose days count; default: UTC
@@ -34,7 +35,8 @@ export function eachDay(date: Date, timeZone = 'UTC'): string {
 }
 
 /**
- * One occurrence for each week of a time zone, from Monday to Sunday. The next save or sweep finds the event of a new week. If it must be on time, use `every`.
+ * One occurrence for each week of a time zone, from Monday to Sunday. The next save or sweep finds the event of a new
+ * week. If it must be on time, use `every`.
  *
  * @param date the instant, usually `scope.now`
  * @param timeZone the IANA name of the zone whose weeks count; default: UTC
@@ -55,7 +57,8 @@ export function eachWeek(date: Date, timeZone = 'UTC'): string {
 }
 
 /**
- * One occurrence for each calendar month of a time zone. The next save or sweep finds the event of a new month. If it must be on time, use `every`.
+ * One occurrence for each calendar month of a time zone. The next save or sweep finds the event of a new
+ * month. If it must be on time, use `every`.
  *
  * @param date the instant, usually `scope.now`
  * @param timeZone the IANA name of the zone whose months count; default: UTC
