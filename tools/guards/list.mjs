@@ -2047,6 +2047,13 @@ export const guards = [
     ['libs/spark/src/event/repetitions.spec.ts', 'stands for all past instants'],
   ),
   guard(
+    'the contexts of what repeats are checked by the schema of their definition',
+    'event/repetitions.ts',
+    'keepDefinition(event, repeating);',
+    '',
+    ['libs/spark/src/event/repetitions.spec.ts', 'has each context checked'],
+  ),
+  guard(
     'an event that repeats is rechecked at its next instant, also if its latest one is known',
     'event/repetitions.ts',
     '(next === undefined ? past : [...past, next])',

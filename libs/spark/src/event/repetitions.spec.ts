@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { checkContext } from './context-schema.js';
+import { defineEvent } from './event-definition.js';
 import { eventsAt, standsFor } from './repetitions.js';
 import { sparkEvent, type SparkEventOptions } from './spark-event.js';
 
@@ -56,6 +58,27 @@ describe('an event that repeats', () => {
       },
     ] as never[])
       expect(eventsAt(event, FROM + DAY)).toEqual([event]);
+  });
+
+  it('has each context checked by the schema of its definition', () => {
+    const schema = {
+      '~standard': {
+        version: 1 as const,
+        vendor: 'test',
+        validate: (value: unknown) => (value === 'good' ? { value } : { issues: [{ message: 'is bad' }] }),
+      },
+    };
+    const typed = defineEvent('weekly', { schema, until: () => new Date(FROM + 90 * DAY), version: 3 });
+    const at = (context: unknown) => eventsAt(typed(7, context, { every: '7d', from: new Date(FROM) }), FROM);
+    expect(at('good').map((event) => [event.key, event.until, event.metadata])).toEqual(
+      [0, 7].map((days) => [
+        `weekly_7@${new Date(FROM + days * DAY).toISOString()}`,
+        new Date(FROM + 90 * DAY),
+        { schemaVersion: 3 },
+      ]),
+    );
+    for (const event of at('good')) expect(() => checkContext(event)).not.toThrow();
+    for (const event of at('other')) expect(() => checkContext(event)).toThrow('context: is bad');
   });
 
   it('stands for an event that was entered if that is one of its instants', () => {
