@@ -119,6 +119,18 @@ describe.each(databases)('limits over all processes, on $name', (database) => {
       ]);
     });
 
+    it('whose row cannot be read stops no other handler, and its deliveries wait until it can', async () => {
+      const app = await start([handlersWith({ rateLimit: { max: 100, per: '1s' } })]);
+      await app.spark.emit(mails(1));
+      await vi.waitFor(() => expect(begunOf('mail')).toHaveLength(1), 15_000);
+      await app.dataSource.query(`UPDATE spark_limit SET starts = 'no list'`);
+      await app.spark.emit([...mails(2, 'a'), ...notes(3)]);
+      await vi.waitFor(() => expect(begunOf('note')).toHaveLength(3), 15_000);
+      expect(begunOf('mail')).toHaveLength(1);
+      await app.dataSource.query(`UPDATE spark_limit SET starts = '[]'`);
+      await vi.waitFor(() => expect(begunOf('mail')).toHaveLength(3), 15_000);
+    });
+
     it('counts for each value of a field of the metadata by itself', async () => {
       const app = await start([handlersWith({ rateLimit: { max: 2, per: '1 hour', key: 'tenant' } })]);
       await app.spark.emit([...mails(5, 'a'), ...mails(1, 'b'), ...mails(4)]);

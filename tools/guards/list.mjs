@@ -518,6 +518,14 @@ export const guards = [
     { databases: ['PostgreSQL'], sample: true },
   ),
   guard(
+    'a limit that fails stops no other handler',
+    'deliver/limited-claims.ts',
+    'for (const queue of limited) this.queues.wait(queue, request.suspect, AFTER_FAILURE);',
+    '',
+    ['fleet-limits', 'stops no other handler'],
+    { databases: ALL },
+  ),
+  guard(
     'the row of a limit gets a whole number',
     'store/fleet-limiter.ts',
     'Math.ceil(expires)',

@@ -21,6 +21,8 @@ const GROWTH = 2.5;
 // A timer may be early by a millisecond.
 const LATER = 2;
 const LONGEST_TIMER = 60 * 60_000;
+// How long queues with limits are left out after a claim has failed, in milliseconds.
+const AFTER_FAILURE = 2_000;
 
 /** Claims from queues of which some have limits over all processes: in one transaction with the rows that count. */
 export class LimitedClaims {
@@ -40,9 +42,25 @@ export class LimitedClaims {
     private readonly onWaited: () => void,
   ) {}
 
-  /** Claims as far as the limits allow. Queues that reach a limit are left out until they may have room. */
+  /**
+   * Claims as far as the limits allow. Queues that reach a limit are left out until they may have room. If the claim fails, the next ones
+   * leave out its queues with limits for a moment, so that the limit of one handler stops no other handler.
+   */
   async claim(request: ClaimRequest<HandlerQueue>): Promise<ClaimedDeliveries> {
     const limited = request.queues.filter(isLimited);
+    try {
+      return await this.claimWithin(request, limited);
+    } catch (error) {
+      for (const queue of limited) this.queues.wait(queue, request.suspect, AFTER_FAILURE);
+      this.arm();
+      throw error;
+    }
+  }
+
+  private async claimWithin(
+    request: ClaimRequest<HandlerQueue>,
+    limited: readonly Limited[],
+  ): Promise<ClaimedDeliveries> {
     await this.limiter.prepare(this.transactions.manager, limited);
     const began = performance.now();
     const delays = new Map<string, number>();
