@@ -98,7 +98,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   async function storage() {
     if (!isPostgres) return undefined;
     const column = (rows: Record<string, string>[]) => rows.map((row) => Object.values(row)[0]);
-    const key = `SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'spark_event_key'`;
+    const key = `SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'spark_event_key%' AND indexdef LIKE '%INCLUDE%'`;
     const options = `SELECT relname || ' ' || array_to_string(reloptions, ',') FROM pg_class
       WHERE relname LIKE 'spark%' AND reloptions IS NOT NULL ORDER BY relname`;
     return { key: column(await dataSource.query(key)), options: column(await dataSource.query(options)) };
@@ -165,7 +165,11 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     async () => {
       await dataSource.runMigrations();
       expect(await storage()).toEqual({
-        key: ['UNIQUE (event_key) INCLUDE (event_group, entity, entity_id)'],
+        key: [
+          expect.stringMatching(
+            /UNIQUE INDEX spark_event_key ON .*\(event_key\) INCLUDE \(event_group, entity, entity_id\)/,
+          ),
+        ],
         options: expect.arrayContaining([expect.stringContaining('spark_event fillfactor=75,autovacuum_vacuum_scale')]),
       });
       await dataSource.query(`INSERT INTO item SELECT i, repeat('x', 50) FROM generate_series(1, 2000) i`);
@@ -230,14 +234,55 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.runMigrations();
     const drop = (index: string, table: string) =>
       dataSource.query(`DROP INDEX ${index}${database.name === 'MariaDB' ? ` ON ${table}` : ''}`);
-    if (isPostgres) await dataSource.query('ALTER TABLE spark_event DROP CONSTRAINT spark_event_key');
-    else await drop('spark_event_key', 'spark_event');
+    await drop('spark_event_key', 'spark_event');
     await drop('spark_delivery_partition', 'spark_delivery');
     expect(await refusal()).toMatch(
       /^IncompleteTablesError: .*spark_event lacks the unique index on \(event_key\); spark_delivery lacks the index on \(/,
     );
     expect(await refusal({ synchronize: true })).toBe('started');
     expect(await refusal()).toBe('started');
+  });
+
+  it.runIf(database.name === 'MariaDB')('an index that statements name has to have its name', async () => {
+    await dataSource.runMigrations();
+    await dataSource.query('ALTER TABLE spark_delivery RENAME INDEX spark_delivery_partition TO mine');
+    expect(await refusal()).toMatch(/^IncompleteTablesError: .*spark_delivery lacks the index on \(/);
+    expect(await refusal({ synchronize: true })).toBe('started');
+    expect(await refusal()).toBe('started');
+  });
+
+  describe.runIf(isPostgres)('the index of keys', () => {
+    it('is replaced in each schema of a database by itself', async () => {
+      await dataSource.query('CREATE SCHEMA other');
+      const elsewhere = new DataSource({ ...db.options, migrations: sparkMigrations({ schema: 'other' }) });
+      await elsewhere.initialize();
+      for (const one of [dataSource, elsewhere, dataSource]) {
+        await one.runMigrations();
+        await one.undoLastMigration();
+        await one.runMigrations();
+      }
+      await elsewhere.destroy();
+      expect((await storage())!.key).toHaveLength(2);
+      expect(await refusal()).toBe('started');
+      expect(await refusal({ synchronize: true })).toBe('started');
+    });
+
+    it('may have been created before, unless it is another index', async () => {
+      await dataSource.runMigrations();
+      const next = async (columns: string) => {
+        await dataSource.undoLastMigration();
+        await dataSource.query(`CREATE UNIQUE INDEX spark_event_key_covering ON spark_event ${columns}`);
+        const oid = `SELECT 'spark_event_key_covering'::regclass::oid AS oid`;
+        const [before] = await dataSource.query(oid);
+        await dataSource.runMigrations();
+        const [after] = await dataSource.query(oid.replace('_covering', ''));
+        expect((await storage())!.key).toHaveLength(1);
+        return before.oid === after.oid;
+      };
+      expect(await next('(event_key) INCLUDE (event_group, entity, entity_id)')).toBe(true);
+      expect(await next('(event_key, event_group)')).toBe(false);
+      expect(await refusal()).toBe('started');
+    });
   });
 
   it('a column that is gone is reported at boot, and migrations that run again make it', async () => {

@@ -27,6 +27,11 @@ export class Attempt {
     private readonly isSuspect: boolean,
   ) {}
 
+  /** Whether the delivery has had all its attempts. Then its context is not read, and its handler is not called. */
+  get isExhausted(): boolean {
+    return this.delivery.attempt > this.maxAttempts;
+  }
+
   /** Aborts `scope.signal` and ends the attempt at once, even if the handler goes on. */
   abort(reason: Error): void {
     this.call.abort(reason);
@@ -34,7 +39,7 @@ export class Attempt {
 
   async run(contexts: Reading): Promise<Outcome> {
     const { attempt, event } = this.delivery;
-    if (attempt > this.maxAttempts) {
+    if (this.isExhausted) {
       if (this.isSuspect)
         return {
           state: 'discarded',

@@ -21,6 +21,9 @@ const LOOK_AT_LEAST_EVERY = 5_000;
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
 
+// How long a process claims no deliveries of a handler of which it has found one of a later release, in milliseconds.
+const OUTDATED = 5_000;
+
 /** How many deliveries were claimed, and whether more may be available. */
 export interface Claim {
   readonly claimed: number;
@@ -92,6 +95,14 @@ export class Claimer {
     this.limited.tooLate(name);
     // It is due from before the last look.
     this.lookAtNextClaim();
+  }
+
+  /**
+   * Notes that a later release has stored a delivery of a handler. For a moment, the handler's deliveries are left to processes of that
+   * release, which can handle all of them.
+   */
+  isOutdated({ name }: Handler): void {
+    this.queues.leaveOut(name, OUTDATED);
   }
 
   /** Lets the next claim look for queues first: there may be deliveries of another priority, or of suspects. */

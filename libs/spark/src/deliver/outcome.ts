@@ -14,7 +14,7 @@ import { NotKnownHere, Undecided } from './undecided.js';
  * - `error` is the text of what was `thrown`; the delivery's row keeps it.
  * - `persisted`: the delivery's row says already that it is completed.
  * - `stopped`: this process aborted the attempt.
- * - `late`: the handler was not called, because it would have begun later than its rate limit has counted, or after the end of the lease.
+ * - `late`: the handler was not called, because it would have begun later than its rate limit has counted, or because the claim took longer than the lease.
  * - `undecided`: the handler could not be called, because this process lacks `lacking`, or because the database does not answer.
  */
 export type Outcome =

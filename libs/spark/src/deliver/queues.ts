@@ -38,6 +38,8 @@ export class Queues {
   leavesOut = false;
   /** Until when queues wait for a limit of their handler, by `performance.now()`. */
   private readonly waits = new Map<string, { readonly handler: string; readonly until: number }>();
+  /** Until when all queues of a handler are left out, by its name and `performance.now()`. */
+  private readonly left = new Map<string, number>();
 
   /**
    * Remembers the queues that a look at the instant `now` has found.
@@ -75,6 +77,11 @@ export class Queues {
   wait(queue: HandlerQueue, suspect: boolean, milliseconds: number): void {
     const until = performance.now() + milliseconds;
     this.waits.set(idOf({ ...queue, suspect }), { handler: queue.owner.name, until });
+  }
+
+  /** Leaves out all queues of a handler for so many milliseconds. */
+  leaveOut(handler: string, milliseconds: number): void {
+    this.left.set(handler, performance.now() + milliseconds);
   }
 
   /** When the first of the queues that are left out may be claimed from, by `performance.now()`; undefined if there is none. */
@@ -121,6 +128,7 @@ export class Queues {
   /** The queues of a handler. Those of different partitions share its room evenly. */
   private queuesOf({ handler: owner, room }: HandlerRoom, of: number, suspect: boolean): HandlerQueue[] {
     const { transactional: connects = false } = owner.options;
+    if ((this.left.get(owner.name) ?? 0) > performance.now()) return [];
     const turnOf = (queue: Queue) => this.servedParts.get(partOf(queue)) ?? 0;
     const open = this.candidates(owner, suspect)
       .filter((queue) => !this.isWaiting({ ...queue, suspect }))

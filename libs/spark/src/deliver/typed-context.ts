@@ -22,7 +22,7 @@ export function typedContext({ definitions }: Handler, event: Entry, context: un
   try {
     return parseContext(schema, context);
   } catch (error) {
-    throw new ContextSchemaError(event.group, event.key, messageOf(error), { stored, own });
+    throw new ContextSchemaError(event.group, event.key, messageOf(error), { stored, own }, event.context !== null);
   }
 }
 

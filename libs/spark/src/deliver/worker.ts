@@ -167,7 +167,7 @@ export class Worker {
     }
     const full = this.slots.fullAfter(new Set(attempts.map(({ handler }) => handler)));
     if (full.length > 0) this.onFull(full);
-    const contexts = this.contexts.read(claimed);
+    const contexts = this.contexts.read(attempts.filter(isReadable).map(({ delivery }) => delivery));
     // The next claim is sent before handlers keep the process busy.
     if (isMore) await setImmediate();
     for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
@@ -175,28 +175,38 @@ export class Worker {
 
   private async deliver(attempt: Attempt, contexts: Reading, suspect: boolean): Promise<void> {
     const { delivery } = attempt;
-    await contexts.ended(delivery);
+    // The claim may have taken longer than the lease.
+    const isLate = !this.lease.holds(delivery.worker);
+    if (!isLate && !attempt.isExhausted) await contexts.ended(delivery);
     const started = performance.now();
-    // The claim, or reading, may have taken longer than the lease.
-    const outcome = this.lease.holds(delivery.worker) ? await attempt.run(contexts) : LATE;
+    const outcome = isLate ? LATE : await this.run(attempt, contexts);
     const durationMs = Math.round(performance.now() - started);
     // Without this call the freed slot would stay unused until the next poll.
     if (this.slots.leave(attempt.handler.name)) this.onFreed();
     const settled = (isOurs?: boolean) => {
-      if (isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
+      if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
       this.running.delete(attempt);
       this.slots.settle(suspect);
-      if (outcome.state === 'late') this.claimer.tooLate(attempt.handler);
+      if (outcome?.state === 'late' && outcome !== LATE) this.claimer.tooLate(attempt.handler);
+      if (outcome?.state === 'undecided' && outcome.lacking?.kind === 'version')
+        this.claimer.isOutdated(attempt.handler);
       if (suspect || this.claimer.settled(attempt.handler)) this.onFreed();
       if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
     };
     // Completions share statements.
-    if (outcome.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
+    if (outcome?.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
     else {
-      const isOurs = await this.settler.settle(delivery, outcome, durationMs);
+      const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
       // The row of a delivery that could not be settled still says `running`, so the next claim gives it back.
-      if (isOurs === undefined) this.claimer.giveBackAtNextClaim();
+      if (outcome && isOurs === undefined) this.claimer.giveBackAtNextClaim();
       settled(isOurs);
     }
   }
+
+  /** Runs an attempt. If reading took longer than the lease, another process frees the delivery, as a suspect: what it reads may block. */
+  private async run(attempt: Attempt, contexts: Reading): Promise<Outcome | undefined> {
+    return this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : undefined;
+  }
 }
+
+const isReadable = ({ isExhausted }: Attempt): boolean => !isExhausted;

@@ -4,6 +4,8 @@ const DAY = 86_400_000;
 const MINUTE = 60_000;
 // A 29th of February may be eight years away from the next one.
 const MOST_DAYS = 9 * 366;
+// In characters.
+const LONGEST = 200;
 
 /** A cron expression that cannot be used. The message ends a sentence. */
 export class CronFlaw extends Error {}
@@ -87,8 +89,9 @@ const valuesOf = (field: object): number[] =>
     .sort((a, b) => a - b);
 
 function parse(expression: string): Parsed {
+  if (expression.length > LONGEST) throw new CronFlaw(`is longer than ${LONGEST} characters`);
   try {
-    return new CronTime(expression, 'UTC') as unknown as Parsed;
+    return new CronTime(expression.trim(), 'UTC') as unknown as Parsed;
   } catch (error) {
     throw new CronFlaw(`cannot be parsed (${(error as Error).message})`);
   }

@@ -40,7 +40,8 @@ export class CronSchedule implements Series {
   }
 
   next(after: number): number | undefined {
-    return this.around(after).next;
+    this.known = this.around(after);
+    return this.known.next;
   }
 
   private around(instant: number): Around {

@@ -3,20 +3,20 @@ import { keepDefinition } from './event-definition.js';
 import { Instants } from './schedule.js';
 import type { SparkEvent } from './spark-event.js';
 
-// How many missed instants of an event happen at most.
+/** How many missed instants of an entity's events happen at most. */
 const MOST_MISSED = 1_000;
 
 /**
  * The events for which a yielded event stands at an instant. An event that repeats stands for its latest instant, or with
- * `catchUp: 'all'` for all past ones, and for its next one, which is not true yet. Any other event stands for itself. So does an event
- * that cannot be entered, or whose `until` is past. It never throws.
+ * `catchUp: 'all'` for the latest `most` ones, and for its next one, which is not true yet. Any other event stands for itself. So does an
+ * event that cannot be entered, or whose `until` is past.
  */
-export function eventsAt(event: SparkEvent, now: number): readonly SparkEvent[] {
+export function eventsAt(event: SparkEvent, now: number, most = MOST_MISSED): readonly SparkEvent[] {
   if (!repeats(event) || checkEvent(event) !== undefined) return [event];
   if (event.until && event.until.getTime() <= now) return [event];
   const instants = instantsOf(event);
   const next = instants.next(now);
-  const past = instants.last(event.schedule.catchUp === 'all' ? MOST_MISSED : 1, now);
+  const past = instants.last(catchesUp(event) ? most : 1, now);
   return (next === undefined ? past : [...past, next]).map((instant) => eventAt(event, instant));
 }
 
@@ -31,6 +31,14 @@ export function standsFor(
   if (at === null || at > now || key !== keyAt(event.key, at) || checkEvent(event) !== undefined) return false;
   return instantsOf(event).has(at);
 }
+
+/** How many past instants each of the events that a source has yielded for an entity may stand for. */
+export function mostMissedOf(events: readonly SparkEvent[]): number {
+  const { length } = events.filter((event) => repeats(event) && catchesUp(event));
+  return Math.max(1, Math.floor(MOST_MISSED / Math.max(1, length)));
+}
+
+const catchesUp = ({ schedule }: Repeating): boolean => schedule.catchUp === 'all';
 
 type Repeating = SparkEvent & Required<Pick<SparkEvent, 'schedule'>>;
 

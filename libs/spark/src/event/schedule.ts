@@ -59,10 +59,10 @@ export class Instants implements Series {
   private readonly series: Series;
   private readonly from: number;
 
-  /** @param end where they end, exclusive; undefined if they do not */
+  /** @param end where they end, exclusive. Default: with the last year that a Date writes with four digits */
   constructor(
     { every, from, timeZone }: EventSchedule,
-    private readonly end: number = Infinity,
+    private readonly end: number = LATEST,
   ) {
     this.from = from!.getTime();
     this.series = isCron(every)
@@ -88,8 +88,12 @@ export class Instants implements Series {
   /** The latest instants up to another one, in order. */
   last(count: number, upTo: number): number[] {
     const instants: number[] = [];
-    for (let one = this.latest(upTo); one !== undefined && instants.length < count; one = this.latest(one - 1))
+    let one = this.latest(upTo);
+    while (one !== undefined) {
       instants.push(one);
+      // To step back further than needed would take a cron expression away from the instants that it remembers.
+      one = instants.length < count ? this.latest(one - 1) : undefined;
+    }
     return instants.toReversed();
   }
 }
@@ -105,9 +109,8 @@ class Interval implements Series {
     return this.from + Math.floor((upTo - this.from) / this.length) * this.length;
   }
 
-  next(after: number): number | undefined {
-    const next = this.latest(after) + this.length;
-    return next < LATEST ? next : undefined;
+  next(after: number): number {
+    return this.latest(after) + this.length;
   }
 }
 
@@ -128,6 +131,9 @@ function flawInCron(every: string, timeZone: unknown): string | undefined {
 function flawInInterval(every: unknown, timeZone: unknown): string | undefined {
   const length = intervalOf(every);
   if (length === undefined || !Number.isInteger(length)) return `its every is ${got(every)}. ${EVERY_ADVICE}`;
+  // The parser takes a year for 365.25 days, and M for minutes.
+  if (typeof every === 'string' && /(\d\s*y(ea)?r?s?|M)\s*$/.test(every))
+    return `its every is ${got(every)}: months and years have no fixed length. Give sparkEvent a cron expression such as '0 9 1 * *'.`;
   if (length < SHORTEST) return `its every is ${got(every)}, which is less than a minute. ${EVERY_ADVICE}`;
   if (timeZone !== null)
     return (

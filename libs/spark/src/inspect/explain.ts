@@ -8,7 +8,7 @@ import { eventsAt, repeats, standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { judge, nameOf } from '../record/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
-import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation } from './explanation.js';
+import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, YieldedEvent } from './explanation.js';
 import { deliveryOf } from './delivery-of.js';
 import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
@@ -52,18 +52,30 @@ async function ask(spark: Inspected, source: Source, id: string, now: number): P
     if (!subject) return { explained: { ...about, isAbout: false }, yielded: [] };
     const given = source.options.batch ? [subject.entity] : subject.entity;
     const yielded = await eventsOf(source, given, { now: new Date(now) });
-    const events = yielded
-      .flatMap((event) => eventsAt(event, now))
-      .map((event) => {
-        const { verdict, reason } = judged(spark, event, now);
-        const { group = '', key = '' } = nameOf(event);
-        const at = verdict === 'refused' ? undefined : event.at;
-        return { group: String(group), key: String(key), verdict, at, reason };
-      });
+    const events = yielded.flatMap((event) => instantsOf(event, now)).map((event) => yieldedOf(spark, event, now));
     return { explained: { ...about, events }, yielded };
   } catch (error) {
     return { explained: { ...about, error: textOf(error) }, yielded: [] };
   }
+}
+
+/** The events for which an event stands, or itself if it repeats and has none before its end. */
+function instantsOf(event: SparkEvent, now: number): readonly SparkEvent[] {
+  const instants = eventsAt(event, now);
+  return instants.length > 0 ? instants : [event];
+}
+
+function yieldedOf(spark: Inspected, event: SparkEvent, now: number): YieldedEvent {
+  const { group = '', key = '' } = nameOf(event);
+  const name = { group: String(group), key: String(key) };
+  const { verdict, reason } = judged(spark, event, now);
+  if (repeats(event) && (verdict === 'true' || verdict === 'over')) {
+    const end = event.until!.toISOString();
+    const ended =
+      verdict === 'over' ? `it has ended: its until, ${end}, is past.` : `it has no instant before its until, ${end}.`;
+    return { ...name, verdict: 'over', at: undefined, reason: ended };
+  }
+  return { ...name, verdict, at: verdict === 'refused' ? undefined : event.at, reason };
 }
 
 /** Judges an event. The context is only checked and encoded for events that would be entered, and its error refuses the event, too. */

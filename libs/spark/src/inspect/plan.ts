@@ -130,6 +130,8 @@ class PagePlan {
         source,
         ids.flatMap((id) => known.get(id) ?? []),
       );
+      // Missed instants of events that repeat are found again at each instant.
+      derivation.found = derivation.found.filter(({ key }) => !(this.entered.get(key)?.at.getTime()! <= instant));
       for (const { key, group, entityId, at: dated } of await derivation.written(this.spark.codec)) {
         const event = this.planned('enter', source, { key, group }, entityId ?? undefined, instant);
         if (dated !== null) this.dated.add(key);

@@ -79,7 +79,7 @@ function sourceWords(
 /** Why an event that its source yields is not in the ledger. */
 function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { rechecks }: Facts, now: number): string {
   if (verdict === 'never') return 'it has no date, so it never becomes true.';
-  if (verdict === 'over') return 'it was not entered in time: its until is past.';
+  if (verdict === 'over') return reason ?? 'it was not entered in time: its until is past.';
   if (verdict === 'refused') return `it cannot be entered: ${reason}`;
   const bySweep = live ? 'the next save or sweep enters it.' : 'its source is not live; the next sweep enters it.';
   if (verdict === 'true') {

@@ -7,6 +7,7 @@ import type { SparkClock } from '../common/clock.js';
 import type { Transactions } from '../database/transactions.js';
 import { linesOf } from '../error/text-of.js';
 import type { Past, RecordResult, Recorder } from '../record/recorder.js';
+import type { Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { namesOf } from '../entity/entity-table.js';
 import { sameKey } from '../entity/subject-ref.js';
@@ -172,9 +173,7 @@ export class RecheckRunner {
     const { root, due, now } = claim;
     const past = pastOf(root, due);
     const sources = this.sources.liveOf(root);
-    const derivation = await this.during(claim, () =>
-      this.recorder.derive(this.dataSource.manager, sources, [...past.keys()], now, past),
-    );
+    const derivation = await this.during(claim, () => this.derive(sources, [...past.keys()], now, past));
     const retries = this.recorder.retries(derivation.failures, now, past);
     const recorded = await this.transactions
       .run(async (manager) => {
@@ -193,6 +192,18 @@ export class RecheckRunner {
     // `forget` has removed rechecks, or another process has claimed them. Those that this process still has are derived again.
     if (!recorded) await this.giveBack(claim, 0);
     return recorded;
+  }
+
+  private async derive(
+    sources: readonly Source[],
+    ids: readonly string[],
+    now: number,
+    past: ReadonlyMap<string, Past>,
+  ) {
+    const { manager } = this.dataSource;
+    const derivation = await this.recorder.derive(manager, sources, ids, now, past);
+    if (derivation.isCatchingUp) await this.recorder.dropKnown(manager, derivation);
+    return derivation;
   }
 
   /** Extends the claim while the work runs, which may take longer than the claim lasts. */

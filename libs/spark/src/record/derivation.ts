@@ -7,7 +7,7 @@ import type { ContextCodec } from '../event/context-codec.js';
 import { checkContext } from '../event/context-schema.js';
 import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
-import { eventsAt, repeats } from '../event/repetitions.js';
+import { eventsAt, mostMissedOf, repeats } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
@@ -76,6 +76,8 @@ export class Derivation {
   readonly refused: (InvalidEventError | ChainTooDeepError)[] = [];
   /** Sources that were not run for all subjects, because every call failed, with the last error. */
   readonly givenUp = new Map<Source, unknown>();
+  /** Whether missed instants of events that repeat are among the events: most of them are in the ledger already. */
+  isCatchingUp = false;
   private entries: LedgerEntry[] | undefined;
 
   constructor(
@@ -120,7 +122,7 @@ export class Derivation {
     for (const subject of subjects) {
       while (isBlocking()) await yieldToEventLoop();
       try {
-        this.add(source, eventsNow(source, subject.entity, scope), subject);
+        this.add(source, eventsNow(source, subject.entity, scope), subject, true);
       } catch (error) {
         this.fail(source, [subject.ref], error);
       }
@@ -174,7 +176,7 @@ export class Derivation {
     this.failures.push(...refs.map((ref) => ({ source, ref, error })));
   }
 
-  private add(source: Source, events: readonly SparkEvent[], subject?: Subject): void {
+  private add(source: Source, events: readonly SparkEvent[], subject?: Subject, isCaptured = false): void {
     const depth = this.depthOf(subject?.ref);
     const { name: className } = source.metadata;
     const entity = tableOf(rootOf(source.metadata));
@@ -187,9 +189,23 @@ export class Derivation {
       else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
     };
     for (const event of events) {
-      if (repeats(event)) eventsAt(event, this.now).forEach(take);
-      else take(event);
+      if (!repeats(event)) take(event);
+      else this.instantsOf(event, events, isCaptured ? subject : undefined).forEach(take);
     }
+  }
+
+  /**
+   * The events for which an event that repeats stands. In the transaction of a save, these are the latest and the next one: a recheck right
+   * after it finds the others, so that many missed ones do not keep the transaction open.
+   */
+  private instantsOf(event: SparkEvent, all: readonly SparkEvent[], captured: Subject | undefined) {
+    const found = eventsAt(event, this.now, captured ? 2 : mostMissedOf(all));
+    const missed = found.filter(({ at }) => at && at.getTime() <= this.now).length - 1;
+    if (missed <= 0) return found;
+    this.isCatchingUp = true;
+    if (!captured) return found;
+    this.rechecks.push({ ref: captured.ref, due: this.now, attempt: 0, depth: this.depthOf(captured.ref) });
+    return found.slice(missed);
   }
 
   /**

@@ -4,6 +4,8 @@ import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
 import { checkContext } from '../event/context-schema.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
+import { repeats } from '../event/repetitions.js';
+import { isUnset } from '../event/schedule.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
@@ -80,7 +82,7 @@ async function lintSource(spark: Spark, source: Source, now: number, limit: numb
       const entities = own.next().value!;
       const events = await eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
       for (const event of events) refuse(event);
-      return new Map(events.map((event) => [nameOf(event), event]));
+      return distinct(events);
     };
     const entity = `${source.metadata.name} ${first.ref.id}`;
     const ownerBeside = batch ? undefined : (key: string) => ownerOf(owners, key, entity);
@@ -107,9 +109,21 @@ function refuse(event: SparkEvent): void {
   }
 }
 
+/** Events by their names. Throws Refused when two of them repeat and have one name: of an instant that both have, only one would happen. */
+function distinct(events: readonly SparkEvent[]): Yielded {
+  const named = new Map<string, SparkEvent>();
+  for (const event of events) {
+    const name = nameOf(event);
+    if (named.has(name) && repeats(event))
+      throw new Refused(`two events that repeat have the key ${event.key}. Give each a group of its own.`);
+    named.set(name, event);
+  }
+  return named;
+}
+
 /** The key of an event. That of an event that repeats has its first instant, because all its keys depend on that. */
-const nameOf = ({ key, schedule }: SparkEvent): string =>
-  schedule?.from ? `${key} from ${schedule.from.toISOString()}` : key;
+const nameOf = (event: SparkEvent): string =>
+  repeats(event) && !isUnset(event.schedule) ? `${event.key} from ${event.schedule.from!.toISOString()}` : event.key;
 
 /** An event that cannot be entered. */
 class Refused extends Error {}

@@ -68,7 +68,7 @@ export class MysqlClaiming {
     const { delivery, pause } = this.tables;
     const others = passed.length > 0 ? 'AND id NOT IN (?)' : '';
     const sql = `${delivery} ${this.byQueue} WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ?
-      AND (due_at = ? AND id >= ? OR due_at > ? AND due_at <= ?) ${others}
+      AND (due_at = ? AND id >= ? OR due_at > ?) AND due_at <= ? ${others}
       AND NOT EXISTS (SELECT 1 FROM ${pause} p WHERE p.handler = ?)`;
     const parameters = [
       handler,

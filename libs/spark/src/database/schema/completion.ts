@@ -1,4 +1,6 @@
 import { Table, type TableColumnOptions, TableIndex, type TableIndexOptions, type TableOptions } from 'typeorm';
+import { columnTypes } from './column-types.js';
+import { postgresIndexes } from './postgres-indexes.js';
 import type { Place } from './schema-version.js';
 
 /** A missing part of a table, in words. */
@@ -70,27 +72,60 @@ export const escaped = ({ dataSource }: Place['runner'], table: string): string 
     .map((part) => dataSource.driver.escape(part))
     .join('.');
 
-async function presentOf(runner: Place['runner'], tables: readonly TableOptions[]): Promise<Map<string, Table>> {
-  const present = await runner.getTables(tables.map(({ name }) => name));
-  return new Map(present.map((table) => [bare(table.name), table]));
+/** A table that exists, with its indexes. */
+interface PresentTable {
+  readonly table: Table;
+  readonly indexes: readonly PresentIndex[];
+  /** Whether statements name an index: those of MariaDB and MySQL do, with FORCE INDEX. */
+  readonly areNamed: boolean;
 }
+
+interface PresentIndex {
+  readonly name?: string | undefined;
+  readonly columnNames: readonly string[];
+  readonly isUnique: boolean;
+}
+
+async function presentOf(runner: Place['runner'], tables: readonly TableOptions[]): Promise<Map<string, PresentTable>> {
+  const present = await runner.getTables(tables.map(({ name }) => name));
+  const own = await ownIndexes(runner, tables);
+  const { partialIndexes } = await columnTypes(runner);
+  return new Map(
+    present.map((table) => {
+      const indexes = own?.get(bare(table.name)) ?? indexesOf(table);
+      return [bare(table.name), { table, indexes, areNamed: !partialIndexes }];
+    }),
+  );
+}
+
+/** The indexes of tables, by the bare names of these, where TypeORM does not read them right. */
+async function ownIndexes(runner: Place['runner'], tables: readonly TableOptions[]) {
+  if (runner.dataSource.options.type !== 'postgres') return undefined;
+  const named = new Map(tables.map(({ name }) => [escaped(runner, name), bare(name)]));
+  const indexes = new Map<string, PresentIndex[]>([...named.values()].map((name) => [name, []]));
+  for (const index of await postgresIndexes(runner, [...named.keys()]))
+    if (index.isValid) indexes.get(named.get(index.table)!)!.push(index);
+  return indexes;
+}
+
+const indexesOf = ({ indices, uniques }: Table): PresentIndex[] => [
+  ...indices,
+  ...uniques.map(({ name, columnNames }) => ({ name, columnNames, isUnique: true })),
+];
 
 // Some databases include the schema in the name.
 const bare = (table: string): string => table.split('.').at(-1)!;
 
-const missingColumns = ({ columns = [] }: TableOptions, found: Table): TableColumnOptions[] =>
-  columns.filter(({ name }) => !found.findColumnByName(name));
+const missingColumns = ({ columns = [] }: TableOptions, { table }: PresentTable): TableColumnOptions[] =>
+  columns.filter(({ name }) => !table.findColumnByName(name));
 
-function missingIndexes({ indices = [] }: TableOptions, found: Table): TableIndexOptions[] {
-  const present = [
-    ...found.indices,
-    ...found.uniques.map(({ columnNames }) => ({ columnNames, isUnique: true })),
-    // TypeORM does not always return the columns of an index in their order.
-  ].map(({ columnNames, isUnique }) => ({ columns: new Set(columnNames), isUnique }));
-  return indices.filter(({ columnNames, isUnique = false }) => {
+function missingIndexes({ indices = [] }: TableOptions, { indexes, areNamed }: PresentTable): TableIndexOptions[] {
+  // TypeORM does not always return the columns of an index in their order.
+  const present = indexes.map(({ name, columnNames, isUnique }) => ({ name, columns: new Set(columnNames), isUnique }));
+  return indices.filter(({ name, columnNames, isUnique = false }) => {
     const covers = ({ columns, ...index }: (typeof present)[number]) =>
-      columnNames.every((name) => columns.has(name)) &&
+      columnNames.every((column) => columns.has(column)) &&
       (!isUnique || (index.isUnique && columns.size === columnNames.length));
-    return !present.some(covers);
+    return !present.some((index) => covers(index) && (index.name === name || !areNamed));
   });
 }

@@ -1,4 +1,5 @@
 import { escaped } from './completion.js';
+import { type PostgresIndex, postgresIndexes } from './postgres-indexes.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v7 } from './v7.js';
 
@@ -22,13 +23,8 @@ export const v8: SchemaVersion = {
   async down(place) {
     if (!isPostgres(place)) return;
     const { runner, names } = place;
-    const { event, key, next } = keyIndex(place);
-    if (await hasConstraint(place)) {
-      await runner.query(`CREATE UNIQUE INDEX "${next}" ON ${event} (event_key)`);
-      await runner.query(`ALTER TABLE ${event} DROP CONSTRAINT "${key}"`);
-      await runner.query(`ALTER INDEX ${pathOf(place, next)} RENAME TO "${key}"`);
-    }
-    await runner.query(`ALTER TABLE ${event} RESET (fillfactor)`);
+    await replaceKeys(place, []);
+    await runner.query(`ALTER TABLE ${escaped(runner, names.plain.event)} RESET (fillfactor)`);
     for (const table of vacuumed(names.plain))
       await runner.query(`ALTER TABLE ${escaped(runner, table)} RESET (${Object.keys(VACUUM).join(', ')})`);
   },
@@ -45,6 +41,9 @@ const VACUUM = {
 // A context that is removed leaves a smaller row. With this much room on a page, most of these rows stay on theirs.
 const FILLFACTOR = 75;
 
+/** What sweeps compare of a key that is known. */
+const INCLUDED = ['event_group', 'entity', 'entity_id'];
+
 /** The tables that grow, or whose rows come and go. */
 const vacuumed = ({ event, delivery, recheck, attempt, worker, limit }: Place['names']['plain']): string[] => [
   event,
@@ -57,36 +56,41 @@ const vacuumed = ({ event, delivery, recheck, attempt, worker, limit }: Place['n
 
 const isPostgres = ({ runner }: Place): boolean => runner.dataSource.options.type === 'postgres';
 
-/** The index of keys gets the columns that sweeps compare, as a constraint: TypeORM takes an index with more columns for one on all of them. */
 async function store(place: Place): Promise<void> {
   if (!isPostgres(place)) return;
   const { runner, names } = place;
-  const { event, key, next } = keyIndex(place);
-  if (!(await hasConstraint(place))) {
-    const columns = '(event_key) INCLUDE (event_group, entity, entity_id)';
-    await runner.query(`CREATE UNIQUE INDEX IF NOT EXISTS "${next}" ON ${event} ${columns}`);
-    await runner.query(`DROP INDEX IF EXISTS ${pathOf(place, key)}`);
-    await runner.query(`ALTER TABLE ${event} ADD CONSTRAINT "${key}" UNIQUE USING INDEX "${next}"`);
-  }
-  await runner.query(`ALTER TABLE ${event} SET (fillfactor = ${FILLFACTOR})`);
+  await replaceKeys(place, INCLUDED);
+  await runner.query(`ALTER TABLE ${escaped(runner, names.plain.event)} SET (fillfactor = ${FILLFACTOR})`);
   const settings = Object.entries(VACUUM).map(([name, value]) => `${name} = ${value}`);
   for (const table of vacuumed(names.plain))
     await runner.query(`ALTER TABLE ${escaped(runner, table)} SET (${settings.join(', ')})`);
 }
 
-/** The table of events in SQL, the name of the index of its keys, and that of the index that takes its place. */
-function keyIndex({ runner, names }: Place) {
-  const { event } = names.plain;
-  const key = `${event.split('.').at(-1)!}_key`;
-  return { event: escaped(runner, event), key, next: `${key}_covering` };
+/** Lets the unique index of keys hold other columns besides. It uses an index that was created for that before. */
+async function replaceKeys(place: Place, included: readonly string[]): Promise<void> {
+  const { runner, names } = place;
+  const event = escaped(runner, names.plain.event);
+  const key = `${names.plain.event.split('.').at(-1)!}_key`;
+  const next = included.length > 0 ? `${key}_covering` : `${key}_plain`;
+  const indexes = await postgresIndexes(runner, [event]);
+  const named = (name: string) => indexes.find((index) => index.name === name);
+  if (isOnKeys(named(key), included)) return;
+  if (!isOnKeys(named(next), included)) {
+    await runner.query(`DROP INDEX IF EXISTS ${pathOf(place, next)}`);
+    const columns = included.length > 0 ? `(event_key) INCLUDE (${included.join(', ')})` : '(event_key)';
+    await runner.query(`CREATE UNIQUE INDEX "${next}" ON ${event} ${columns}`);
+  }
+  await runner.query(`DROP INDEX IF EXISTS ${pathOf(place, key)}`);
+  await runner.query(`ALTER INDEX ${pathOf(place, next)} RENAME TO "${key}"`);
 }
+
+const isOnKeys = (index: PostgresIndex | undefined, included: readonly string[]): boolean =>
+  index !== undefined &&
+  index.isUnique &&
+  index.isValid &&
+  index.columnNames.join() === 'event_key' &&
+  index.included.toSorted().join() === included.toSorted().join();
 
 /** An index of the table of events in SQL, with its schema. */
 const pathOf = ({ runner, names }: Place, index: string): string =>
   escaped(runner, [...names.plain.event.split('.').slice(0, -1), index].join('.'));
-
-async function hasConstraint(place: Place): Promise<boolean> {
-  const { event, key } = keyIndex(place);
-  const sql = `SELECT 1 FROM pg_constraint WHERE conrelid = $1::regclass AND conname = $2`;
-  return (await place.runner.query(sql, [event, key])).length > 0;
-}
