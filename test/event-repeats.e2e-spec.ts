@@ -36,9 +36,12 @@ const START = Date.parse('2026-06-01T12:00:00Z');
 const WEEK = 7 * DAY;
 
 let options: SparkEventOptions = {};
+let large = '';
 const fromOf = ({ due }: Invoice) => (due === null ? null : new Date(Number(due)));
 const weekly = (invoice: Invoice) =>
-  invoice.isPaid ? [] : [sparkEvent('weekly', invoice.id, {}, { every: '7d', from: fromOf(invoice), ...options })];
+  invoice.isPaid
+    ? []
+    : [sparkEvent('weekly', invoice.id, { large }, { every: '7d', from: fromOf(invoice), ...options })];
 
 @Injectable()
 class OwnRow {
@@ -116,6 +119,7 @@ describe.each(databases)('an event repeats, on $name', (database) => {
   };
   beforeEach(async () => {
     options = {};
+    large = '';
     clock = new TestClock(START);
     db = await database.create();
   });
@@ -334,6 +338,48 @@ describe.each(databases)('an event repeats, on $name', (database) => {
     // The first one has happened.
     const first = Array.from({ length: 1_000 }, (_, n) => minute(n + 1));
     expect(keys).toEqual([...first, minute(24 * 60)]);
+  });
+
+  it('each missed one, if it is to catch up, however large the contexts are', async () => {
+    await start(OwnRow);
+    options = { every: '1h', catchUp: 'all' };
+    large = 'x'.repeat(20_000);
+    await save(0);
+    clock.set(START + 900 * HOUR);
+    await kit.drain();
+    const count = async () => Number((await app.dataSource.query('SELECT COUNT(*) AS n FROM spark_event'))[0].n);
+    // In the first recheck, the contexts are too large together. The next ones go on.
+    for (let tries = 0; tries < 10 && (await count()) < 901; tries++) await app.spark.sweep();
+    expect(await count()).toBe(901);
+    await kit.advance('50h');
+    expect(await count()).toBe(951);
+    expect(app.logs.filter((line) => line.includes('million characters')).length).toBeLessThan(2);
+  }, 120_000);
+
+  it('in the transaction of a save with its latest instant alone, and right after it with all that were missed', async () => {
+    await start(OwnRow);
+    options = { every: '1h', catchUp: 'all' };
+    log.statements.length = 0;
+    await save(-10);
+    expect(await kit.events()).toEqual([`weekly_1@${iso(0)}`]);
+    expect(await dues()).toEqual([0, 1 / 24]);
+    await kit.drain();
+    expect(await kit.events()).toHaveLength(241);
+    expect(await dues()).toEqual([1 / 24]);
+  });
+
+  it('and has ended when its until has passed: explain says so', async () => {
+    await start(OwnRow);
+    options = { until: new Date(START + 10 * DAY) };
+    await save(0);
+    await kit.advance('5w');
+    expect((await app.spark.explain(Invoice, 1)).words[0]).toBe(
+      `weekly_1: it has ended: its until, ${iso(10)}, is past.`,
+    );
+    options = { every: '0 0 1 1 *', until: new Date(START + 90 * DAY) };
+    expect((await app.spark.explain(Invoice, 1)).words[0]).toBe(
+      `weekly_1: it has no instant before its until, ${iso(90)}.`,
+    );
   });
 
   it('and costs a save what an event and a date cost', async () => {

@@ -378,5 +378,17 @@ describe.each(databases)('typed events, on $name', (database) => {
       expect(await new SparkTestKit(next.app).deliveries('stored')).toMatchObject([{ state: 'completed', attempt: 1 }]);
       expect(handledBy('stored')).toEqual(['stored_1']);
     });
+
+    it('does not put off what a later release has stored, however much it is', async () => {
+      const first = defineEvent('stored', { schema: schemaOf<{ title: string }>(() => 'old'), version: 1 });
+      const spark = { worker: { concurrency: 100, pollInterval: '50ms' } };
+      const former = await startApp({ database: db, entities: [], providers: [handlerOf(first)], clock, spark });
+      running.push(former);
+      await former.spark.emit(Array.from({ length: 2_000 }, (_, i) => lenient(i, { title: 'Run' })));
+      await former.spark.drain();
+      expect(former.logs.filter((line) => line.includes('left to other'))).toHaveLength(1);
+      const [{ due }] = await former.dataSource.query('SELECT MAX(due_at) AS due FROM spark_delivery');
+      expect(Number(due)).toBeLessThanOrEqual(clock.now());
+    });
   });
 });

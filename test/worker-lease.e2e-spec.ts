@@ -8,7 +8,7 @@ import {
   type SparkEvent,
 } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DataSource } from 'typeorm';
+import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
@@ -159,6 +159,47 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
     expect(busy.toSorted()).toEqual(Array.from({ length: 10 }, (_, i) => `busy_${i}`));
     expect(app.logs.filter((line) => line.includes('taken over'))).toEqual([]);
   });
+});
+
+let blocking = 0;
+function block(value: number): number {
+  for (const end = performance.now() + blocking; performance.now() < end;);
+  return value;
+}
+
+@Entity()
+class Slow {
+  @PrimaryGeneratedColumn() id: number;
+  @Column({ type: 'int', default: 1, transformer: { to: (value: number) => value, from: block } }) value: number;
+}
+
+@Injectable()
+class SlowReads {
+  @GroupHandler(/^slow/, { name: 'slow-reads', maxAttempts: 2 })
+  handle({ key }: SparkEvent) {
+    calls.push({ key, attempt: 1, at: Date.now() });
+  }
+}
+
+describe.each(databases)('a context that blocks the process while it is read, on $name', (database) => {
+  it('costs its delivery an attempt each time, and is discarded in the end', async () => {
+    calls.length = blocking = 0;
+    const db = await database.create();
+    const worker = { pollInterval: '20ms', leaseTtl: TTL, leaseRenewal: '100ms' };
+    const app = await startApp({ database: db, entities: [Slow], providers: [SlowReads], spark: { worker } });
+    try {
+      const slow = await app.dataSource.manager.save(new Slow());
+      blocking = 1.5 * TTL;
+      await app.spark.emit(sparkEvent('slow', 1, { slow }));
+      const states = async () => (await app.spark.deliveries({})).records.map(({ state }) => state);
+      await vi.waitFor(async () => expect(await states()).toEqual(['discarded']), { timeout: 45_000, interval: 200 });
+      expect(calls).toEqual([]);
+    } finally {
+      blocking = 0;
+      await app.close();
+      await db.drop();
+    }
+  }, 60_000);
 });
 
 // On SQLite whoever writes keeps everybody from renewing a lease.

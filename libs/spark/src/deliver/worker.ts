@@ -167,19 +167,19 @@ export class Worker {
     }
     const full = this.slots.fullAfter(new Set(attempts.map(({ handler }) => handler)));
     if (full.length > 0) this.onFull(full);
-    const contexts = this.contexts.read(attempts.filter(isReadable).map(({ delivery }) => delivery));
+    // The claim may have taken longer than the lease.
+    const isLate = claimed.length > 0 && !this.lease.holds(claimed[0]!.worker);
+    const contexts = this.contexts.read(isLate ? [] : attempts.filter(isReadable).map(({ delivery }) => delivery));
     // The next claim is sent before handlers keep the process busy.
     if (isMore) await setImmediate();
-    for (const attempt of attempts) void this.deliver(attempt, contexts, suspect);
+    for (const attempt of attempts) void this.deliver(attempt, isLate ? undefined : contexts, suspect);
   }
 
-  private async deliver(attempt: Attempt, contexts: Reading, suspect: boolean): Promise<void> {
+  private async deliver(attempt: Attempt, contexts: Reading | undefined, suspect: boolean): Promise<void> {
     const { delivery } = attempt;
-    // The claim may have taken longer than the lease.
-    const isLate = !this.lease.holds(delivery.worker);
-    if (!isLate && !attempt.isExhausted) await contexts.ended(delivery);
+    if (contexts && isReadable(attempt)) await contexts.ended(delivery);
     const started = performance.now();
-    const outcome = isLate ? LATE : await this.run(attempt, contexts);
+    const outcome = contexts ? await this.run(attempt, contexts) : LATE;
     const durationMs = Math.round(performance.now() - started);
     // Without this call the freed slot would stay unused until the next poll.
     if (this.slots.leave(attempt.handler.name)) this.onFreed();
