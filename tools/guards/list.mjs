@@ -2098,8 +2098,8 @@ export const guards = [
   guard(
     'of the missed instants, the latest one happens',
     'event/repetitions.ts',
-    "event.schedule.catchUp === 'all' ? MOST_MISSED : 1",
-    "event.schedule.catchUp === 'all' ? MOST_MISSED : 2",
+    'instants.last(catchesUp(event) ? most : 1, now)',
+    'instants.last(catchesUp(event) ? most : 2, now)',
     ['event-repeats', 'by the latest one only after a downtime'],
     { databases: ALL, sample: true },
   ),

@@ -131,7 +131,8 @@ class PagePlan {
         ids.flatMap((id) => known.get(id) ?? []),
       );
       // Missed instants of events that repeat are found again at each instant.
-      derivation.found = derivation.found.filter(({ key }) => !(this.entered.get(key)?.at.getTime()! <= instant));
+      const isKnown = ({ key }: { key: string }) => (this.entered.get(key)?.at.getTime() ?? Infinity) <= instant;
+      derivation.found = derivation.found.filter((found) => !isKnown(found));
       for (const { key, group, entityId, at: dated } of await derivation.written(this.spark.codec)) {
         const event = this.planned('enter', source, { key, group }, entityId ?? undefined, instant);
         if (dated !== null) this.dated.add(key);
