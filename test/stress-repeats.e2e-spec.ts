@@ -104,10 +104,10 @@ class Model {
 
   constructor(private readonly id: number) {}
 
-  /** A save runs its own source at once, and the other one at the next drain. */
+  /** A save runs its own source at once, for the latest instants. The next drain runs both, for all that were missed. */
   saved(row: Row, now: number): void {
     this.row = row;
-    this.derive(['own', 'all'], now);
+    this.derive(['own', 'all'], now, 1);
     this.dates.add(now);
   }
 
@@ -138,7 +138,7 @@ class Model {
     return dates.length === 0 ? undefined : Math.min(...dates);
   }
 
-  private derive(groups: readonly string[], now: number): void {
+  private derive(groups: readonly string[], now: number, most = 1_000): void {
     const begin = this.row?.active ? numberOf(this.row.begin) : null;
     const stop = numberOf(this.row?.stop ?? null) ?? Infinity;
     if (begin === null || stop <= now || stop <= begin) return;
@@ -148,7 +148,7 @@ class Model {
     );
     const past = instants.filter((instant) => instant <= now);
     for (const group of groups)
-      for (const instant of past.slice(group === 'all' ? -1_000 : -1))
+      for (const instant of past.slice(group === 'all' ? -most : -1))
         this.ledger.add(`${group}_${this.id}@${new Date(instant).toISOString()}`);
     const next = instants.find((instant) => instant > now);
     if (next !== undefined) this.dates.add(next);
