@@ -34,6 +34,7 @@ const tables = [
   'shop_limit',
   'shop_chore',
   'shop_sweep_range',
+  'shop_condition',
   'shop_version',
 ];
 

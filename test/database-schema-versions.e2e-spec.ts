@@ -34,6 +34,7 @@ const context = JSON.stringify({
 const TABLES = [
   'attempt',
   'chore',
+  'condition',
   'delivery',
   'event',
   'group',
@@ -114,10 +115,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 8. Run the migration ` +
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 9. Run the migration ` +
         `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
         `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000, ` +
-        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000, AddSparkConditions1796430000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -127,7 +128,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 8 }]);
+    expect(await version()).toEqual([{ version: 9 }]);
     await app.close();
   });
 
@@ -207,6 +208,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [5, 2],
       [6, 3],
       [7, isPostgres ? 8 : -1],
+      [8, isPostgres ? 3 : 0],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -226,7 +228,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 8 }]);
+    expect(await version()).toEqual([{ version: 9 }]);
     await app.close();
   });
 
@@ -298,10 +300,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
 
   it('those of a newer release are refused, and the release is named', async () => {
     await dataSource.runMigrations();
-    await dataSource.query(`UPDATE spark_version SET version = 9, needs_release = '3.1.0'`);
+    await dataSource.query(`UPDATE spark_version SET version = 10, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 9, and this release of nestjs-spark supports version 8. Install ` +
+        `NewerTablesError: Spark's tables are of version 10, and this release of nestjs-spark supports version 9. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -360,6 +362,9 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 8 }]);
+    await expect(dataSource.query('SELECT * FROM spark_condition')).rejects.toThrow('spark_condition');
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 7 }]);
     expect(await storage()).toEqual(isPostgres ? { key: [], options: [] } : undefined);

@@ -19,6 +19,13 @@ export class Invoice {
 }
 
 @Entity()
+export class Device {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column() isOnline!: boolean;
+  @Column({ nullable: true }) offlineSince!: Date | null;
+}
+
+@Entity()
 export class Challenge {
   @PrimaryGeneratedColumn() id!: number;
   @Column() title!: string;

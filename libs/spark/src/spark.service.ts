@@ -684,6 +684,7 @@ export class SparkService {
     if (reason === NEVER) return [];
     if (reason !== undefined) return refuse(reason);
     const now = this.spark.clock.now();
+    if ('trueFor' in event) return refuse('it has trueFor. Let a source yield it, which Spark can run again.');
     if (event.schedule) return refuse('it repeats. Let a source yield it, which can stop it.');
     if (event.until && event.until.getTime() <= now) return [];
     if (event.at && event.at.getTime() > now)

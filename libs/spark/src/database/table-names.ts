@@ -5,6 +5,7 @@ const TABLES = [
   'delivery',
   'attempt',
   'recheck',
+  'condition',
   'handler',
   'pause',
   'limit',

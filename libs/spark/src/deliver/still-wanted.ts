@@ -2,10 +2,14 @@ import type { SparkClock } from '../common/clock.js';
 import type { Delivery } from '../store/deliveries.js';
 import type { SureReads } from './sure-reads.js';
 import { NotKnownHere } from './undecided.js';
+import { eventSince, type Lasting, lasts } from '../event/lasting.js';
+import { checkEvent } from '../event/event-check.js';
 import { standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
-import type { SourceRegistry } from '../source/source.registry.js';
+import { sourceNames, type SourceRegistry } from '../source/source.registry.js';
+import type { Conditions } from '../store/conditions.js';
+import { rootOf } from '../entity/entity-table.js';
 import { refuseHidden } from '../entity/row-security.js';
 import { readSubjects } from '../entity/subjects.js';
 
@@ -14,6 +18,7 @@ export class StillWanted {
   constructor(
     private readonly reads: SureReads,
     private readonly sources: SourceRegistry,
+    private readonly conditions: Conditions,
     private readonly clock: SparkClock,
   ) {}
 
@@ -31,9 +36,20 @@ export class StillWanted {
     const source = this.sources.named(event.source);
     if (!source) throw new NotKnownHere('source', event.source);
     // This runs before the transaction of a transactional handler, so that a skip has nothing to roll back.
+    const sinceOf = source.options.trueFor ? await this.sinceOf(source, event.entityId) : undefined;
     const events = await this.eventsOf(source, event.entityId, now);
-    const isYielded = events.some((yielded) => standsFor(yielded, event, now));
+    const isYielded = events.some((yielded) => {
+      const held = lasts(yielded) ? lasted(yielded, sinceOf?.get(yielded.key)) : yielded;
+      return held !== undefined && standsFor(held, event, now);
+    });
     return isYielded ? undefined : `${source.name} no longer yields it`;
+  }
+
+  /** Since when the source has yielded its events with `trueFor`, by key. */
+  private async sinceOf(source: Source, id: string): Promise<Map<string, number | undefined>> {
+    const root = rootOf(source.metadata);
+    const found = await this.reads.run((manager) => this.conditions.of(manager, sourceNames(source), root, [id]));
+    return new Map(found.map(({ key, since }) => [key, since]));
   }
 
   private async eventsOf(source: Source, id: string, now: number): Promise<readonly SparkEvent[]> {
@@ -46,3 +62,7 @@ export class StillWanted {
     return eventsOf(source, source.options.batch ? [entity] : entity, { now: new Date(now) });
   }
 }
+
+/** An event that has begun to last; undefined if it has not, or cannot be entered. */
+const lasted = (event: Lasting, since: number | undefined): SparkEvent | undefined =>
+  since === undefined || checkEvent(event) !== undefined ? undefined : eventSince(event, since);

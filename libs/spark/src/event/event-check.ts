@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { flawInMetadata, METADATA_ADVICE } from './event-metadata.js';
 import { flawInSchedule, isUnset, type EventSchedule } from './schedule.js';
+import { flawInTrueFor } from './true-for.js';
 import { flawIn, isIdPart, type Flaw } from './spark-event.js';
 import { got, messageOf, quoted } from '../error/wording.js';
 
@@ -19,6 +20,12 @@ const ADVICE = {
   until: 'Give sparkEvent a valid Date after its at or from, or leave it out.',
   every:
     'Leave occurrence out: each instant of every is an occurrence of its own. If it is to repeat by other values, leave every out.',
+  lasting: {
+    at: 'Leave at out: the event becomes true so long after its source has begun to yield it. For an event at a date, leave trueFor out.',
+    every:
+      'Leave every and from out: the event happens once when its condition has lasted so long. If it is to repeat, leave trueFor out, and ' +
+      'give sparkEvent the date at which its condition began as from.',
+  },
   both: 'Leave at out, and give sparkEvent the first instant as from. Or leave every and from out, if the event is to happen once.',
 };
 
@@ -50,6 +57,7 @@ function verdictOn(event: unknown): string | undefined {
     checkText('group', event.group) ??
     (flaw && wordsFor(flaw)) ??
     checkText('key', event.key) ??
+    checkTrueFor(event) ??
     checkTimes(event) ??
     checkSchedule(event) ??
     checkMetadata(event.metadata)
@@ -63,6 +71,7 @@ interface Unchecked {
   readonly at?: unknown;
   readonly until?: unknown;
   readonly schedule?: EventSchedule;
+  readonly trueFor?: unknown;
   readonly metadata?: unknown;
 }
 
@@ -100,6 +109,14 @@ function gotId(id: unknown): string {
   if (!Array.isArray(id) || id.length === 0) return got(id);
   const parts: unknown[] = Array.from(id);
   return `a list that holds ${got(parts.find((part) => !isIdPart(part)))}`;
+}
+
+function checkTrueFor(event: Unchecked): string | undefined {
+  if (!('trueFor' in event)) return undefined;
+  if ('at' in event) return `it has both at and trueFor. ${ADVICE.lasting.at}`;
+  if (event.schedule !== undefined) return `it has both every and trueFor. ${ADVICE.lasting.every}`;
+  const { trueFor } = event;
+  return trueFor === undefined || trueFor === null ? NEVER : flawInTrueFor(trueFor);
 }
 
 function checkTimes(event: { at?: unknown; until?: unknown; schedule?: unknown }): string | undefined {

@@ -17,6 +17,8 @@ export interface SparkEvent<C = unknown, G extends string = string> {
   readonly at?: Date;
   /** When it becomes true again and again. Only events that a source yields have it: each instant is an event of its own, with an `at`. */
   readonly schedule?: EventSchedule;
+  /** How long its source has to yield it without a break, before it becomes true. Only events that a source yields have it. */
+  readonly trueFor?: Duration | null;
   /** When the event expires: from then on it is neither entered nor handled. Left out: never. */
   readonly until?: Date;
   /** Plain data beside the context, such as a trace, a tenant or an actor. It is not part of the key. Default: none. */
@@ -48,6 +50,12 @@ export interface SparkEventOptions {
    * latest one. `'all'`: all of them, up to the latest 1,000. Default: `'latest'`.
    */
   readonly catchUp?: 'latest' | 'all';
+  /**
+   * How long the source has to yield the event without a break before it becomes true, in ms or as text such as `'15m'`: from a second to
+   * 100 years. The time begins when Spark first finds the event, and begins again after each time that the source did not yield it. The
+   * source must have `trueFor: true`. `at` and `every` cannot be set, too. `null` and `undefined` mean never.
+   */
+  readonly trueFor?: Duration | null;
   /**
    * When the event expires: from then on it is neither entered nor handled, and with `every`, it does not repeat any more. `null` and
    * `undefined` mean never.
@@ -88,6 +96,7 @@ const flaws = sharedByCopies('flaws', () => new WeakMap<object, Flaw>());
  * yield sparkEvent('reminder', meeting.id, { meeting }, { at: subHours(meeting.start, 1), until: meeting.start });
  * await spark.emit(sparkEvent('mail_bounced', bounce.id, { bounce }, { metadata: { tenant } }));
  * yield sparkEvent('birthday', person.id, { person }, { occurrence: now.getFullYear() }); // key: birthday_7@2026
+ * yield sparkEvent('offline', device.id, { device }, { trueFor: '15m' }); // needs @EventSource(Device, { trueFor: true })
  * yield sparkEvent('overdue', invoice.id, { invoice }, { every: '7d', from: invoice.due }); // overdue_7@2026-06-01T12:00:00.000Z
  */
 export function sparkEvent<C = undefined>(
@@ -101,6 +110,7 @@ export function sparkEvent<C = undefined>(
     if (options && 'at' in options) event.at = copyOf(options.at);
     if (options?.until !== undefined && options.until !== null) event.until = copyOf(options.until);
     if (options?.metadata !== undefined) event.metadata = options.metadata;
+    if (options && 'trueFor' in options) event.trueFor = options.trueFor;
     const schedule = options && scheduleOf(options);
     if (schedule) event.schedule = schedule;
     const flaw = flawOf(id, options?.occurrence, schedule);

@@ -4,15 +4,17 @@ import { select } from '../database/statement.js';
 import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
 import { checkContext } from '../event/context-schema.js';
+import { eventSince, type Lasting, lasts } from '../event/lasting.js';
 import { eventsAt, repeats, standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import { judge, nameOf } from '../record/derivation.js';
+import { judge, judgeLasting, nameOf } from '../record/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
 import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, YieldedEvent } from './explanation.js';
 import { deliveryOf } from './delivery-of.js';
 import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
-import { readEntities, readSubjects } from '../entity/subjects.js';
+import { sourceNames } from '../source/source.registry.js';
+import { readEntities, readSubjects, type Subject } from '../entity/subjects.js';
 import { wordsOf } from './words.js';
 
 /** Explains one entity by its key. */
@@ -48,11 +50,15 @@ async function ask(spark: Inspected, source: Source, id: string, now: number): P
   const { name, live } = source;
   const about = { source: name, live, isAbout: true, events: [], error: undefined };
   try {
-    const [subject] = await spark.transactions.readOnly((manager) => readSubjects(manager, source, [id]));
+    const { subject, sinceOf } = await spark.transactions.readOnly((manager) => read(manager, spark, source, id));
     if (!subject) return { explained: { ...about, isAbout: false }, yielded: [] };
     const given = source.options.batch ? [subject.entity] : subject.entity;
     const yielded = await eventsOf(source, given, { now: new Date(now) });
-    const events = yielded.flatMap((event) => instantsOf(event, now)).map((event) => yieldedOf(spark, event, now));
+    const events = yielded
+      .flatMap((event) => instantsOf(event, now))
+      .map((event) =>
+        lasts(event) ? lastingOf(spark, event, source, subject, sinceOf, now) : yieldedOf(spark, event, now),
+      );
     return { explained: { ...about, events }, yielded };
   } catch (error) {
     return { explained: { ...about, error: textOf(error) }, yielded: [] };
@@ -68,19 +74,62 @@ function instantsOf(event: SparkEvent, now: number): readonly SparkEvent[] {
 function yieldedOf(spark: Inspected, event: SparkEvent, now: number): YieldedEvent {
   const { group = '', key = '' } = nameOf(event);
   const name = { group: String(group), key: String(key) };
-  const { verdict, reason } = judged(spark, event, now);
+  const since = undefined;
+  const { verdict, reason } = judged(spark, event, judge(event, now));
   if (repeats(event) && (verdict === 'true' || verdict === 'over')) {
     const end = event.until!.toISOString();
     const ended =
       verdict === 'over' ? `it has ended: its until, ${end}, is past.` : `it has no instant before its until, ${end}.`;
-    return { ...name, verdict: 'over', at: undefined, reason: ended };
+    return { ...name, verdict: 'over', at: undefined, since, reason: ended };
   }
-  return { ...name, verdict, at: verdict === 'refused' ? undefined : event.at, reason };
+  return { ...name, verdict, at: verdict === 'refused' ? undefined : event.at, since, reason };
 }
 
-/** Judges an event. The context is only checked and encoded for events that would be entered, and its error refuses the event, too. */
-function judged({ codec }: Inspected, event: SparkEvent, now: number): ReturnType<typeof judge> {
-  const judgement = judge(event, now);
+type Judgement = ReturnType<typeof judge>;
+
+/** Reads an entity of a source, and since when the source has yielded its events with `trueFor`, by key. */
+async function read(manager: EntityManager, { conditions }: Inspected, source: Source, id: string) {
+  const lasting = source.options.trueFor
+    ? await conditions.of(manager, sourceNames(source), rootOf(source.metadata), [id])
+    : [];
+  const [subject] = await readSubjects(manager, source, [id]);
+  return { subject, sinceOf: new Map(lasting.map(({ key, since }) => [key, since])) };
+}
+
+/** The event that a yielded event with `trueFor` stands for, if it can be entered, and the verdict on it. */
+function lastingAt(
+  event: Lasting,
+  source: Source,
+  subject: Subject,
+  since: number | undefined,
+  now: number,
+): Judgement & { readonly event: SparkEvent } {
+  const judgement = judgeLasting(event, source, subject, now);
+  if (judgement.verdict !== 'true') return { ...judgement, event };
+  if (since === undefined) return { verdict: 'later', event };
+  const held = eventSince(event, since);
+  return { ...judge(held, now), event: held };
+}
+
+function lastingOf(
+  spark: Inspected,
+  yielded: Lasting,
+  source: Source,
+  subject: Subject,
+  sinceOf: ReadonlyMap<string, number | undefined>,
+  now: number,
+): YieldedEvent {
+  const { group = '', key = '' } = nameOf(yielded);
+  const since = sinceOf.get(String(key));
+  const { event, ...judgement } = lastingAt(yielded, source, subject, since, now);
+  const { verdict, reason } = judged(spark, event, judgement);
+  const at = verdict === 'refused' ? undefined : event.at;
+  const begun = since === undefined ? undefined : new Date(since);
+  return { group: String(group), key: String(key), verdict, at, since: begun, reason };
+}
+
+/** Checks the context of an event. The context is only checked and encoded for events that would be entered, and its error refuses the event, too. */
+function judged({ codec }: Inspected, event: SparkEvent, judgement: Judgement): Judgement {
   if (judgement.verdict !== 'true' && judgement.verdict !== 'later') return judgement;
   try {
     checkContext(event);

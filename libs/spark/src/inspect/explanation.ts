@@ -5,12 +5,14 @@ export interface YieldedEvent {
   readonly group: string;
   readonly key: string;
   /**
-   * `true`: it holds now. `later`: its `at` is in the future. `over`: its `until` is past. `never`: its `at` is not set. `refused`: it
+   * `true`: it holds now. `later`: its `at` is in the future, or its `trueFor` has not passed. `over`: its `until` is past. `never`: its `at` is not set. `refused`: it
    * cannot be entered.
    */
   readonly verdict: Verdict;
-  /** Its `at`: when it becomes or became true. Undefined if the source gives none. */
+  /** Its `at`: when it becomes or became true. With `trueFor`, that is so long after `since`. Undefined if there is none. */
   readonly at: Date | undefined;
+  /** Since when it has been yielded without a break, if it has `trueFor`. Undefined if no recheck has found it yet. */
+  readonly since: Date | undefined;
   /** Why it is refused. */
   readonly reason: string | undefined;
 }

@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
+import type { Conditions } from '../store/conditions.js';
 import type { DeliveryAdmin } from '../store/delivery-admin.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
 import type { HandlerPauses } from '../store/handler-pauses.js';
@@ -25,6 +26,7 @@ export interface Inspected {
   readonly transactions: Transactions;
   readonly entities: DataSourceEntities;
   readonly sources: SourceRegistry;
+  readonly conditions: Conditions;
   readonly registered: RegisteredHandlers;
   readonly handlerPauses: HandlerPauses;
   readonly codec: ContextCodec;

@@ -2,6 +2,8 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../database/statement.js';
 import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
+import { sourceNames } from '../source/source.registry.js';
+import type { Condition } from '../store/conditions.js';
 import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
 import { readSubjects, type Subject } from '../entity/subjects.js';
@@ -59,16 +61,28 @@ async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], row
     if (ids.length === 0) continue;
     const standing = new Set<RecheckRow>();
     for (const source of spark.sources.liveOf(root)) {
+      const conditions = await conditionsOf(spark, source, root, ids);
       const subjects = await byId(spark, source, ids);
       for (const row of own) {
         const subject = subjects?.get(row.entity_id);
         // If the entities cannot be read, it is unknown whether something becomes true.
-        if (!subjects || (subject && (await stands(spark, source, subject, Number(row.due_at))))) standing.add(row);
+        if (!subjects || (subject && (await stands(source, subject, conditions, Number(row.due_at)))))
+          standing.add(row);
       }
     }
     empty.push(...own.filter((row) => !standing.has(row)).map((row) => ({ ...row, entity: root.name })));
   }
   return empty;
+}
+
+async function conditionsOf(
+  { transactions, conditions }: Inspected,
+  source: Source,
+  root: EntityMetadata,
+  ids: readonly string[],
+): Promise<Condition[]> {
+  if (!source.options.trueFor) return [];
+  return transactions.readOnly((manager) => conditions.of(manager, sourceNames(source), root, ids));
 }
 
 async function byId({ transactions }: Inspected, source: Source, ids: readonly string[]) {
@@ -77,8 +91,9 @@ async function byId({ transactions }: Inspected, source: Source, ids: readonly s
 }
 
 /** Whether something becomes true at the instant. If a source throws, that is unknown, and counts as true. */
-async function stands(spark: Inspected, source: Source, subject: Subject, due: number) {
+async function stands(source: Source, subject: Subject, conditions: readonly Condition[], due: number) {
   const derivation = new Derivation(due, () => 0);
+  derivation.conditions.know(source, conditions);
   await derivation.run(source, [subject]);
   return derivation.failures.length > 0 || derivation.found.some(({ event }) => event.at?.getTime() === due);
 }

@@ -7,6 +7,7 @@ import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { readsClock } from '../source/clock-reads.js';
+import { PlannedConditions } from './planned-conditions.js';
 import { sweepSlots } from './sweep-slots.js';
 import { cancellations } from './plan-cancellations.js';
 import type { Planned, PlannedEvent, PlannedProblem, PlanRequest } from './planned.js';
@@ -44,6 +45,7 @@ class PagePlan {
   /** The keys of events that have an `at`. */
   private readonly dated = new Set<string>();
   private readonly problems = new Map<string, PlannedProblem>();
+  private readonly conditions = new PlannedConditions();
 
   constructor(
     private readonly spark: Inspected,
@@ -60,6 +62,7 @@ class PagePlan {
     const { now, end } = this.request;
     const sources = this.spark.sources.of(this.metadata);
     for (const source of sources) {
+      await this.conditions.read(this.spark, source, keys);
       const subjects = await this.read(source, keys);
       this.subjects.set(source, new Map(subjects.map((subject) => [subject.ref.id, subject])));
       await this.checkClock(source, subjects.slice(0, CHECKED));
@@ -126,10 +129,12 @@ class PagePlan {
     for (const source of sources) {
       const known = this.subjects.get(source)!;
       const derivation = new Derivation(instant, () => 0);
+      this.conditions.tell(source, derivation);
       await derivation.run(
         source,
         ids.flatMap((id) => known.get(id) ?? []),
       );
+      dates.push(...this.conditions.change(source, derivation, instant));
       // Missed instants of events that repeat are found again at each instant.
       const isKnown = ({ key }: { key: string }) => (this.entered.get(key)?.at.getTime() ?? Infinity) <= instant;
       derivation.found = derivation.found.filter((found) => !isKnown(found));

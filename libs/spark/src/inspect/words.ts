@@ -77,7 +77,7 @@ function sourceWords(
 }
 
 /** Why an event that its source yields is not in the ledger. */
-function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { rechecks }: Facts, now: number): string {
+function absent({ verdict, at, since, reason }: YieldedEvent, live: boolean, { rechecks }: Facts, now: number): string {
   if (verdict === 'never') return 'it has no date, so it never becomes true.';
   if (verdict === 'over') return reason ?? 'it was not entered in time: its until is past.';
   if (verdict === 'refused') return `it cannot be entered: ${reason}`;
@@ -88,10 +88,14 @@ function absent({ verdict, at, reason }: YieldedEvent, live: boolean, { rechecks
       ? 'it is true; a recheck of the entity is due.'
       : `it is true, but the entity has not been rechecked since; ${bySweep}`;
   }
-  const due = Math.ceil(at!.getTime());
+  if (at === undefined)
+    return `its trueFor has not begun: no recheck has found it yet; ${bySweep.replace('enters it', 'begins it')}`;
+  const due = Math.ceil(at.getTime());
   const isPlanned = rechecks.some((recheck) => recheck.due.getTime() === due);
   const then = isPlanned ? 'The entity is rechecked then.' : `No recheck is due then; ${bySweep}`;
-  return `it becomes true ${when(at!, now)}. ${then}`;
+  if (since !== undefined)
+    return `it has been yielded since ${since.toISOString()}, and becomes true ${when(at, now)} if it does not stop. ${then}`;
+  return `it becomes true ${when(at, now)}. ${then}`;
 }
 
 function entered(
@@ -115,8 +119,14 @@ function entered(
 }
 
 /** Why an event that was entered does not happen again at another date. */
-function spent({ at: then }: ExplainedEvent, { at, key }: YieldedEvent, now: number): string {
-  if (at === undefined || at.getTime() === then?.getTime()) return '';
+function spent({ at: then }: ExplainedEvent, { at, since, key }: YieldedEvent, now: number): string {
+  if (at === undefined || at.getTime() === then?.getTime())
+    return since ? ` It has been yielded since ${since.toISOString()}.` : '';
+  if (since)
+    return (
+      ` However, it has been yielded without a break only since ${since.toISOString()}: it does not happen again, because each key is ` +
+      `entered once. To get an event each time, give it an occurrence, such as the date at which its condition began.`
+    );
   const date = `its date is ${at.toISOString()} now${then ? `, and was ${then.toISOString()} then` : ''}`;
   const never = at.getTime() > now ? 'it will not happen then' : 'it has not happened then';
   return (

@@ -7,6 +7,7 @@ import type { ContextCodec } from '../event/context-codec.js';
 import { checkContext } from '../event/context-schema.js';
 import { writeMetadata } from '../event/event-metadata.js';
 import { idText, idTextIn } from '../event/event-key.js';
+import { eventSince, type Lasting, lasts, lengthOf } from '../event/lasting.js';
 import { eventsAt, mostMissedOf, repeats } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
@@ -19,6 +20,7 @@ import { eventsNow, type Source } from '../source/source.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
 import { idsOf, isExact, type SubjectRef } from '../entity/subject-ref.js';
 import type { Subject } from '../entity/subjects.js';
+import { SeenConditions } from './seen-conditions.js';
 import { runSource, runWithin, type SourceCalls } from './run-source.js';
 
 /** A source that failed, and the subject that it failed for. */
@@ -56,6 +58,25 @@ export function judge(event: SparkEvent, now: number): { verdict: Verdict; reaso
 const TRUE = { verdict: 'true' } as const;
 const LATER = { verdict: 'later' } as const;
 
+/** Judges an event with `trueFor`, without regard to how long it lasts. */
+export function judgeLasting(
+  event: SparkEvent,
+  source: Source,
+  subject: Subject | undefined,
+  now: number,
+): ReturnType<typeof judge> {
+  const judgement = judge(event, now);
+  if (judgement.verdict !== 'true') return judgement;
+  const flaw = flawInSource(source) ?? (subject ? undefined : UNKNOWN_LASTING);
+  return flaw === undefined ? judgement : { verdict: 'refused', reason: flaw };
+}
+
+/** Why a source cannot yield events with `trueFor`, and what to do about it; undefined if it can. */
+export function flawInSource({ options, where }: Source): string | undefined {
+  if (options.trueFor) return undefined;
+  return `it has trueFor, and its source does not say so. Give @EventSource on ${where} the option trueFor: true.`;
+}
+
 /** An event that is true, with its origin. */
 export type Found = Pick<LedgerEntry, 'event' | 'key' | 'group'> & Origin;
 
@@ -78,6 +99,8 @@ export class Derivation {
   readonly givenUp = new Map<Source, unknown>();
   /** Whether missed instants of events that repeat are among the events: most of them are in the ledger already. */
   isCatchingUp = false;
+  /** What was yielded with `trueFor`. */
+  readonly conditions = new SeenConditions();
   private entries: LedgerEntry[] | undefined;
 
   constructor(
@@ -133,9 +156,10 @@ export class Derivation {
     const scope = { now: new Date(this.now) };
     const byId = source.options.batch && byIdText(subjects);
     const calls: SourceCalls = {
-      take: (events, [subject]) => {
+      take: (events, given) => {
         if (byId) for (const event of events) this.add(source, [event], subjectIn(byId, event));
-        else this.add(source, events, subject);
+        else this.add(source, events, given[0]);
+        for (const { ref } of given) this.conditions.end(source, ref);
       },
       fail: (failed, error) =>
         this.fail(
@@ -189,9 +213,31 @@ export class Derivation {
       else if (verdict === 'true') this.enter(event, origin, source.live ? subject?.ref : undefined);
     };
     for (const event of events) {
-      if (!repeats(event)) take(event);
-      else this.instantsOf(event, events, isCaptured ? subject : undefined).forEach(take);
+      if (lasts(event)) this.last(event, source, subject, isKnown, take);
+      else if (repeats(event)) this.instantsOf(event, events, isCaptured ? subject : undefined).forEach(take);
+      else take(event);
     }
+  }
+
+  /** Takes an event when it has lasted long enough. One that is over, or that never becomes true, counts as not yielded. */
+  private last(
+    event: Lasting,
+    source: Source,
+    subject: Subject | undefined,
+    isKnown: boolean,
+    take: (event: SparkEvent) => void,
+  ): void {
+    const { verdict, reason } = isKnown ? judgeLasting(event, source, subject, this.now) : INEXACT;
+    if (verdict === 'refused') {
+      this.conditions.refuse(nameOf(event).key);
+      return this.refuse(reason!, source, event, subject);
+    }
+    if (verdict !== 'true') return;
+    const { ref } = subject!;
+    const length = lengthOf(event);
+    const since = this.conditions.yielded(source, ref, event.key, length);
+    if (since !== undefined) take(eventSince(event, since));
+    else this.future.push({ event, at: this.now + length, ref });
   }
 
   /**
@@ -246,6 +292,9 @@ const INEXACT = {
     `the id of its entity is a number beyond ${Number.MAX_SAFE_INTEGER}, which JavaScript does not hold exactly. ` +
     'Use smaller ids, or text.',
 } as const;
+const UNKNOWN_LASTING =
+  'it has trueFor, and Spark does not know whose it is, because its id is not that of any entity of the batch. Give sparkEvent the id of ' +
+  'the entity, and no key of its own.';
 const UNKNOWN_SUBJECT =
   'it becomes true in the future, and Spark does not know which entity to recheck then, because its id is not that of any entity of the ' +
   'batch. Give sparkEvent the id of the entity, and no key of its own.';

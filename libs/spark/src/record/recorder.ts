@@ -1,4 +1,5 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Condition, Conditions } from '../store/conditions.js';
 import type { Recheck, Rechecks } from '../store/rechecks.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Counters } from '../common/counters.js';
@@ -11,13 +12,14 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { Entering, Ledger, LedgerEntry } from '../store/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
-import type { SourceRegistry } from '../source/source.registry.js';
+import { sourceNames, type SourceRegistry } from '../source/source.registry.js';
 import { rootOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
 import { readSubjects, type Subject } from '../entity/subjects.js';
 import { touchedKeys } from '../source/touches.js';
 import type { WrittenRows } from '../entity/written-rows.js';
 import type { Capture, CapturedSubject } from './capture.js';
+import { ConditionChanges } from './condition-changes.js';
 import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
 import { linesOf, shown } from '../error/text-of.js';
@@ -53,16 +55,21 @@ export const MOST_IN_TRANSACTION = 1_000;
  * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → rechecks are added.
  */
 export class Recorder {
+  private readonly changes: ConditionChanges;
+
   constructor(
     private readonly sources: SourceRegistry,
     private readonly ledger: Ledger,
     private readonly rechecks: Rechecks,
+    private readonly conditions: Conditions,
     private readonly rows: WrittenRows,
     private readonly codec: ContextCodec,
     private readonly clock: SparkClock,
     private readonly counters: Counters,
     private readonly interceptors: Interceptors,
-  ) {}
+  ) {
+    this.changes = new ConditionChanges(conditions, counters);
+  }
 
   /** Records what a transaction of the application has changed, just before it commits. */
   async record(manager: EntityManager, capture: Capture): Promise<RecordResult> {
@@ -101,8 +108,41 @@ export class Recorder {
     const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
     const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
     const derivation = new Derivation(now, depthOf, this.interceptors.aroundSource);
-    for (const source of sources) await derivation.run(source, await this.read(manager, derivation, source, ids));
+    for (const source of sources) {
+      if (source.options.trueFor) await this.runLasting(manager, derivation, source, ids);
+      else await derivation.run(source, await this.read(manager, derivation, source, ids));
+    }
     return derivation;
+  }
+
+  /** The conditions of entities that a source is not about any more. */
+  async deriveGone(
+    manager: EntityManager,
+    source: Source,
+    conditions: readonly Condition[],
+    now: number,
+  ): Promise<Derivation> {
+    const derivation = new Derivation(now);
+    derivation.conditions.know(source, conditions);
+    const ids = [...new Set(conditions.map(({ entityId }) => entityId))];
+    this.endAbsent(derivation, source, ids, await this.read(manager, derivation, source, ids));
+    return derivation;
+  }
+
+  /** Reads what lasts before it reads the entities, so that a row that it has read was there when they were read. */
+  private async runLasting(manager: EntityManager, derivation: Derivation, source: Source, ids: readonly string[]) {
+    const root = rootOf(source.metadata);
+    derivation.conditions.know(source, await this.conditions.of(manager, sourceNames(source), root, ids));
+    const subjects = await this.read(manager, derivation, source, ids);
+    this.endAbsent(derivation, source, ids, subjects);
+    await derivation.run(source, subjects);
+  }
+
+  private endAbsent(derivation: Derivation, source: Source, ids: readonly string[], subjects: readonly Subject[]) {
+    const root = rootOf(source.metadata);
+    const unread = derivation.failures.filter((failure) => failure.source === source);
+    const kept = new Set([...subjects, ...unread].map(({ ref }) => ref.id));
+    for (const id of ids) if (!kept.has(id)) derivation.conditions.end(source, { root, id });
   }
 
   /** Reads the entities of a source, and holds no connection afterwards. If a row cannot be read, only that row fails. */
@@ -146,14 +186,23 @@ export class Recorder {
     now: number,
     { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
   ): Promise<RecordResult> {
-    const entries = [...emitted, ...(await derivation.written(this.codec, this.interceptors.stamp))];
+    const { conditions } = derivation;
+    const found = await derivation.written(this.codec, this.interceptors.stamp);
+    const more = await this.changes.write(manager, conditions, this.clock.now());
+    const lost = await this.changes.lost(
+      manager,
+      conditions,
+      found.map(({ key }) => key),
+    );
+    const entries = [...emitted, ...found.filter(({ key }) => !lost.has(key))];
     const entered = await this.ledger.enter(manager, entries, now, how);
-    if (derivation.rechecks.length > 0) await this.rechecks.add(manager, derivation.rechecks, now, changesNothing);
+    const rechecks = [...derivation.rechecks, ...more];
+    if (rechecks.length > 0) await this.rechecks.add(manager, rechecks, now, changesNothing);
     for (const error of derivation.refused) {
       const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
       this.counters.refuse(source, key, error.message);
     }
-    return { ...entered, rechecks: derivation.rechecks.length > 0 };
+    return { ...entered, rechecks: rechecks.length > 0 };
   }
 
   /**

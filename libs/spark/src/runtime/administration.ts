@@ -64,17 +64,23 @@ export class Administration {
   async forgetEntity(entity: EntityTarget<ObjectLiteral>, id: unknown, options: BulkOptions): Promise<number> {
     checkBulk('SparkService.forget', options);
     const of = this.subject('SparkService.forget', entity, id);
-    const { eventAdmin, transactions } = this.spark;
+    const { conditions, eventAdmin, transactions } = this.spark;
     const forgotten = await this.run(options, (run) => eventAdmin.forget(run, { filter: {}, of }));
-    if (!options.dryRun) await transactions.run((manager) => eventAdmin.forgetRechecks(manager, of));
+    if (!options.dryRun)
+      await transactions.run(async (manager) => {
+        await conditions.forget(manager, of);
+        await eventAdmin.forgetRechecks(manager, of);
+      });
     return forgotten;
   }
 
   async erase(entity: EntityTarget<ObjectLiteral>, id: unknown, options: BulkOptions): Promise<Erased> {
     checkBulk('SparkService.erase', options);
-    const { clock, eventAdmin, transactions } = this.spark;
+    const { clock, conditions, eventAdmin, transactions } = this.spark;
     const subject = this.subject('SparkService.erase', entity, id);
-    return eventAdmin.erase(new BulkRun(transactions, options), subject, clock.now());
+    const erased = await eventAdmin.erase(new BulkRun(transactions, options), subject, clock.now());
+    if (!options.dryRun) await transactions.run((manager) => conditions.forget(manager, subject));
+    return erased;
   }
 
   private async run(options: BulkOptions, work: (run: BulkRun, now: number) => Promise<void>): Promise<number> {

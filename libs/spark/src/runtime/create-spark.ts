@@ -38,6 +38,7 @@ import { sourceNames, SourceRegistry } from '../source/source.registry.js';
 import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import { Activation } from '../store/activation.js';
 import { Chores } from '../store/chores.js';
+import { Conditions } from '../store/conditions.js';
 import { Deliveries } from '../store/deliveries.js';
 import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
@@ -57,6 +58,7 @@ import { WorkerLease } from '../store/worker-lease.js';
 import { ChangedRows } from '../sweep/changed-rows.js';
 import { MissedDetector } from '../sweep/missed-detector.js';
 import { SourceSweeper } from '../sweep/source-sweeper.js';
+import { GoneConditions } from '../sweep/gone-conditions.js';
 import { Sweep } from '../sweep/sweep.js';
 import { Maintenance } from './maintenance.js';
 import { RecordedEvents } from './recorded-events.js';
@@ -117,6 +119,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
     registered,
     handlerPauses: new HandlerPauses(transactions, dialect, tables, registered),
     rechecks: new Rechecks(dialect, tables),
+    conditions: new Conditions(dialect, tables),
     failedAttempts: new FailedAttempts(tables),
     signals,
     notifier: signals.notifier,
@@ -130,13 +133,14 @@ type Base = ReturnType<typeof createBase>;
 
 /** The parts that record a write inside its transaction: subjects → events → ledger and rechecks. */
 function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
-  const { sources, rechecks, codec, interceptors, onRecorded } = base;
+  const { sources, rechecks, conditions, codec, interceptors, onRecorded } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
   const ledger = new Ledger(dialect, tables, registered, counters, rootNamed);
   const recorder = new Recorder(
     sources,
     ledger,
     rechecks,
+    conditions,
     new WrittenRows(dialect),
     codec,
     clock,
@@ -218,7 +222,7 @@ function createDelivering(base: Base) {
   const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, queues, limited, passed, clock);
   const reads = new SureReads(dataSource, dialect);
   const contexts = new Contexts(base.codec, base.entities, sources, reads);
-  const wanted = new StillWanted(reads, sources, clock);
+  const wanted = new StillWanted(reads, sources, base.conditions, clock);
   const attempts = new Attempts(transactions, deliveries, wanted, clock, handlers, maxAttempts, base.interceptors);
   const onFreed = () => workerTicker.trigger();
   const onFull = (names: readonly string[]) => signals.hint(names);
@@ -271,6 +275,7 @@ function createSweeping(base: Base, { recorder }: Recording, { held, sweepRows: 
   const sweeps = new Sweeps(dataSource, transactions, rows, new SweepRanges(dialect, tables, ttl), ttl);
   const changed = new ChangedRows(dialect, activation, clock, version, sweeping.full);
   const missed = new MissedDetector(dataSource, rechecks, recorder);
+  const gone = new GoneConditions(dataSource, transactions, recorder, base.conditions, clock);
   const sweeper = new SourceSweeper(
     dataSource,
     transactions,
@@ -280,6 +285,7 @@ function createSweeping(base: Base, { recorder }: Recording, { held, sweepRows: 
     activation,
     held,
     missed,
+    gone,
     clock,
     onRecorded,
   );

@@ -33,11 +33,12 @@ const SOURCE_OPTIONS = [
   'batch',
   'timeout',
   'live',
+  'trueFor',
   'dataSource',
   'name',
   'aliases',
 ];
-const SOURCE_FLAGS = ['withDeleted', 'batch', 'live'] as const;
+const SOURCE_FLAGS = ['withDeleted', 'batch', 'live', 'trueFor'] as const;
 const HANDLER_OPTIONS = [
   'name',
   'aliases',
@@ -102,7 +103,8 @@ export class Explorer {
       live: options.live ?? settings.live,
       timeout:
         options.timeout === undefined ? settings.sources.timeout : parseTimeout(option('timeout'), options.timeout),
-      ownRow: !reads && !isAsync,
+      // Only a recheck compares what the source yields with what it has yielded before.
+      ownRow: !reads && !isAsync && !options.trueFor,
     };
     checkReading(dataSource.manager, source);
     checkTouches(option('touchedBy'), options.touchedBy);

@@ -55,6 +55,17 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
   timeout?: Duration;
   /** Whether Spark captures saves as they happen. With `false`, only sweeps run the source. Default: the module's `live`. */
   live?: boolean;
+  /**
+   * Whether the source yields events with `trueFor`. Spark then rechecks an entity after each save, also if the source could run inside
+   * the transaction, so that it sees when the source stops to yield such an event. Default: false.
+   *
+   * @example
+   * @EventSource(Device, { trueFor: true })
+   * *events(device: Device) {
+   *   if (!device.isOnline) yield sparkEvent('offline', device.id, { device }, { trueFor: '15m' });
+   * }
+   */
+  trueFor?: boolean;
   /** The name of the DataSource. It is needed if the entity belongs to more than one DataSource with a SparkModule. */
   dataSource?: string;
   /** The name of the source, which the ledger stores with each event, and which log lines show. Default: `Class.method`. */

@@ -11,6 +11,7 @@ import type { Derivation } from '../record/derivation.js';
 import { NOTHING_RECORDED, type RecordResult, type Recorder } from '../record/recorder.js';
 import { type TimeReads, watchedSource } from '../source/clock-reads.js';
 import type { Source } from '../source/source.js';
+import type { GoneConditions } from './gone-conditions.js';
 import { hindranceOf } from './changed-rows.js';
 import type { MissedDetector, Candidates } from './missed-detector.js';
 import { prefetch } from './prefetch.js';
@@ -64,6 +65,7 @@ export class SourceSweeper {
     private readonly activation: Activation,
     private readonly held: HeldDeliveries,
     private readonly missed: MissedDetector,
+    private readonly gone: GoneConditions,
     private readonly clock: SparkClock,
     private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
@@ -109,7 +111,9 @@ export class SourceSweeper {
   }
 
   /** Ends a sweep that has read all entities, and the first sweep of its groups. Returns how many deliveries stay held. */
-  async finish({ name }: Source, { range, round }: Share): Promise<number> {
+  async finish(source: Source, { range, round }: Share): Promise<number> {
+    const { name } = source;
+    await this.gone.remove(source);
     const now = this.clock.now();
     // Other processes may have met groups in their ranges.
     const groups = await this.activation.groupsOf(name);
@@ -151,7 +155,8 @@ export class SourceSweeper {
   }
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
-    if (subjects) return this.recorder.deriveFrom(source, subjects, now);
+    // What lasts is read before the entities.
+    if (subjects && !source.options.trueFor) return this.recorder.deriveFrom(source, subjects, now);
     return this.recorder.derive(this.dataSource.manager, [source], keys, now);
   }
 
@@ -221,8 +226,8 @@ async function within<T>({ share }: Pick<Page, 'share'>, work: Promise<T>): Prom
 
 const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
 
-const isNothing = ({ found, rechecks, refused }: Derivation): boolean =>
-  found.length + rechecks.length + refused.length === 0;
+const isNothing = ({ found, rechecks, refused, conditions }: Derivation): boolean =>
+  found.length + rechecks.length + refused.length === 0 && conditions.isEmpty;
 
 function initialStateOf({ round, groups }: Share, group: string): InitialState {
   if (round.baseline) return 'discarded';

@@ -4,9 +4,11 @@ import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
 import { checkContext } from '../event/context-schema.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
+import { lasts } from '../event/lasting.js';
 import { repeats } from '../event/repetitions.js';
 import { isUnset } from '../event/schedule.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import { flawInSource } from '../record/derivation.js';
 import { eventsOf, type Source } from '../source/source.js';
 import { pageOfKeys, readSubjects, type Subject } from '../entity/subjects.js';
 import { watchClock } from '../source/clock-reads.js';
@@ -81,7 +83,7 @@ async function lintSource(spark: Spark, source: Source, now: number, limit: numb
     const run: Run = async (instant) => {
       const entities = own.next().value!;
       const events = await eventsOf(source, batch ? entities : entities[0], { now: new Date(instant) });
-      for (const event of events) refuse(event);
+      for (const event of events) refuse(event, source);
       return distinct(events);
     };
     const entity = `${source.metadata.name} ${first.ref.id}`;
@@ -98,8 +100,8 @@ function saidOf(error: unknown): string {
   return `it throws: ${textOf(error).split('\n')[0]}`;
 }
 
-function refuse(event: SparkEvent): void {
-  const reason = checkEvent(event);
+function refuse(event: SparkEvent, source: Source): void {
+  const reason = checkEvent(event) ?? (lasts(event) ? flawInSource(source) : undefined);
   if (reason === NEVER) return;
   if (reason !== undefined) throw new Refused(reason);
   try {

@@ -1,3 +1,4 @@
+import { lasts } from '../event/lasting.js';
 import { repeats, standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 
@@ -39,7 +40,9 @@ function isThere({ key, until }: SparkEvent, yielded: Yielded, now: number): boo
 
 /** An event that repeats with the time, in a source that nothing runs when the time has come. */
 export async function undrivenOf(run: Run, now: number, yielded: Yielded): Promise<string | undefined> {
-  const isDriven = [...yielded.values()].some((event) => repeats(event) || (event.at && event.at.getTime() > now));
+  const isDriven = [...yielded.values()].some(
+    (event) => repeats(event) || lasts(event) || (event.at && event.at.getTime() > now),
+  );
   if (isDriven) return undefined;
   const later = await run(now + LATER);
   const repeated = [...yielded].find((event) => isReplaced(event, yielded, later));

@@ -21,9 +21,10 @@ import { v5 } from './v5.js';
 import { v6 } from './v6.js';
 import { v7 } from './v7.js';
 import { v8 } from './v8.js';
+import { v9 } from './v9.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8, v9];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** Changes the tables to one version. Throws MissingSchemaError. */

@@ -1,0 +1,142 @@
+import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Dialect } from '../database/dialect.js';
+import { chunks, execute, select, values } from '../database/statement.js';
+import type { TableNames } from '../database/table-names.js';
+import { namesOf, tableOf } from '../entity/entity-table.js';
+import type { SubjectRef } from '../entity/subject-ref.js';
+
+/** That a source yields an event with `trueFor`. The row is there as long as it does. */
+export interface Condition {
+  readonly id: string;
+  readonly key: string;
+  readonly entityId: string;
+  /** Since when, in epoch milliseconds. Undefined until a recheck that has begun after the row was there finds the event again. */
+  readonly since: number | undefined;
+}
+
+/** A condition that has no row yet. */
+export interface NewCondition {
+  readonly key: string;
+  /** The names of the source; the first is its present one. */
+  readonly sources: readonly string[];
+  readonly ref: SubjectRef;
+}
+
+interface Row {
+  readonly id: string;
+  readonly event_key: string;
+  readonly source: string;
+  readonly entity: string;
+  readonly entity_id: string;
+  readonly since: string | null;
+}
+
+const COLUMNS = 'event_key, source, entity, entity_id, since';
+const ROWS = 1_000;
+
+/** The conditions that last, and since when. Only Spark's own transactions write them, so no transaction of the application waits for one. */
+export class Conditions {
+  constructor(
+    private readonly dialect: Dialect,
+    private readonly tables: TableNames,
+  ) {}
+
+  /** The conditions of entities, of the source that has these names. */
+  async of(
+    manager: EntityManager,
+    sources: readonly string[],
+    root: EntityMetadata,
+    ids: readonly string[],
+  ): Promise<Condition[]> {
+    const found: Condition[] = [];
+    for (const part of chunks(ids, ROWS)) {
+      const rows = await select<Row>(
+        manager,
+        `SELECT id, ${COLUMNS} FROM ${this.tables.condition}
+         WHERE entity = :entity AND entity_id IN (:...part) AND source IN (:...sources)`,
+        { entity: tableOf(root), part, sources },
+      );
+      found.push(...rows.map(conditionIn));
+    }
+    return found;
+  }
+
+  /** Conditions of the source that has these names, in the order of their ids. */
+  async page(manager: EntityManager, sources: readonly string[], after: string, limit: number): Promise<Condition[]> {
+    const rows = await select<Row>(
+      manager,
+      `SELECT id, ${COLUMNS} FROM ${this.tables.condition} WHERE id > :after AND source IN (:...sources)
+       ORDER BY id LIMIT :limit`,
+      { after, sources, limit },
+    );
+    return rows.map(conditionIn);
+  }
+
+  /**
+   * Adds conditions, unless they are there already.
+   *
+   * @returns those whose key is one of another entity, or of another source
+   */
+  async add(manager: EntityManager, fresh: readonly NewCondition[], since: number | null): Promise<NewCondition[]> {
+    const foreign: NewCondition[] = [];
+    for (const part of chunks(fresh, ROWS)) {
+      const keys = part.map(({ key }) => key);
+      const sql = `SELECT id, ${COLUMNS} FROM ${this.tables.condition} WHERE event_key IN (:...keys)`;
+      const known = new Map((await select<Row>(manager, sql, { keys })).map((row) => [row.event_key, row]));
+      foreign.push(...part.filter((one) => known.has(one.key) && !isOf(known.get(one.key)!, one)));
+      const missing = part.filter(({ key }) => !known.has(key));
+      if (missing.length === 0) continue;
+      const rows = values(missing.map(({ key, sources, ref }) => [key, sources[0], tableOf(ref.root), ref.id, since]));
+      const into = `INTO ${this.tables.condition} (${COLUMNS}) VALUES ${rows.sql}`;
+      await execute(manager, this.dialect.insertOrIgnore(into), rows.parameters);
+    }
+    return foreign;
+  }
+
+  /** Sets since when conditions last that have none yet. Returns how many of them there still were. */
+  async begin(manager: EntityManager, conditions: readonly Condition[], since: number): Promise<number> {
+    const sql = `UPDATE ${this.tables.condition} SET since = :since WHERE id IN (:...ids) AND since IS NULL`;
+    return this.each(manager, conditions, sql, { since });
+  }
+
+  async remove(manager: EntityManager, conditions: readonly Condition[]): Promise<void> {
+    await this.each(manager, conditions, `DELETE FROM ${this.tables.condition} WHERE id IN (:...ids)`);
+  }
+
+  /** The ids of those conditions that are there as they were read. */
+  async unchanged(manager: EntityManager, conditions: readonly Condition[]): Promise<Set<string>> {
+    const ids = new Set<string>();
+    for (const part of chunks(conditions, ROWS)) {
+      const sql = `SELECT id, ${COLUMNS} FROM ${this.tables.condition} WHERE id IN (:...ids)`;
+      const rows = await select<Row>(manager, sql, { ids: part.map(({ id }) => id) });
+      const sinceOf = new Map(rows.map(conditionIn).map(({ id, since }) => [id, since]));
+      for (const { id, since } of part) if (sinceOf.has(id) && sinceOf.get(id) === since) ids.add(id);
+    }
+    return ids;
+  }
+
+  /** Removes all conditions of an entity. If they still hold, they begin anew. */
+  async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
+    const sql = `DELETE FROM ${this.tables.condition} WHERE entity IN (:...names) AND entity_id = :id`;
+    await execute(manager, sql, { names: namesOf(root), id });
+  }
+
+  private async each(manager: EntityManager, conditions: readonly Condition[], sql: string, parameters: object = {}) {
+    let changed = 0;
+    for (const part of chunks(conditions, ROWS)) {
+      const ids = part.map(({ id }) => id);
+      changed += (await execute(manager, sql, { ...parameters, ids })).affected ?? 0;
+    }
+    return changed;
+  }
+}
+
+const conditionIn = ({ id, event_key: key, entity_id: entityId, since }: Row): Condition => ({
+  id: String(id),
+  key,
+  entityId,
+  since: since === null ? undefined : Number(since),
+});
+
+const isOf = (row: Row, { sources, ref }: NewCondition): boolean =>
+  sources.includes(row.source) && row.entity === tableOf(ref.root) && row.entity_id === ref.id;
