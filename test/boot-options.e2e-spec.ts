@@ -156,6 +156,12 @@ describe('invalid options fail at boot, each by its name', () => {
       @GroupHandler(/./, { maxAttempt: 3 } as object) send() {}
     }
     @Injectable()
+    class Lasting {
+      @EventSource(Item, { trueFor: '15m' as unknown as boolean }) items() {
+        return [];
+      }
+    }
+    @Injectable()
     class Lively {
       @EventSource(Item, { live: 'yes' as unknown as boolean }) items() {
         return [];
@@ -174,6 +180,7 @@ describe('invalid options fail at boot, each by its name', () => {
       ['options', Optionless, 'Optionless.items'],
       ['maxAttempt', MisspeltHandler, 'MisspeltHandler.send'],
       ['live', Lively, 'Lively.items'],
+      ['trueFor', Lasting, 'Lasting.items'],
     ])('%s', async (name, provider, where) => {
       const error = await refusal({ entities, providers: [provider] });
       expect(error).toBeInstanceOf(InvalidOptionsError);

@@ -370,6 +370,15 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
       expect([await conditions(), await dues()]).toEqual([[], []]);
     });
 
+    it('a break that is over before it is written down', async () => {
+      await start(Waiting);
+      await save(false);
+      await kit.advance('5m');
+      await save(true);
+      await during(async () => void (await raw(false)));
+      expect([await conditions(), await dues()]).toEqual([[['offline_1', 5]], [15, 20]]);
+    });
+
     it('a save that begins it', async () => {
       await start(Waiting);
       await save(true);
@@ -433,6 +442,19 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
     await expect(app.spark.emit(sparkEvent('offline', 2, {}, { trueFor: '1m' }))).rejects.toThrow(
       'it has trueFor. Let a source yield it, which Spark can run again.',
     );
+  });
+
+  it('and begins anew after a process ran that did not know of it', async () => {
+    for (const source of [OwnRow, Plain, OwnRow]) {
+      await start(source);
+      await save(false);
+      await app.spark.sweep();
+      await kit.drain();
+      const since = (clock.now() - START) / MINUTE;
+      expect(await conditions()).toEqual(source === Plain ? [] : [['offline_1', since]]);
+      clock.set(clock.now() + MINUTE);
+      if (since < 2) await app.close();
+    }
   });
 
   it('only if its source says so, and only of an entity that Spark knows', async () => {

@@ -1,9 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import fc from 'fast-check';
 import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { rounds } from './support/rounds.js';
@@ -261,5 +262,73 @@ describe.each(databases)('what lasts does as its model says, on $name', (databas
     await fc.assert(property, { numRuns: HISTORIES });
     const kinds = ['save', 'criteria', 'raw', 'wait', 'pass', 'plan', 'drain', 'sweep', 'restart'];
     expect([...seen.keys()].sort()).toEqual([...kinds, 'own-off', 'own-hot', 'batch-off', 'batch-hot'].sort());
+  }, 900_000);
+});
+
+/** It waits for a moment, so that much happens between its read of an entity and what is written of it. */
+@Injectable()
+class Slow {
+  @EventSource(Sensor, { name: 'slow', trueFor: true })
+  async events({ id, isOff }: Sensor) {
+    await delay(Math.random() * 10);
+    return isOff ? [sparkEvent('off', id, {}, { trueFor: '1h' })] : [];
+  }
+}
+
+const ROUNDS = rounds(8, 80);
+
+describe.each(databases)('no condition lasts longer than it has held, on $name', (database) => {
+  let db: TestDatabase;
+  let apps: TestApp[];
+  beforeAll(async () => {
+    db = await database.create();
+    apps = [];
+    for (let i = 0; i < 2; i++) apps.push(await startApp({ database: db, entities: [Sensor], providers: [Slow] }));
+  });
+  afterAll(async () => {
+    for (const app of apps) await app.close();
+    await db.drop();
+  });
+
+  it('whatever two processes save, recheck and sweep at the same time', async () => {
+    const query = (sql: string): Promise<Record<string, string>[]> => apps[0]!.dataSource.query(sql);
+    const sinceOf = async (id: number) => {
+      const [row] = await query(`SELECT since FROM spark_condition WHERE entity_id = '${id}' AND since IS NOT NULL`);
+      return row && Number(row.since);
+    };
+    const settled = (id: number) =>
+      vi.waitFor(async () => {
+        const due = `SELECT id FROM spark_recheck WHERE entity_id = '${id}' AND due_at <= ${Date.now()}`;
+        expect(await query(due)).toEqual([]);
+      }, 30_000);
+    const ending = new AbortController();
+    const sweeping = apps.map(async ({ spark }) => {
+      while (!ending.signal.aborted) await spark.sweep();
+    });
+    const one = async (id: number) => {
+      const save = (isOff: boolean) => {
+        const row = { id, isOff, isHot: false, spell: 0, patience: 5, stop: null };
+        return apps[Math.random() < 0.5 ? 0 : 1]!.dataSource.manager.save(Sensor, row);
+      };
+      for (let round = 0; round < ROUNDS; round++) {
+        await save(true);
+        await delay(Math.random() * 30);
+        await save(false);
+        await settled(id);
+        expect(await sinceOf(id)).toBeUndefined();
+        const then = Date.now();
+        await save(true);
+        const since = await vi.waitFor(async () => {
+          const found = await sinceOf(id);
+          expect(found).toBeDefined();
+          return found;
+        }, 30_000);
+        expect(since).toBeGreaterThanOrEqual(then);
+      }
+      await settled(id);
+      expect(await sinceOf(id)).toBeDefined();
+    };
+    await Promise.all([1, 2, 3, 4].map(one)).finally(() => ending.abort());
+    await Promise.all(sweeping);
   }, 900_000);
 });

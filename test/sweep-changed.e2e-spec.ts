@@ -74,6 +74,11 @@ class Others {
     return [sparkEvent('related', id)];
   }
 
+  @EventSource(Counted, { name: 'lasting', trueFor: true })
+  lasting({ id }: Counted) {
+    return [sparkEvent('lasting', id, undefined, { trueFor: '1h' })];
+  }
+
   @EventSource(Counted, { name: 'virtual' })
   virtual({ id }: Counted) {
     return [sparkEvent('counted', id)];
@@ -354,7 +359,8 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))(
         await start({}, [Others]);
         await sql(`INSERT INTO item VALUES (1, 'new'); INSERT INTO part VALUES (1, 1); INSERT INTO counted VALUES (1)`);
         await app.spark.sweep();
-        expect(await app.spark.sweep()).toMatchObject({ subjects: 7 });
+        expect(await app.spark.sweep()).toMatchObject({ subjects: 8 });
+        expect(await last('lasting')).toEqual({ rows: 'all', why: 'the source yields events with trueFor' });
         const waits = 'the source reads more than the row of its entity, or it waits';
         const where = 'the where of the source may read more than the row of its entity';
         for (const source of ['relations', 'batch', 'query', 'async'])

@@ -241,6 +241,25 @@ describe.each(databases)('days pass in milliseconds, on $name', (database) => {
       await app.close();
       expect(await lint(Sliding)).toEqual([expect.stringContaining(`Sliding.events: it yields x_2 ${lost}`)]);
     });
+    it('for events with trueFor of a source that does not say so', async () => {
+      class Undeclared {
+        @EventSource(Task)
+        *events({ id }: Task) {
+          yield sparkEvent('x', id, undefined, { trueFor: '15m' });
+        }
+      }
+      class Declared {
+        @EventSource(Task, { trueFor: true })
+        *events({ id }: Task) {
+          yield sparkEvent('x', id, undefined, { trueFor: '15m' });
+        }
+      }
+      expect(await lint(Undeclared)).toEqual([
+        expect.stringContaining('Give @EventSource on Undeclared.events the option trueFor: true.'),
+      ]);
+      await app.close();
+      expect(await lint(Declared)).toEqual([]);
+    });
     it('for occurrences of the time that nothing would find', async () => {
       class Daily {
         @EventSource(Task)

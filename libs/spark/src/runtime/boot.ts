@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import { prepareDataSource } from '../database/prepare-data-source.js';
 import { withRunner } from '../database/statement.js';
 import { findHidden } from '../entity/row-security.js';
+import { sourceNames } from '../source/source.registry.js';
 import { adoptSweeps } from '../source/former-names.js';
 import { compareClocks } from './compare-clocks.js';
 import type { Spark } from './create-spark.js';
@@ -15,13 +16,15 @@ export async function attach({ dataSource, dialect, tables, settings, subscriber
 
 /** Registers the handlers that were found, and begins to capture the writes that sources depend on. */
 export async function register(spark: Spark): Promise<void> {
-  const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, clock, rules } = spark;
+  const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, conditions, clock, rules } = spark;
+  const others = sources.all().filter(({ options }) => !options.trueFor);
   await compareClocks(spark);
   await withRunner(dataSource.manager, (runner) =>
     dialect.exclusively(runner.manager, async (alone) => {
       await registered.register(alone, handlers.all(), clock.now());
       await handlerPauses.followNames(alone);
       await adoptSweeps(alone, dialect, tables, sources.all());
+      await conditions.removeOf(alone, others.flatMap(sourceNames));
     }),
   );
   rules.build();

@@ -115,6 +115,12 @@ export class Conditions {
     return ids;
   }
 
+  /** Removes all conditions of sources that do not yield events with `trueFor`: nobody sees any more whether they hold. */
+  async removeOf(manager: EntityManager, sources: readonly string[]): Promise<void> {
+    for (const part of chunks(sources, ROWS))
+      await execute(manager, `DELETE FROM ${this.tables.condition} WHERE source IN (:...part)`, { part });
+  }
+
   /** Removes all conditions of an entity. If they still hold, they begin anew. */
   async forget(manager: EntityManager, { root, id }: SubjectRef): Promise<void> {
     const sql = `DELETE FROM ${this.tables.condition} WHERE entity IN (:...names) AND entity_id = :id`;

@@ -67,6 +67,7 @@ export class ChangedRows {
     const { metadata, options, ownRow } = source;
     if (!this.dialect.rowVersions) return 'the database does not tell which rows have changed';
     if (this.version === undefined) return 'the option version of SparkModule is not set';
+    if (options.trueFor) return 'the source yields events with trueFor';
     if (!ownRow) return 'the source reads more than the row of its entity, or it waits';
     if (metadata.tableType !== 'regular' && metadata.tableType !== 'entity-child') return 'it is not a plain table';
     if ([metadata, ...metadata.childEntityMetadatas].some(readsOtherTables))
