@@ -519,7 +519,10 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         const done = [{ id: ids[1]!, durationMs: 1 }];
         await deliver('d');
         await on.hold((manager) => on.dialect.complete(manager, { worker: 'us', attempt: 1, done, now: NOW, history }));
-        const ours = complete([ids[0]!, ids[2]!], { history }).then(() => claimKeys());
+        if (!on.dialect.worksByStatement) await on.db.query('ANALYZE TABLE spark_delivery');
+        // With more ids than running deliveries, an index of the states would look better.
+        const others = ['1000001', '1000002', '1000003'];
+        const ours = complete([ids[0]!, ids[2]!, ...others], { history }).then(() => claimKeys());
         expect(await ours).toEqual(['d']);
       });
 

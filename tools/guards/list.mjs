@@ -494,6 +494,14 @@ export const guards = [
     {},
   ),
   guard(
+    'a completion reads its own rows alone, on MariaDB',
+    'database/mysql/mysql-claiming.ts',
+    "export const BY_KEY = 'FORCE INDEX (PRIMARY)';",
+    "export const BY_KEY = '';",
+    ['dialect-conformance-of-deliveries', 'waits for no transactional handler'],
+    { databases: ['MariaDB'] },
+  ),
+  guard(
     'what blocks while it is read becomes a suspect',
     'deliver/worker.ts',
     'this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : undefined',

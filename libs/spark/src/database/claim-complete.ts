@@ -25,15 +25,20 @@ async function withEvents(
   return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
 }
 
-/** Claims deliveries that this transaction has read and locked. Returns them with their events. */
+/**
+ * Claims deliveries that this transaction has read and locked. Returns them with their events.
+ *
+ * @param byKey as in {@link Dialect.byKey}
+ */
 export async function claimRead(
   manager: EntityManager,
   tables: TableNames,
   { worker, now }: ClaimRequest,
   rows: readonly WithoutEvent[],
+  byKey = '',
 ): Promise<ClaimedRow[]> {
   if (rows.length === 0) return [];
-  const update = `UPDATE ${tables.delivery} SET ${SET.claimed()} WHERE id IN (:...ids)`;
+  const update = `UPDATE ${tables.delivery} ${byKey} SET ${SET.claimed()} WHERE id IN (:...ids)`;
   await execute(manager, update, { worker, now, ids: rows.map(({ id }) => id) });
   return withEvents(manager, tables, rows);
 }
@@ -52,7 +57,7 @@ export async function completeAndAsk(
   if (!history) {
     const own = await select<{ id: string; failed: number }>(
       manager,
-      `SELECT id, last_error IS NOT NULL AS failed FROM ${delivery} WHERE ${ours} ${dialect.forUpdate}`,
+      `SELECT id, last_error IS NOT NULL AS failed FROM ${delivery} ${dialect.byKey} WHERE ${ours} ${dialect.forUpdate}`,
       parameters,
     );
     if (own.length > 0)
@@ -68,7 +73,7 @@ export async function completeAndAsk(
   });
   const { affected } = await execute(
     manager,
-    `UPDATE ${delivery} SET ${SET.completed(':now', `CASE id ${durations.join(' ')} END`)} WHERE ${ours}`,
+    `UPDATE ${delivery} ${dialect.byKey} SET ${SET.completed(':now', `CASE id ${durations.join(' ')} END`)} WHERE ${ours}`,
     { ...parameters, now },
   );
   return affected === done.length ? new Set(ids) : completedBy(manager, tables, worker, ids);

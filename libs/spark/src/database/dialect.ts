@@ -147,6 +147,8 @@ export interface Dialect {
   returnsFromInsert(dataSource: DataSource): boolean;
   /** SQL that makes an INSERT … SELECT lock the rows that it reads. */
   readonly forUpdate: string;
+  /** What follows a table so that a statement reads only the rows whose keys it names: by another way it could wait for other rows. */
+  readonly byKey: string;
   /** The isolation of Spark's own transactions. */
   readonly isolation: 'READ COMMITTED' | undefined;
   /** The statement that makes a transaction read only: sent before it begins, or as its first statement. SQLite has none. */

@@ -5,6 +5,9 @@ import type { Claimed, ClaimRequest } from '../dialect.js';
 import { raw, select } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 
+/** Lets a statement find rows by the primary key, however few rows the table has. */
+export const BY_KEY = 'FORCE INDEX (PRIMARY)';
+
 /** The statements of MariaDB and MySQL that find queues and claim from them. */
 export class MysqlClaiming {
   /** Lets a statement read deliveries by the index of queues. For a condition with OR, the optimizer would choose another one. */
@@ -60,7 +63,7 @@ export class MysqlClaiming {
       room.take(queue, some.length);
       rows.push(...some);
     }
-    return { rows: await claimRead(manager, this.tables, request, rows), isMore: room.isFull };
+    return { rows: await claimRead(manager, this.tables, request, rows, BY_KEY), isMore: room.isFull };
   }
 
   /** The due deliveries of a queue: SQL that follows FROM, and its parameters. */

@@ -21,7 +21,7 @@ import { type Entry, EVENT_COLUMNS, eventRow } from '../event-columns.js';
 import { type OpenedEvent, openingsOf, othersOf, OWNER_COLUMNS, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
-import { MysqlClaiming } from './mysql-claiming.js';
+import { BY_KEY, MysqlClaiming } from './mysql-claiming.js';
 import type { TableNames } from '../table-names.js';
 
 // This keeps a statement below the smallest usual max_allowed_packet.
@@ -49,6 +49,7 @@ export class MysqlDialect implements Dialect {
   readonly locksNext = true;
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
+  readonly byKey = BY_KEY;
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = false;

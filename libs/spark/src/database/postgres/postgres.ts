@@ -40,6 +40,7 @@ export class PostgresDialect implements Dialect {
   readonly locksNext = false;
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
+  readonly byKey = '';
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { within: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = true;

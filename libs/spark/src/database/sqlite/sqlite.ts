@@ -30,6 +30,7 @@ export class SqliteDialect implements Dialect {
   readonly locksNext = false;
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';
+  readonly byKey = '';
   readonly isolation = undefined;
   readonly readOnly = {};
   readonly worksByStatement = false;
