@@ -260,7 +260,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       await elsewhere.initialize();
       for (const one of [dataSource, elsewhere, dataSource]) {
         await one.runMigrations();
-        await one.undoLastMigration();
+        for (const _ of [9, 8]) await one.undoLastMigration();
         await one.runMigrations();
       }
       await elsewhere.destroy();
@@ -272,7 +272,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     it('may have been created before, unless it is another index', async () => {
       await dataSource.runMigrations();
       const next = async (columns: string) => {
-        await dataSource.undoLastMigration();
+        for (const _ of [9, 8]) await dataSource.undoLastMigration();
         await dataSource.query(`CREATE UNIQUE INDEX spark_event_key_covering ON spark_event ${columns}`);
         const oid = `SELECT 'spark_event_key_covering'::regclass::oid AS oid`;
         const [before] = await dataSource.query(oid);

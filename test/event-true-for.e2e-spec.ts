@@ -75,6 +75,14 @@ class NotLive {
 }
 
 @Injectable()
+class Renamed {
+  @EventSource(Device, { trueFor: true, name: 'other devices' })
+  *events(device: Device) {
+    yield* offline(device);
+  }
+}
+
+@Injectable()
 class Undeclared {
   @EventSource(Device, { name: 'devices' })
   *events(device: Device) {
@@ -455,6 +463,37 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
       clock.set(clock.now() + MINUTE);
       if (since < 2) await app.close();
     }
+  });
+
+  it('anew if its source has another name', async () => {
+    await start(OwnRow);
+    await save(false);
+    await kit.drain();
+    await app.close();
+    await start(Renamed);
+    await kit.advance('5m');
+    await app.spark.sweep();
+    await kit.drain();
+    expect(await conditions()).toEqual([['offline_1', 5]]);
+    await kit.advance('15m');
+    expect(await kit.events()).toEqual(['offline_1']);
+  });
+
+  it('never where its keys differ from run to run, which pauses more and more', async () => {
+    let runs = 0;
+    options = {
+      get occurrence() {
+        return ++runs;
+      },
+    };
+    await start(OwnRow);
+    await save(false);
+    await kit.drain();
+    expect(runs).toBeLessThan(30);
+    expect(await dues()).toEqual([1]);
+    await kit.advance('1m');
+    expect(runs).toBeLessThan(60);
+    expect(await dues()).toEqual([3]);
   });
 
   it('only if its source says so, and only of an entity that Spark knows', async () => {

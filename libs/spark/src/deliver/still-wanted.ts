@@ -1,7 +1,7 @@
 import type { SparkClock } from '../common/clock.js';
 import type { Delivery } from '../store/deliveries.js';
 import type { SureReads } from './sure-reads.js';
-import { NotKnownHere } from './undecided.js';
+import { NotKnownHere, NotKnownYet } from './undecided.js';
 import { eventSince, type Lasting, lasts } from '../event/lasting.js';
 import { checkEvent } from '../event/event-check.js';
 import { standsFor } from '../event/repetitions.js';
@@ -39,7 +39,12 @@ export class StillWanted {
     const sinceOf = source.options.trueFor ? await this.sinceOf(source, event.entityId) : undefined;
     const events = await this.eventsOf(source, event.entityId, now);
     const isYielded = events.some((yielded) => {
-      const held = lasts(yielded) ? lasted(yielded, sinceOf?.get(yielded.key)) : yielded;
+      if (!lasts(yielded)) return standsFor(yielded, event, now);
+      const since = sinceOf?.get(yielded.key);
+      // A process without the option has removed it. The recheck after this finds since when it lasts.
+      if (since === undefined && yielded.key === event.key && checkEvent(yielded) === undefined)
+        throw new NotKnownYet();
+      const held = lasted(yielded, since);
       return held !== undefined && standsFor(held, event, now);
     });
     return isYielded ? undefined : `${source.name} no longer yields it`;

@@ -13,5 +13,12 @@ export class NotKnownHere extends Undecided {
   }
 }
 
+/** It is not known yet since when the event holds. */
+export class NotKnownYet extends Undecided {
+  constructor() {
+    super('it is not known yet since when its source yields it');
+  }
+}
+
 /** The database does not answer, or reports that statements collided. The delivery is not at fault, so the attempt does not count. */
 export class DatabaseAway extends Undecided {}

@@ -17,9 +17,13 @@ export function lasts(event: SparkEvent): event is Lasting {
 /** How long an event that can be entered has to last, in milliseconds. */
 export const lengthOf = ({ trueFor }: Lasting): number => parseDuration('trueFor', trueFor!);
 
-/** The event that becomes true when a condition has lasted long enough. */
-export function eventSince(lasting: Lasting, since: number): SparkEvent & Required<Pick<SparkEvent, 'at'>> {
+/** The event that becomes true when a condition has lasted long enough; undefined if its `until` comes before that. */
+export function eventSince(
+  lasting: Lasting,
+  since: number,
+): (SparkEvent & Required<Pick<SparkEvent, 'at'>>) | undefined {
   const { group, key, context, until, metadata } = lasting;
+  if (until && until.getTime() <= since + lengthOf(lasting)) return undefined;
   const event = {
     group,
     key,

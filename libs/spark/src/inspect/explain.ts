@@ -108,7 +108,7 @@ function lastingAt(
   if (judgement.verdict !== 'true') return { ...judgement, event };
   if (since === undefined) return { verdict: 'later', event };
   const held = eventSince(event, since);
-  return { ...judge(held, now), event: held };
+  return held ? { ...judge(held, now), event: held } : { verdict: 'over', event };
 }
 
 function lastingOf(

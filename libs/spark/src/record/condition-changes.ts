@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { Counters } from '../common/counters.js';
 import { shown } from '../error/text-of.js';
+import { isTooDeep, pauseOf } from '../event/chain.js';
 import type { Condition, Conditions, NewCondition } from '../store/conditions.js';
 import type { Recheck } from '../store/rechecks.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
@@ -21,17 +22,29 @@ export class ConditionChanges {
     private readonly counters: Counters,
   ) {}
 
-  /** Writes the changes. Returns the rechecks that they need. */
-  async write(manager: EntityManager, seen: SeenConditions, now: number): Promise<Recheck[]> {
+  /**
+   * Writes the changes. Returns the rechecks that they need.
+   *
+   * @param depthOf how many events led to the recheck of an entity. A recheck at which one condition breaks and another begins is one step
+   *   deeper, so that a source whose keys differ from run to run pauses as a chain of events does
+   */
+  async write(
+    manager: EntityManager,
+    seen: SeenConditions,
+    now: number,
+    depthOf: (ref: SubjectRef) => number,
+  ): Promise<Recheck[]> {
     if (seen.isEmpty) return [];
     const { broken, confirmed } = seen;
+    const replaced = seen.replaced();
     const again = broken.filter(({ isLive }) => isLive).map(({ ref }) => ref);
     await this.conditions.remove(manager, sorted(broken));
     again.push(...(await this.begin(manager, seen, now)));
     const live = confirmed.filter(({ isLive }) => isLive);
     const begun = await this.conditions.begin(manager, sorted(confirmed), now);
     if (begun < confirmed.length) again.push(...live.map(({ ref }) => ref));
-    return [...again.map((ref) => recheck(ref, now)), ...live.map(({ ref, length }) => recheck(ref, now + length))];
+    const atOnce = again.map((ref) => recheckAgain(ref, now, depthOf(ref) + (replaced.has(ref.id) ? 1 : 0)));
+    return [...atOnce, ...live.map(({ ref, length }) => recheck(ref, now + length))];
   }
 
   /** The keys of events that are not entered, because their conditions are not there any more as they were. */
@@ -67,6 +80,12 @@ export class ConditionChanges {
 /** Transactions change rows in the same order. */
 const sorted = (all: readonly { readonly condition: Condition }[]): Condition[] =>
   all.map(({ condition }) => condition).sort((a, b) => (a.key < b.key ? -1 : 1));
+
+function recheckAgain(ref: SubjectRef, now: number, depth: number): Recheck {
+  if (!isTooDeep(depth)) return { ref, due: now, attempt: 0, depth };
+  const { pause, depth: after } = pauseOf(depth, false);
+  return { ref, due: now + pause, attempt: 0, depth: after };
+}
 
 // A recheck for a date begins a new chain.
 const recheck = (ref: SubjectRef, due: number): Recheck => ({ ref, due, attempt: 0, depth: 0 });

@@ -106,7 +106,7 @@ export class Derivation {
   constructor(
     private readonly now: number,
     /** How many events led to the events of an entity. */
-    private readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
+    readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
     /** What goes round each run of a source. */
     private readonly around?: Around<InterceptedSource>,
   ) {}
@@ -236,8 +236,9 @@ export class Derivation {
     const { ref } = subject!;
     const length = lengthOf(event);
     const since = this.conditions.yielded(source, ref, event.key, length);
-    if (since !== undefined) take(eventSince(event, since));
-    else this.future.push({ event, at: this.now + length, ref });
+    const lasted = since === undefined ? undefined : eventSince(event, since);
+    if (lasted) take(lasted);
+    else if (since === undefined) this.future.push({ event, at: this.now + length, ref });
   }
 
   /**

@@ -188,7 +188,7 @@ export class Recorder {
   ): Promise<RecordResult> {
     const { conditions } = derivation;
     const found = await derivation.written(this.codec, this.interceptors.stamp);
-    const more = await this.changes.write(manager, conditions, this.clock.now());
+    const more = await this.changes.write(manager, conditions, this.clock.now(), derivation.depthOf);
     const lost = await this.changes.lost(
       manager,
       conditions,

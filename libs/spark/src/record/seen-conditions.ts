@@ -29,6 +29,12 @@ export class SeenConditions {
     return this.begun.size + this.confirmed.length + this.broken.length === 0;
   }
 
+  /** The ids of the entities of which one condition has broken and another one has begun. */
+  replaced(): Set<string> {
+    const begun = new Set([...this.begun.values()].map(({ ref }) => ref.id));
+    return new Set(this.broken.flatMap(({ ref }) => (begun.has(ref.id) ? [ref.id] : [])));
+  }
+
   /** Tells which conditions there were. Call it before the entities are read. */
   know({ name }: Source, conditions: readonly Condition[]): void {
     const byId = new Map<string, Condition[]>();

@@ -65,13 +65,13 @@ export class Administration {
     checkBulk('SparkService.forget', options);
     const of = this.subject('SparkService.forget', entity, id);
     const { conditions, eventAdmin, transactions } = this.spark;
-    const forgotten = await this.run(options, (run) => eventAdmin.forget(run, { filter: {}, of }));
+    // Conditions first: a recheck must not find that a forgotten event has lasted long enough.
     if (!options.dryRun)
       await transactions.run(async (manager) => {
-        await conditions.forget(manager, of);
         await eventAdmin.forgetRechecks(manager, of);
+        await conditions.forget(manager, of);
       });
-    return forgotten;
+    return this.run(options, (run) => eventAdmin.forget(run, { filter: {}, of }));
   }
 
   async erase(entity: EntityTarget<ObjectLiteral>, id: unknown, options: BulkOptions): Promise<Erased> {

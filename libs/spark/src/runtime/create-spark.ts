@@ -96,6 +96,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
   const context = new BootContext();
   const counters = new Counters();
   const entities = new DataSourceEntities(dataSource);
+  const sources = new SourceRegistry();
   const registered = new RegisteredHandlers(tables, clock, settings.handlerExpiry, counters);
   const signals = new WorkSignals(dataSource, dialect, tables, settings.statementTimeout);
   const interceptors = new Interceptors(counters);
@@ -114,12 +115,12 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
     interceptors,
     entities,
     codec: new ContextCodec(entities),
-    sources: new SourceRegistry(),
+    sources,
     handlers: new HandlerRegistry(),
     registered,
     handlerPauses: new HandlerPauses(transactions, dialect, tables, registered),
     rechecks: new Rechecks(dialect, tables),
-    conditions: new Conditions(dialect, tables),
+    conditions: new Conditions(dialect, tables, (name) => sources.named(name) !== undefined),
     failedAttempts: new FailedAttempts(tables),
     signals,
     notifier: signals.notifier,

@@ -39,6 +39,8 @@ export class Conditions {
   constructor(
     private readonly dialect: Dialect,
     private readonly tables: TableNames,
+    /** Whether this process has a source of this name. */
+    private readonly isSource: (name: string) => boolean,
   ) {}
 
   /** The conditions of entities, of the source that has these names. */
@@ -73,7 +75,8 @@ export class Conditions {
   }
 
   /**
-   * Adds conditions, unless they are there already.
+   * Adds conditions, unless they are there already. They take the place of those of sources that this process does not have: it was
+   * renamed, or its table was.
    *
    * @returns those whose key is one of another entity, or of another source
    */
@@ -82,7 +85,10 @@ export class Conditions {
     for (const part of chunks(fresh, ROWS)) {
       const keys = part.map(({ key }) => key);
       const sql = `SELECT id, ${COLUMNS} FROM ${this.tables.condition} WHERE event_key IN (:...keys)`;
-      const known = new Map((await select<Row>(manager, sql, { keys })).map((row) => [row.event_key, row]));
+      const rowsOf = await select<Row>(manager, sql, { keys });
+      const left = rowsOf.filter(({ source }) => !this.isSource(source));
+      await this.remove(manager, left.map(conditionIn));
+      const known = new Map(rowsOf.filter((row) => !left.includes(row)).map((row) => [row.event_key, row]));
       foreign.push(...part.filter((one) => known.has(one.key) && !isOf(known.get(one.key)!, one)));
       const missing = part.filter(({ key }) => !known.has(key));
       if (missing.length === 0) continue;
@@ -117,8 +123,11 @@ export class Conditions {
 
   /** Removes all conditions of sources that do not yield events with `trueFor`: nobody sees any more whether they hold. */
   async removeOf(manager: EntityManager, sources: readonly string[]): Promise<void> {
-    for (const part of chunks(sources, ROWS))
-      await execute(manager, `DELETE FROM ${this.tables.condition} WHERE source IN (:...part)`, { part });
+    for (const part of chunks(sources, ROWS)) {
+      // By their ids: a DELETE by the source would lock all rows that it reads, on MariaDB and MySQL.
+      const sql = `SELECT id, ${COLUMNS} FROM ${this.tables.condition} WHERE source IN (:...part) ORDER BY id`;
+      await this.remove(manager, (await select<Row>(manager, sql, { part })).map(conditionIn));
+    }
   }
 
   /** Removes all conditions of an entity. If they still hold, they begin anew. */

@@ -40,7 +40,7 @@ async function tables(place: Place): Promise<TableOptions[]> {
         id,
         text('event_key', 255),
         text('source', 255),
-        text('entity', 128),
+        text('entity', 192),
         { name: 'entity_id', ...subject },
         { name: 'since', type: 'bigint', isNullable: true },
       ],
