@@ -183,7 +183,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('wait', 'pass', 'plan'), hours: hours(0.5, 20 * 24) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('drain', 'sweep', 'restart') }) },
 );
-const HISTORIES = rounds(15, 150);
+const HISTORIES = rounds(15, 60);
 
 describe.each(databases)('what repeats does as its model says, on $name', (database) => {
   let db: TestDatabase;

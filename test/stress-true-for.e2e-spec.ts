@@ -140,7 +140,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('drain', 'drain', 'sweep', 'restart') }) },
 );
-const HISTORIES = rounds(15, 150);
+const HISTORIES = rounds(15, 60);
 
 describe.each(databases)('what lasts does as its model says, on $name', (database) => {
   let db: TestDatabase;
@@ -275,7 +275,7 @@ class Slow {
   }
 }
 
-const ROUNDS = rounds(8, 80);
+const ROUNDS = rounds(8, 40);
 
 describe.each(databases)('no condition lasts longer than it has held, on $name', (database) => {
   let db: TestDatabase;
