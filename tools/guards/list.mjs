@@ -2120,8 +2120,8 @@ export const guards = [
   ),
   guard(
     'the contexts of what repeats are checked by the schema of their definition',
-    'event/repetitions.ts',
-    'keepDefinition(event, repeating);',
+    'event/dated-event.ts',
+    'keepDefinition(dated, event);',
     '',
     ['libs/spark/src/event/repetitions.spec.ts', 'has each context checked'],
   ),

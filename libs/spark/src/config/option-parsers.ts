@@ -21,6 +21,15 @@ export function parseDuration(name: string, value: Duration): number {
   throw new InvalidOptionsError(name, value, `milliseconds above 0, or text such as '30s' or '5 minutes'`);
 }
 
+/** A duration in milliseconds; undefined if the value is none. */
+export function durationIn(value: unknown): number | undefined {
+  try {
+    return parseDuration('', value as Duration);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Checks a whole number above 0. Throws InvalidOptionsError. */
 export function positiveInteger(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value > 0) return value;

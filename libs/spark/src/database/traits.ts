@@ -2,7 +2,7 @@ import type { DataSource, EntityMetadata } from 'typeorm';
 
 // Differences of the databases, for code that has a DataSource and no dialect.
 
-const isPostgres = ({ options }: DataSource): boolean => options.type === 'postgres';
+export const isPostgres = ({ options }: DataSource): boolean => options.type === 'postgres';
 const isSqlite = ({ options }: DataSource): boolean => options.type === 'better-sqlite3';
 const isMysql = ({ options }: DataSource): boolean => options.type === 'mysql' || options.type === 'mariadb';
 

@@ -7,9 +7,8 @@ import { checkEvent } from '../event/event-check.js';
 import { standsFor } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { eventsOf, type Source } from '../source/source.js';
-import { sourceNames, type SourceRegistry } from '../source/source.registry.js';
+import type { SourceRegistry } from '../source/source.registry.js';
 import type { Conditions } from '../store/conditions.js';
-import { rootOf } from '../entity/entity-table.js';
 import { refuseHidden } from '../entity/row-security.js';
 import { readSubjects } from '../entity/subjects.js';
 
@@ -36,11 +35,11 @@ export class StillWanted {
     const source = this.sources.named(event.source);
     if (!source) throw new NotKnownHere('source', event.source);
     // This runs before the transaction of a transactional handler, so that a skip has nothing to roll back.
-    const sinceOf = source.options.trueFor ? await this.sinceOf(source, event.entityId) : undefined;
+    const sinceOf = await this.sinceOf(source, event.entityId);
     const events = await this.eventsOf(source, event.entityId, now);
     const isYielded = events.some((yielded) => {
       if (!lasts(yielded)) return standsFor(yielded, event, now);
-      const since = sinceOf?.get(yielded.key);
+      const since = sinceOf.get(yielded.key);
       // A process without the option has removed it. The recheck after this finds since when it lasts.
       if (since === undefined && yielded.key === event.key && checkEvent(yielded) === undefined)
         throw new NotKnownYet();
@@ -52,8 +51,8 @@ export class StillWanted {
 
   /** Since when the source has yielded its events with `trueFor`, by key. */
   private async sinceOf(source: Source, id: string): Promise<Map<string, number | undefined>> {
-    const root = rootOf(source.metadata);
-    const found = await this.reads.run((manager) => this.conditions.of(manager, sourceNames(source), root, [id]));
+    if (!source.options.trueFor) return new Map();
+    const found = await this.reads.run((manager) => this.conditions.of(manager, source, [id]));
     return new Map(found.map(({ key, since }) => [key, since]));
   }
 

@@ -168,7 +168,7 @@ export class Worker {
     const full = this.slots.fullAfter(new Set(attempts.map(({ handler }) => handler)));
     if (full.length > 0) this.onFull(full);
     // The claim may have taken longer than the lease.
-    const isLate = claimed.length > 0 && !this.lease.holds(claimed[0]!.worker);
+    const isLate = claimed.some(({ worker }) => !this.lease.holds(worker));
     const contexts = this.contexts.read(isLate ? [] : attempts.filter(isReadable).map(({ delivery }) => delivery));
     // The next claim is sent before handlers keep the process busy.
     if (isMore) await setImmediate();

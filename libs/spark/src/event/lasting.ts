@@ -1,5 +1,5 @@
 import { parseDuration } from '../config/option-parsers.js';
-import { keepDefinition } from './event-definition.js';
+import { type DatedEvent, datedEvent } from './dated-event.js';
 import type { SparkEvent } from './spark-event.js';
 
 /** An event that becomes true when its source has yielded it for some time. */
@@ -18,20 +18,8 @@ export function lasts(event: SparkEvent): event is Lasting {
 export const lengthOf = ({ trueFor }: Lasting): number => parseDuration('trueFor', trueFor!);
 
 /** The event that becomes true when a condition has lasted long enough; undefined if its `until` comes before that. */
-export function eventSince(
-  lasting: Lasting,
-  since: number,
-): (SparkEvent & Required<Pick<SparkEvent, 'at'>>) | undefined {
-  const { group, key, context, until, metadata } = lasting;
-  if (until && until.getTime() <= since + lengthOf(lasting)) return undefined;
-  const event = {
-    group,
-    key,
-    context,
-    at: new Date(since + lengthOf(lasting)),
-    ...(until && { until }),
-    ...(metadata && { metadata }),
-  };
-  keepDefinition(event, lasting);
-  return event;
+export function eventSince(lasting: Lasting, since: number): DatedEvent | undefined {
+  const { key, until } = lasting;
+  const at = since + lengthOf(lasting);
+  return until && until.getTime() <= at ? undefined : datedEvent(lasting, key, at);
 }

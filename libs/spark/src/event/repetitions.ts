@@ -1,5 +1,5 @@
 import { checkEvent } from './event-check.js';
-import { keepDefinition } from './event-definition.js';
+import { datedEvent } from './dated-event.js';
 import { Instants } from './schedule.js';
 import type { SparkEvent } from './spark-event.js';
 
@@ -17,7 +17,9 @@ export function eventsAt(event: SparkEvent, now: number, most = MOST_MISSED): re
   const instants = instantsOf(event);
   const next = instants.next(now);
   const past = instants.last(catchesUp(event) ? most : 1, now);
-  return (next === undefined ? past : [...past, next]).map((instant) => eventAt(event, instant));
+  return (next === undefined ? past : [...past, next]).map((instant) =>
+    datedEvent(event, keyAt(event.key, instant), instant),
+  );
 }
 
 /** Whether a yielded event is true at an instant, and stands for an event that was entered. */
@@ -52,20 +54,6 @@ export function repeats(event: SparkEvent): event is Repeating {
 }
 
 const instantsOf = ({ schedule, until }: Repeating): Instants => new Instants(schedule, until?.getTime());
-
-function eventAt(repeating: SparkEvent, instant: number): SparkEvent {
-  const { group, key, context, until, metadata } = repeating;
-  const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = {
-    group,
-    key: keyAt(key, instant),
-    context,
-    at: new Date(instant),
-  };
-  if (until) event.until = until;
-  if (metadata) event.metadata = metadata;
-  keepDefinition(event, repeating);
-  return event;
-}
 
 /** An id has no `@` without a backslash, so the key of no other id is like this. */
 const keyAt = (key: string, instant: number): string => `${key}@${new Date(instant).toISOString()}`;

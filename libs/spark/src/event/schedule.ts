@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { parseDuration } from '../config/option-parsers.js';
+import { durationIn } from '../config/option-parsers.js';
 import type { Duration } from '../config/spark.options.js';
 import { got, messageOf } from '../error/wording.js';
 import { CronFlaw } from './cron-fields.js';
@@ -67,7 +67,7 @@ export class Instants implements Series {
     this.from = from!.getTime();
     this.series = isCron(every)
       ? CronSchedule.of(every, timeZone ?? 'UTC')
-      : new Interval(this.from, intervalOf(every)!);
+      : new Interval(this.from, durationIn(every)!);
   }
 
   latest(upTo: number): number | undefined {
@@ -129,7 +129,7 @@ function flawInCron(every: string, timeZone: unknown): string | undefined {
 }
 
 function flawInInterval(every: unknown, timeZone: unknown): string | undefined {
-  const length = intervalOf(every);
+  const length = durationIn(every);
   if (length === undefined || !Number.isInteger(length)) return `its every is ${got(every)}. ${EVERY_ADVICE}`;
   // The parser takes a year for 365.25 days, and M for minutes.
   if (typeof every === 'string' && /(\d\s*y(ea)?r?s?|M)\s*$/.test(every))
@@ -141,14 +141,6 @@ function flawInInterval(every: unknown, timeZone: unknown): string | undefined {
       `the local time, with a cron expression such as '0 9 * * MON'.`
     );
   return undefined;
-}
-
-function intervalOf(every: unknown): number | undefined {
-  try {
-    return parseDuration('every', every as Duration);
-  } catch {
-    return undefined;
-  }
 }
 
 const isNull = (schedule: EventSchedule, option: 'every' | 'from'): boolean =>

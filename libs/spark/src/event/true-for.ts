@@ -1,5 +1,4 @@
-import { parseDuration } from '../config/option-parsers.js';
-import type { Duration } from '../config/spark.options.js';
+import { durationIn } from '../config/option-parsers.js';
 import { got } from '../error/wording.js';
 
 // A recheck may be late by about as much, and each condition costs three of them.
@@ -10,16 +9,8 @@ const ADVICE = `Give sparkEvent a duration from a second to 100 years, such as '
 
 /** Returns why a value cannot be a `trueFor`, and what to do about it, as the end of a sentence; undefined if it can. */
 export function flawInTrueFor(value: unknown): string | undefined {
-  const length = durationOf(value);
+  const length = durationIn(value);
   if (length === undefined || !Number.isInteger(length)) return `its trueFor is ${got(value)}. ${ADVICE}`;
   if (length < SHORTEST) return `its trueFor is ${got(value)}, which is less than a second. ${ADVICE}`;
   return length > LONGEST ? `its trueFor is ${got(value)}, which is more than 100 years. ${ADVICE}` : undefined;
-}
-
-function durationOf(value: unknown): number | undefined {
-  try {
-    return parseDuration('trueFor', value as Duration);
-  } catch {
-    return undefined;
-  }
 }

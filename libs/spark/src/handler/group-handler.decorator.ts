@@ -139,8 +139,8 @@ interface HandlerDecorator<E> {
 
 /**
  * Makes a method (or a class with a method `handle`) a handler of every event whose group matches a regular expression, or of the events
- * of definitions. Spark calls it after the commit of
- * the event, at least once, and completes its delivery once. If it fails, Spark tries again.
+ * of definitions. Spark calls it after the commit of the event, at least once, and completes its delivery once. If it fails, Spark tries
+ * again.
  *
  * It may return a promise, an Observable, a generator, or a list of these. The delivery completes when that has ended, and fails with
  * its error. If it returns a function or a stream, the attempt fails, because Spark cannot know when its work is done.

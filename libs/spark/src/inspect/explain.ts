@@ -13,7 +13,6 @@ import type { ExplainedDelivery, ExplainedEvent, ExplainedSource, Explanation, Y
 import { deliveryOf } from './delivery-of.js';
 import type { Inspected } from './inspected.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
-import { sourceNames } from '../source/source.registry.js';
 import { readEntities, readSubjects, type Subject } from '../entity/subjects.js';
 import { wordsOf } from './words.js';
 
@@ -89,9 +88,7 @@ type Judgement = ReturnType<typeof judge>;
 
 /** Reads an entity of a source, and since when the source has yielded its events with `trueFor`, by key. */
 async function read(manager: EntityManager, { conditions }: Inspected, source: Source, id: string) {
-  const lasting = source.options.trueFor
-    ? await conditions.of(manager, sourceNames(source), rootOf(source.metadata), [id])
-    : [];
+  const lasting = await conditions.of(manager, source, [id]);
   const [subject] = await readSubjects(manager, source, [id]);
   return { subject, sinceOf: new Map(lasting.map(({ key, since }) => [key, since])) };
 }
@@ -128,7 +125,7 @@ function lastingOf(
   return { group: String(group), key: String(key), verdict, at, since: begun, reason };
 }
 
-/** Checks the context of an event. The context is only checked and encoded for events that would be entered, and its error refuses the event, too. */
+/** Checks and encodes the context of an event that would be entered. Its error refuses the event, too. */
 function judged({ codec }: Inspected, event: SparkEvent, judgement: Judgement): Judgement {
   if (judgement.verdict !== 'true' && judgement.verdict !== 'later') return judgement;
   try {

@@ -2,9 +2,9 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../database/statement.js';
 import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
-import { sourceNames } from '../source/source.registry.js';
 import type { Condition } from '../store/conditions.js';
 import type { Inspected } from './inspected.js';
+import { conditionsOf } from './planned-conditions.js';
 import { namesOf, rootOf } from '../entity/entity-table.js';
 import { readSubjects, type Subject } from '../entity/subjects.js';
 import type { PlannedCancellation, PlanRequest } from './planned.js';
@@ -61,7 +61,7 @@ async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], row
     if (ids.length === 0) continue;
     const standing = new Set<RecheckRow>();
     for (const source of spark.sources.liveOf(root)) {
-      const conditions = await conditionsOf(spark, source, root, ids);
+      const conditions = await conditionsOf(spark, source, ids);
       const subjects = await byId(spark, source, ids);
       for (const row of own) {
         const subject = subjects?.get(row.entity_id);
@@ -73,16 +73,6 @@ async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], row
     empty.push(...own.filter((row) => !standing.has(row)).map((row) => ({ ...row, entity: root.name })));
   }
   return empty;
-}
-
-async function conditionsOf(
-  { transactions, conditions }: Inspected,
-  source: Source,
-  root: EntityMetadata,
-  ids: readonly string[],
-): Promise<Condition[]> {
-  if (!source.options.trueFor) return [];
-  return transactions.readOnly((manager) => conditions.of(manager, sourceNames(source), root, ids));
 }
 
 async function byId({ transactions }: Inspected, source: Source, ids: readonly string[]) {

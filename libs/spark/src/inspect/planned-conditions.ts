@@ -1,19 +1,20 @@
-import { rootOf } from '../entity/entity-table.js';
 import type { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
-import { sourceNames } from '../source/source.registry.js';
 import type { Condition } from '../store/conditions.js';
 import type { Inspected } from './inspected.js';
+
+/** The conditions of a source's entities, as they are now. */
+export async function conditionsOf({ transactions, conditions }: Inspected, source: Source, ids: readonly string[]) {
+  if (!source.options.trueFor) return [];
+  return transactions.readOnly((manager) => conditions.of(manager, source, ids));
+}
 
 /** The conditions of a page of a plan, as they would change with its instants. */
 export class PlannedConditions {
   private readonly known = new Map<Source, readonly Condition[]>();
 
-  async read({ transactions, conditions }: Inspected, source: Source, ids: readonly string[]): Promise<void> {
-    if (!source.options.trueFor) return;
-    const root = rootOf(source.metadata);
-    const read = () => transactions.readOnly((manager) => conditions.of(manager, sourceNames(source), root, ids));
-    this.known.set(source, await read());
+  async read(spark: Inspected, source: Source, ids: readonly string[]): Promise<void> {
+    this.known.set(source, await conditionsOf(spark, source, ids));
   }
 
   tell(source: Source, { conditions }: Derivation): void {

@@ -49,6 +49,7 @@ export class ConditionChanges {
 
   /** The keys of events that are not entered, because their conditions are not there any more as they were. */
   async lost(manager: EntityManager, seen: SeenConditions, keys: readonly string[]): Promise<Set<string>> {
+    if (seen.lasting.size === 0) return new Set();
     const due = keys.flatMap((key) => seen.lasting.get(key) ?? []);
     const unchanged = await this.conditions.unchanged(manager, due);
     return new Set(due.filter(({ id }) => !unchanged.has(id)).map(({ key }) => key));

@@ -12,7 +12,7 @@ import type { SparkEvent } from '../event/spark-event.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { Entering, Ledger, LedgerEntry } from '../store/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
-import { sourceNames, type SourceRegistry } from '../source/source.registry.js';
+import type { SourceRegistry } from '../source/source.registry.js';
 import { rootOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
 import { readSubjects, type Subject } from '../entity/subjects.js';
@@ -131,8 +131,7 @@ export class Recorder {
 
   /** Reads what lasts before it reads the entities, so that a row that it has read was there when they were read. */
   private async runLasting(manager: EntityManager, derivation: Derivation, source: Source, ids: readonly string[]) {
-    const root = rootOf(source.metadata);
-    derivation.conditions.know(source, await this.conditions.of(manager, sourceNames(source), root, ids));
+    derivation.conditions.know(source, await this.conditions.of(manager, source, ids));
     const subjects = await this.read(manager, derivation, source, ids);
     this.endAbsent(derivation, source, ids, subjects);
     await derivation.run(source, subjects);

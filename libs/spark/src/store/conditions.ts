@@ -1,9 +1,11 @@
-import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import type { Dialect } from '../database/dialect.js';
 import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
-import { namesOf, tableOf } from '../entity/entity-table.js';
+import { namesOf, rootOf, tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
+import type { Source } from '../source/source.js';
+import { sourceNames } from '../source/source.registry.js';
 
 /** That a source yields an event with `trueFor`. The row is there as long as it does. */
 export interface Condition {
@@ -43,33 +45,30 @@ export class Conditions {
     private readonly isSource: (name: string) => boolean,
   ) {}
 
-  /** The conditions of entities, of the source that has these names. */
-  async of(
-    manager: EntityManager,
-    sources: readonly string[],
-    root: EntityMetadata,
-    ids: readonly string[],
-  ): Promise<Condition[]> {
+  /** The conditions of a source's entities. A source that yields nothing with `trueFor` has none, and no statement is sent. */
+  async of(manager: EntityManager, source: Source, ids: readonly string[]): Promise<Condition[]> {
     const found: Condition[] = [];
+    if (!source.options.trueFor) return found;
+    const given = { entity: tableOf(rootOf(source.metadata)), sources: sourceNames(source) };
     for (const part of chunks(ids, ROWS)) {
       const rows = await select<Row>(
         manager,
         `SELECT id, ${COLUMNS} FROM ${this.tables.condition}
          WHERE entity = :entity AND entity_id IN (:...part) AND source IN (:...sources)`,
-        { entity: tableOf(root), part, sources },
+        { ...given, part },
       );
       found.push(...rows.map(conditionIn));
     }
     return found;
   }
 
-  /** Conditions of the source that has these names, in the order of their ids. */
-  async page(manager: EntityManager, sources: readonly string[], after: string, limit: number): Promise<Condition[]> {
+  /** Conditions of a source, in the order of their ids. */
+  async page(manager: EntityManager, source: Source, after: string, limit: number): Promise<Condition[]> {
     const rows = await select<Row>(
       manager,
       `SELECT id, ${COLUMNS} FROM ${this.tables.condition} WHERE id > :after AND source IN (:...sources)
        ORDER BY id LIMIT :limit`,
-      { after, sources, limit },
+      { after, sources: sourceNames(source), limit },
     );
     return rows.map(conditionIn);
   }

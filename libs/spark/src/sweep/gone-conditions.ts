@@ -3,7 +3,6 @@ import type { SparkClock } from '../common/clock.js';
 import type { DataSource } from 'typeorm';
 import type { Transactions } from '../database/transactions.js';
 import type { Source } from '../source/source.js';
-import { sourceNames } from '../source/source.registry.js';
 import type { Conditions } from '../store/conditions.js';
 
 const PAGE = 500;
@@ -24,7 +23,7 @@ export class GoneConditions {
   async remove(source: Source): Promise<void> {
     if (!source.options.trueFor) return;
     for (let after = '0', isEnd = false; !isEnd;) {
-      const page = await this.conditions.page(this.dataSource.manager, sourceNames(source), after, PAGE);
+      const page = await this.conditions.page(this.dataSource.manager, source, after, PAGE);
       const now = this.clock.now();
       const gone = await this.recorder.deriveGone(this.dataSource.manager, source, page, now);
       if (!gone.conditions.isEmpty)

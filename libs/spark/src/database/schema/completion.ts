@@ -1,4 +1,5 @@
 import { Table, type TableColumnOptions, TableIndex, type TableIndexOptions, type TableOptions } from 'typeorm';
+import { isPostgres } from '../traits.js';
 import { columnTypes } from './column-types.js';
 import { postgresIndexes } from './postgres-indexes.js';
 import type { Place } from './schema-version.js';
@@ -52,7 +53,7 @@ export async function lacking({ runner }: Place, tables: readonly TableOptions[]
 /** A column in the syntax of CREATE TABLE and ALTER TABLE. */
 export function columnSql({ dataSource }: Place['runner'], column: TableColumnOptions): string {
   const { name, type, length, charset, collation, isNullable = false, default: value } = column;
-  const order = dataSource.options.type === 'postgres' && collation ? `"${collation}"` : collation;
+  const order = isPostgres(dataSource) && collation ? `"${collation}"` : collation;
   return [
     dataSource.driver.escape(name),
     length ? `${type}(${length})` : type,
@@ -100,7 +101,7 @@ async function presentOf(runner: Place['runner'], tables: readonly TableOptions[
 
 /** The indexes of tables, by the bare names of these, where TypeORM does not read them right. */
 async function ownIndexes(runner: Place['runner'], tables: readonly TableOptions[]) {
-  if (runner.dataSource.options.type !== 'postgres') return undefined;
+  if (!isPostgres(runner.dataSource)) return undefined;
   const named = new Map(tables.map(({ name }) => [escaped(runner, name), bare(name)]));
   const indexes = new Map<string, PresentIndex[]>([...named.values()].map((name) => [name, []]));
   for (const index of await postgresIndexes(runner, [...named.keys()]))

@@ -1,3 +1,4 @@
+import { isPostgres } from '../traits.js';
 import { escaped } from './completion.js';
 import { type PostgresIndex, postgresIndexes } from './postgres-indexes.js';
 import type { Place, SchemaVersion } from './schema-version.js';
@@ -21,7 +22,7 @@ export const v8: SchemaVersion = {
   store,
 
   async down(place) {
-    if (!isPostgres(place)) return;
+    if (!isPostgres(place.runner.dataSource)) return;
     const { runner, names } = place;
     await replaceKeys(place, []);
     await runner.query(`ALTER TABLE ${escaped(runner, names.plain.event)} RESET (fillfactor)`);
@@ -54,16 +55,19 @@ const vacuumed = ({ event, delivery, recheck, attempt, worker, limit }: Place['n
   limit,
 ];
 
-const isPostgres = ({ runner }: Place): boolean => runner.dataSource.options.type === 'postgres';
-
 async function store(place: Place): Promise<void> {
-  if (!isPostgres(place)) return;
+  if (!isPostgres(place.runner.dataSource)) return;
   const { runner, names } = place;
   await replaceKeys(place, INCLUDED);
   await runner.query(`ALTER TABLE ${escaped(runner, names.plain.event)} SET (fillfactor = ${FILLFACTOR})`);
+  await vacuumOften(place, vacuumed(names.plain));
+}
+
+/** Lets autovacuum begin early on tables, on PostgreSQL. */
+export async function vacuumOften({ runner }: Place, tables: readonly string[]): Promise<void> {
+  if (!isPostgres(runner.dataSource)) return;
   const settings = Object.entries(VACUUM).map(([name, value]) => `${name} = ${value}`);
-  for (const table of vacuumed(names.plain))
-    await runner.query(`ALTER TABLE ${escaped(runner, table)} SET (${settings.join(', ')})`);
+  for (const table of tables) await runner.query(`ALTER TABLE ${escaped(runner, table)} SET (${settings.join(', ')})`);
 }
 
 /** Lets the unique index of keys hold other columns besides. It uses an index that was created for that before. */

@@ -1,8 +1,8 @@
 import type { TableOptions } from 'typeorm';
 import { columnTypes } from './column-types.js';
-import { complete, escaped } from './completion.js';
+import { complete } from './completion.js';
 import type { Place, SchemaVersion } from './schema-version.js';
-import { v8 } from './v8.js';
+import { v8, vacuumOften } from './v8.js';
 
 /** Version 9 adds the table of conditions: since when sources yield events that have to last before they become true. */
 export const v9: SchemaVersion = {
@@ -13,12 +13,12 @@ export const v9: SchemaVersion = {
 
   async up(place) {
     await complete(place, await tables(place));
-    await storeConditions(place);
+    await vacuumOften(place, [place.names.plain.condition]);
   },
 
   async store(place) {
     await v8.store!(place);
-    await storeConditions(place);
+    await vacuumOften(place, [place.names.plain.condition]);
   },
 
   async down({ runner, names }) {
@@ -50,13 +50,4 @@ async function tables(place: Place): Promise<TableOptions[]> {
       ],
     },
   ];
-}
-
-/** Rows of conditions come and go. Autovacuum begins after changes of so many rows, as for the other tables. */
-async function storeConditions({ runner, names }: Place): Promise<void> {
-  if (runner.dataSource.options.type !== 'postgres') return;
-  const settings =
-    'autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, ' +
-    'autovacuum_vacuum_insert_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.02';
-  await runner.query(`ALTER TABLE ${escaped(runner, names.plain.condition)} SET (${settings})`);
 }
