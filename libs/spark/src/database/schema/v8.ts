@@ -5,7 +5,7 @@ import type { Place, SchemaVersion } from './schema-version.js';
 import { v7 } from './v7.js';
 
 /**
- * Version 8 changes how PostgreSQL stores the tables. Sweeps read known keys from the index alone, the removal of contexts rarely writes
+ * Version 8 changes how PostgreSQL stores the tables. Sweeps read known keys from the index alone, the removal of contexts writes less
  * to indexes, and autovacuum does not wait for a part of the history. On other databases it changes nothing.
  */
 export const v8: SchemaVersion = {
