@@ -85,7 +85,7 @@ export class FollowedPage {
     const lines: string[] = [];
     const { log } = console;
     console.log = (...values) =>
-      void lines.push(...formatWithOptions({ breakLength: Infinity }, ...values).split('\n'));
+      void lines.push(...formatWithOptions({ breakLength: Infinity, compact: true }, ...values).split('\n'));
     try {
       await work();
     } finally {
