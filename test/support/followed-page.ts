@@ -25,6 +25,12 @@ export interface FollowedPageOptions {
 
 type Exports = Record<string, any>;
 
+/** A line that is printed, and when. */
+interface Line {
+  readonly text: string;
+  readonly at: number;
+}
+
 /**
  * A page of the documents, followed to the letter: its examples are run as they stand, in their order, in one application with one
  * database. An example with providers is deployed: the application starts again, with these providers, too. Any other example is a
@@ -62,10 +68,11 @@ export class FollowedPage {
   async follow(): Promise<void> {
     for (const example of this.examples) {
       const known = this.providers.length;
-      const printed = await this.printedBy(() => this.run(example));
+      const printed = await this.linesOf(() => this.run(example));
       // What is shown in a provider is what its methods print.
-      const shown = this.providers.length > known ? [] : this.shownIn(example);
-      expect(printed, `${this.path}:${example.line}`).toEqual([...shown, ...example.output.map(asShown)]);
+      const shown = [...(this.providers.length > known ? [] : shownIn(example)), ...example.output];
+      const texts = printed.map(({ text }) => text);
+      expect(inOrder(texts, printed), `${this.path}:${example.line}`).toEqual(inOrder(shown, printed).map(asShown));
     }
   }
 
@@ -81,22 +88,13 @@ export class FollowedPage {
   }
 
   /** The lines that work prints with `console.log`. A value is one line. */
-  async printedBy(work: () => Promise<unknown>): Promise<string[]> {
-    const lines: string[] = [];
-    const { log } = console;
-    console.log = (...values) =>
-      void lines.push(...formatWithOptions({ breakLength: Infinity, compact: true }, ...values).split('\n'));
-    try {
-      await work();
-    } finally {
-      console.log = log;
-    }
-    return lines;
+  async printedBy(work: () => unknown): Promise<string[]> {
+    return (await this.linesOf(work)).map(({ text }) => text);
   }
 
-  /** The lines that the page shows in comments after `console.log`, in an example. */
-  shownIn({ code }: Example): unknown[] {
-    return [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, shown]) => asShown(shown!));
+  /** The lines that the page shows in comments after `console.log` in an example, as `toEqual` takes them. */
+  shownIn(example: Example): unknown[] {
+    return shownIn(example).map(asShown);
   }
 
   /** The application as far as the page has been followed. */
@@ -107,6 +105,21 @@ export class FollowedPage {
   async close(): Promise<void> {
     await this.running?.close();
     await rm(this.folder, { recursive: true });
+  }
+
+  private async linesOf(work: () => unknown): Promise<Line[]> {
+    const lines: Line[] = [];
+    const { log } = console;
+    console.log = (...values) => {
+      const texts = formatWithOptions({ breakLength: Infinity, compact: true }, ...values).split('\n');
+      lines.push(...texts.map((text) => ({ text, at: this.clock.now() })));
+    };
+    try {
+      await work();
+    } finally {
+      console.log = log;
+    }
+    return lines;
   }
 
   private async deploy(exports: Exports): Promise<void> {
@@ -123,7 +136,17 @@ export class FollowedPage {
 
 const classesOf = (exports: Exports): Type[] => Object.values(exports).filter((one) => typeof one === 'function');
 
-/** A line that a page shows. `…` stands for anything. */
+const shownIn = ({ code }: Example): string[] =>
+  [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, shown]) => shown!);
+
+/** Texts in the order of their times, which are those of the printed lines. Handlers run side by side, so those of one instant have no order. */
+const inOrder = (texts: readonly string[], printed: readonly Line[]): string[] =>
+  texts
+    .map((text, i) => ({ text, at: printed[i]?.at ?? Infinity }))
+    .toSorted((one, other) => one.at - other.at || (one.text < other.text ? -1 : 1))
+    .map(({ text }) => text);
+
+/** A line that a page shows, as `toEqual` takes it. `…` stands for anything. */
 function asShown(line: string): unknown {
   if (!line.includes('…')) return line;
   const parts = line.split('…').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
