@@ -28,7 +28,7 @@ export class PlannedConditions {
     const begun = [
       ...[...conditions.begun.values()].map(({ key, ref }) => ({ key, entityId: ref.id })),
       ...conditions.confirmed.map(({ condition: { key, entityId } }) => ({ key, entityId })),
-    ].map((one) => ({ ...one, id: `planned ${one.key}`, since: instant }));
+    ].map((one) => ({ ...one, id: `planned ${one.key}`, since: instant, isPast: false }));
     const kept = (this.known.get(source) ?? []).filter(({ id }) => !gone.has(id));
     this.known.set(source, [...kept, ...begun]);
     const keys = new Set(begun.map(({ key }) => key));

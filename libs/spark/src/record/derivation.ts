@@ -15,6 +15,7 @@ import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
 import type { Around } from '../interceptor/around.js';
 import type { InterceptedSource } from '../interceptor/spark-interceptor.decorator.js';
+import type { InitialState } from '../database/delivery-states.js';
 import type { LedgerEntry } from '../store/ledger.js';
 import { eventsNow, type Source } from '../source/source.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
@@ -99,6 +100,8 @@ export class Derivation {
   readonly givenUp = new Map<Source, unknown>();
   /** Whether missed instants of events that repeat are among the events: most of them are in the ledger already. */
   isCatchingUp = false;
+  /** How the deliveries of events are opened that were true before the change, by key. */
+  readonly past = new Map<string, InitialState>();
   /** What was yielded with `trueFor`. */
   readonly conditions = new SeenConditions();
   private entries: LedgerEntry[] | undefined;
@@ -111,11 +114,17 @@ export class Derivation {
     private readonly around?: Around<InterceptedSource>,
   ) {}
 
-  /** Runs a source that does not wait, once for each subject. A failure for one subject does not affect the others. */
-  runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+  /**
+   * Runs a source that does not wait, once for each subject. A failure for one subject does not affect the others.
+   *
+   * @param isRecorded whether the events are to be entered in the transaction of a change. Then only the latest instants of an event that
+   *   repeats are wanted
+   */
+  runNow(source: Source, subjects: readonly Subject[], isRecorded = true): Promise<void> {
     const { around } = this;
-    if (!around || subjects.length === 0) return this.callNow(source, subjects);
-    return this.within(around, source, subjects, () => this.callNow(source, subjects));
+    const call = () => this.callNow(source, subjects, isRecorded);
+    if (!around || subjects.length === 0) return call();
+    return this.within(around, source, subjects, call);
   }
 
   /** Runs any source: for each subject, or for all of them if it is a batch source. */
@@ -140,12 +149,12 @@ export class Derivation {
     }
   }
 
-  private async callNow(source: Source, subjects: readonly Subject[]): Promise<void> {
+  private async callNow(source: Source, subjects: readonly Subject[], isRecorded: boolean): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
       while (isBlocking()) await yieldToEventLoop();
       try {
-        this.add(source, eventsNow(source, subject.entity, scope), subject, true);
+        this.add(source, eventsNow(source, subject.entity, scope), subject, isRecorded);
       } catch (error) {
         this.fail(source, [subject.ref], error);
       }
@@ -195,6 +204,13 @@ export class Derivation {
     return (this.entries = entries);
   }
 
+  /** Adds events that were true before the change. They take the place of the same events after it. */
+  addPast(events: readonly Found[], state: InitialState): void {
+    for (const { key } of events) this.past.set(key, state);
+    const keys = new Set(events.map(({ key }) => key));
+    this.found = [...this.found.filter(({ key }) => !keys.has(key)), ...events];
+  }
+
   /** Adds a failure: a source failed for subjects, or they could not be read. */
   fail(source: Source, refs: readonly SubjectRef[], error: unknown): void {
     this.failures.push(...refs.map((ref) => ({ source, ref, error })));
@@ -235,7 +251,7 @@ export class Derivation {
     if (verdict !== 'true') return;
     const { ref } = subject!;
     const length = lengthOf(event);
-    const since = this.conditions.yielded(source, ref, event.key, length);
+    const since = this.conditions.yielded(source, ref, event, length);
     const lasted = since === undefined ? undefined : eventSince(event, since);
     if (lasted) take(lasted);
     else if (since === undefined) this.future.push({ event, at: this.now + length, ref });
