@@ -2452,8 +2452,8 @@ export const guards = [
   guard(
     'a source with an empty table is adopted',
     'store/adoption.ts',
-    'if (isOfPreviousRelease || (await isEmpty(manager, source)))',
-    'if (isOfPreviousRelease)',
+    'isOfPreviousRelease || (await isEmpty(manager, source));',
+    'isOfPreviousRelease;',
     ['adoption', 'a source with an empty table has no past'],
     { databases: ALL },
   ),
