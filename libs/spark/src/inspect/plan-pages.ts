@@ -42,11 +42,12 @@ export async function* pagesOf(spark: Inspected, metadata: EntityMetadata, id?: 
   const isTable = rootOf(metadata) === metadata;
   for (let after: string | undefined, isEnd = false; !isEnd;) {
     const bounds: PageBounds = { after, limit: PAGE };
-    const first = leader && (await wholePage(spark, leader, bounds));
-    const keys = first?.map(({ ref }) => ref.id) ?? (await keysOf(spark, metadata, leader, bounds));
+    // What lasts must be read before the entities, and the keys before it.
+    const first = leader && !leader.options.trueFor && (await wholePage(spark, leader, bounds));
+    const keys = first ? first.map(({ ref }) => ref.id) : await keysOf(spark, metadata, leader, bounds);
     if (!Array.isArray(keys)) return yield { keys: [], sources: [nothingOf(leader!, keys.error)] };
     const range = isTable && keys.length > 0 ? { ...bounds, upTo: keys.at(-1)! } : undefined;
-    yield await pageOf(spark, sources, keys, range, first && { source: leader!, subjects: first });
+    yield await pageOf(spark, sources, keys, range, first ? { source: leader!, subjects: first } : undefined);
     after = keys.at(-1);
     isEnd = keys.length < PAGE;
   }
@@ -62,11 +63,9 @@ function isWhole({ metadata, options }: Source, whole: EntityMetadata): boolean 
   return metadata === whole && !where && !query && (withDeleted || !metadata.deleteDateColumn);
 }
 
-/** The entities of a page, if one statement can read them. What lasts must be read before, so it needs the keys first. */
-async function wholePage(spark: Inspected, source: Source, bounds: PageBounds): Promise<Subject[] | undefined> {
-  if (source.options.trueFor) return undefined;
-  const read = spark.transactions.reading((manager) => pageOfSubjects(manager, source, bounds));
-  return read.catch(() => undefined);
+/** The entities of a page, if one statement can read them. */
+function wholePage(spark: Inspected, source: Source, bounds: PageBounds): Promise<Subject[] | undefined> {
+  return spark.transactions.reading((manager) => pageOfSubjects(manager, source, bounds)).catch(() => undefined);
 }
 
 /** The keys of a page, or the error if the only source of the table cannot be read. */

@@ -54,7 +54,9 @@ export async function summarize(
 async function groupsOf(spark: Inspected, source: string, counts: readonly GroupCount[]): Promise<PlannedGroup[]> {
   const swept = await spark.activation.groupsOf(source);
   const isNew = ({ group }: GroupCount) => swept.get(group) !== true;
-  const held = counts.some(isNew) ? await spark.held.count(spark.dataSource.manager, { source }) : new Map();
+  const held = counts.some(isNew)
+    ? await spark.held.count(spark.dataSource.manager, { source })
+    : new Map<string, number>();
   return counts.map((count) => {
     const opened = count.enter * count.handlers.size + (held.get(count.group) ?? 0);
     const staysHeld = isNew(count) && opened > spark.settings.activation.limit;
