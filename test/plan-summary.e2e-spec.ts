@@ -413,7 +413,7 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
 
   it('has the problems, those of one kind once', async () => {
     await start([Notes, OtherNotes]);
-    const texts = Array.from({ length: 1_100 }, (_, i) => (i < 1_000 ? 'fine' : 'throws'));
+    const texts: string[] = Array.from({ length: 1_100 }, (_, i) => (i < 1_000 ? 'fine' : 'throws'));
     texts.splice(10, 4, 'broken', 'refused', 'other', 'clock');
     await insertNotes(texts);
     const { problems, total, read, groups } = await app.spark.plan({ summary: true });

@@ -2479,8 +2479,8 @@ export const guards = [
   guard(
     'one statement reads a page of a plan',
     'inspect/plan-pages.ts',
-    'return sources.length === 1 ? sources[0] : sources',
-    'return sources.length === 1 ? undefined : sources',
+    'const leader = only ?? sources.find',
+    'const leader = sources.slice(1).find',
     ['plan-summary', 'reads a page by one statement'],
     { databases: ALL },
   ),

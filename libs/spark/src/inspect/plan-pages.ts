@@ -37,27 +37,25 @@ export async function* pagesOf(spark: Inspected, metadata: EntityMetadata, id?: 
     yield await pageOf(spark, sources, [id]);
     return;
   }
-  const leader = leaderOf(metadata, sources);
+  const only = sources.length === 1 ? sources[0] : undefined;
+  const leader = only ?? sources.find((source) => isWhole(source, metadata));
   // Between two keys of a class, its table may have rows of other classes.
   const isTable = rootOf(metadata) === metadata;
   for (let after: string | undefined, isEnd = false; !isEnd;) {
     const bounds: PageBounds = { after, limit: PAGE };
     // What lasts must be read before the entities, and the keys before it.
     const first = leader && !leader.options.trueFor && (await wholePage(spark, leader, bounds));
-    const keys = first ? first.map(({ ref }) => ref.id) : await keysOf(spark, metadata, leader, bounds);
-    if (!Array.isArray(keys)) return yield { keys: [], sources: [nothingOf(leader!, keys.error)] };
-    const range = isTable && keys.length > 0 ? { ...bounds, upTo: keys.at(-1)! } : undefined;
+    const keys = first ? first.map(({ ref }) => ref.id) : await keysOf(spark, metadata, only, bounds);
+    if (!Array.isArray(keys)) return yield { keys: [], sources: [nothingOf(only!, keys.error)] };
+    if (keys.length === 0) return;
+    const range = isTable ? { ...bounds, upTo: keys.at(-1)! } : undefined;
     yield await pageOf(spark, sources, keys, range, first ? { source: leader!, subjects: first } : undefined);
     after = keys.at(-1);
     isEnd = keys.length < PAGE;
   }
 }
 
-/** The source whose entities are those of the pages, so that one statement reads keys and entities. */
-function leaderOf(metadata: EntityMetadata, sources: readonly Source[]): Source | undefined {
-  return sources.length === 1 ? sources[0] : sources.find((source) => isWhole(source, metadata));
-}
-
+/** Whether the entities of a source are all rows of its table. Then one statement reads the keys of a page and its entities. */
 function isWhole({ metadata, options }: Source, whole: EntityMetadata): boolean {
   const { where, query, withDeleted } = options;
   return metadata === whole && !where && !query && (withDeleted || !metadata.deleteDateColumn);
@@ -72,12 +70,12 @@ function wholePage(spark: Inspected, source: Source, bounds: PageBounds): Promis
 async function keysOf(
   spark: Inspected,
   metadata: EntityMetadata,
-  leader: Source | undefined,
+  only: Source | undefined,
   bounds: PageBounds,
 ): Promise<string[] | { readonly error: unknown }> {
-  const query = leader ?? { metadata, options: { withDeleted: true } };
+  const query = only ?? { metadata, options: { withDeleted: true } };
   const read = spark.transactions.reading((manager) => pageOfKeys(manager, query, bounds));
-  return leader ? read.catch((error: unknown) => ({ error })) : read;
+  return only ? read.catch((error: unknown) => ({ error })) : read;
 }
 
 async function pageOf(
