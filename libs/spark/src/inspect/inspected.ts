@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
+import type { Activation } from '../store/activation.js';
 import type { Conditions } from '../store/conditions.js';
 import type { DeliveryAdmin } from '../store/delivery-admin.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
@@ -33,6 +34,7 @@ export interface Inspected {
   readonly worker: Worker;
   readonly admin: DeliveryAdmin;
   readonly held: HeldDeliveries;
+  readonly activation: Activation;
   readonly failedAttempts: FailedAttempts;
   readonly counters: Counters;
 }

@@ -302,5 +302,5 @@ function createSweeping(base: Base, { recorder }: Recording, { held }: Administe
   );
   const rowsOf = ({ metadata }: Source) => dialect.estimatedRows(dataSource.manager, metadata);
   const parts = { dataSource, sweeps, rows, activation, changed, sweeper, clock, rowsOf, ttl };
-  return { sweep: new Sweep(context, sources, parts, sweeping, version) };
+  return { activation, sweep: new Sweep(context, sources, parts, sweeping, version) };
 }
