@@ -35,7 +35,7 @@ describe('the demo, on SQLite', () => {
 
   const run = { title: 'Run 10 km', ownerMail: 'ada@example.org', startDate: '2026-05-01', endDate: daysFromNow(9) };
 
-  it('sends mails of all five groups at its first start, and closes the challenge that has ended', async () => {
+  it('sends mails of all groups but the one that has to last at its first start, and closes the challenge that has ended', async () => {
     expect(await mails()).toEqual([
       'challenge_created_1.eml',
       'challenge_created_2.eml',
@@ -117,6 +117,16 @@ describe('the demo, on SQLite', () => {
     expect(body).toMatchObject([{ id: challenge.id, isActive: false }]);
   });
 
+  it('takes a goal, and takes it back', async () => {
+    const { body: challenge } = await api()
+      .post('/challenges')
+      .send({ ...run, goal: 5000 })
+      .expect(201);
+    expect(challenge.goal).toBe(5000);
+    const { body } = await api().patch(`/challenges/${challenge.id}`).send({ goal: null }).expect(200);
+    expect(body.goal).toBeNull();
+  });
+
   it.each([
     ['post', '/challenges', {}, ['title', 'ownerMail', 'startDate', 'endDate']],
     ['post', '/challenges', undefined, ['title', 'ownerMail', 'startDate', 'endDate']],
@@ -127,6 +137,8 @@ describe('the demo, on SQLite', () => {
     ['post', '/challenges', { ...run, startDate: 'soon' }, ['startDate']],
     ['post', '/challenges', { ...run, endDate: '2026-05-01' }, ['endDate']],
     ['post', '/challenges', { ...run, id: 1 }, ['id']],
+    ['post', '/challenges', { ...run, goal: 0 }, ['goal']],
+    ['patch', '/challenges/1', { goal: '5' }, ['goal']],
     ['patch', '/challenges/1', { title: null }, ['title']],
     ['patch', '/challenges/1', { isActive: 'no' }, ['isActive']],
     ['patch', '/challenges/1', { endDate: '2000-01-01' }, ['endDate']],

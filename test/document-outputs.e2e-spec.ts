@@ -4,6 +4,7 @@ import { EventSource, GroupHandler, sparkEvent, SparkModule } from 'nestjs-spark
 import { SourceLintError, SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { blocksOf } from '../tools/docs/blocks.mjs';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
@@ -51,10 +52,10 @@ class TaskEvents {
 
 const page = (name: string) => readFile(`docs/${name}.md`, 'utf8');
 
-/** The lines of the first block without a language that stands after a heading. */
+/** The lines of the first block without a language under a heading. */
 function outputAfter(heading: string, text: string): string[] {
-  const [, lines] = /\n```\n([^]*?)\n```/.exec(text.slice(text.indexOf(heading)))!;
-  return lines!.split('\n');
+  const block = blocksOf(text).find((one) => one.heading.startsWith(heading) && one.language === '');
+  return block!.code.trimEnd().split('\n');
 }
 
 /** The names of the fields in a comment that says what `console.log` shows. */

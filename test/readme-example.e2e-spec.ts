@@ -5,16 +5,11 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bundle } from '../tools/bundle.mjs';
+import { blocksOf } from '../tools/docs/blocks.mjs';
 
 const root = resolve(import.meta.dirname, '..');
 /** The README's own driver aborts there: see apps/challenges/src/sqlite.ts. */
 const aborts = Number(process.versions.node.split('.')[0]) >= 24;
-
-/** The first block of a language that stands after a text. */
-function blockAfter(text: string, language: string, markdown: string): string {
-  const rest = markdown.slice(markdown.indexOf(text) + text.length);
-  return new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, 'm').exec(rest)![1]!;
-}
 
 describe.skipIf(aborts)('the first example of the README', () => {
   let folder: string;
@@ -25,8 +20,10 @@ describe.skipIf(aborts)('the first example of the README', () => {
 
   it('runs as it stands, in an empty folder, and prints what it says', async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');
-    const promised = blockAfter('node main.js\n```', '', readme).trim().split('\n');
-    await writeFile(join(folder, 'main.ts'), blockAfter('## The first example', 'ts', readme));
+    const blocks = blocksOf(readme).filter(({ heading }) => heading === '## The first example');
+    const block = (language: string) => blocks.find((one) => one.language === language)!.code;
+    const promised = block('').trim().split('\n');
+    await writeFile(join(folder, 'main.ts'), block('ts'));
     const { path, remove } = await bundle(join(folder, 'main.ts'));
     const empty = await mkdtemp(join(tmpdir(), 'first-example-'));
     const child = spawn(process.execPath, [path], { cwd: empty, stdio: ['ignore', 'pipe', 'inherit'] });

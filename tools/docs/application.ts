@@ -1,20 +1,40 @@
 // The application that the examples of the documents are parts of: what they import of it.
 import { Module } from '@nestjs/common';
-import { Column, Entity, ManyToOne, OneToMany, PrimaryGeneratedColumn, type Relation } from 'typeorm';
+import type { SparkService } from 'nestjs-spark';
+import type { SparkTestKit } from 'nestjs-spark/testing';
+import {
+  Column,
+  type ColumnOptions,
+  Entity,
+  type EntityManager,
+  ManyToOne,
+  OneToMany,
+  PrimaryGeneratedColumn,
+  type Relation,
+} from 'typeorm';
+
+// The same on every database, and in every time zone.
+const INSTANT: ColumnOptions = {
+  type: 'bigint',
+  transformer: {
+    to: (instant?: Date | null) => instant?.getTime() ?? instant,
+    from: (stored: number | string | null) => (stored === null ? null : new Date(Number(stored))),
+  },
+};
 
 @Entity()
 export class User {
   @PrimaryGeneratedColumn() id!: number;
-  @Column() name!: string;
-  @Column() email!: string;
+  @Column({ default: '' }) name!: string;
+  @Column({ default: '' }) email!: string;
   @Column() timeZone!: string;
-  @Column() createdAt!: Date;
+  @Column(INSTANT) createdAt!: Date;
 }
 
 @Entity()
 export class Invoice {
   @PrimaryGeneratedColumn() id!: number;
-  @Column({ nullable: true }) dueDate!: Date | null;
+  @Column({ ...INSTANT, nullable: true }) dueDate!: Date | null;
   @Column() isPaid!: boolean;
 }
 
@@ -22,15 +42,15 @@ export class Invoice {
 export class Device {
   @PrimaryGeneratedColumn() id!: number;
   @Column() isOnline!: boolean;
-  @Column({ nullable: true }) offlineSince!: Date | null;
+  @Column({ ...INSTANT, nullable: true }) offlineSince!: Date | null;
 }
 
 @Entity()
 export class Challenge {
   @PrimaryGeneratedColumn() id!: number;
   @Column() title!: string;
-  @Column() startDate!: Date;
-  @Column() endDate!: Date;
+  @Column(INSTANT) startDate!: Date;
+  @Column(INSTANT) endDate!: Date;
   @Column({ default: true }) isActive!: boolean;
   @ManyToOne(() => User) owner!: Relation<User>;
   @OneToMany(() => Donation, ({ challenge }) => challenge) donations!: Donation[];
@@ -54,7 +74,7 @@ export class Product {
 @Entity()
 export class Meeting {
   @PrimaryGeneratedColumn() id!: number;
-  @Column() start!: Date;
+  @Column(INSTANT) start!: Date;
 }
 
 @Entity()
@@ -66,7 +86,17 @@ export class Order {
 @Entity()
 export class Task {
   @PrimaryGeneratedColumn() id!: number;
-  @Column() due!: Date;
+  @Column(INSTANT) due!: Date;
+}
+
+@Entity()
+export class Job {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column() every!: string;
+  @Column({ type: String, nullable: true }) timeZone!: string | null;
+  @Column(INSTANT) from!: Date;
+  @Column({ ...INSTANT, nullable: true }) until!: Date | null;
+  @Column({ type: String, default: 'latest' }) catchUp!: 'latest' | 'all';
 }
 
 @Entity()
@@ -101,3 +131,14 @@ export class AppModule {}
 export class ChallengesModule {}
 @Module({})
 export class DatabaseModule {}
+
+/** What the steps of a page work with, in tests: the application as far as the page has come. */
+interface Story {
+  readonly kit: SparkTestKit;
+  readonly spark: SparkService;
+  readonly manager: EntityManager;
+}
+export let kit: SparkTestKit;
+export let spark: SparkService;
+export let manager: EntityManager;
+export const goOnWith = (story: Story): void => void ({ kit, spark, manager } = story);

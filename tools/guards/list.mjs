@@ -8,7 +8,7 @@ const SPARK = 'libs/spark/src/';
 const ALL = ['SQLite', 'PostgreSQL', 'MariaDB'];
 const SERVERS = ['PostgreSQL', 'MariaDB'];
 
-/** @returns a guard, with the paths that its tests have from the root */
+/** @returns a guard of the library, with the paths that its tests have from the root */
 const guard = (name, file, from, to, [spec, test], { databases, sample = false } = {}) => ({
   name,
   file: SPARK + file,
@@ -17,6 +17,12 @@ const guard = (name, file, from, to, [spec, test], { databases, sample = false }
   tests: { files: [spec.includes('/') ? spec : `test/${spec}.e2e-spec.ts`], name: test },
   databases,
   sample,
+});
+
+/** @returns a guard of the example application */
+const guardOfExample = (name, file, ...rest) => ({
+  ...guard(name, file, ...rest),
+  file: `apps/challenges/src/${file}`,
 });
 
 export const guards = [
@@ -2150,6 +2156,14 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
+    'no instant of a duration is passed over',
+    'event/schedule.ts',
+    'return this.latest(after) + this.length;',
+    'return this.latest(after) + 2 * this.length;',
+    ['followed-pages', 'repeat events as they say'],
+    { databases: ALL, sample: true },
+  ),
+  guard(
     'the first instant is that of from',
     'event/schedule.ts',
     'Math.max(after, this.from - 1)',
@@ -2255,6 +2269,30 @@ export const guards = [
     'ownRow: !reads && !isAsync && !options.trueFor',
     'ownRow: !reads && !isAsync',
     ['event-true-for', 'not if it has stopped before'],
+    { databases: ALL },
+  ),
+  guardOfExample(
+    'the goal of the example has to last',
+    'challenge/challenge.events.ts',
+    "{ trueFor: '1d', occurrence: goal }",
+    '{ occurrence: goal }',
+    ['demo-weeks', 'pass in one test'],
+    { databases: ALL },
+  ),
+  guardOfExample(
+    'each goal of the example has an event',
+    'challenge/challenge.events.ts',
+    "{ trueFor: '1d', occurrence: goal }",
+    "{ trueFor: '1d' }",
+    ['demo-weeks', 'pass in one test'],
+    { databases: ALL },
+  ),
+  guardOfExample(
+    'a week of the example that ends with it is not told',
+    'challenge/challenge.definitions.ts',
+    "challengeEvent('challenge_week', { until: endOf })",
+    "challengeEvent('challenge_week')",
+    ['demo-weeks', 'pass in one test'],
     { databases: ALL },
   ),
   guard(

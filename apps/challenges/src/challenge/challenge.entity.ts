@@ -31,7 +31,14 @@ export class Challenge {
   @Column(EPOCH_MS)
   endDate: Date;
 
+  @ApiProperty({ type: Number, nullable: true, example: 50000, description: 'In cents' })
+  @Column({ type: 'int', nullable: true })
+  goal: number | null;
+
   @ApiProperty({ type: () => [Donation] })
   @OneToMany(() => Donation, (donation) => donation.challenge)
   donations: Relation<Donation[]>;
 }
+
+/** The sum of all donations, in cents. */
+export const raisedBy = ({ donations }: Challenge): number => donations.reduce((sum, { amount }) => sum + amount, 0);

@@ -1,8 +1,12 @@
+import { applyDecorators } from '@nestjs/common';
 import { ApiProperty, ApiPropertyOptional, PartialType } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsBoolean, IsEmail, IsInt, Max, Min, ValidateIf } from 'class-validator';
 import { IsInstant } from '../input/instant.js';
 import { IsOneLine } from '../input/one-line.js';
+
+/** An amount of money. */
+const IsCents = () => applyDecorators(IsInt(), Min(1), Max(100_000_000));
 
 const isGiven = (_: object, value: unknown): boolean => value !== undefined;
 
@@ -34,6 +38,11 @@ export class CreateChallenge {
   @ApiProperty({ type: String, example: '2026-05-31T20:00:00+02:00', description: 'After startDate' })
   @IsInstant()
   endDate: Date;
+
+  @ApiPropertyOptional({ type: Number, nullable: true, example: 50000, description: 'In cents; null for no goal' })
+  @ValidateIf((_, value) => value !== undefined && value !== null)
+  @IsCents()
+  goal?: number | null;
 }
 
 /** The body of `PATCH /challenges/:id`: what is left out stays as it is. */
@@ -47,9 +56,7 @@ export class ChangeChallenge extends PartialType(CreateChallenge, { skipNullProp
 /** The body of `POST /challenges/:id/donations`. */
 export class Donate {
   @ApiProperty({ example: 2500, description: 'In cents' })
-  @IsInt()
-  @Min(1)
-  @Max(100_000_000)
+  @IsCents()
   amount: number;
 
   @ApiPropertyOptional({ example: 'Grace', maxLength: 200 })

@@ -13,11 +13,11 @@ const challengeWith = (...amounts: number[]): Challenge =>
 
 describe('mail texts', () => {
   it('say something else for each group', () => {
-    const groups = ['created', 'inactivity_2d', 'week', 'ends_2d', 'ended'];
+    const groups = ['created', 'inactivity_2d', 'week', 'goal_1d', 'ends_2d', 'ended'];
     const mails = groups.map((group) => challengeMail(`challenge_${group}`, challengeWith(2500)));
 
-    expect(new Set(mails.map(({ subject }) => subject)).size).toBe(5);
-    expect(new Set(mails.map(({ text }) => text)).size).toBe(5);
+    expect(new Set(mails.map(({ subject }) => subject)).size).toBe(6);
+    expect(new Set(mails.map(({ text }) => text)).size).toBe(6);
     for (const { subject } of mails) expect(subject).toContain('Run 10 km');
   });
 

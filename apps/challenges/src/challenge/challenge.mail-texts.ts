@@ -1,4 +1,4 @@
-import type { Challenge } from './challenge.entity.js';
+import { type Challenge, raisedBy } from './challenge.entity.js';
 
 /** What a mail says. */
 export interface MailText {
@@ -39,6 +39,14 @@ const TEXTS: Record<string, (challenge: Challenge) => MailText> = {
       'Now is the time for a last effort!',
     ),
   }),
+  challenge_goal_1d: (challenge) => ({
+    subject: `${challenge.title} has reached its goal`,
+    text: lines(
+      `"${challenge.title}" has been at its goal for a day.`,
+      `So far: ${raised(challenge)}.`,
+      'Will you set a higher one?',
+    ),
+  }),
   challenge_ended: (challenge) => ({
     subject: `${challenge.title} is over`,
     text: lines(
@@ -67,7 +75,7 @@ const DAY = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long', timeZone: 'UTC
 
 const day = (date: Date): string => DAY.format(date);
 
-function raised({ donations }: Challenge): string {
-  const cents = donations.reduce((sum, { amount }) => sum + amount, 0);
-  return `${(cents / 100).toFixed(2)} EUR by ${donations.length} ${donations.length === 1 ? 'donation' : 'donations'}`;
+function raised(challenge: Challenge): string {
+  const count = challenge.donations.length;
+  return `${(raisedBy(challenge) / 100).toFixed(2)} EUR by ${count} ${count === 1 ? 'donation' : 'donations'}`;
 }

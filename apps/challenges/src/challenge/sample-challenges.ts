@@ -5,7 +5,7 @@ import { DataSource } from 'typeorm';
 import { Challenge } from './challenge.entity.js';
 import { Donation } from './donation.entity.js';
 
-/** Fills an empty database with challenges of which all groups of events are true at once. */
+/** Fills an empty database with challenges of which all groups of events are true at once, but the one that has to last. */
 @Injectable()
 export class SampleChallenges implements OnApplicationBootstrap {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
@@ -30,6 +30,7 @@ const samplesOf = (now: Date) => [
     ownerMail: 'ada@example.org',
     startDate: now,
     endDate: addDays(now, 30),
+    goal: 5000,
     amounts: [],
   },
   {
@@ -37,6 +38,8 @@ const samplesOf = (now: Date) => [
     ownerMail: 'grace@example.org',
     startDate: subDays(now, 3),
     endDate: addDays(now, 27),
+    // Its mail goes out when the demo has run for a day.
+    goal: 1000,
     amounts: [1000],
   },
   {

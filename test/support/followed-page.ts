@@ -1,0 +1,131 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { formatWithOptions } from 'node:util';
+import type { Provider, Type } from '@nestjs/common';
+import { INJECTABLE_WATERMARK } from '@nestjs/common/constants.js';
+import type { SparkModuleOptions } from 'nestjs-spark';
+import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import { getMetadataArgsStorage } from 'typeorm';
+import { expect } from 'vitest';
+import { type Example, writeExamples } from '../../tools/docs/examples.mjs';
+import { startApp, type TestApp } from './app.js';
+import type { TestDatabase } from './databases.js';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+export interface FollowedPageOptions {
+  readonly database: TestDatabase;
+  /** When the page begins: ISO text. */
+  readonly now: string;
+  /** Options of the SparkModule. */
+  readonly spark?: SparkModuleOptions;
+  /** More providers, of which the page only says that the reader has them. */
+  readonly providers?: readonly Provider[];
+}
+
+type Exports = Record<string, any>;
+
+/**
+ * A page of the documents, followed to the letter: its examples are run as they stand, in their order, in one application with one
+ * database. An example with providers is deployed: the application starts again, with these providers, too. Any other example is a
+ * step, which runs when it is loaded. It gets `kit`, `spark` and `manager` from `./story.js`.
+ */
+export class FollowedPage {
+  private readonly providers: Provider[];
+  private readonly entities = new Set<Type>();
+  private running: TestApp | undefined;
+
+  private constructor(
+    private readonly path: string,
+    private readonly folder: string,
+    readonly examples: readonly Example[],
+    private readonly application: Exports,
+    private readonly clock: TestClock,
+    private readonly options: FollowedPageOptions,
+  ) {
+    this.providers = [{ provide: TestClock, useValue: clock }, ...(options.providers ?? [])];
+  }
+
+  /** @param name the page in `docs/`, without `.md` */
+  static async open(name: string, options: FollowedPageOptions): Promise<FollowedPage> {
+    const path = `docs/${name}.md`;
+    // Vitest does not transform what is in node_modules.
+    const folder = await mkdtemp(join(ROOT, 'test/.followed-'));
+    const examples = writeExamples(folder, await readFile(join(ROOT, path), 'utf8'), name);
+    const application: Exports = await import(join(folder, 'application.ts'));
+    const page = new FollowedPage(path, folder, examples, application, new TestClock(options.now), options);
+    await page.deploy(application);
+    return page;
+  }
+
+  /** Runs all examples, and compares what each prints with what the page shows. */
+  async follow(): Promise<void> {
+    for (const example of this.examples) {
+      const known = this.providers.length;
+      const printed = await this.printedBy(() => this.run(example));
+      // What is shown in a provider is what its methods print.
+      const shown = this.providers.length > known ? [] : this.shownIn(example);
+      expect(printed, `${this.path}:${example.line}`).toEqual([...shown, ...example.output.map(asShown)]);
+    }
+  }
+
+  /** Runs one example. Returns what it exports. */
+  async run(example: Example): Promise<Exports> {
+    const exports: Exports = await import(example.file);
+    const injectables = classesOf(exports).filter((one) => Reflect.hasMetadata(INJECTABLE_WATERMARK, one));
+    if (injectables.length > 0) {
+      this.providers.push(...injectables);
+      await this.deploy(exports);
+    }
+    return exports;
+  }
+
+  /** The lines that work prints with `console.log`. A value is one line. */
+  async printedBy(work: () => Promise<unknown>): Promise<string[]> {
+    const lines: string[] = [];
+    const { log } = console;
+    console.log = (...values) =>
+      void lines.push(...formatWithOptions({ breakLength: Infinity, compact: true }, ...values).split('\n'));
+    try {
+      await work();
+    } finally {
+      console.log = log;
+    }
+    return lines;
+  }
+
+  /** The lines that the page shows in comments after `console.log`, in an example. */
+  shownIn({ code }: Example): unknown[] {
+    return [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, shown]) => asShown(shown!));
+  }
+
+  /** The application as far as the page has been followed. */
+  get app(): TestApp {
+    return this.running!;
+  }
+
+  async close(): Promise<void> {
+    await this.running?.close();
+    await rm(this.folder, { recursive: true });
+  }
+
+  private async deploy(exports: Exports): Promise<void> {
+    const entities = new Set(getMetadataArgsStorage().tables.map(({ target }) => target));
+    for (const one of classesOf(exports)) if (entities.has(one)) this.entities.add(one);
+    await this.running?.close();
+    const { database, spark } = this.options;
+    const { clock, providers } = this;
+    this.running = await startApp({ database, entities: [...this.entities], providers, clock, spark });
+    const { app, dataSource } = this.running;
+    this.application.goOnWith({ kit: new SparkTestKit(app), spark: this.running.spark, manager: dataSource.manager });
+  }
+}
+
+const classesOf = (exports: Exports): Type[] => Object.values(exports).filter((one) => typeof one === 'function');
+
+/** A line that a page shows. `…` stands for anything. */
+function asShown(line: string): unknown {
+  if (!line.includes('…')) return line;
+  const parts = line.split('…').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
+  return expect.stringMatching(new RegExp(`^${parts.join('.*')}$`));
+}
