@@ -8,7 +8,7 @@ const SPARK = 'libs/spark/src/';
 const ALL = ['SQLite', 'PostgreSQL', 'MariaDB'];
 const SERVERS = ['PostgreSQL', 'MariaDB'];
 
-/** @returns a guard of the library, with the paths that its tests have from the root */
+/** @returns a guard, with the paths that its tests have from the root */
 const guard = (name, file, from, to, [spec, test], { databases, sample = false } = {}) => ({
   name,
   file: SPARK + file,
@@ -17,12 +17,6 @@ const guard = (name, file, from, to, [spec, test], { databases, sample = false }
   tests: { files: [spec.includes('/') ? spec : `test/${spec}.e2e-spec.ts`], name: test },
   databases,
   sample,
-});
-
-/** @returns a guard of the example application */
-const guardOfExample = (name, file, ...rest) => ({
-  ...guard(name, file, ...rest),
-  file: `apps/challenges/src/${file}`,
 });
 
 export const guards = [
@@ -2156,14 +2150,6 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
-    'no instant of a duration is passed over',
-    'event/schedule.ts',
-    'return this.latest(after) + this.length;',
-    'return this.latest(after) + 2 * this.length;',
-    ['followed-pages', 'repeat events as they say'],
-    { databases: ALL, sample: true },
-  ),
-  guard(
     'the first instant is that of from',
     'event/schedule.ts',
     'Math.max(after, this.from - 1)',
@@ -2269,30 +2255,6 @@ export const guards = [
     'ownRow: !reads && !isAsync && !options.trueFor',
     'ownRow: !reads && !isAsync',
     ['event-true-for', 'not if it has stopped before'],
-    { databases: ALL },
-  ),
-  guardOfExample(
-    'the goal of the example has to last',
-    'challenge/challenge.events.ts',
-    "{ trueFor: '1d', occurrence: goal }",
-    '{ occurrence: goal }',
-    ['demo-weeks', 'pass in one test'],
-    { databases: ALL },
-  ),
-  guardOfExample(
-    'each goal of the example has an event',
-    'challenge/challenge.events.ts',
-    "{ trueFor: '1d', occurrence: goal }",
-    "{ trueFor: '1d' }",
-    ['demo-weeks', 'pass in one test'],
-    { databases: ALL },
-  ),
-  guardOfExample(
-    'a week of the example that ends with it is not told',
-    'challenge/challenge.definitions.ts',
-    "challengeEvent('challenge_week', { until: endOf })",
-    "challengeEvent('challenge_week')",
-    ['demo-weeks', 'pass in one test'],
     { databases: ALL },
   ),
   guard(
@@ -2416,55 +2378,6 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
-    'what lasts is rechecked when its time is over',
-    'record/condition-changes.ts',
-    '...live.map(({ ref, length }) => recheck(ref, now + length))',
-    '...live.slice(live.length).map(({ ref, length }) => recheck(ref, now + length))',
-    ['event-true-for', 'after its time, once, without a sweep'],
-    { databases: ALL, sample: true },
-  ),
-  guard(
-    'what lasts becomes true at the end of its time',
-    'event/lasting.ts',
-    'const at = since + lengthOf(lasting);',
-    'const at = since;',
-    ['event-true-for', 'after its time, once, without a sweep'],
-    { databases: ALL },
-  ),
-  guard(
-    'what would last beyond its until never happens',
-    'event/lasting.ts',
-    'return until && until.getTime() <= at ? undefined :',
-    'return until && until.getTime() < 0 ? undefined :',
-    ['event-true-for', 'not when its until is past'],
-    { databases: ALL },
-  ),
-  guard(
-    'a source that throws ends no condition',
-    'record/derivation.ts',
-    '    const error = await apart(() => runSource(source, subjects, scope, calls));\n',
-    `    const error = await apart(() => runSource(source, subjects, scope, calls));
-    for (const { ref } of this.failures) this.conditions.end(source, ref);\n`,
-    ['event-true-for', 'as long as its source does not throw'],
-    { databases: ALL },
-  ),
-  guard(
-    'a kill between the removal of a recheck of what lasts and its commit loses nothing',
-    'recheck/recheck-runner.ts',
-    'this.rechecks.remove(manager, due, claim.by)',
-    'this.rechecks.remove(this.dataSource.manager, due, claim.by)',
-    ['stress-true-for', 'whichever statement'],
-    { databases: SERVERS },
-  ),
-  guard(
-    'a kill between the removal of a recheck of what repeats and its commit loses nothing',
-    'recheck/recheck-runner.ts',
-    'this.rechecks.remove(manager, due, claim.by)',
-    'this.rechecks.remove(this.dataSource.manager, due, claim.by)',
-    ['stress-repeats', 'whichever statement'],
-    { databases: SERVERS, sample: true },
-  ),
-  guard(
     'the linter knows that sources with trueFor say so',
     'testing/source-linter.ts',
     '(lasts(event) ? flawInSource(source) : undefined)',
@@ -2566,8 +2479,7 @@ export const guards = [
     'if (delay <= 0) return this.trigger();',
     '',
     ['libs/spark/src/runtime/ticker.spec.ts', 'also if a timer fires early'],
-
-  // Plans
+  ),
   guard(
     'a plan leaves out what is in the ledger',
     'inspect/known-keys.ts',
@@ -2696,5 +2608,62 @@ export const guards = [
     'return this.readOnly(work);',
     ['plan-summary', 'writes nothing'],
     { databases: ['SQLite'] },
+  ),
+  guard(
+    'what lasts is rechecked when its time is over',
+    'record/condition-changes.ts',
+    '...live.map(({ ref, length }) => recheck(ref, now + length))',
+    '...live.slice(live.length).map(({ ref, length }) => recheck(ref, now + length))',
+    ['event-true-for', 'after its time, once, without a sweep'],
+    { databases: ALL, sample: true },
+  ),
+  guard(
+    'what lasts becomes true at the end of its time',
+    'event/lasting.ts',
+    'const at = since + lengthOf(lasting);',
+    'const at = since;',
+    ['event-true-for', 'after its time, once, without a sweep'],
+    { databases: ALL },
+  ),
+  guard(
+    'what would last beyond its until never happens',
+    'event/lasting.ts',
+    'return until && until.getTime() <= at ? undefined :',
+    'return until && until.getTime() < 0 ? undefined :',
+    ['event-true-for', 'not when its until is past'],
+    { databases: ALL },
+  ),
+  guard(
+    'a source that throws ends no condition',
+    'record/derivation.ts',
+    '    const error = await apart(() => runSource(source, subjects, scope, calls));\n',
+    `    const error = await apart(() => runSource(source, subjects, scope, calls));
+    for (const { ref } of this.failures) this.conditions.end(source, ref);\n`,
+    ['event-true-for', 'as long as its source does not throw'],
+    { databases: ALL },
+  ),
+  guard(
+    'a kill between the removal of a recheck of what lasts and its commit loses nothing',
+    'recheck/recheck-runner.ts',
+    'this.rechecks.remove(manager, due, claim.by)',
+    'this.rechecks.remove(this.dataSource.manager, due, claim.by)',
+    ['stress-true-for', 'whichever statement'],
+    { databases: SERVERS },
+  ),
+  guard(
+    'a kill between the removal of a recheck of what repeats and its commit loses nothing',
+    'recheck/recheck-runner.ts',
+    'this.rechecks.remove(manager, due, claim.by)',
+    'this.rechecks.remove(this.dataSource.manager, due, claim.by)',
+    ['stress-repeats', 'whichever statement'],
+    { databases: SERVERS, sample: true },
+  ),
+  guard(
+    'no instant of a duration is passed over',
+    'event/schedule.ts',
+    'return this.latest(after) + this.length;',
+    'return this.latest(after) + 2 * this.length;',
+    ['followed-pages', 'repeat events as they say'],
+    { databases: ALL, sample: true },
   ),
 ];
