@@ -506,6 +506,7 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
 
   it('and misuse is reported', async () => {
     await start([OtherNotes]);
+    // oxlint-disable-next-line vitest/valid-expect -- the matcher follows in each line
     const misused = (options: object) => expect(app.spark.plan({ summary: true, ...options } as never)).rejects;
     await misused({ entity: Note, id: 1 }).toThrow(/SparkService\.plan \{ id \} is 1\. Expected: no id beside summary/);
     await misused({ entity: Note, id: 1 }).toBeInstanceOf(InvalidOptionsError);

@@ -83,12 +83,10 @@ class SensorWorld implements World {
 
   /** One recheck may lead to another one at the same instant. */
   drained(now: number): World[] {
-    const all: SensorWorld[] = [this];
-    for (let last: SensorWorld = this; last.due(now) !== undefined; all.push(last)) {
-      const left = last.dates.filter((date) => date > now);
-      last = new SensorWorld(this.id, this.row, last.ledger, last.since, left).told('own', now).told('batch', now);
-    }
-    return all;
+    if (this.due(now) === undefined) return [this];
+    const left = this.dates.filter((date) => date > now);
+    const next = new SensorWorld(this.id, this.row, this.ledger, this.since, left).told('own', now).told('batch', now);
+    return [this, ...next.drained(now)];
   }
 
   /** A sweep that goes on where a dead process was, and then sweeps once more, runs a source twice. */

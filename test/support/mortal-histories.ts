@@ -1,7 +1,8 @@
+/* oxlint-disable vitest/no-standalone-expect, vitest/valid-expect -- tests call these functions */
 import { Injectable, type Provider } from '@nestjs/common';
 import fc from 'fast-check';
 import { GroupHandler, type SparkEvent } from 'nestjs-spark';
-import { DataSource, type EntityTarget, type ObjectLiteral } from 'typeorm';
+import { DataSource, type EntityTarget } from 'typeorm';
 import { expect } from 'vitest';
 import type { TestDatabase } from './databases.js';
 import { HistoryClock } from './history-clock.js';
@@ -288,7 +289,7 @@ export class Histories<W> {
 
   private async seen(id: number): Promise<Seen> {
     const { manager, driver } = this.observer;
-    const row = await manager.findOneBy(this.subject.entity as EntityTarget<ObjectLiteral>, { id });
+    const row = await manager.findOneBy(this.subject.entity, { id });
     const of = (table: string, instant: string) =>
       this.sql(`SELECT event_key, ${driver.escape(instant)} AS instant FROM spark_${table} WHERE entity_id = '${id}'`);
     const text = ({ event_key: key, instant }: Record<string, unknown>) =>

@@ -4,7 +4,6 @@ import type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';
 import type { Orphans } from './store/delivery-admin.js';
 import type { Erased } from './store/event-admin.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
-import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
 import { messageOf } from './error/wording.js';

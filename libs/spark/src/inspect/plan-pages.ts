@@ -46,10 +46,13 @@ export async function* pagesOf(spark: Inspected, metadata: EntityMetadata, id?: 
     // What lasts must be read before the entities, and the keys before it.
     const first = leader && !leader.options.trueFor && (await wholePage(spark, leader, bounds));
     const keys = first ? first.map(({ ref }) => ref.id) : await keysOf(spark, metadata, only, bounds);
-    if (!Array.isArray(keys)) return yield { keys: [], sources: [nothingOf(only!, keys.error)] };
+    if (!Array.isArray(keys)) {
+      yield { keys: [], sources: [nothingOf(only!, keys.error)] };
+      return;
+    }
     if (keys.length === 0) return;
     const range = isTable ? { ...bounds, upTo: keys.at(-1)! } : undefined;
-    yield await pageOf(spark, sources, keys, range, first ? { source: leader!, subjects: first } : undefined);
+    yield await pageOf(spark, sources, keys, range, first ? { source: leader, subjects: first } : undefined);
     after = keys.at(-1);
     isEnd = keys.length < PAGE;
   }

@@ -25,9 +25,9 @@ export interface PlanTotal {
   readonly later: number;
   /** How many events are known to become true after the end of the plan. */
   readonly schedule: number;
-  /** How many deliveries the events up to the end have, with those that would be held. */
+  /** How many deliveries the events up to the end have, with those that would be held or discarded. */
   readonly deliveries: number;
-  /** How many of the deliveries would be held. */
+  /** How many of the deliveries would be held or discarded. */
   readonly held: number;
 }
 
@@ -47,8 +47,8 @@ export interface PlannedGroup {
   readonly handlers: readonly PlannedHandler[];
   /**
    * What becomes of the deliveries of the events that a sweep would enter now. `available`: handlers get them. `held`: the group has its
-   * first sweep, and has more than `activation.limit` deliveries, so they wait for `release` or `discard`. `discarded`: no handler gets
-   * them.
+   * first sweep, and has more than `activation.limit` deliveries, so they wait for `release` or `discard`. `discarded`: its source has
+   * `history: 'silent'`, so no handler gets them.
    */
   readonly deliveries: InitialState;
   /** When the first of the events happens: its own `at`, which may be long past, or else when it would be entered. */

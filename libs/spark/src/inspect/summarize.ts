@@ -42,7 +42,7 @@ export async function summarize(
       later: sum(({ later }) => later),
       schedule: sum(({ schedule }) => schedule),
       deliveries: sum(({ handlers }) => handlers.reduce((all, { deliveries }) => all + deliveries, 0)),
-      held: sum((group) => (group.deliveries === 'held' ? group.enter * group.handlers.length : 0)),
+      held: sum((group) => (group.deliveries !== 'available' ? group.enter * group.handlers.length : 0)),
     },
     groups,
     problems: counts.problems,
@@ -52,6 +52,8 @@ export async function summarize(
 
 /** The groups of a source, with what becomes of their deliveries. */
 async function groupsOf(spark: Inspected, source: string, counts: readonly GroupCount[]): Promise<PlannedGroup[]> {
+  const known = spark.sources.named(source)!;
+  const first = spark.adoption.stateOf(known, { at: null });
   const swept = await spark.activation.groupsOf(source);
   const isNew = ({ group }: GroupCount) => swept.get(group) !== true;
   const held = counts.some(isNew)
@@ -59,8 +61,8 @@ async function groupsOf(spark: Inspected, source: string, counts: readonly Group
     : new Map<string, number>();
   return counts.map((count) => {
     const opened = count.enter * count.handlers.size + (held.get(count.group) ?? 0);
-    const staysHeld = isNew(count) && opened > spark.settings.activation.limit;
-    return plannedGroup(count, staysHeld ? 'held' : 'available');
+    const isReleased = first === 'held' && opened <= spark.settings.activation.limit;
+    return plannedGroup(count, isNew(count) && !isReleased ? first : 'available');
   });
 }
 
