@@ -52,7 +52,7 @@ class Note {
 }
 
 @Entity()
-@TableInheritance({ column: 'type' })
+@TableInheritance({ column: { type: 'varchar', name: 'type' } })
 class Animal {
   @PrimaryColumn() id: number;
 }

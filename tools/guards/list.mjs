@@ -2428,8 +2428,8 @@ export const guards = [
   guard(
     'a baseline leaves committed changes to their rechecks',
     'sweep/swept-past.ts',
-    'if (!live) return NONE;',
-    'if (live || !live) return NONE;',
+    'if (!source.live || (this.adoption.has(source) && !baseline)) return NONE;',
+    'if (source.name) return NONE;',
     ['adoption', 'a change that is committed before a baseline'],
     { databases: ALL },
   ),

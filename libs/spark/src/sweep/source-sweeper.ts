@@ -196,7 +196,14 @@ export class SourceSweeper {
     const initialStateOf = this.past.stateOf(source, share, before);
     const recorded = await this.recorder.enter(manager, derivation, now, {
       initialStateOf,
-      without: await this.past.leftToRechecks(manager, source, derivation, initialStateOf, this.clock.now()),
+      without: await this.past.leftToRechecks(
+        manager,
+        source,
+        share.round,
+        derivation,
+        initialStateOf,
+        this.clock.now(),
+      ),
       likelyNew: lane.isAllNew,
       changesNothing: true,
     });

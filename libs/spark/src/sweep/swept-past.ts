@@ -49,17 +49,18 @@ export class SweptPast {
    */
   async leftToRechecks(
     manager: EntityManager,
-    { live, metadata }: Source,
+    source: Source,
+    { baseline }: Share['round'],
     { found }: Derivation,
     stateOf: InitialStateOf,
     now: number,
   ): Promise<ReadonlySet<string>> {
-    if (!live) return NONE;
+    if (!source.live || (this.adoption.has(source) && !baseline)) return NONE;
     const past = found.filter(
       ({ event, ...of }) => stateOf({ ...of, at: event.at?.getTime() ?? null }) !== 'available',
     );
     const ids = [...new Set(past.flatMap(({ entityId }) => entityId ?? []))];
-    const waiting = await this.rechecks.seen(manager, rootOf(metadata), ids, now);
+    const waiting = await this.rechecks.seen(manager, rootOf(source.metadata), ids, now);
     return new Set(past.filter(({ entityId }) => waiting.has(entityId ?? '')).map(({ key }) => key));
   }
 }
