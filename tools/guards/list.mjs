@@ -2515,8 +2515,8 @@ export const guards = [
   guard(
     'a summary says which deliveries are held',
     'inspect/summarize.ts',
-    "staysHeld ? 'held' : 'available'",
-    "staysHeld ? 'available' : 'available'",
+    "isNew(count) && !isReleased ? first : 'available'",
+    "'available'",
     ['plan-summary', 'are held of groups that are new'],
     { databases: ALL },
   ),
