@@ -380,7 +380,7 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
       expect(states(summary)).toEqual(['counted | available', 'created | held', 'kind 2 | available']);
       expect(summary.total).toMatchObject({ enter: 18, deliveries: 24, held: 12 });
       await app.spark.sweep();
-      expect(await statesAfterwards()).toEqual([...states(summary), 'hundreds | available']);
+      expect(await statesAfterwards()).toEqual([...states(summary), 'hundreds | available'].sort());
     });
   });
 
@@ -485,7 +485,7 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
     if (database.name === 'SQLite') expect(kinds(/^\s*(BEGIN|START|SAVEPOINT)/i)).toEqual([]);
     else expect(kinds(/READ ONLY/)).toHaveLength(6);
     expect(await sql('SELECT id FROM spark_event')).toEqual([]);
-    expect(await sql('SELECT source FROM spark_sweep')).toEqual([]);
+    expect(await sql('SELECT source FROM spark_sweep WHERE round > 0')).toEqual([]);
   });
 
   it('ends when its signal says so, between two pages', async () => {
