@@ -369,8 +369,6 @@ describe.each(databases)('an event repeats, on $name', (database) => {
     const counts: number[][] = [];
     for (const source of [Twice, OwnRow]) {
       await start(source);
-      // Until a sweep has adopted a source, a save costs more.
-      await app.spark.baseline(Invoice);
       for (const table of ['spark_recheck', 'invoice']) await app.dataSource.query(`DELETE FROM ${table}`);
       const own: number[] = [];
       for (const isPaid of [false, true, false, true, false]) {

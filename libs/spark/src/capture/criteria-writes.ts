@@ -16,7 +16,6 @@ import { rootOf, tableOf } from '../entity/entity-table.js';
 import { sameKey } from '../entity/subject-ref.js';
 import { touchQuery, type TouchRule } from '../source/touches.js';
 import type { Capture } from '../record/capture.js';
-import type { PriorEvents } from '../record/prior-events.js';
 import type { EntitySubscriber } from './entity.subscriber.js';
 import { insertedKeys, overwrittenKeys } from './inserted-keys.js';
 import type { LiveRules } from './live-rules.js';
@@ -52,7 +51,6 @@ export class CriteriaWrites {
     private readonly rechecks: Rechecks,
     private readonly subscriber: EntitySubscriber,
     private readonly clock: SparkClock,
-    private readonly prior: PriorEvents,
   ) {}
 
   /** Begins to capture the writes of the DataSource's builders. */
@@ -67,8 +65,6 @@ export class CriteriaWrites {
     if (!metadata || !this.rules.concerns(metadata) || isSaveOfItsOwn(builder)) return run();
     return inTransaction(builder, async (runner) => {
       if (expressionMap.queryType === 'insert') return this.insert(builder, metadata, runner, run);
-      // Before all rechecks of this write: a recheck that waits means that the state before is not known.
-      await this.readPrior(builder, metadata, runner);
       await this.recheckTouched(builder, metadata, runner);
       if (expressionMap.queryType === 'delete' || !this.rules.derives(metadata)) return run();
       const capture = this.subscriber.captureOf(runner);
@@ -129,19 +125,6 @@ export class CriteriaWrites {
     const insert = (parameter: string) => this.rechecks.insertSelect(parameter, 'spark_key', now);
     const hasReturning = () => builder.createReturningExpression('update') !== '';
     return withRunner(builder, returningRechecks(runner, { key, entity, insert, hasReturning }), run);
-  }
-
-  /** Reads what is true of the matching rows before the write, if Spark has to know that. */
-  private async readPrior(builder: Builder, metadata: EntityMetadata, runner: QueryRunner): Promise<void> {
-    const root = rootOf(metadata);
-    const capture = this.subscriber.captureOf(runner);
-    const isRemoval = builder.expressionMap.queryType === 'delete';
-    if (isRemoval || !capture || !this.rules.derives(metadata) || !this.prior.isWanted(root)) return;
-    const key = keySql(builder.dataSource, columnsSql(builder.dataSource, metadata.primaryColumns));
-    const sql = `SELECT ${key} AS spark_key${matching(builder)} ${this.dialect.forUpdate}`;
-    const rows = (await this.run(builder, runner, sql, {})) as { spark_key: string }[];
-    const ids = rows.map((row) => sameKey(root, row.spark_key));
-    await this.prior.read(runner.manager, capture, root, ids);
   }
 
   /** Adds rechecks for the entities that the matching rows touch before the write. */

@@ -17,8 +17,6 @@ import type {
 } from 'typeorm';
 import { Capture } from '../record/capture.js';
 import { NOTHING_RECORDED, type RecordResult, type Recorder } from '../record/recorder.js';
-import { rootOf } from '../entity/entity-table.js';
-import type { PriorEvents } from '../record/prior-events.js';
 import type { LiveRules } from './live-rules.js';
 import { Frames, type TransactionFrames } from './transaction-frames.js';
 import { linesOf } from '../error/text-of.js';
@@ -33,7 +31,6 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   constructor(
     private readonly rules: LiveRules,
     private readonly recorder: Recorder,
-    private readonly prior: PriorEvents,
     private readonly onRecorded: (recorded: RecordResult) => void,
   ) {}
 
@@ -67,19 +64,8 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   }
 
   beforeUpdate(event: UpdateEvent<ObjectLiteral>): Promise<void> | undefined {
-    if (!event.databaseEntity) return undefined;
-    const id = event.metadata.getEntityIdMixedMap(event.databaseEntity);
-    const prior = this.readPrior(event, id);
-    if (!this.rules.moves(event)) return prior;
-    return prior ? prior.then(() => this.captureOld(event, id)) : this.captureOld(event, id);
-  }
-
-  beforeSoftRemove(event: SoftRemoveEvent<ObjectLiteral>): Promise<void> | undefined {
-    return this.readPrior(event, event.entityId);
-  }
-
-  beforeRecover(event: RecoverEvent<ObjectLiteral>): Promise<void> | undefined {
-    return this.readPrior(event, event.entityId);
+    if (!event.databaseEntity || !this.rules.moves(event)) return undefined;
+    return this.captureOld(event, event.metadata.getEntityIdMixedMap(event.databaseEntity));
   }
 
   beforeRemove(event: RemoveEvent<ObjectLiteral>): Promise<void> | undefined {
@@ -144,18 +130,6 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
       keys = this.rules.touchOld(manager, capture, metadata, entityId);
     });
     return keys && captured ? Promise.all([keys, captured]).then(() => undefined) : (keys ?? captured);
-  }
-
-  /** Reads what is true of an entity before it is changed, if Spark has to know that. */
-  private readPrior(
-    { metadata, manager, queryRunner }: UpdateEvent<ObjectLiteral> | SoftRemoveEvent<ObjectLiteral>,
-    entityId: unknown,
-  ): Promise<void> | undefined {
-    const root = rootOf(metadata);
-    if (entityId === undefined || !this.rules.derives(metadata) || !this.prior.isWanted(root)) return undefined;
-    const id = this.rules.keyText(metadata, entityId);
-    const capture = this.captureOf(queryRunner);
-    return id === undefined || !capture ? undefined : this.prior.read(manager, capture, root, [id]);
   }
 
   private capture(runner: QueryRunner, into: (capture: Capture) => void): Promise<void> | undefined {

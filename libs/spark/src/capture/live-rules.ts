@@ -121,7 +121,7 @@ export class LiveRules {
   }
 
   /** The key as text. A single key is given as its value, which may be an object of the application; a composite key as a map. */
-  keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
+  private keyText(metadata: EntityMetadata, entityId: unknown): string | undefined {
     const columns = metadata.primaryColumns;
     if (metadata.isJunction)
       return writeKey(

@@ -39,7 +39,7 @@ export const TRANSITIONS: readonly Transition[] = [
     null,
     'held',
     'Dialect.enter',
-    'The event was true before Spark knew it: the first sweep of its group, or a change of a row, found it.',
+    'The event was true before Spark knew it: the first sweep of its group, or of a changed source, found it.',
   ),
   way(
     null,

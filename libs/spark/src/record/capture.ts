@@ -1,4 +1,3 @@
-import type { EntityMetadata } from 'typeorm';
 import type { LedgerEntry } from '../store/ledger.js';
 import { tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
@@ -19,8 +18,6 @@ export class Capture {
   /** Changed rows, by the rule that finds what they touch. */
   readonly touched = new Map<TouchRule, Set<string>>();
   readonly entries: LedgerEntry[] = [];
-  /** The keys of events that were true of entities before the transaction, by table and id. */
-  private readonly priorByRoot = new Map<EntityMetadata, Map<string, ReadonlySet<string>>>();
   /** Whether rechecks were already added in the transaction. */
   rechecksAdded = false;
 
@@ -39,26 +36,8 @@ export class Capture {
     else this.touched.set(rule, new Set([id]));
   }
 
-  hasPrior({ root, id }: SubjectRef): boolean {
-    return this.priorByRoot.get(root)?.has(id) ?? false;
-  }
-
-  /** Keeps what was true of an entity before the transaction. */
-  addPrior(ref: SubjectRef, keys: ReadonlySet<string>): void {
-    if (this.hasPrior(ref)) return;
-    const byId = this.priorByRoot.get(ref.root);
-    if (byId) byId.set(ref.id, keys);
-    else this.priorByRoot.set(ref.root, new Map([[ref.id, keys]]));
-  }
-
-  /** What was true of entities before the transaction, by table and id. */
-  priors(): ReadonlyMap<EntityMetadata, ReadonlyMap<string, ReadonlySet<string>>> {
-    return this.priorByRoot;
-  }
-
   get isEmpty(): boolean {
-    const { subjects, rechecks, touched, priorByRoot, entries } = this;
-    return subjects.size + rechecks.size + touched.size + priorByRoot.size + entries.length === 0;
+    return this.subjects.size + this.rechecks.size + this.touched.size + this.entries.length === 0;
   }
 
   /** Whether all written entities were inserted: if so, their events are probably new. */
@@ -71,7 +50,6 @@ export class Capture {
     for (const subject of inner.subjects.values()) this.subject(subject);
     for (const [key, recheck] of inner.rechecks) this.rechecks.set(key, recheck);
     for (const [rule, ids] of inner.touched) for (const id of ids) this.touch(rule, id);
-    for (const [root, byId] of inner.priors()) for (const [id, keys] of byId) this.addPrior({ root, id }, keys);
     this.entries.push(...inner.entries);
     this.rechecksAdded ||= inner.rechecksAdded;
   }

@@ -15,7 +15,6 @@ import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
 import type { Around } from '../interceptor/around.js';
 import type { InterceptedSource } from '../interceptor/spark-interceptor.decorator.js';
-import type { InitialState } from '../database/delivery-states.js';
 import type { LedgerEntry } from '../store/ledger.js';
 import { eventsNow, type Source } from '../source/source.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
@@ -100,8 +99,6 @@ export class Derivation {
   readonly givenUp = new Map<Source, unknown>();
   /** Whether missed instants of events that repeat are among the events: most of them are in the ledger already. */
   isCatchingUp = false;
-  /** How the deliveries of events are opened that were true before the change, by key. */
-  readonly past = new Map<string, InitialState>();
   /** What was yielded with `trueFor`. */
   readonly conditions = new SeenConditions();
   private entries: LedgerEntry[] | undefined;
@@ -114,17 +111,11 @@ export class Derivation {
     private readonly around?: Around<InterceptedSource>,
   ) {}
 
-  /**
-   * Runs a source that does not wait, once for each subject. A failure for one subject does not affect the others.
-   *
-   * @param isRecorded whether the events are to be entered in the transaction of a change. Then only the latest instants of an event that
-   *   repeats are wanted
-   */
-  runNow(source: Source, subjects: readonly Subject[], isRecorded = true): Promise<void> {
+  /** Runs a source that does not wait, once for each subject. A failure for one subject does not affect the others. */
+  runNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const { around } = this;
-    const call = () => this.callNow(source, subjects, isRecorded);
-    if (!around || subjects.length === 0) return call();
-    return this.within(around, source, subjects, call);
+    if (!around || subjects.length === 0) return this.callNow(source, subjects);
+    return this.within(around, source, subjects, () => this.callNow(source, subjects));
   }
 
   /** Runs any source: for each subject, or for all of them if it is a batch source. */
@@ -149,12 +140,12 @@ export class Derivation {
     }
   }
 
-  private async callNow(source: Source, subjects: readonly Subject[], isRecorded: boolean): Promise<void> {
+  private async callNow(source: Source, subjects: readonly Subject[]): Promise<void> {
     const scope = { now: new Date(this.now) };
     for (const subject of subjects) {
       while (isBlocking()) await yieldToEventLoop();
       try {
-        this.add(source, eventsNow(source, subject.entity, scope), subject, isRecorded);
+        this.add(source, eventsNow(source, subject.entity, scope), subject, true);
       } catch (error) {
         this.fail(source, [subject.ref], error);
       }
@@ -202,13 +193,6 @@ export class Derivation {
       }
     }
     return (this.entries = entries);
-  }
-
-  /** Adds events that were true before the change. They take the place of the same events after it. */
-  addPast(events: readonly Found[], state: InitialState): void {
-    for (const { key } of events) this.past.set(key, state);
-    const keys = new Set(events.map(({ key }) => key));
-    this.found = [...this.found.filter(({ key }) => !keys.has(key)), ...events];
   }
 
   /** Adds a failure: a source failed for subjects, or they could not be read. */

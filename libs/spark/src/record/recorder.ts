@@ -23,8 +23,6 @@ import type { Capture, CapturedSubject } from './capture.js';
 import { ConditionChanges, type IsPast } from './condition-changes.js';
 import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
-import { inSavepoint } from './in-savepoint.js';
-import type { PriorEvents } from './prior-events.js';
 import { linesOf, shown } from '../error/text-of.js';
 
 /** The past of a recheck: how often it has failed, and how many events led to it. */
@@ -73,7 +71,6 @@ export class Recorder {
     private readonly counters: Counters,
     private readonly interceptors: Interceptors,
     private readonly adoption: Adoption,
-    private readonly prior: PriorEvents,
   ) {
     this.changes = new ConditionChanges(conditions, counters);
   }
@@ -97,7 +94,6 @@ export class Recorder {
       ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
       ...this.retries(derivation.failures, now),
     );
-    await this.prior.add(manager, derivation, capture, now);
     return this.enter(manager, derivation, now, { emitted: capture.entries, likelyNew: capture.isNew });
   }
 
@@ -216,14 +212,13 @@ export class Recorder {
 
   /** How deliveries are opened, with regard to what was true before Spark saw the source. */
   private statesOf(
-    { past, conditions: { lasting } }: Derivation,
+    { conditions: { lasting } }: Derivation,
     given: InitialStateOf | undefined,
   ): InitialStateOf | undefined {
-    if (past.size + lasting.size === 0) return given;
+    if (lasting.size === 0) return given;
     return (event) => {
       const state = given?.(event) ?? 'available';
-      if (state !== 'available') return state;
-      return past.get(event.key) ?? (lasting.get(event.key)?.isPast ? this.adoption.stateOfLasting(event) : state);
+      return state === 'available' && lasting.get(event.key)?.isPast ? this.adoption.stateOfLasting(event) : state;
     };
   }
 
@@ -277,4 +272,9 @@ function byRoot(subjects: Iterable<CapturedSubject>): Map<EntityMetadata, Captur
     else groups.set(subject.ref.root, [subject]);
   }
   return groups;
+}
+
+/** Runs reads that may fail, in a savepoint: on PostgreSQL, a statement that fails would end the whole transaction. */
+export function inSavepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return manager.queryRunner?.isTransactionActive ? manager.transaction(work) : work(manager);
 }

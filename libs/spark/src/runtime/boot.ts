@@ -51,8 +51,8 @@ function warnOfOpenSources({ sources, adoption, settings }: Spark): void {
   if (open.length === 0 || settings.sweep) return;
   const names = open.map(({ name }) => shown(name)).join(', ');
   new Logger('Spark').warn(
-    `There are rows from before, and no sweep has read them for ${names}. Handlers do not get what was true before. Until a sweep has ` +
-      `read these rows, a change of them costs one read more. Call SparkService.baseline, schedule a sweep, or give the source \`history\`.`,
+    `There are rows from before, and no sweep has read them for ${names}. When one of these rows is changed, handlers get all that is ` +
+      `true of it. Call SparkService.baseline, schedule a sweep, or give the source \`history\`.`,
   );
 }
 

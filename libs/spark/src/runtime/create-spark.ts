@@ -31,7 +31,6 @@ import { Interceptors } from '../interceptor/interceptors.js';
 import { HandlerRegistry } from '../handler/handler.registry.js';
 import { DELIVERIES, RECHECKS } from '../notifier/notifier.js';
 import { pausesOf } from '../notifier/notifiers.js';
-import { PriorEvents } from '../record/prior-events.js';
 import { Recorder, type RecordResult } from '../record/recorder.js';
 import { RecheckRunner } from '../recheck/recheck-runner.js';
 import type { Source } from '../source/source.js';
@@ -143,7 +142,6 @@ function createRecording({ dataSource, dialect, tables, registered, counters, en
   const { sources, rechecks, conditions, codec, interceptors, onRecorded, adoption } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
   const ledger = new Ledger(dialect, tables, registered, counters, rootNamed);
-  const prior = new PriorEvents(sources, adoption, rechecks, interceptors, clock);
   const recorder = new Recorder(
     sources,
     ledger,
@@ -155,11 +153,10 @@ function createRecording({ dataSource, dialect, tables, registered, counters, en
     counters,
     interceptors,
     adoption,
-    prior,
   );
   const rules = new LiveRules(dataSource, sources, dialect);
-  const subscriber = new EntitySubscriber(rules, recorder, prior, onRecorded);
-  const criteria = new CriteriaWrites(dialect, rules, rechecks, subscriber, clock, prior);
+  const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
+  const criteria = new CriteriaWrites(dialect, rules, rechecks, subscriber, clock);
   return { ledger, recorder, rules, subscriber, criteria };
 }
 

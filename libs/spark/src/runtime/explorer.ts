@@ -106,7 +106,6 @@ export class Explorer {
       call,
       text,
       history,
-      isAsync,
       live: options.live ?? settings.live,
       timeout:
         options.timeout === undefined ? settings.sources.timeout : parseTimeout(option('timeout'), options.timeout),

@@ -70,15 +70,14 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
    */
   trueFor?: boolean;
   /**
-   * What happens with events that are true already when Spark runs the source for the first time: because its table has rows, because the
-   * source has changed, or because it yields a new group.
+   * What happens with events that the first sweep of the source finds, because its table has rows; or that of a new group.
    *
    * - `silent`: Spark enters them, and no handler gets them.
    * - `held`: their deliveries are held. At the end of the first sweep they are released if they are at most `activation.limit` of a
    *   group; else they wait for `release` or `discard`.
    * - `deliver`: handlers get them.
    *
-   * What becomes true by a later change is delivered at once, whatever this says. If it is given, Spark sweeps the source once after the
+   * What a change makes true is delivered at once, whatever this says. If it is given, Spark sweeps the source once after the
    * boot, also if no sweep is scheduled. Default: `held`, by the next sweep.
    *
    * @example

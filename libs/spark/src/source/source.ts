@@ -23,8 +23,6 @@ export interface Source {
   ownRow: boolean;
   /** What happens with events that were true before. */
   readonly history: History;
-  /** Whether it waits: its function is an async one, or has returned a promise. */
-  isAsync: boolean;
   /** The text of its function. */
   readonly text: string;
   readonly call: (subject: unknown, scope: SourceScope) => SourceOutput;

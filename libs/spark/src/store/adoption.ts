@@ -46,22 +46,9 @@ export class Adoption {
     return this.adopted.has(source);
   }
 
-  /** Whether events of a source may be past, and handlers must not get those. */
-  isOpen(source: Source): boolean {
-    return !this.has(source) && source.history !== 'deliver';
-  }
-
   /** When a process has seen the present code of a source first, in epoch milliseconds. */
   seenAt(source: Source): number {
     return this.seen.get(source)?.at ?? this.clock.now();
-  }
-
-  /**
-   * How the deliveries of past events of a saved row are opened. A changed source may yield events that other code has made true since the
-   * last sweep, so these are held.
-   */
-  stateOfSaved(source: Source): InitialState {
-    return source.history === 'silent' && this.seen.get(source)?.isFirst ? 'discarded' : 'held';
   }
 
   /**
@@ -72,7 +59,8 @@ export class Adoption {
     if (source.history === 'deliver') return 'available';
     if (this.has(source)) return 'held';
     if (at !== null && at > this.seenAt(source)) return 'available';
-    return source.history === 'silent' ? 'discarded' : 'held';
+    // A changed source may yield a new group for rows that other code has changed since the last sweep.
+    return source.history === 'silent' && this.seen.get(source)?.isFirst ? 'discarded' : 'held';
   }
 
   /** Whether a condition has held since before Spark saw its source, given how the deliveries of its event would be opened. */

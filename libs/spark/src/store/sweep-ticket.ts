@@ -55,8 +55,6 @@ export interface SweepRound {
   readonly number: number;
   /** Whether the deliveries that it opens are discarded at once. */
   readonly baseline: boolean;
-  /** When it began, epoch ms. */
-  readonly beganAt: number;
   /** When the last completed sweep of the source began, epoch ms. */
   readonly sweptAt: number | undefined;
   /** As in {@link SweepPlan}. */

@@ -198,7 +198,6 @@ const BASELINE = 'it is a baseline';
 const roundOf = (row: SweepRow): SweepRound => ({
   number: Number(row.round),
   baseline: Number(row.baseline) === 1,
-  beganAt: Number(row.began_at),
   sweptAt: row.swept_at === null ? undefined : Number(row.swept_at),
   changedSince: row.changed_since ?? undefined,
   passed: Number(row.passed),

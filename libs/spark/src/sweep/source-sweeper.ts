@@ -127,7 +127,7 @@ export class SourceSweeper {
     const known = this.adoption.has(source) ? [] : [...groups.keys()].filter((group) => groups.get(group));
     if (round.baseline || fresh.length + known.length > 0)
       await this.sweeps.ranges.confirm(this.dataSource.manager, range);
-    const staying = await this.settle(source, round, fresh, known, now);
+    const staying = await this.settle(source, round.baseline, fresh, known, now);
     await this.transactions.run(async (manager) => {
       await this.sweeps.finish(manager, range, now);
       await this.activation.activate(manager, name, fresh, now);
@@ -139,15 +139,17 @@ export class SourceSweeper {
 
   /** Decides on the held deliveries of fresh groups, and on those that the sweep of a changed source has opened of known groups. */
   private async settle(
-    { name }: Source,
-    { baseline, beganAt }: Share['round'],
+    source: Source,
+    baseline: boolean,
     fresh: readonly string[],
     known: readonly string[],
     now: number,
   ): Promise<number> {
+    const { name } = source;
     if (!baseline)
       return (
-        (await this.activation.settle(name, fresh, now)) + (await this.activation.settle(name, known, now, beganAt))
+        (await this.activation.settle(name, fresh, now)) +
+        (await this.activation.settle(name, known, now, this.adoption.seenAt(source)))
       );
     // An earlier sweep may have left held deliveries.
     await this.held.discard({ source: name }, now, BASELINE);
