@@ -46,6 +46,7 @@ const BENCHES = [
   'dump',
   'save',
   'sweep',
+  'adopt',
   'deliver',
   'end-to-end',
   'latency',

@@ -16,7 +16,10 @@ const PAGE = 500;
 const SAMPLE = 2_000;
 const GROUPS = ['order_created', 'order_paid', 'order_shipped'];
 
-/** What sweeps cost, where nothing has changed, where all events are known and where all are new; and what a second process gives. */
+/**
+ * What sweeps and plans cost, where nothing has changed, where all events are known and where all are new; and what a second process
+ * gives.
+ */
 async function sweep(db: DatabaseName, rounds: number): Promise<Row[]> {
   const rows = Number(values.rows ?? (db === 'postgres' ? 1_000_000 : 100_000));
   const some = Number(values.rows ?? 100_000);
@@ -150,10 +153,12 @@ async function nothingNew(db: DatabaseName, rounds: number, rows: number, { data
         },
       },
       { name: 'spark', run: () => sweptBy(spark, rows, 0) },
+      { name: 'plan, summary', run: () => plannedBy(spark, rows, 0) },
       { name: 'seed', run: () => sweepLikeTheSeed(dataSource, SAMPLE, unexpected) },
     ],
     aims: [
       { of: 'spark', to: 'read', target: '≤ 2.0' },
+      { of: 'plan, summary', to: 'spark', target: '≤ 3' },
       { of: 'spark', to: 'hand-written' },
       { of: 'hand-written', to: 'read' },
       { of: 'seed', to: 'spark', target: db === 'sqlite' ? '≥ 8' : '≥ 50' },
@@ -178,6 +183,7 @@ async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSour
     arms: [
       { name: 'hand-written', prepare: clear, run: () => sweepByHand(dataSource, byHandLedger) },
       { name: 'spark', prepare: clear, run: () => sweptBy(spark, rows, rows * GROUPS.length) },
+      { name: 'plan, summary', prepare: clear, run: () => plannedBy(spark, rows, rows * GROUPS.length) },
       {
         name: 'seed',
         prepare: clear,
@@ -191,6 +197,7 @@ async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSour
     ],
     aims: [
       { of: 'spark', to: 'hand-written', target: '≤ 1.5' },
+      { of: 'plan, summary', to: 'spark' },
       { of: 'seed', to: 'spark', target: db === 'sqlite' ? '≥ 4' : '≥ 18' },
     ],
   });
@@ -199,6 +206,11 @@ async function allNew(db: DatabaseName, rounds: number, rows: number, { dataSour
 async function sweptBy(spark: Application['spark'], subjects: number, entered: number): Promise<void> {
   const report = await spark.sweep();
   if (report.subjects !== subjects || report.entered !== entered) throw new Error(JSON.stringify(report));
+}
+
+async function plannedBy(spark: Application['spark'], read: number, enter: number): Promise<void> {
+  const summary = await spark.plan({ summary: true });
+  if (summary.read !== read || summary.total.enter !== enter) throw new Error(JSON.stringify(summary));
 }
 
 /** A page of entities by getMany, what is done with it, the next page. */

@@ -13,7 +13,7 @@ import { type Letter, PostOffice } from '../apps/challenges/src/mail/post-office
 import { settingsFrom } from '../apps/challenges/src/settings.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
-const clock = () => new TestClock('2026-06-01T12:00:00Z');
+const startClock = () => new TestClock('2026-06-01T12:00:00Z');
 
 /** Keeps the letters, each with the time at which it was sent. */
 class Letters extends PostOffice {
@@ -51,7 +51,7 @@ describe.each(databases)('three weeks of the demo, on $name', (database) => {
     known = 0;
     db = await database.create();
     data = await mkdtemp(join(tmpdir(), 'spark-weeks-'));
-    const now = clock();
+    const now = startClock();
     letters = new Letters(now);
     const settings = { ...settingsFrom({ DATA: data }), database: db.options };
     const module = await Test.createTestingModule({ imports: [AppModule.forRoot(settings)] })

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, GroupHandler, sparkEvent, type SparkEvent, type SparkEventOptions } from 'nestjs-spark';
-import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import { EventSource, sparkEvent, type SparkEventOptions } from 'nestjs-spark';
+import { type SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import {
   Column,
   Entity,
@@ -12,10 +12,11 @@ import {
   type Relation,
 } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startApp, type TestApp } from './support/app.js';
+import type { TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { QueryLog } from './support/query-log.js';
 import { DAY, HOUR } from './support/set-clock.js';
+import { dues, letters, startTimed } from './support/timed-app.js';
 
 @Entity()
 class Invoice {
@@ -85,20 +86,7 @@ class NotLive {
   }
 }
 
-@Injectable()
-class Handlers {
-  handled: string[] = [];
-  fails = false;
-
-  constructor(private readonly clock: TestClock) {}
-
-  @GroupHandler(/./, { name: 'letters', revalidate: true, backoff: () => 10 * DAY })
-  handle({ key, at }: SparkEvent) {
-    if (this.fails) throw new Error('on purpose');
-    const late = this.clock.now() - at!.getTime();
-    this.handled.push(late === 0 ? key : `${key} late by ${late / DAY} d`);
-  }
-}
+const Handlers = letters(10 * DAY, ['d', DAY]);
 
 const iso = (days: number) => new Date(START + days * DAY).toISOString();
 const keysOf = (...days: number[]) => days.map((day) => `weekly_1@${iso(day)}`);
@@ -112,10 +100,8 @@ describe.each(databases)('an event repeats, on $name', (database) => {
   const log = new QueryLog();
 
   const start = async (source: any) => {
-    const providers = [{ provide: TestClock, useValue: clock }, Handlers, source];
-    const dataSource = { logging: true, logger: log };
-    app = await startApp({ database: db, entities: [Invoice, Line], providers, clock, dataSource });
-    kit = new SparkTestKit(app.app);
+    const providers = [Handlers, source];
+    ({ app, kit } = await startTimed({ database: db, entities: [Invoice, Line], providers, clock }, log));
   };
   beforeEach(async () => {
     options = {};
@@ -133,10 +119,7 @@ describe.each(databases)('an event repeats, on $name', (database) => {
     return app.dataSource.manager.save(Object.assign(new Invoice(), { id: 1, due, ...rest }));
   };
   const handled = () => app.app.get(Handlers).handled.splice(0);
-  const dues = async () => {
-    const rows: { due_at: string }[] = await app.dataSource.query('SELECT due_at FROM spark_recheck ORDER BY due_at');
-    return rows.map(({ due_at: due }) => (Number(due) - START) / DAY);
-  };
+  const due = () => dues(app, START, DAY);
 
   describe.each([OwnRow, WithRelations, Batch])('from a source %o', (source) => {
     it('at each of its instants, the first included, without a sweep', async () => {
@@ -149,14 +132,14 @@ describe.each(databases)('an event repeats, on $name', (database) => {
       await kit.advance('5w');
       expect(handled()).toEqual(keysOf(7, 14, 21, 28, 35));
       expect(await kit.events()).toEqual(keysOf(0, 7, 14, 21, 28, 35));
-      expect(await dues()).toEqual([42]);
+      expect(await due()).toEqual([42]);
     });
 
     it('not before its first instant, and never without one', async () => {
       await start(source);
       await save(null);
       await kit.advance('5w');
-      expect([await kit.events(), await dues()]).toEqual([[], []]);
+      expect([await kit.events(), await due()]).toEqual([[], []]);
       await save(40);
       await kit.advance('12d');
       expect(handled()).toEqual(keysOf(40, 47));
@@ -191,7 +174,7 @@ describe.each(databases)('an event repeats, on $name', (database) => {
       await save(1, { isPaid: true });
       await kit.advance('5w');
       expect(handled()).toEqual(keysOf(1, 8));
-      expect(await dues()).toEqual([]);
+      expect(await due()).toEqual([]);
       await save(1, { isPaid: false });
       await kit.drain();
       expect(handled()).toEqual([`weekly_1@${iso(43)} late by 1 d`]);
@@ -203,7 +186,7 @@ describe.each(databases)('an event repeats, on $name', (database) => {
       await save(0);
       await kit.advance('5w');
       expect(handled()).toEqual(keysOf(0, 7));
-      expect(await dues()).toEqual([]);
+      expect(await due()).toEqual([]);
       expect((await app.spark.events()).records.map(({ until }) => until)).toEqual([options.until, options.until]);
     });
 
@@ -248,16 +231,16 @@ describe.each(databases)('an event repeats, on $name', (database) => {
       const forget = () => app.dataSource.query('DELETE FROM spark_recheck');
       await forget();
       await app.spark.sweep();
-      expect(await dues()).toEqual([7]);
+      expect(await due()).toEqual([7]);
       await forget();
       await app.dataSource.manager.update(Invoice, 1, { due: String(START) });
       await kit.drain();
-      expect(await dues()).toEqual([7]);
+      expect(await due()).toEqual([7]);
       await forget();
       await save(0, { isPaid: true });
       await save(0, { isPaid: false });
       await kit.drain();
-      expect(await dues()).toEqual([7]);
+      expect(await due()).toEqual([7]);
       expect(await kit.events()).toEqual(keysOf(0));
     });
 
@@ -362,10 +345,10 @@ describe.each(databases)('an event repeats, on $name', (database) => {
     log.statements.length = 0;
     await save(-10);
     expect(await kit.events()).toEqual([`weekly_1@${iso(0)}`]);
-    expect(await dues()).toEqual([0, 1 / 24]);
+    expect(await due()).toEqual([0, 1 / 24]);
     await kit.drain();
     expect(await kit.events()).toHaveLength(241);
-    expect(await dues()).toEqual([1 / 24]);
+    expect(await due()).toEqual([1 / 24]);
   });
 
   it('and has ended when its until has passed: explain says so', async () => {
@@ -423,7 +406,7 @@ describe.each(databases)('an event repeats, on $name', (database) => {
     expect(await kit.events()).toEqual([]);
     await app.spark.sweep();
     expect(await kit.events()).toEqual(keysOf(7));
-    expect(await dues()).toEqual([]);
+    expect(await due()).toEqual([]);
   });
 
   it('only if it is described well: its source is told what to write', async () => {

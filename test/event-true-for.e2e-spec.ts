@@ -1,12 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, GroupHandler, sparkEvent, type SparkEvent, type SparkEventOptions } from 'nestjs-spark';
-import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import { EventSource, sparkEvent, type SparkEventOptions } from 'nestjs-spark';
+import { type SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { Column, Entity, OneToMany, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn, type Relation } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startApp, type TestApp } from './support/app.js';
+import type { TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { QueryLog } from './support/query-log.js';
-import { HOUR } from './support/set-clock.js';
+import { HOUR, MINUTE } from './support/set-clock.js';
+import { dues, letters, startTimed } from './support/timed-app.js';
 
 @Entity()
 class Device {
@@ -22,7 +23,6 @@ class Part {
 }
 
 const START = Date.parse('2026-06-01T12:00:00Z');
-const MINUTE = HOUR / 60;
 
 let options: SparkEventOptions = {};
 /** Called while a source runs. */
@@ -98,20 +98,7 @@ class Plain {
   }
 }
 
-@Injectable()
-class Handlers {
-  handled: string[] = [];
-  fails = false;
-
-  constructor(private readonly clock: TestClock) {}
-
-  @GroupHandler(/./, { name: 'letters', revalidate: true, backoff: () => HOUR })
-  handle({ key, at }: SparkEvent) {
-    if (this.fails) throw new Error('on purpose');
-    const late = this.clock.now() - at!.getTime();
-    this.handled.push(late === 0 ? key : `${key} late by ${late / MINUTE} min`);
-  }
-}
+const Handlers = letters(HOUR, ['min', MINUTE]);
 
 const iso = (minutes: number) => new Date(START + minutes * MINUTE).toISOString();
 
@@ -124,10 +111,8 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
   const log = new QueryLog();
 
   const start = async (source: any) => {
-    const providers = [{ provide: TestClock, useValue: clock }, Handlers, source];
-    const dataSource = { logging: true, logger: log };
-    app = await startApp({ database: db, entities: [Device, Part], providers, clock, dataSource });
-    kit = new SparkTestKit(app.app);
+    const providers = [Handlers, source];
+    ({ app, kit } = await startTimed({ database: db, entities: [Device, Part], providers, clock }, log));
   };
   beforeEach(async () => {
     options = {};
@@ -154,23 +139,20 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
     );
     return rows.map(({ event_key: key, since }) => [key, since === null ? null : (Number(since) - START) / MINUTE]);
   };
-  const dues = async () => {
-    const rows: { due_at: string }[] = await app.dataSource.query('SELECT due_at FROM spark_recheck ORDER BY due_at');
-    return rows.map(({ due_at: due }) => (Number(due) - START) / MINUTE);
-  };
+  const due = () => dues(app, START, MINUTE);
 
   describe.each([OwnRow, Waiting, WithRelations, Batch])('from a source %o', (source) => {
     it('after its time, once, without a sweep', async () => {
       await start(source);
       await save(false);
       await kit.drain();
-      expect([await conditions(), await dues(), await kit.events()]).toEqual([[['offline_1', 0]], [15], []]);
+      expect([await conditions(), await due(), await kit.events()]).toEqual([[['offline_1', 0]], [15], []]);
       await kit.advance(15 * MINUTE - 1);
       expect(await kit.events()).toEqual([]);
       await kit.advance(1);
       expect(handled()).toEqual(['offline_1']);
       await kit.advance('2h');
-      expect([await conditions(), await dues(), await kit.events()]).toEqual([[['offline_1', 0]], [], ['offline_1']]);
+      expect([await conditions(), await due(), await kit.events()]).toEqual([[['offline_1', 0]], [], ['offline_1']]);
     });
 
     it('not if it has stopped before, and from the beginning if it begins again', async () => {
@@ -375,7 +357,7 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
       await start(Waiting);
       await save(false);
       await during(async () => void (await save(true)));
-      expect([await conditions(), await dues()]).toEqual([[], []]);
+      expect([await conditions(), await due()]).toEqual([[], []]);
     });
 
     it('a break that is over before it is written down', async () => {
@@ -384,14 +366,14 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
       await kit.advance('5m');
       await save(true);
       await during(async () => void (await raw(false)));
-      expect([await conditions(), await dues()]).toEqual([[['offline_1', 5]], [15, 20]]);
+      expect([await conditions(), await due()]).toEqual([[['offline_1', 5]], [15, 20]]);
     });
 
     it('a save that begins it', async () => {
       await start(Waiting);
       await save(true);
       await during(async () => void (await save(false)));
-      expect([await conditions(), await dues()]).toEqual([[['offline_1', 0]], [15]]);
+      expect([await conditions(), await due()]).toEqual([[['offline_1', 0]], [15]]);
     });
   });
 
@@ -490,10 +472,10 @@ describe.each(databases)('an event becomes true when it has lasted, on $name', (
     await save(false);
     await kit.drain();
     expect(runs).toBeLessThan(30);
-    expect(await dues()).toEqual([1]);
+    expect(await due()).toEqual([1]);
     await kit.advance('1m');
     expect(runs).toBeLessThan(60);
-    expect(await dues()).toEqual([3]);
+    expect(await due()).toEqual([3]);
   });
 
   it('only if its source says so, and only of an entity that Spark knows', async () => {

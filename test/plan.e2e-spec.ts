@@ -296,7 +296,7 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
 
   it('page by page, without a write', async () => {
     await start(Tasks);
-    const rows = Array.from({ length: 1_200 }, () => `(${yes()}, ${later(1).getTime()})`);
+    const rows = Array.from({ length: 12_000 }, () => `(${yes()}, ${later(1).getTime()})`);
     await app.dataSource.query(`INSERT INTO task (open, due) VALUES ${rows.join(', ')}`);
     log.statements.length = 0;
     for await (const first of app.spark.plan()) {
@@ -304,9 +304,8 @@ describe.each(databases)('the plan is what happens, on $name', (database) => {
       break;
     }
     const reads = log.statements.length;
-    expect(reads).toBeLessThan(15);
-    expect(await plan()).toHaveLength(2_400);
-    expect(log.statements.length).toBeGreaterThan(3 * reads);
+    expect(await plan()).toHaveLength(24_000);
+    expect(log.statements.length).toBeGreaterThan(4 * reads);
     expect(log.statements.filter((sql) => /^\s*(INSERT|UPDATE|DELETE|COMMIT)/i.test(sql))).toEqual([]);
     const readOnly = log.statements.filter((sql) => sql.includes('READ ONLY')).length;
     if (database.name !== 'SQLite') expect(readOnly).toBeGreaterThan(3);

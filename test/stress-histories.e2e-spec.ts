@@ -5,7 +5,6 @@ import { EventSource, GroupHandler, type SourceScope, sparkEvent, type SparkEven
 import { TestClock } from 'nestjs-spark/testing';
 import {
   Column,
-  type DataSource,
   Entity,
   Index,
   ManyToOne,
@@ -14,9 +13,7 @@ import {
   PrimaryGeneratedColumn,
   type Relation,
 } from 'typeorm';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { startApp, type TestApp } from './support/app.js';
-import { Crash } from './support/crash.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { databases, type TestDatabase } from './support/databases.js';
 import {
   type Challenge as Row,
@@ -28,7 +25,8 @@ import {
   type Step,
   textOf,
 } from './support/history.js';
-import { rounds } from './support/rounds.js';
+import { Mortal } from './support/mortal.js';
+import { histories, rounds } from './support/rounds.js';
 import { HOUR } from './support/set-clock.js';
 
 @Entity()
@@ -90,21 +88,6 @@ const VERBS = [...WRITES, 'drain', 'sweep', 'restart', 'crash', 'advance'];
 /** How often each was done. */
 const happened = new Map<string, number>();
 const tally = (what: string) => happened.set(what, (happened.get(what) ?? 0) + 1);
-
-/** By which it has claimed deliveries. */
-interface Lease {
-  readonly id: string;
-  /** It is renewed by a connection of its own, which dies with its process. */
-  readonly connection: { readonly opening?: Promise<DataSource> };
-  start(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-/** A process that can die. */
-interface Mortal extends TestApp {
-  readonly lease: Lease;
-  readonly crash: Crash;
-}
 
 /** What happens at once, each at a process of its own choice; then the clock, which they share, goes on. */
 interface Moment {
@@ -178,17 +161,8 @@ describe.each(databases)('any history ends as its model says, on $name', (databa
   let clock: TestClock;
   const processes: Mortal[] = [];
 
-  const start = async (): Promise<Mortal> => {
-    const app = await startApp({
-      database: db,
-      entities: [Challenge, Donation],
-      providers: [Sources, Handlers],
-      clock,
-      spark: { worker: { leaseRenewal: 50 } },
-    });
-    const { lease } = (app.spark as unknown as { spark: { lease: Lease } }).spark;
-    return { ...app, lease, crash: new Crash(app.dataSource) };
-  };
+  const start = () =>
+    Mortal.start({ database: db, entities: [Challenge, Donation], providers: [Sources, Handlers], clock });
 
   beforeAll(async () => {
     happened.clear();
@@ -197,13 +171,13 @@ describe.each(databases)('any history ends as its model says, on $name', (databa
     processes.push(await start(), await start());
   });
   afterAll(async () => {
-    for (const { close } of processes.splice(0)) await close();
+    for (const process of processes.splice(0)) await process.close();
     await db.drop();
   });
 
   it('whatever is saved, moved, removed, swept, rechecked and waited for, and in which order', async () => {
     const property = fc.asyncProperty(history, (moments) => new History(processes, clock, start).run(moments));
-    await fc.assert(property, { numRuns: HISTORIES, examples: [[EVERYTHING]] });
+    await fc.assert(property, { ...histories(HISTORIES), examples: [[EVERYTHING]] });
     expect(VERBS.filter((what) => !happened.has(what))).toEqual([]);
   }, 900_000);
 });
@@ -292,30 +266,9 @@ class History {
     await Promise.all(done[1 - process]!);
     const isHit = await Promise.race([its.then(() => false), dying.crash.happened.then(() => true)]);
     if (isHit) tally('crash');
-    dying.crash.after(0);
-    const { id, connection } = dying.lease;
-    const own = await connection.opening;
-    if (own) new Crash(own).after(0);
-    // It would go on trying to write down what became of deliveries.
-    await dying.lease.stop().catch(() => undefined);
-    await its;
-    await dying.close().catch(() => dying.dataSource.destroy());
+    await dying.die(done[process]!);
     const next = (this.processes[process] = await this.start());
-    const running = `SELECT e.event_key FROM spark_event e JOIN spark_delivery d ON d.event_id = e.id WHERE d.state = 'running'`;
-    for (const { event_key: key } of await this.sql(running)) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
-    // Its leases run out.
-    await this.sql(`UPDATE spark_worker SET lease_until = 0 WHERE id = '${id}'`);
-    await this.sql('UPDATE spark_sweep SET held_until = 0');
-    await this.sql('UPDATE spark_sweep_range SET held_until = 0');
-    await this.sql('UPDATE spark_recheck SET taken_until = 0 WHERE taken_until IS NOT NULL');
-    await next.lease.start();
-    await vi.waitFor(
-      async () => {
-        const left = await this.sql(running);
-        if (left.length > 0) throw new Error(`claimed by a process that is gone: ${JSON.stringify(left)}`);
-      },
-      { timeout: 10_000 },
-    );
+    for (const key of await next.takeOver(dying)) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
   }
 
   /** At once, each challenge is written or removed by one at most; a donation needs one that is there and stays. */
@@ -336,7 +289,7 @@ class History {
     });
   }
 
-  private async take({ dataSource }: TestApp, id: number, one: Step): Promise<void> {
+  private async take({ dataSource }: Mortal, id: number, one: Step): Promise<void> {
     const { manager } = dataSource;
     const { row } = this.models.get(id)!;
     tally(one.kind);

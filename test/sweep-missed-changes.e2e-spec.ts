@@ -157,6 +157,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
           foundBySweep: 0,
           missed: 0,
           sweeping: undefined,
+          adopted: true,
           last: { rows: 'all', why: expect.any(String) },
         },
         {
@@ -166,6 +167,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
           foundBySweep: 0,
           missed: 0,
           sweeping: undefined,
+          adopted: true,
           last: { rows: 'all', why: expect.any(String) },
         },
         {
@@ -175,6 +177,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
           foundBySweep: 0,
           missed: 0,
           sweeping: undefined,
+          adopted: true,
           last: { rows: 'all', why: expect.any(String) },
         },
       ],

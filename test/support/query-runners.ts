@@ -3,9 +3,12 @@ import type { DataSource, QueryRunner } from 'typeorm';
 /** Changes each query runner that a DataSource makes from now on. */
 export function eachQueryRunner(dataSource: DataSource, change: (runner: QueryRunner) => void): void {
   const create = dataSource.createQueryRunner.bind(dataSource);
+  // On SQLite, a transaction that is open gives its runner to all who ask for one.
+  const changed = new WeakSet<QueryRunner>();
   dataSource.createQueryRunner = (mode) => {
     const runner = create(mode);
-    change(runner);
+    if (!changed.has(runner)) change(runner);
+    changed.add(runner);
     return runner;
   };
 }

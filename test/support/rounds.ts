@@ -4,4 +4,27 @@
  * @param usual in `npm test`
  * @param stress in `npm run stress`
  */
-export const rounds = (usual: number, stress: number): number => (process.env.SPARK_STRESS ? stress : usual);
+export const rounds = (usual: number, stress: number): number => {
+  const { SPARK_STRESS: stressed, SPARK_ROUNDS: asked } = process.env;
+  if (asked) return Number(asked);
+  return stressed ? stress : usual;
+};
+
+// A run must end before its test does, so that it can say which history has failed.
+const LONGEST = 840_000;
+
+/**
+ * Settings of a random test for `fc.assert`. What a failure prints runs it again: `SPARK_SEED=<seed> SPARK_PATH=<path>`.
+ *
+ * @param numRuns how many histories there are
+ */
+export function histories(numRuns: number) {
+  const { SPARK_SEED: seed, SPARK_PATH: path } = process.env;
+  return {
+    numRuns,
+    interruptAfterTimeLimit: LONGEST,
+    markInterruptAsFailure: true,
+    ...(seed && { seed: Number(seed) }),
+    ...(path && { path }),
+  };
+}

@@ -80,6 +80,7 @@ export class Meeting {
 @Entity()
 export class Order {
   @PrimaryGeneratedColumn() id!: number;
+  @Column() isPaid!: boolean;
 }
 
 @Entity()

@@ -77,6 +77,7 @@ export type {
   Explanation,
   YieldedEvent,
 } from './inspect/explanation.js';
+export type { PlannedGroup, PlannedHandler, PlannedProblems, PlanSummary, PlanTotal } from './inspect/plan-summary.js';
 export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
 export type { SparkCounts } from './common/counters.js';
 export type {
@@ -118,7 +119,8 @@ export type {
   WorkerOptions,
 } from './config/spark.options.js';
 export { type RegisteredSpark, SparkRegistry } from './spark.registry.js';
-export { type PlanOptions, SparkService } from './spark.service.js';
+export { SparkService } from './spark.service.js';
+export type { PlanOptions, PlanSummaryOptions } from './runtime/plan.arguments.js';
 export type { SweepProgress, SweepReport } from './sweep/sweep-report.js';
 export type { SweepCallOptions } from './runtime/sweep.arguments.js';
 export type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';

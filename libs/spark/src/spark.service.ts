@@ -1,11 +1,9 @@
 import type { Observable } from 'rxjs';
-import { types } from 'node:util';
 import type { EntityManager, EntityTarget, ObjectLiteral } from 'typeorm';
 import type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';
 import type { Orphans } from './store/delivery-admin.js';
 import type { Erased } from './store/event-admin.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
-import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
 import { messageOf } from './error/wording.js';
@@ -27,7 +25,9 @@ import type { All, DeliveryRecordFilter, EventFilter, RecheckFilter } from './st
 import { explain } from './inspect/explain.js';
 import type { Explanation } from './inspect/explanation.js';
 import { plan } from './inspect/plan.js';
+import type { PlanSummary } from './inspect/plan-summary.js';
 import type { Planned } from './inspect/planned.js';
+import { summarize } from './inspect/summarize.js';
 import { deliveryPage, eventPage, recheckPage } from './inspect/record-pages.js';
 import type {
   AttemptRecord,
@@ -50,6 +50,7 @@ import {
 } from './inspect/status.js';
 import { DELIVERIES } from './notifier/notifier.js';
 import { Administration, type Replay } from './runtime/administration.js';
+import { planGiven, type PlanOptions, type PlanSummaryOptions } from './runtime/plan.arguments.js';
 import { sourceNameGiven, type SweepCallOptions, sweepGiven } from './runtime/sweep.arguments.js';
 import {
   checkDeliveryId,
@@ -63,16 +64,6 @@ import {
   sourcesGiven,
 } from './runtime/spark.arguments.js';
 import type { SweepProgress, SweepReport } from './sweep/sweep-report.js';
-
-/** Options of a plan. */
-export interface PlanOptions {
-  /** Only this entity, and all sources of its table. Default: all that have sources. */
-  entity?: EntityTarget<ObjectLiteral>;
-  /** Only the entity of this id. Default: all. */
-  id?: unknown;
-  /** The end of the plan. Default: now. */
-  at?: Date;
-}
 
 /**
  * The API that an application calls. Inject it by its class, or by `@InjectSpark('name')` for a named DataSource. Its methods throw
@@ -562,13 +553,35 @@ export class SparkService {
   }
 
   /**
+   * Counts what would happen now, or up to an instant, if no entity changed: how many events of each group a sweep would enter, how many
+   * deliveries each handler would get, and whether these are held. It enters nothing and calls no handler. Use it before a deploy, to see
+   * what the new code would send.
+   *
+   * It takes about as long as a sweep that finds nothing new, and runs the sources on 500 entities at a time, as a sweep does. It keeps
+   * counts and samples, so its memory does not grow with the table. With `at`, it takes longer: it runs the sources again at each
+   * instant at which something becomes true.
+   *
+   * @param options.summary `true`.
+   * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.
+   * @param options.at The end of the plan. Default: now.
+   * @param options.onProgress Called after each page with how many entities were read so far.
+   * @param options.signal Ends the call between two pages: the call throws the signal's reason.
+   * @returns The counts, with samples. An event that several entities share counts once, up to 100,000 such keys.
+   * @throws NoSourceError if the entity has no source; InvalidOptionsError if an option is invalid, or `id` is given.
+   *
+   * @example
+   * const { total, groups } = await spark.plan({ summary: true });
+   * if (total.deliveries > 1_000) console.warn(groups);
+   */
+  plan(options: PlanSummaryOptions): Promise<PlanSummary>;
+  /**
    * Yields what would happen now, or up to an instant, if no entity changed: the events that would be entered, the events that become
    * true later, and the rechecks that no event needs any more. It enters nothing and calls no handler.
    *
-   * It runs the sources on 500 entities at a time. The transactions that read the entities are read only (except on SQLite) and rolled
-   * back. Up to the instant, it rechecks each entity whenever something becomes true of it, and when sweeps are scheduled. It does not
-   * run handlers, which might change the entity. If no sweep is scheduled, and a source yields events that become true with time but have
-   * no `at`, the plan reports the source as `unreliable`.
+   * It runs the sources on 500 entities at a time, and reads the next ones meanwhile. The transactions that read the entities are read
+   * only and rolled back; on SQLite, it reads without transactions. Up to the instant, it rechecks each entity whenever something becomes
+   * true of it, and when sweeps are scheduled. It does not run handlers, which might change the entity. If no sweep is scheduled, and a
+   * source yields events that become true with time but have no `at`, the plan reports the source as `unreliable`.
    *
    * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.
    * @param options.id Only the entity of this id; the parts of a composite one in the order of its primary columns, or as an object.
@@ -582,18 +595,9 @@ export class SparkService {
    * for await (const planned of spark.plan({ entity: Challenge, at: addDays(new Date(), 7) }))
    *   if (planned.outcome === 'enter') console.log(planned.at, planned.key, planned.handlers);
    */
-  async *plan(options: PlanOptions = {}): AsyncGenerator<Planned> {
-    this.checkStarted();
-    const { entity, id, at } = options;
-    const now = this.spark.clock.now();
-    if (at !== undefined && !(types.isDate(at) && at.getTime() >= now))
-      throw new InvalidOptionsError('SparkService.plan at', at, 'a Date that is not past');
-    if (entity === undefined && id !== undefined) throw new TypeError('SparkService.plan needs the entity of the id.');
-    if (entity !== undefined) sourcesGiven(this.spark, 'SparkService.plan', entity);
-    const metadata = entity && metadataGiven(this.spark, 'SparkService.plan', entity);
-    const key = metadata && id !== undefined ? keyGiven(this.spark, 'SparkService.plan', metadata, id) : undefined;
-    const entities = metadata ? [metadata] : this.spark.sources.roots();
-    yield* plan(this.spark, { entities, id: key, now, end: at?.getTime() ?? now });
+  plan(options?: PlanOptions): AsyncGenerator<Planned>;
+  plan(options: PlanOptions | PlanSummaryOptions = {}): AsyncGenerator<Planned> | Promise<PlanSummary> {
+    return options.summary === true ? this.summarized(options) : this.planned(options);
   }
 
   /**
@@ -648,6 +652,16 @@ export class SparkService {
   async orphans(): Promise<Orphans[]> {
     const { admin, registered } = this.spark;
     return this.reading(async (manager) => admin.orphans(manager, await registered.gone(manager)));
+  }
+
+  private async *planned(options: PlanOptions): AsyncGenerator<Planned> {
+    this.checkStarted();
+    yield* plan(this.spark, planGiven(this.spark, options));
+  }
+
+  private async summarized(options: PlanSummaryOptions): Promise<PlanSummary> {
+    this.checkStarted();
+    return summarize(this.spark, planGiven(this.spark, options), options);
   }
 
   private async reading<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {

@@ -35,8 +35,18 @@ const way = (from: DeliveryState | null, to: DeliveryState | null, by: string, w
  */
 export const TRANSITIONS: readonly Transition[] = [
   way(null, 'available', 'Dialect.enter', 'An event is entered. `attempt` is 0, `due_at` is now.'),
-  way(null, 'held', 'Dialect.enter', 'A sweep found the event in the first sweep of its group.'),
-  way(null, 'discarded', 'Dialect.enter', 'A baseline found the event. `last_error` is `baseline`.'),
+  way(
+    null,
+    'held',
+    'Dialect.enter',
+    'The event was true before Spark knew it: the first sweep of its group, or of a changed source, found it.',
+  ),
+  way(
+    null,
+    'discarded',
+    'Dialect.enter',
+    'The same with `history: silent`, or a baseline found the event. `last_error` is `baseline`.',
+  ),
   way(
     null,
     'available',

@@ -60,8 +60,14 @@ export interface Recipient {
 /** A handler, the groups of its events, and the state in which its deliveries are opened. */
 export interface Opened extends Recipient {
   readonly groups: readonly string[];
+  /** The keys of its events; undefined for all of the groups. */
+  readonly keys?: ReadonlySet<string> | undefined;
   readonly initialState: InitialState;
 }
+
+/** Whether a handler gets a delivery of an event. */
+export const isOpenedFor = ({ groups, keys }: Opened, { key, group }: Pick<Entry, 'key' | 'group'>): boolean =>
+  groups.includes(group) && (keys === undefined || keys.has(key));
 
 /** The events to enter and the deliveries to open. */
 export interface EnterRequest {

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { partitionOf } from '../event/event-metadata.js';
-import type { Entered, Opened, Owner } from './dialect.js';
+import { type Entered, isOpenedFor, type Opened, type Owner } from './dialect.js';
 import type { Entry } from './event-columns.js';
 import { OPENED_COLUMNS, openedRow, type Opening } from './delivery-columns.js';
 import { chunks, execute, select, values } from './statement.js';
@@ -75,7 +75,7 @@ export async function openByKey(
   if (opened.length === 0) return;
   const events = await select<OpenedEvent>(
     manager,
-    `SELECT id, event_group, metadata FROM ${event} WHERE event_key IN (:...keys) ORDER BY id`,
+    `SELECT id, event_key, event_group, metadata FROM ${event} WHERE event_key IN (:...keys) ORDER BY id`,
     { keys },
   );
   for (const part of chunks(openingsOf(opened, events), ROWS)) {
@@ -87,6 +87,7 @@ export async function openByKey(
 /** An event whose deliveries are opened. */
 export interface OpenedEvent {
   readonly id: string | number | bigint;
+  readonly event_key: string;
   readonly event_group: string;
   readonly metadata: string | null;
 }
@@ -94,13 +95,15 @@ export interface OpenedEvent {
 /** The deliveries to open for events. */
 export const openingsOf = (opened: readonly Opened[], events: readonly OpenedEvent[]): Opening[] =>
   opened.flatMap((handler) =>
-    events.filter(({ event_group: group }) => handler.groups.includes(group)).map((event) => openingOf(handler, event)),
+    events
+      .filter(({ event_key: key, event_group: group }) => isOpenedFor(handler, { key, group }))
+      .map((event) => openingOf(handler, event)),
   );
 
 /** The delivery to open of an event for a handler. */
 export const openingOf = (
-  { name, priority, initialState, partitionBy }: Omit<Opened, 'groups'>,
-  { id, metadata }: OpenedEvent,
+  { name, priority, initialState, partitionBy }: Omit<Opened, 'groups' | 'keys'>,
+  { id, metadata }: Pick<OpenedEvent, 'id' | 'metadata'>,
 ): Opening => ({
   eventId: id,
   handler: name,

@@ -76,4 +76,14 @@ export class Transactions {
       }
     });
   }
+
+  /**
+   * Runs reads that need no common transaction. On a database without read-only transactions, they have none: it would keep writers
+   * waiting.
+   */
+  reading<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    const { before, within } = this.dialect.readOnly;
+    if (before ?? within) return this.readOnly(work);
+    return withRunner(this.dataSource.manager, ({ manager }) => work(manager));
+  }
 }

@@ -1,9 +1,11 @@
 import type { DataSource } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
+import type { Activation } from '../store/activation.js';
 import type { Conditions } from '../store/conditions.js';
 import type { DeliveryAdmin } from '../store/delivery-admin.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
 import type { HandlerPauses } from '../store/handler-pauses.js';
+import type { Adoption } from '../store/adoption.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
@@ -32,7 +34,9 @@ export interface Inspected {
   readonly codec: ContextCodec;
   readonly worker: Worker;
   readonly admin: DeliveryAdmin;
+  readonly adoption: Adoption;
   readonly held: HeldDeliveries;
+  readonly activation: Activation;
   readonly failedAttempts: FailedAttempts;
   readonly counters: Counters;
 }

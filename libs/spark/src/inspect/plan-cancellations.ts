@@ -24,7 +24,7 @@ export async function* cancellations(spark: Inspected, request: PlanRequest): As
   if (roots.length === 0) return;
   for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
     const last = after;
-    const rows = await spark.transactions.readOnly((manager) => rechecks(manager, spark, roots, request, last));
+    const rows = await spark.transactions.reading((manager) => rechecks(manager, spark, roots, request, last));
     const seen = new Set<string>();
     for (const { entity, entity_id: id, due_at: due } of await emptyOnes(spark, roots, rows)) {
       const text = JSON.stringify([entity, id, String(due)]);
@@ -76,7 +76,7 @@ async function emptyOnes(spark: Inspected, roots: readonly EntityMetadata[], row
 }
 
 async function byId({ transactions }: Inspected, source: Source, ids: readonly string[]) {
-  const subjects = await transactions.readOnly((manager) => readSubjects(manager, source, ids)).catch(() => undefined);
+  const subjects = await transactions.reading((manager) => readSubjects(manager, source, ids)).catch(() => undefined);
   return subjects && new Map(subjects.map((subject) => [subject.ref.id, subject]));
 }
 

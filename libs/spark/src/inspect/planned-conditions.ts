@@ -6,15 +6,15 @@ import type { Inspected } from './inspected.js';
 /** The conditions of a source's entities, as they are now. */
 export async function conditionsOf({ transactions, conditions }: Inspected, source: Source, ids: readonly string[]) {
   if (!source.options.trueFor) return [];
-  return transactions.readOnly((manager) => conditions.of(manager, source, ids));
+  return transactions.reading((manager) => conditions.of(manager, source, ids));
 }
 
 /** The conditions of a page of a plan, as they would change with its instants. */
 export class PlannedConditions {
   private readonly known = new Map<Source, readonly Condition[]>();
 
-  async read(spark: Inspected, source: Source, ids: readonly string[]): Promise<void> {
-    this.known.set(source, await conditionsOf(spark, source, ids));
+  know(source: Source, conditions: readonly Condition[]): void {
+    this.known.set(source, conditions);
   }
 
   tell(source: Source, { conditions }: Derivation): void {
@@ -28,7 +28,7 @@ export class PlannedConditions {
     const begun = [
       ...[...conditions.begun.values()].map(({ key, ref }) => ({ key, entityId: ref.id })),
       ...conditions.confirmed.map(({ condition: { key, entityId } }) => ({ key, entityId })),
-    ].map((one) => ({ ...one, id: `planned ${one.key}`, since: instant }));
+    ].map((one) => ({ ...one, id: `planned ${one.key}`, since: instant, isPast: false }));
     const kept = (this.known.get(source) ?? []).filter(({ id }) => !gone.has(id));
     this.known.set(source, [...kept, ...begun]);
     const keys = new Set(begun.map(({ key }) => key));

@@ -13,6 +13,8 @@ export interface PlannedEvent {
   readonly key: string;
   /** When it would be entered (`enter`) or becomes true (`schedule`). */
   readonly at: Date;
+  /** The event's own `at`, which may be long past; undefined if it has none. */
+  readonly eventAt: Date | undefined;
   /** The handlers that it would be delivered to. */
   readonly handlers: readonly string[];
 }

@@ -5,6 +5,8 @@ import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
 import type { RunningDelivery } from '../deliver/worker.js';
 import { instant } from './instant.js';
+import { codeOf } from '../source/source-code.js';
+import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
 import { namesOf } from '../entity/entity-table.js';
 
@@ -33,6 +35,11 @@ export interface SourceStatus {
         readonly running: boolean;
       }
     | undefined;
+  /**
+   * Whether a whole sweep has read all rows with the source's present code, so that nothing is past that Spark has not entered; undefined
+   * for a source that this process does not have.
+   */
+  readonly adopted: boolean | undefined;
   /** Since when `pauseSweep` keeps it from being swept; undefined where it is not paused. */
   readonly paused: Date | undefined;
   /** Whether the last sweep that has begun reads all rows or only those that have changed, and why; undefined before the first one. */
@@ -115,6 +122,7 @@ interface SweepRow {
   why: string | null;
   found: string;
   missed: string;
+  code: string | null;
 }
 
 /** Reads the sweeps of each source. */
@@ -123,7 +131,7 @@ export async function sourcesOf(manager: EntityManager, spark: Inspected): Promi
   const range = `FROM ${tables.sweep_range} r WHERE r.source = s.source`;
   const rows = await select<SweepRow>(
     manager,
-    `SELECT source, began_at, COALESCE(reached, handed_out) AS reached, passed, paused_at, finished_at, changed_since, why, missed,
+    `SELECT source, began_at, COALESCE(reached, handed_out) AS reached, passed, paused_at, finished_at, changed_since, why, missed, code,
        found + COALESCE((SELECT SUM(r.found) ${range}), 0) AS found,
        (SELECT COUNT(*) ${range} AND r.state IN ('open', 'ending') AND r.holder IS NOT NULL AND r.held_until >= ${dialect.clock}) AS ranges,
        CASE WHEN holder IS NOT NULL AND held_until >= ${dialect.clock} AND reached IS NOT NULL THEN 1 ELSE 0 END AS is_running
@@ -131,20 +139,19 @@ export async function sourcesOf(manager: EntityManager, spark: Inspected): Promi
   );
   const swept = new Map(rows.map((row) => [row.source, row]));
   const names = new Set([...spark.sources.all().map(({ name }) => name), ...swept.keys()]);
-  return [...names]
-    .sort()
-    .map((source) => statusOfSource(source, spark.sources.named(source)?.metadata.name, swept.get(source)));
+  return [...names].sort().map((name) => statusOfSource(name, spark.sources.named(name), swept.get(name)));
 }
 
-function statusOfSource(source: string, entity: string | undefined, row: SweepRow | undefined): SourceStatus {
+function statusOfSource(name: string, source: Source | undefined, row: SweepRow | undefined): SourceStatus {
   const since = instant(row?.began_at);
   const ranges = Number(row?.ranges ?? 0);
   // A process of the previous release sweeps without ranges.
   const running = ranges > 0 || Number(row?.is_running) === 1;
   const why = row?.why ?? undefined;
   return {
-    source,
-    entity,
+    source: name,
+    entity: source?.metadata.name,
+    adopted: source && row?.code === codeOf(source),
     finished: instant(row?.finished_at),
     foundBySweep: Number(row?.found ?? 0),
     missed: Number(row?.missed ?? 0),

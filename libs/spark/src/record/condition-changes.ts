@@ -5,7 +5,11 @@ import { isTooDeep, pauseOf } from '../event/chain.js';
 import type { Condition, Conditions, NewCondition } from '../store/conditions.js';
 import type { Recheck } from '../store/rechecks.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
-import type { SeenConditions } from './seen-conditions.js';
+import type { Derivation } from './derivation.js';
+import type { BegunCondition, SeenConditions } from './seen-conditions.js';
+
+/** Whether a condition that begins has held since before Spark saw its source. */
+export type IsPast = (condition: BegunCondition) => boolean;
 
 /**
  * Writes what a derivation has seen of conditions. The derivation read the entities before this transaction, so another one may have seen
@@ -25,21 +29,23 @@ export class ConditionChanges {
   /**
    * Writes the changes. Returns the rechecks that they need.
    *
-   * @param depthOf how many events led to the recheck of an entity. A recheck at which one condition breaks and another begins is one step
-   *   deeper, so that a source whose keys differ from run to run pauses as a chain of events does
+   * A recheck at which one condition breaks and another begins is one step deeper, so that a source whose keys differ from run to run
+   * pauses as a chain of events does.
+   *
+   * @param isPast whether a condition that begins has held before
    */
   async write(
     manager: EntityManager,
-    seen: SeenConditions,
+    { conditions: seen, depthOf }: Pick<Derivation, 'conditions' | 'depthOf'>,
     now: number,
-    depthOf: (ref: SubjectRef) => number,
+    isPast: IsPast,
   ): Promise<Recheck[]> {
     if (seen.isEmpty) return [];
     const { broken, confirmed } = seen;
     const replaced = seen.replaced();
     const again = broken.filter(({ isLive }) => isLive).map(({ ref }) => ref);
     await this.conditions.remove(manager, sorted(broken));
-    again.push(...(await this.begin(manager, seen, now)));
+    again.push(...(await this.begin(manager, seen, now, isPast)));
     const live = confirmed.filter(({ isLive }) => isLive);
     const begun = await this.conditions.begin(manager, sorted(confirmed), now);
     if (begun < confirmed.length) again.push(...live.map(({ ref }) => ref));
@@ -56,8 +62,15 @@ export class ConditionChanges {
   }
 
   /** Begins conditions. Those of sources that are not live begin at once: only their next sweep, which is far away, would read them. */
-  private async begin(manager: EntityManager, { begun }: SeenConditions, now: number): Promise<SubjectRef[]> {
-    const all = [...begun.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  private async begin(
+    manager: EntityManager,
+    { begun }: SeenConditions,
+    now: number,
+    isPast: IsPast,
+  ): Promise<SubjectRef[]> {
+    const all = [...begun.values()]
+      .map((one) => ({ ...one, isPast: isPast(one) }))
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
     const live = all.filter(({ isLive }) => isLive);
     const others = all.filter(({ isLive }) => !isLive);
     const foreign = [...(await this.conditions.add(manager, live, null))];

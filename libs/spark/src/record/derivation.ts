@@ -235,7 +235,7 @@ export class Derivation {
     if (verdict !== 'true') return;
     const { ref } = subject!;
     const length = lengthOf(event);
-    const since = this.conditions.yielded(source, ref, event.key, length);
+    const since = this.conditions.yielded(source, ref, event, length);
     const lasted = since === undefined ? undefined : eventSince(event, since);
     if (lasted) take(lasted);
     else if (since === undefined) this.future.push({ event, at: this.now + length, ref });

@@ -1,4 +1,5 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
+import type { Adoption } from '../store/adoption.js';
 import type { Condition, Conditions } from '../store/conditions.js';
 import type { Recheck, Rechecks } from '../store/rechecks.js';
 import type { SparkClock } from '../common/clock.js';
@@ -10,7 +11,7 @@ import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
-import type { Entering, Ledger, LedgerEntry } from '../store/ledger.js';
+import type { Entering, InitialStateOf, Ledger, LedgerEntry } from '../store/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import { rootOf } from '../entity/entity-table.js';
@@ -19,7 +20,7 @@ import { readSubjects, type Subject } from '../entity/subjects.js';
 import { touchedKeys } from '../source/touches.js';
 import type { WrittenRows } from '../entity/written-rows.js';
 import type { Capture, CapturedSubject } from './capture.js';
-import { ConditionChanges } from './condition-changes.js';
+import { ConditionChanges, type IsPast } from './condition-changes.js';
 import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
 import { linesOf, shown } from '../error/text-of.js';
@@ -44,6 +45,8 @@ export const NOTHING_RECORDED: RecordResult = { events: [], handlers: [], rechec
 /** How events are entered. */
 type Recording = Entering & {
   readonly emitted?: readonly LedgerEntry[];
+  /** The keys of derived events that are not entered. */
+  readonly without?: ReadonlySet<string>;
   /** Whether the events derive from committed state, in a transaction that changes no entity. */
   readonly changesNothing?: boolean;
 };
@@ -67,6 +70,7 @@ export class Recorder {
     private readonly clock: SparkClock,
     private readonly counters: Counters,
     private readonly interceptors: Interceptors,
+    private readonly adoption: Adoption,
   ) {
     this.changes = new ConditionChanges(conditions, counters);
   }
@@ -183,17 +187,19 @@ export class Recorder {
     manager: EntityManager,
     derivation: Derivation,
     now: number,
-    { emitted = [], changesNothing, ...how }: Recording = { likelyNew: false },
+    { emitted = [], without, changesNothing, likelyNew, initialStateOf }: Recording = { likelyNew: false },
   ): Promise<RecordResult> {
     const { conditions } = derivation;
     const found = await derivation.written(this.codec, this.interceptors.stamp);
-    const more = await this.changes.write(manager, conditions, this.clock.now(), derivation.depthOf);
+    const isPast: IsPast = (one) => this.adoption.isPast(one, initialStateOf?.(one) ?? 'available');
+    const more = await this.changes.write(manager, derivation, this.clock.now(), isPast);
     const lost = await this.changes.lost(
       manager,
       conditions,
       found.map(({ key }) => key),
     );
-    const entries = [...emitted, ...found.filter(({ key }) => !lost.has(key))];
+    const entries = [...emitted, ...found.filter(({ key }) => !lost.has(key) && !without?.has(key))];
+    const how = { likelyNew, initialStateOf: this.statesOf(derivation, initialStateOf) };
     const entered = await this.ledger.enter(manager, entries, now, how);
     const rechecks = [...derivation.rechecks, ...more];
     if (rechecks.length > 0) await this.rechecks.add(manager, rechecks, now, changesNothing);
@@ -202,6 +208,18 @@ export class Recorder {
       this.counters.refuse(source, key, error.message);
     }
     return { ...entered, rechecks: rechecks.length > 0 };
+  }
+
+  /** How deliveries are opened, with regard to what was true before Spark saw the source. */
+  private statesOf(
+    { conditions: { lasting } }: Derivation,
+    given: InitialStateOf | undefined,
+  ): InitialStateOf | undefined {
+    if (lasting.size === 0) return given;
+    return (event) => {
+      const state = given?.(event) ?? 'available';
+      return state === 'available' && lasting.get(event.key)?.isPast ? this.adoption.stateOfLasting(event) : state;
+    };
   }
 
   /**

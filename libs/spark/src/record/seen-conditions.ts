@@ -1,3 +1,5 @@
+import type { Entry } from '../database/event-columns.js';
+import type { SparkEvent } from '../event/spark-event.js';
 import type { Condition, NewCondition } from '../store/conditions.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
 import type { Source } from '../source/source.js';
@@ -10,10 +12,13 @@ export interface ConditionOf {
   readonly isLive: boolean;
 }
 
+/** A condition that begins, with what decides how the deliveries of its event would be opened. */
+export type BegunCondition = NewCondition & Pick<ConditionOf, 'isLive'> & Pick<Entry, 'group' | 'source' | 'at'>;
+
 /** What sources yield with `trueFor`, compared with the conditions that were there before their entities were read. */
 export class SeenConditions {
   /** Those that have no row yet, by key. */
-  readonly begun = new Map<string, NewCondition & Pick<ConditionOf, 'isLive'>>();
+  readonly begun = new Map<string, BegunCondition>();
   /** Those whose row says not since when yet, with how long they have to last. */
   readonly confirmed: (ConditionOf & { readonly length: number })[] = [];
   /** Those that the source does not yield any more. */
@@ -44,9 +49,18 @@ export class SeenConditions {
   }
 
   /** Notes a yielded event. Returns since when it has been yielded, undefined if that is not known yet. */
-  yielded(source: Source, ref: SubjectRef, key: string, length: number): number | undefined {
+  yielded(source: Source, ref: SubjectRef, { key, group }: SparkEvent, length: number): number | undefined {
     const condition = this.of(source, ref.id).find((one) => one.key === key);
-    if (!condition) this.begun.set(key, { key, sources: sourceNames(source), ref, isLive: source.live });
+    if (!condition)
+      this.begun.set(key, {
+        key,
+        group,
+        at: null,
+        source: source.name,
+        sources: sourceNames(source),
+        ref,
+        isLive: source.live,
+      });
     else if (!this.kept.has(condition.id)) {
       this.kept.add(condition.id);
       if (condition.since === undefined) this.confirmed.push({ condition, ref, isLive: source.live, length });

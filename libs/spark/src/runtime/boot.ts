@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { prepareDataSource } from '../database/prepare-data-source.js';
 import { withRunner } from '../database/statement.js';
+import { shown } from '../error/text-of.js';
 import { findHidden } from '../entity/row-security.js';
 import { sourceNames } from '../source/source.registry.js';
 import { adoptSweeps } from '../source/former-names.js';
@@ -16,7 +17,19 @@ export async function attach({ dataSource, dialect, tables, settings, subscriber
 
 /** Registers the handlers that were found, and begins to capture the writes that sources depend on. */
 export async function register(spark: Spark): Promise<void> {
-  const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, conditions, clock, rules } = spark;
+  const {
+    dataSource,
+    dialect,
+    tables,
+    registered,
+    handlerPauses,
+    handlers,
+    sources,
+    conditions,
+    clock,
+    rules,
+    adoption,
+  } = spark;
   const others = sources.all().filter(({ options }) => !options.trueFor);
   await compareClocks(spark);
   await withRunner(dataSource.manager, (runner) =>
@@ -27,8 +40,20 @@ export async function register(spark: Spark): Promise<void> {
       await conditions.removeOf(alone, others.flatMap(sourceNames));
     }),
   );
+  await withRunner(dataSource.manager, (runner) => adoption.begin(runner.manager));
   rules.build();
+  warnOfOpenSources(spark);
   await warnOfHiddenRows(spark);
+}
+
+function warnOfOpenSources({ sources, adoption, settings }: Spark): void {
+  const open = sources.all().filter((source) => !adoption.has(source) && source.options.history === undefined);
+  if (open.length === 0 || settings.sweep) return;
+  const names = open.map(({ name }) => shown(name)).join(', ');
+  new Logger('Spark').warn(
+    `There are rows from before, and no sweep has read them for ${names}. When one of these rows is changed, handlers get all that is ` +
+      `true of it. Call SparkService.baseline, schedule a sweep, or give the source \`history\`.`,
+  );
 }
 
 async function warnOfHiddenRows({ dataSource }: Spark): Promise<void> {

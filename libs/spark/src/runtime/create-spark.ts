@@ -36,6 +36,7 @@ import { RecheckRunner } from '../recheck/recheck-runner.js';
 import type { Source } from '../source/source.js';
 import { sourceNames, SourceRegistry } from '../source/source.registry.js';
 import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
+import { Adoption } from '../store/adoption.js';
 import { Activation } from '../store/activation.js';
 import { Chores } from '../store/chores.js';
 import { Conditions } from '../store/conditions.js';
@@ -60,6 +61,7 @@ import { MissedDetector } from '../sweep/missed-detector.js';
 import { SourceSweeper } from '../sweep/source-sweeper.js';
 import { GoneConditions } from '../sweep/gone-conditions.js';
 import { Sweep } from '../sweep/sweep.js';
+import { SweptPast } from '../sweep/swept-past.js';
 import { Maintenance } from './maintenance.js';
 import { RecordedEvents } from './recorded-events.js';
 import { Ticker } from './ticker.js';
@@ -101,6 +103,7 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
   const signals = new WorkSignals(dataSource, dialect, tables, settings.statementTimeout);
   const interceptors = new Interceptors(counters);
   const recorded = new RecordedEvents(context, signals, interceptors);
+  const sweepRows = new SweepRows(dialect, tables, settings.worker.lease.ttl);
   return {
     dataSource,
     dataSourceName: settings.dataSource ?? 'default',
@@ -116,6 +119,8 @@ function createBase(dataSource: DataSource, settings: SparkSettings, clock: Spar
     entities,
     codec: new ContextCodec(entities),
     sources,
+    sweepRows,
+    adoption: new Adoption(tables, sources, sweepRows, clock),
     handlers: new HandlerRegistry(),
     registered,
     handlerPauses: new HandlerPauses(transactions, dialect, tables, registered),
@@ -134,7 +139,7 @@ type Base = ReturnType<typeof createBase>;
 
 /** The parts that record a write inside its transaction: subjects → events → ledger and rechecks. */
 function createRecording({ dataSource, dialect, tables, registered, counters, entities, clock, ...base }: Base) {
-  const { sources, rechecks, conditions, codec, interceptors, onRecorded } = base;
+  const { sources, rechecks, conditions, codec, interceptors, onRecorded, adoption } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
   const ledger = new Ledger(dialect, tables, registered, counters, rootNamed);
   const recorder = new Recorder(
@@ -147,6 +152,7 @@ function createRecording({ dataSource, dialect, tables, registered, counters, en
     clock,
     counters,
     interceptors,
+    adoption,
   );
   const rules = new LiveRules(dataSource, sources, dialect);
   const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
@@ -203,7 +209,7 @@ function createDelivering(base: Base) {
   const completions = new Completions(transactions, lease, deliveries, clock);
   const onLeft = () => signals.notifyOthers(DELIVERIES);
   // A retry that is due before the next poll begins in time.
-  const onAvailable = (due: number) => workerTicker.triggerIn(due - clock.now());
+  const onAvailable = (due: number) => workerTicker.triggerWhen(() => due - clock.now());
   const settler = new Settler(
     transactions,
     lease,
@@ -244,7 +250,7 @@ function createDelivering(base: Base) {
 
 /** The parts behind the calls on many deliveries and events, and those that remove old rows. */
 function createAdministering({ transactions, tables, sources, rechecks, failedAttempts, settings, ...base }: Base) {
-  const { signals, counters } = base;
+  const { signals, counters, sweepRows } = base;
   const namesOf = (name: string) => {
     const source = sources.named(name);
     return source ? sourceNames(source) : [name];
@@ -253,10 +259,8 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
   const onReleased = () => signals.notify(DELIVERIES);
   const held = new HeldDeliveries(transactions, tables, onReleased, namesOf);
   const liveRoots = () => sources.liveRoots();
-  const sweepRows = new SweepRows(base.dialect, tables, settings.worker.lease.ttl);
   return {
     held,
-    sweepRows,
     admin: new DeliveryAdmin(tables, base.dialect),
     eventAdmin: new EventAdmin(tables, failedAttempts, sweepRows),
     chores: new Chores(transactions, base.dialect, tables, settings.worker.lease.ttl),
@@ -268,8 +272,9 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
 type Administering = ReturnType<typeof createAdministering>;
 
 /** The parts that sweep tables range by range. */
-function createSweeping(base: Base, { recorder }: Recording, { held, sweepRows: rows }: Administering) {
+function createSweeping(base: Base, { recorder }: Recording, { held }: Administering) {
   const { dataSource, transactions, dialect, tables, clock, context, sources, settings, rechecks, onRecorded } = base;
+  const { adoption, sweepRows: rows } = base;
   const { sweeping, version } = settings;
   const { ttl } = settings.worker.lease;
   const activation = new Activation(dataSource, dialect, tables, held, settings.activation.limit);
@@ -284,6 +289,8 @@ function createSweeping(base: Base, { recorder }: Recording, { held, sweepRows: 
     sweeps,
     rows,
     activation,
+    adoption,
+    new SweptPast(dataSource, adoption, recorder, rechecks),
     held,
     missed,
     gone,
@@ -292,5 +299,5 @@ function createSweeping(base: Base, { recorder }: Recording, { held, sweepRows: 
   );
   const rowsOf = ({ metadata }: Source) => dialect.estimatedRows(dataSource.manager, metadata);
   const parts = { dataSource, sweeps, rows, activation, changed, sweeper, clock, rowsOf, ttl };
-  return { sweep: new Sweep(context, sources, parts, sweeping, version) };
+  return { activation, sweep: new Sweep(context, sources, parts, sweeping, version) };
 }

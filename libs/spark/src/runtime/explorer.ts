@@ -12,7 +12,7 @@ import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-hand
 import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
 import { parseBoolean, parsePriority, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
-import type { SourceMetadata } from '../source/event-source.decorator.js';
+import type { History, SourceMetadata } from '../source/event-source.decorator.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
 import { otherKeysOf } from '../entity/entity-table.js';
@@ -34,11 +34,13 @@ const SOURCE_OPTIONS = [
   'timeout',
   'live',
   'trueFor',
+  'history',
   'dataSource',
   'name',
   'aliases',
 ];
 const SOURCE_FLAGS = ['withDeleted', 'batch', 'live', 'trueFor'] as const;
+const HISTORIES: readonly History[] = ['silent', 'held', 'deliver'];
 const HANDLER_OPTIONS = [
   'name',
   'aliases',
@@ -92,6 +94,9 @@ export class Explorer {
     const name = options.name ?? (isShared ? `${where}(${metadata.name})` : where);
     checkName(option('name'), name, LONGEST_NAME.source);
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.source);
+    const { history = 'held' } = options;
+    if (!HISTORIES.includes(history))
+      throw new InvalidOptionsError(option('history'), history, `'silent', 'held' or 'deliver'`);
     const reads = options.relations ?? options.query ?? options.batch ?? metadata.eagerRelations.length > 0;
     const source = {
       name,
@@ -100,6 +105,7 @@ export class Explorer {
       options,
       call,
       text,
+      history,
       live: options.live ?? settings.live,
       timeout:
         options.timeout === undefined ? settings.sources.timeout : parseTimeout(option('timeout'), options.timeout),

@@ -6,6 +6,7 @@ import type { SparkSettings } from '../config/spark.settings.js';
 import type { Dialect } from '../database/dialect.js';
 import { withRunner } from '../database/statement.js';
 import type { Worker } from '../deliver/worker.js';
+import type { Adoption } from '../store/adoption.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import type { Chores, ConfirmChore } from '../store/chores.js';
 import type { FleetLimiter } from '../store/fleet-limiter.js';
@@ -30,6 +31,7 @@ interface Maintained {
   readonly clock: SparkClock;
   readonly counters: Counters;
   readonly registered: RegisteredHandlers;
+  readonly adoption: Adoption;
   readonly worker: Worker;
   readonly signals: WorkSignals;
   readonly chores: Chores;
@@ -40,7 +42,8 @@ interface Maintained {
 }
 
 /**
- * The work of a process once a minute: it registers its handlers again, and warns of attempts that run long. It also does the chores that
+ * The work of a process once a minute: it registers its handlers again, reads which sources are adopted, and warns of attempts that run
+ * long. It also does the chores that
  * no other process has done in that minute: it frees deliveries of unknown processes, and removes old rows.
  */
 export class Maintenance {
@@ -58,11 +61,14 @@ export class Maintenance {
   }
 
   private async maintain(every: number): Promise<number> {
-    const { counters, worker, settings, dataSource, registered, clock } = this.parts;
+    const { counters, worker, settings, dataSource, registered, adoption, clock } = this.parts;
     counters.flush();
     worker.warnOfLong(settings.worker.lease.ttl);
     await compareClocks(this.parts);
-    await withRunner(dataSource.manager, ({ manager }) => registered.seen(manager, clock.now()));
+    await withRunner(dataSource.manager, async ({ manager }) => {
+      await registered.seen(manager, clock.now());
+      await adoption.reload(manager);
+    });
     return this.doChores(every);
   }
 

@@ -117,6 +117,7 @@ export class SparkLifecycle
     this.running = true;
     spark.context.runNow(() => {
       this.scheduleSweep();
+      this.sweepOpen();
       spark.recheckTicker.start();
       if (spark.settings.worker.enabled) spark.workerTicker.start();
       spark.maintenance.ticker.start();
@@ -174,6 +175,13 @@ export class SparkLifecycle
       this.logger.warn(`${fenced} deliveries were taken over by other processes before their handlers ended here.`);
   }
 
+  /** Sweeps the sources that say what they want of the past, and were never swept. */
+  private sweepOpen(): void {
+    const { adoption, sources, sweep } = this.spark;
+    const open = sources.all().filter((source) => source.options.history !== undefined && !adoption.has(source));
+    if (open.length > 0) this.run(sweep.run((source) => open.includes(source)));
+  }
+
   private scheduleSweep(): void {
     const { sweep } = this.spark.settings;
     if (!sweep) return;
@@ -202,7 +210,7 @@ export class SparkLifecycle
     this.run(this.spark.sweep.tick(slot));
   }
 
-  private run(sweep: Promise<void>): void {
+  private run(sweep: Promise<unknown>): void {
     sweep.catch((error: unknown) => {
       const reason = linesOf(error);
       this.logger.error(`The sweep failed; the next one continues it. ${reason}`);

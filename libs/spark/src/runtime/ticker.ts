@@ -45,10 +45,16 @@ export class Ticker {
     this.running ??= this.context.run(() => this.run());
   }
 
-  /** Runs after so many milliseconds, if that is before the next run. */
-  triggerIn(delay: number): void {
+  /**
+   * Runs when no time is left, if that is before the next run.
+   *
+   * @param left returns the milliseconds that are left. It is asked again when a timer fires: by the clock, timers may fire early
+   */
+  triggerWhen(left: () => number): void {
+    const delay = left();
     if (!this.started || delay >= this.pauses.longest) return;
-    this.context.runNow(() => setTimeout(() => this.trigger(), Math.max(0, delay)).unref());
+    if (delay <= 0) return this.trigger();
+    this.context.runNow(() => setTimeout(() => this.triggerWhen(left), delay).unref());
   }
 
   /** Lets no further run begin. Resolves when the present one has ended. */

@@ -27,6 +27,9 @@ export interface SparkSource<S> {
   events(subject: S, scope: SourceScope): SourceOutput;
 }
 
+/** What happens with events that were true before Spark knew the source: see {@link EventSourceOptions.history}. */
+export type History = 'silent' | 'held' | 'deliver';
+
 /** Options of an event source. */
 export interface EventSourceOptions<E extends ObjectLiteral> {
   /** Relations to load. When a related entity is saved or removed, Spark rechecks the entities that it belongs to. Default: none. */
@@ -66,6 +69,21 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
    * }
    */
   trueFor?: boolean;
+  /**
+   * What happens with events that the first sweep of the source finds, because its table has rows; or that of a new group.
+   *
+   * - `silent`: Spark enters them, and no handler gets them.
+   * - `held`: their deliveries are held. At the end of the first sweep they are released if they are at most `activation.limit` of a
+   *   group; else they wait for `release` or `discard`.
+   * - `deliver`: handlers get them.
+   *
+   * What a change makes true is delivered at once, whatever this says. If it is given, Spark sweeps the source once after the
+   * boot, also if no sweep is scheduled. Default: `held`, by the next sweep.
+   *
+   * @example
+   * @EventSource(Order, { history: 'silent' })
+   */
+  history?: History;
   /** The name of the DataSource. It is needed if the entity belongs to more than one DataSource with a SparkModule. */
   dataSource?: string;
   /** The name of the source, which the ledger stores with each event, and which log lines show. Default: `Class.method`. */

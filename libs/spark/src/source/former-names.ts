@@ -18,7 +18,8 @@ export async function adoptSweeps(
   for (const { name, options } of sources) {
     const known = await select(manager, `SELECT source FROM ${sweep} WHERE source = :name`, { name });
     for (const alias of known.length > 0 ? [] : (options.aliases ?? [])) {
-      const columns = 'slot, began_at, reached, baseline, swept_at, finished_at, found, missed, paused_at';
+      const columns =
+        'slot, began_at, reached, baseline, swept_at, finished_at, found, missed, paused_at, code, seen_code, seen_at';
       const state = `INTO ${sweep} (source, ${columns}) SELECT :name, ${columns} FROM ${sweep} WHERE source = :alias`;
       await execute(manager, dialect.insertOrIgnore(state), { name, alias });
       const groups = `INTO ${group} (source, name, swept_at) SELECT :name, name, swept_at FROM ${group} WHERE source = :alias`;

@@ -4,7 +4,7 @@ import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import { got } from '../error/wording.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { waitedFor } from '../event/waited-for.js';
-import type { EventSourceOptions, SourceOutput, SourceScope } from './event-source.decorator.js';
+import type { EventSourceOptions, History, SourceOutput, SourceScope } from './event-source.decorator.js';
 
 /** How many events a source may yield for one entity. */
 export const EVENTS_PER_ENTITY = 1_000;
@@ -21,6 +21,8 @@ export interface Source {
   readonly timeout: number;
   /** Whether it reads only the entity's own row and does not wait, so that it can run inside the transaction. */
   ownRow: boolean;
+  /** What happens with events that were true before. */
+  readonly history: History;
   /** The text of its function. */
   readonly text: string;
   readonly call: (subject: unknown, scope: SourceScope) => SourceOutput;

@@ -45,17 +45,22 @@ export class Activation {
     }
   }
 
-  /** Ends the first sweep of groups: it releases their held deliveries, or logs that they stay held. Returns how many stay held. */
-  async settle(source: string, groups: readonly string[], now: number): Promise<number> {
+  /**
+   * Decides on held deliveries at the end of a sweep: it releases those of a group if they are few, or logs that they stay held. Returns
+   * how many stay held.
+   *
+   * @param since from when on the deliveries were opened, in epoch milliseconds; default: all
+   */
+  async settle(source: string, groups: readonly string[], now: number, since?: number): Promise<number> {
     if (groups.length === 0) return 0;
     let staying = 0;
-    const counts = await this.held.count(this.dataSource.manager, { source });
+    const counts = await this.held.count(this.dataSource.manager, { source, since });
     for (const group of groups) {
       const count = counts.get(group) ?? 0;
       if (count > this.limit) {
         staying += count;
         this.warn(source, group, count);
-      } else if (count > 0) await this.held.release({ group, source }, now);
+      } else if (count > 0) await this.held.release({ group, source, since }, now);
     }
     return staying;
   }

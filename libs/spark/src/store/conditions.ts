@@ -14,6 +14,8 @@ export interface Condition {
   readonly entityId: string;
   /** Since when, in epoch milliseconds. Undefined until a recheck that has begun after the row was there finds the event again. */
   readonly since: number | undefined;
+  /** Whether it held before Spark knew its source. */
+  readonly isPast: boolean;
 }
 
 /** A condition that has no row yet. */
@@ -22,6 +24,7 @@ export interface NewCondition {
   /** The names of the source; the first is its present one. */
   readonly sources: readonly string[];
   readonly ref: SubjectRef;
+  readonly isPast?: boolean;
 }
 
 interface Row {
@@ -31,9 +34,10 @@ interface Row {
   readonly entity: string;
   readonly entity_id: string;
   readonly since: string | null;
+  readonly is_past: number | string;
 }
 
-const COLUMNS = 'event_key, source, entity, entity_id, since';
+const COLUMNS = 'event_key, source, entity, entity_id, since, is_past';
 const ROWS = 1_000;
 
 /** The conditions that last, and since when. Only Spark's own transactions write them, so no transaction of the application waits for one. */
@@ -91,7 +95,16 @@ export class Conditions {
       foreign.push(...part.filter((one) => known.has(one.key) && !isOf(known.get(one.key)!, one)));
       const missing = part.filter(({ key }) => !known.has(key));
       if (missing.length === 0) continue;
-      const rows = values(missing.map(({ key, sources, ref }) => [key, sources[0], tableOf(ref.root), ref.id, since]));
+      const rows = values(
+        missing.map(({ key, sources, ref, isPast = false }) => [
+          key,
+          sources[0],
+          tableOf(ref.root),
+          ref.id,
+          since,
+          Number(isPast),
+        ]),
+      );
       const into = `INTO ${this.tables.condition} (${COLUMNS}) VALUES ${rows.sql}`;
       await execute(manager, this.dialect.insertOrIgnore(into), rows.parameters);
     }
@@ -145,11 +158,12 @@ export class Conditions {
   }
 }
 
-const conditionIn = ({ id, event_key: key, entity_id: entityId, since }: Row): Condition => ({
+const conditionIn = ({ id, event_key: key, entity_id: entityId, since, is_past: past }: Row): Condition => ({
   id: String(id),
   key,
   entityId,
   since: since === null ? undefined : Number(since),
+  isPast: Number(past) === 1,
 });
 
 const isOf = (row: Row, { sources, ref }: NewCondition): boolean =>

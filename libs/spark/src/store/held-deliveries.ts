@@ -10,6 +10,8 @@ import { Conditions } from './record-filter.js';
 export interface HeldFilter {
   readonly group?: string;
   readonly source?: string;
+  /** Those that were opened at this instant or later, in epoch milliseconds. */
+  readonly since?: number | undefined;
 }
 
 /** Held deliveries. They wait for a call of `release` or `discard`, and no process claims them. */
@@ -57,10 +59,11 @@ export class HeldDeliveries {
     return `${this.tables.delivery} d JOIN ${this.tables.event} e ON e.id = d.event_id`;
   }
 
-  private chosen({ group, source }: HeldFilter): Conditions {
+  private chosen({ group, source, since }: HeldFilter): Conditions {
     return new Conditions()
       .add(true, `d.state = 'held'`, {})
       .add(group, 'e.event_group = :group', { group })
+      .add(since, 'd.due_at >= :since', { since })
       .add(source, 'e.source IN (:...sources)', { sources: source === undefined ? [] : this.namesOf(source) });
   }
 }

@@ -18,10 +18,13 @@ export type LedgerEntry = Entry & { readonly event: SparkEvent };
 /** The key of an event, and where it came from. */
 type Identity = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId' | 'source'>;
 
+/** Decides in which state the deliveries of an event are opened. */
+export type InitialStateOf = (event: Pick<Entry, 'key' | 'group' | 'source' | 'at'>) => InitialState;
+
 /** How events are entered. */
 export interface Entering {
-  /** How deliveries of a group are opened. Default: `available`. */
-  readonly initialStateOf?: (group: string) => InitialState;
+  /** How the deliveries of an event are opened. Default: `available`. */
+  readonly initialStateOf?: InitialStateOf;
   /** Whether most of the events are probably new. */
   readonly likelyNew: boolean;
 }
@@ -56,7 +59,7 @@ export class Ledger {
     manager: EntityManager,
     entries: readonly LedgerEntry[],
     now: number,
-    { initialStateOf = () => 'available', likelyNew }: Entering,
+    { initialStateOf, likelyNew }: Entering,
   ): Promise<EnteredEvents> {
     const events: SparkEvent[] = [];
     const handlers = new Set<string>();
@@ -85,7 +88,7 @@ export class Ledger {
       for (const entry of part) {
         if (fresh.has(entry.key)) {
           events.push(entry.event);
-          if (initialStateOf(entry.group) !== 'discarded') this.countUnhandled(entry);
+          if (initialStateOf?.(entry) !== 'discarded') this.countUnhandled(entry);
         } else this.reportOwner(entry, others.get(entry.key));
       }
     }
@@ -124,17 +127,15 @@ export class Ledger {
   }
 
   /** The handlers of the events that this process knows at the moment. */
-  private openedFor(entries: readonly LedgerEntry[], initialStateOf: (group: string) => InitialState): Opened[] {
+  private openedFor(entries: readonly LedgerEntry[], initialStateOf: InitialStateOf | undefined): Opened[] {
     const all = new Map<string, Opened & { groups: string[] }>();
-    for (const group of new Set(entries.map((entry) => entry.group))) {
-      const initialState = initialStateOf(group);
+    for (const { group, initialState, keys } of statesOf(entries, initialStateOf))
       for (const recipient of this.handlers.matching(group)) {
-        const id = `${initialState} ${recipient.name}`;
+        const id = keys ? `${initialState} ${recipient.name} ${group}` : `${initialState} ${recipient.name}`;
         const known = all.get(id);
         if (known) known.groups.push(group);
-        else all.set(id, { ...recipient, initialState, groups: [group] });
+        else all.set(id, { ...recipient, initialState, groups: [group], keys });
       }
-    }
     return [...all.values()];
   }
 
@@ -191,6 +192,30 @@ export class Ledger {
     if (!theirs || !ours) return false;
     return theirs !== ours || owner.entityId !== entry.entityId;
   }
+}
+
+/** Events of a group whose deliveries are opened in one state. `keys` is given if the deliveries of others are opened in another one. */
+interface GroupState {
+  readonly group: string;
+  readonly initialState: InitialState;
+  readonly keys?: ReadonlySet<string>;
+}
+
+function statesOf(entries: readonly LedgerEntry[], initialStateOf: InitialStateOf | undefined): GroupState[] {
+  if (!initialStateOf)
+    return [...new Set(entries.map(({ group }) => group))].map((group) => ({ group, initialState: 'available' }));
+  const groups = new Map<string, Map<InitialState, Set<string>>>();
+  for (const entry of entries) {
+    const states = groups.get(entry.group) ?? new Map<InitialState, Set<string>>();
+    groups.set(entry.group, states);
+    const state = initialStateOf(entry);
+    states.set(state, (states.get(state) ?? new Set()).add(entry.key));
+  }
+  return [...groups].flatMap(([group, states]) =>
+    [...states].map(([initialState, keys]) =>
+      states.size > 1 ? { group, initialState, keys } : { group, initialState },
+    ),
+  );
 }
 
 /** The names of the handlers that get deliveries of some groups, which are available. */

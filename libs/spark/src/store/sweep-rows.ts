@@ -77,11 +77,18 @@ export class SweepRows {
   }
 
   /** Adds a row unless there is one. */
-  async add(manager: EntityManager, source: string, slot: number | null = null): Promise<void> {
+  async add(manager: EntityManager, source: string): Promise<void> {
     const { sweep } = this.tables;
     const known = await select(manager, `SELECT 1 FROM ${sweep} WHERE source = :source`, { source });
-    const row = `INTO ${sweep} (source, baseline, found, missed, slot) VALUES (:source, 0, 0, 0, :slot)`;
-    if (known.length === 0) await execute(manager, this.dialect.insertOrIgnore(row), { source, slot });
+    const row = `INTO ${sweep} (source, baseline, found, missed) VALUES (:source, 0, 0, 0)`;
+    if (known.length === 0) await execute(manager, this.dialect.insertOrIgnore(row), { source });
+  }
+
+  /** Stores that a source that was never swept has missed nothing before a slot. */
+  async missedNothing(manager: EntityManager, source: string, slot: number): Promise<void> {
+    await this.add(manager, source);
+    const update = `UPDATE ${this.tables.sweep} SET slot = :slot WHERE source = :source AND slot IS NULL AND round = 0`;
+    await execute(manager, update, { source, slot });
   }
 
   async change(manager: EntityManager, source: string, changes: string, values: object = {}): Promise<void> {

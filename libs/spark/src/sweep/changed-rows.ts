@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
-import { inspect } from 'node:util';
 import { type EntityManager, type EntityMetadata, FindOperator } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { Dialect } from '../database/dialect.js';
 import { ALIAS, narrowed } from '../entity/subjects.js';
 import type { Derivation } from '../record/derivation.js';
 import type { TimeReads } from '../source/clock-reads.js';
+import { codeOf, hashOf } from '../source/source-code.js';
 import type { Source } from '../source/source.js';
 import type { Activation } from '../store/activation.js';
 import type { SweepPast, SweepPlan } from '../store/sweep-ticket.js';
@@ -106,18 +105,27 @@ export function hindranceOf(
  * The version of a source: whether two processes may sweep together, and whether a row that has not changed yields what it yielded in the
  * last sweep. The text of a function does not show what it calls, so the version of the application belongs to it.
  */
-export function fingerprintOf({ metadata, options, live, text }: Source, version: string | undefined): string {
+export function fingerprintOf(source: Source, version: string | undefined): string {
+  const { metadata, options, live, text } = source;
   const columns = metadata.columns.map((column) => [
     column.propertyPath,
     column.databaseName,
     column.type,
     column.isSelect,
   ]);
-  const parts = [version, live, text, metadata.tablePath, metadata.discriminatorValue, columns, options];
-  return createHash('sha256').update(inspect(parts, INSPECTED)).digest('hex');
+  const parts = [
+    version,
+    live,
+    codeOf(source),
+    text,
+    metadata.tablePath,
+    metadata.discriminatorValue,
+    columns,
+    options,
+  ];
+  return hashOf(parts);
 }
 
-const INSPECTED = { depth: 12, maxArrayLength: null, maxStringLength: null, breakLength: Infinity, sorted: true };
 const UNCHANGED = 'nothing but changed rows can have new events';
 
 const all = (why: string, boundary?: string): SweepPlan => ({ changedSince: undefined, boundary, why });

@@ -2,9 +2,10 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import type { HeldDeliveries } from '../store/held-deliveries.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
-import { BASELINE, type InitialState } from '../database/delivery-states.js';
+import { BASELINE } from '../database/delivery-states.js';
 import type { Transactions } from '../database/transactions.js';
 import type { Activation } from '../store/activation.js';
+import type { Adoption } from '../store/adoption.js';
 import type { SweepRows } from '../store/sweep-rows.js';
 import type { Sweeps } from '../store/sweeps.js';
 import type { Derivation } from '../record/derivation.js';
@@ -15,6 +16,7 @@ import type { GoneConditions } from './gone-conditions.js';
 import { hindranceOf } from './changed-rows.js';
 import type { MissedDetector, Candidates } from './missed-detector.js';
 import { prefetch } from './prefetch.js';
+import type { SweptPast } from './swept-past.js';
 import { type Page, RangeFailed, type Share } from './pages.js';
 
 /** Counts for a page, or for several pages. */
@@ -46,6 +48,8 @@ interface DerivedPage extends Omit<Page, 'subjects'> {
   readonly yielded: ReadonlySet<string>;
   /** What the source has read of the time; undefined if it was not watched. */
   readonly reads: TimeReads | undefined;
+  /** The keys of events of known groups that were true before. */
+  readonly before: ReadonlySet<string>;
 }
 
 // A sweep spends most of its time on queries for keys, so two pages do this at once.
@@ -63,6 +67,8 @@ export class SourceSweeper {
     private readonly sweeps: Sweeps,
     private readonly rows: SweepRows,
     private readonly activation: Activation,
+    private readonly adoption: Adoption,
+    private readonly past: SweptPast,
     private readonly held: HeldDeliveries,
     private readonly missed: MissedDetector,
     private readonly gone: GoneConditions,
@@ -74,7 +80,7 @@ export class SourceSweeper {
   derived(lane: Lane, pages: AsyncGenerator<Page>): AsyncGenerator<DerivedPage> {
     const read = prefetch(pages, (page) => page);
     const derived = prefetch(read, (page) => within(page, this.derivedFrom(lane, page)));
-    const unknown = (page: DerivedPage) => (lane.isAllNew ? page : within(page, this.withoutKnown(page)));
+    const unknown = (page: DerivedPage) => within(page, this.unknownOf(lane, page));
     return prefetch(derived, unknown, LOOKED_UP_AT_ONCE);
   }
 
@@ -117,27 +123,36 @@ export class SourceSweeper {
     const now = this.clock.now();
     // Other processes may have met groups in their ranges.
     const groups = await this.activation.groupsOf(name);
-    const swept = [...groups].flatMap(([group, isSwept]) => (isSwept ? [] : [group]));
-    const staying = await this.releaseHeld(name, range, round.baseline, swept, now);
+    const fresh = [...groups].flatMap(([group, isSwept]) => (isSwept ? [] : [group]));
+    const known = this.adoption.has(source) ? [] : [...groups.keys()].filter((group) => groups.get(group));
+    if (round.baseline || fresh.length + known.length > 0)
+      await this.sweeps.ranges.confirm(this.dataSource.manager, range);
+    const staying = await this.settle(source, round.baseline, fresh, known, now);
     await this.transactions.run(async (manager) => {
       await this.sweeps.finish(manager, range, now);
-      await this.activation.activate(manager, name, swept, now);
+      await this.activation.activate(manager, name, fresh, now);
+      await this.adoption.adopt(manager, source);
     });
+    await this.adoption.reload(this.dataSource.manager);
     return staying;
   }
 
-  private async releaseHeld(
-    source: string,
-    range: Share['range'],
+  /** Decides on the held deliveries of fresh groups, and on those that the sweep of a changed source has opened of known groups. */
+  private async settle(
+    source: Source,
     baseline: boolean,
-    groups: readonly string[],
+    fresh: readonly string[],
+    known: readonly string[],
     now: number,
   ): Promise<number> {
-    if (!baseline && groups.length === 0) return 0;
-    await this.sweeps.ranges.confirm(this.dataSource.manager, range);
-    if (!baseline) return this.activation.settle(source, groups, now);
+    const { name } = source;
+    if (!baseline)
+      return (
+        (await this.activation.settle(name, fresh, now)) +
+        (await this.activation.settle(name, known, now, this.adoption.seenAt(source)))
+      );
     // An earlier sweep may have left held deliveries.
-    await this.held.discard({ source }, now, BASELINE);
+    await this.held.discard({ source: name }, now, BASELINE);
     return 0;
   }
 
@@ -151,7 +166,8 @@ export class SourceSweeper {
     // Derived pages wait in memory, so the entities are not part of them.
     const { share, keys, isLast } = page;
     const { reads } = watched ?? {};
-    return { share, keys, isLast, derivation, derived: derivation.found.length, now, yielded, reads };
+    const derived = derivation.found.length;
+    return { share, keys, isLast, derivation, derived, now, yielded, reads, before: new Set() };
   }
 
   private derive(source: Source, { keys, subjects }: Page, now: number): Promise<Derivation> {
@@ -160,9 +176,11 @@ export class SourceSweeper {
     return this.recorder.derive(this.dataSource.manager, [source], keys, now);
   }
 
-  private async withoutKnown(page: DerivedPage): Promise<DerivedPage> {
-    await this.recorder.dropKnown(this.dataSource.manager, page.derivation);
-    return page;
+  /** The page without events whose keys are known, and which of the others were true before. */
+  private async unknownOf({ source, isAllNew }: Lane, page: DerivedPage): Promise<DerivedPage> {
+    const { share, derivation } = page;
+    if (!isAllNew) await this.recorder.dropKnown(this.dataSource.manager, derivation);
+    return { ...page, before: await this.past.before(source, share, derivation) };
   }
 
   /** Passes a page without new events. It saves how far the range is only now and then. */
@@ -175,10 +193,19 @@ export class SourceSweeper {
   }
 
   private async commit(manager: EntityManager, lane: Lane, page: DerivedPage, met: readonly string[]) {
-    const { share, keys, derivation, now } = page;
+    const { share, keys, derivation, now, before } = page;
     const { source } = lane;
+    const initialStateOf = this.past.stateOf(source, share, before);
     const recorded = await this.recorder.enter(manager, derivation, now, {
-      initialStateOf: (group) => initialStateOf(share, group),
+      initialStateOf,
+      without: await this.past.leftToRechecks(
+        manager,
+        source,
+        share.round,
+        derivation,
+        initialStateOf,
+        this.clock.now(),
+      ),
       likelyNew: lane.isAllNew,
       changesNothing: true,
     });
@@ -228,11 +255,6 @@ const NOTHING: Figures = { subjects: 0, entered: 0, missed: 0, failed: 0, refuse
 
 const isNothing = ({ found, rechecks, refused, conditions }: Derivation): boolean =>
   found.length + rechecks.length + refused.length === 0 && conditions.isEmpty;
-
-function initialStateOf({ round, groups }: Share, group: string): InitialState {
-  if (round.baseline) return 'discarded';
-  return groups.get(group) ? 'available' : 'held';
-}
 
 /** Whether live capture should have found an event of the group, if its entity has changed since the last sweep. */
 function isExpected(source: Source, { round, groups }: Share, group: string): boolean {

@@ -62,7 +62,7 @@ export class Sweep {
   /** Called after a boot: sweeps the sources that no process has swept for the last slot. A new source is first swept at the next slot. */
   async catchUp(slot: number): Promise<void> {
     const { rows, dataSource } = this.parts;
-    for (const { name } of this.sources.all()) await rows.add(dataSource.manager, name, slot);
+    for (const { name } of this.sources.all()) await rows.missedNothing(dataSource.manager, name, slot);
     await this.tick(slot);
   }
 

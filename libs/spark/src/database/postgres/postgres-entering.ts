@@ -1,5 +1,5 @@
 import { partitionOf } from '../../event/event-metadata.js';
-import type { EnterRequest, Opened } from '../dialect.js';
+import { type EnterRequest, isOpenedFor, type Opened } from '../dialect.js';
 import { type Entry, ENTRY, ENTRY_COLUMNS, EVENT_COLUMNS } from '../event-columns.js';
 import { OPENED_COLUMNS, openedSql } from '../delivery-columns.js';
 import type { InitialState } from '../delivery-states.js';
@@ -28,7 +28,7 @@ const FEW = 16;
 // The owner of a key as one value, so that its row is looked up once.
 const OWNER = 'ARRAY[e.event_group::text, e.entity::text, e.entity_id::text]';
 
-/** Deliveries to open: of all events of a group, or of the event with a key if the deliveries of the handler are partitioned. */
+/** Deliveries to open: of all events of a group, or of the event with a key if they differ from event to event. */
 interface OpeningRow {
   readonly of: string;
   readonly name: string;
@@ -45,14 +45,17 @@ const OPENING: readonly Column<OpeningRow>[] = [
   { type: 'text', of: ({ partition }) => partition },
 ];
 
-/** The openings of handlers for groups, and those of handlers with partitions for single events. */
+/** The openings of handlers for groups, and those for single events. */
 function openingsOf(opened: readonly Opened[], entries: readonly Entry[]) {
   const [byGroup, byKey]: [OpeningRow[], OpeningRow[]] = [[], []];
-  for (const { groups, partitionBy, ...opening } of opened)
-    if (partitionBy === undefined) for (const of of groups) byGroup.push({ ...opening, of, partition: '' });
+  for (const one of opened) {
+    const { groups, keys, partitionBy, ...opening } = one;
+    if (partitionBy === undefined && !keys) for (const of of groups) byGroup.push({ ...opening, of, partition: '' });
     else
-      for (const { key: of, group, metadata } of entries)
-        if (groups.includes(group)) byKey.push({ ...opening, of, partition: partitionOf(metadata, partitionBy) });
+      for (const entry of entries)
+        if (isOpenedFor(one, entry))
+          byKey.push({ ...opening, of: entry.key, partition: partitionOf(entry.metadata, partitionBy) });
+  }
   return { byGroup, byKey };
 }
 

@@ -22,9 +22,10 @@ import { v6 } from './v6.js';
 import { v7 } from './v7.js';
 import { v8 } from './v8.js';
 import { v9 } from './v9.js';
+import { v10 } from './v10.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8, v9];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8, v9, v10];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** Changes the tables to one version. Throws MissingSchemaError. */

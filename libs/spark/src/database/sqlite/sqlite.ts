@@ -120,7 +120,7 @@ export class SqliteDialect implements Dialect {
         const inserted = known ? undefined : insert.run(...eventRow(entry, now));
         if (inserted?.changes === 1) {
           fresh.add(key);
-          const event = { id: inserted.lastInsertRowid, event_group: group, metadata: entry.metadata };
+          const event = { id: inserted.lastInsertRowid, event_key: key, event_group: group, metadata: entry.metadata };
           for (const opening of openingsOf(opened, [event])) open.run(...openedRow(opening, now));
           continue;
         }
