@@ -46,7 +46,8 @@ export class FollowedPage {
     private readonly path: string,
     private readonly folder: string,
     readonly examples: readonly Example[],
-    private readonly application: Exports,
+    /** What `tools/docs/application.ts` exports: its entities, also for a test that fills tables before the page begins. */
+    readonly application: Exports,
     private readonly clock: TestClock,
     private readonly options: FollowedPageOptions,
   ) {
