@@ -2611,14 +2611,6 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
-    'a kill between the removal of a recheck of what lasts and its commit loses nothing',
-    'recheck/recheck-runner.ts',
-    'this.rechecks.remove(manager, due, claim.by)',
-    'this.rechecks.remove(this.dataSource.manager, due, claim.by)',
-    ['stress-true-for', 'whichever statement'],
-    { databases: SERVERS },
-  ),
-  guard(
     'a kill between the removal of a recheck of what repeats and its commit loses nothing',
     'recheck/recheck-runner.ts',
     'this.rechecks.remove(manager, due, claim.by)',
