@@ -2459,8 +2459,8 @@ export const guards = [
   guard(
     'a plan leaves out keys that other entities have entered',
     'inspect/known-keys.ts',
-    'keys.filter((key) => !owners.has(key))',
-    'keys.filter((key) => !owners.has(`${key} `))',
+    '.filter((key) => !owners.has(key))',
+    '.filter((key) => !owners.has(`${key} `))',
     ['plan-summary', 'counts exactly what a sweep enters'],
     { databases: ALL },
   ),

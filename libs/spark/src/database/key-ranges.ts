@@ -1,10 +1,38 @@
-import type { KeysInRange, KeyRange } from './dialect.js';
+import type { EntityManager } from 'typeorm';
+import { yieldToEventLoop } from '../common/event-loop.js';
+import type { Dialect, KeysInRange, KeyRange, Owner } from './dialect.js';
 import type { Entry } from './event-columns.js';
+import { chunks } from './statement.js';
 
 type Keyed = Pick<Entry, 'key' | 'group' | 'entity' | 'entityId'>;
 
+const LOOKED_UP = 5_000;
 // Each range is a part of one statement, so there must not be too many.
 const RANGES = 50;
+
+/** Events that were looked up in the ledger. */
+interface LookedUp<E> {
+  readonly all: readonly E[];
+  /** Those whose keys no event of the same group and entity has. */
+  readonly left: readonly E[];
+  /** The owners of keys among `left` that are in the ledger all the same. */
+  readonly owners: ReadonlyMap<string, Owner>;
+}
+
+/** Looks events up in the ledger by their keys, some thousands at a time. */
+export async function* lookedUp<E extends Keyed>(
+  manager: EntityManager,
+  dialect: Dialect,
+  events: readonly E[],
+): AsyncGenerator<LookedUp<E>> {
+  for (const all of chunks(events, LOOKED_UP)) {
+    await yieldToEventLoop();
+    const left = await unseen(all, (ranges) => dialect.keysInRanges(manager, ranges));
+    const keys = left.map(({ key }) => key);
+    const owners = keys.length === 0 ? new Map<string, Owner>() : await dialect.ownersOf(manager, keys);
+    yield { all, left, owners };
+  }
+}
 
 /**
  * Drops the events whose keys a range query finds in the ledger. An event in the result may still be in the ledger. Mostly, all events
@@ -12,7 +40,7 @@ const RANGES = 50;
  *
  * @param keysInRanges reads the known keys of each range
  */
-export async function unseen<E extends Keyed>(
+async function unseen<E extends Keyed>(
   events: readonly E[],
   keysInRanges: (ranges: readonly KeyRange[]) => Promise<readonly KeysInRange[]>,
 ): Promise<readonly E[]> {

@@ -5,7 +5,6 @@ import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
 import type { RunningDelivery } from '../deliver/worker.js';
 import { instant } from './instant.js';
-import { codeOf } from '../source/source-code.js';
 import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
 import { namesOf } from '../entity/entity-table.js';
@@ -151,7 +150,7 @@ function statusOfSource(name: string, source: Source | undefined, row: SweepRow 
   return {
     source: name,
     entity: source?.metadata.name,
-    adopted: source && row?.code === codeOf(source),
+    adopted: source && row?.code === source.code,
     finished: instant(row?.finished_at),
     foundBySweep: Number(row?.found ?? 0),
     missed: Number(row?.missed ?? 0),

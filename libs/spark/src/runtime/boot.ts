@@ -17,19 +17,7 @@ export async function attach({ dataSource, dialect, tables, settings, subscriber
 
 /** Registers the handlers that were found, and begins to capture the writes that sources depend on. */
 export async function register(spark: Spark): Promise<void> {
-  const {
-    dataSource,
-    dialect,
-    tables,
-    registered,
-    handlerPauses,
-    handlers,
-    sources,
-    conditions,
-    clock,
-    rules,
-    adoption,
-  } = spark;
+  const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, conditions, clock, rules } = spark;
   const others = sources.all().filter(({ options }) => !options.trueFor);
   await compareClocks(spark);
   await withRunner(dataSource.manager, (runner) =>
@@ -40,7 +28,7 @@ export async function register(spark: Spark): Promise<void> {
       await conditions.removeOf(alone, others.flatMap(sourceNames));
     }),
   );
-  await withRunner(dataSource.manager, (runner) => adoption.begin(runner.manager));
+  await withRunner(dataSource.manager, (runner) => spark.adoption.begin(runner.manager));
   rules.build();
   warnOfOpenSources(spark);
   await warnOfHiddenRows(spark);

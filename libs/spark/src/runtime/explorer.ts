@@ -13,6 +13,7 @@ import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
 import { parseBoolean, parsePriority, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
 import type { History, SourceMetadata } from '../source/event-source.decorator.js';
+import { codeOf } from '../source/source-code.js';
 import type { Source } from '../source/source.js';
 import type { Touch } from '../source/touch.js';
 import { otherKeysOf } from '../entity/entity-table.js';
@@ -105,6 +106,7 @@ export class Explorer {
       options,
       call,
       text,
+      code: codeOf({ metadata, options, text }),
       history,
       live: options.live ?? settings.live,
       timeout:

@@ -43,8 +43,8 @@ interface Maintained {
 
 /**
  * The work of a process once a minute: it registers its handlers again, reads which sources are adopted, and warns of attempts that run
- * long. It also does the chores that
- * no other process has done in that minute: it frees deliveries of unknown processes, and removes old rows.
+ * long. It also does the chores that no other process has done in that minute: it frees deliveries of unknown processes, and removes old
+ * rows.
  */
 export class Maintenance {
   private readonly runs = new SerialQueue();

@@ -12,7 +12,7 @@ export const hashOf = (parts: readonly unknown[]): string =>
  * A hash of what a source itself says: its function, and which rows it reads. A deploy that changes only what the function calls does not
  * change it.
  */
-export function codeOf({ metadata, options, text }: Source): string {
+export function codeOf({ metadata, options, text }: Pick<Source, 'metadata' | 'options' | 'text'>): string {
   const { where, relations, withDeleted = false, query } = options;
   const { tablePath, discriminatorValue } = metadata;
   // A date is often that of the boot.

@@ -25,6 +25,8 @@ export interface Source {
   readonly history: History;
   /** The text of its function. */
   readonly text: string;
+  /** A hash of its code: see `codeOf`. */
+  readonly code: string;
   readonly call: (subject: unknown, scope: SourceScope) => SourceOutput;
 }
 

@@ -6,7 +6,6 @@ import { select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
 import { pageOfKeys } from '../entity/subjects.js';
-import { codeOf } from '../source/source-code.js';
 import type { Source } from '../source/source.js';
 import { sourceNames, type SourceRegistry } from '../source/source.registry.js';
 import type { SweepRows } from './sweep-rows.js';
@@ -81,8 +80,7 @@ export class Adoption {
   async begin(manager: EntityManager): Promise<void> {
     const rows = await this.read(manager);
     for (const source of this.sources.all()) {
-      const { name } = source;
-      const code = codeOf(source);
+      const { name, code } = source;
       const row = rows.get(name);
       if (row?.seen_code === code) continue;
       const isOfPreviousRelease = !row?.seen_code && (row?.swept_at != null || (await this.hasEvents(manager, source)));
@@ -96,15 +94,15 @@ export class Adoption {
 
   /** Stores that a whole sweep of a source has ended. */
   async adopt(manager: EntityManager, source: Source): Promise<void> {
-    await this.rows.change(manager, source.name, 'code = :code', { code: codeOf(source) });
+    await this.rows.change(manager, source.name, 'code = :code', { code: source.code });
   }
 
   /** Reads which sources any process has adopted. */
   async reload(manager: EntityManager): Promise<void> {
     const rows = await this.read(manager);
     for (const source of this.sources.all()) {
-      const code = codeOf(source);
-      const row = rows.get(source.name);
+      const { name, code } = source;
+      const row = rows.get(name);
       if (row?.code === code) this.adopted.add(source);
       if (row?.seen_code === code) this.seen.set(source, { at: Number(row.seen_at), isFirst: row.swept_at === null });
     }

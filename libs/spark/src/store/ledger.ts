@@ -2,10 +2,9 @@ import type { EntityManager, EntityMetadata } from 'typeorm';
 import type { Dialect, Opened, Owner } from '../database/dialect.js';
 import { contentLength, type Entry } from '../database/event-columns.js';
 import { openByKey } from '../database/event-insert.js';
-import { unseen } from '../database/key-ranges.js';
+import { lookedUp } from '../database/key-ranges.js';
 import type { InitialState } from '../database/delivery-states.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
-import { chunks } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Counters } from '../common/counters.js';
@@ -41,7 +40,6 @@ const ROWS = 1_000;
 const CHARACTERS = 4_000_000;
 // SQLite blocks the process during each statement.
 const ROWS_AT_ONCE = 200;
-const LOOKED_UP = 5_000;
 
 /** The ledger. It enters each key once, and opens the deliveries of the events that it has entered. */
 export class Ledger {
@@ -98,20 +96,12 @@ export class Ledger {
   /** Returns the events whose keys are not in the ledger. It reports those whose key belongs to another group or entity. */
   async unknown<E extends Identity>(manager: EntityManager, events: readonly E[]): Promise<E[]> {
     const unknown: E[] = [];
-    for (const part of chunks(events, LOOKED_UP)) {
-      await yieldToEventLoop();
-      const left = await unseen(part, (ranges) => this.dialect.keysInRanges(manager, ranges));
-      if (left.length === 0) continue;
-      const owners = await this.dialect.ownersOf(
-        manager,
-        left.map(({ key }) => key),
-      );
+    for await (const { left, owners } of lookedUp(manager, this.dialect, events))
       for (const event of left) {
         const owner = owners.get(event.key);
         if (owner) this.reportOwner(event, owner);
         else unknown.push(event);
       }
-    }
     return unknown;
   }
 

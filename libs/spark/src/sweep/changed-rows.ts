@@ -4,7 +4,7 @@ import type { Dialect } from '../database/dialect.js';
 import { ALIAS, narrowed } from '../entity/subjects.js';
 import type { Derivation } from '../record/derivation.js';
 import type { TimeReads } from '../source/clock-reads.js';
-import { codeOf, hashOf } from '../source/source-code.js';
+import { hashOf } from '../source/source-code.js';
 import type { Source } from '../source/source.js';
 import type { Activation } from '../store/activation.js';
 import type { SweepPast, SweepPlan } from '../store/sweep-ticket.js';
@@ -105,25 +105,14 @@ export function hindranceOf(
  * The version of a source: whether two processes may sweep together, and whether a row that has not changed yields what it yielded in the
  * last sweep. The text of a function does not show what it calls, so the version of the application belongs to it.
  */
-export function fingerprintOf(source: Source, version: string | undefined): string {
-  const { metadata, options, live, text } = source;
+export function fingerprintOf({ metadata, options, live, code }: Source, version: string | undefined): string {
   const columns = metadata.columns.map((column) => [
     column.propertyPath,
     column.databaseName,
     column.type,
     column.isSelect,
   ]);
-  const parts = [
-    version,
-    live,
-    codeOf(source),
-    text,
-    metadata.tablePath,
-    metadata.discriminatorValue,
-    columns,
-    options,
-  ];
-  return hashOf(parts);
+  return hashOf([version, live, code, columns, options]);
 }
 
 const UNCHANGED = 'nothing but changed rows can have new events';

@@ -123,8 +123,9 @@ export class SourceSweeper {
     const now = this.clock.now();
     // Other processes may have met groups in their ranges.
     const groups = await this.activation.groupsOf(name);
-    const fresh = [...groups].flatMap(([group, isSwept]) => (isSwept ? [] : [group]));
-    const known = this.adoption.has(source) ? [] : [...groups.keys()].filter((group) => groups.get(group));
+    const names = [...groups.keys()];
+    const fresh = names.filter((group) => !groups.get(group));
+    const known = this.adoption.has(source) ? [] : names.filter((group) => groups.get(group));
     if (round.baseline || fresh.length + known.length > 0)
       await this.sweeps.ranges.confirm(this.dataSource.manager, range);
     const staying = await this.settle(source, round.baseline, fresh, known, now);
@@ -133,7 +134,7 @@ export class SourceSweeper {
       await this.activation.activate(manager, name, fresh, now);
       await this.adoption.adopt(manager, source);
     });
-    await this.adoption.reload(this.dataSource.manager);
+    if (!this.adoption.has(source)) await this.adoption.reload(this.dataSource.manager);
     return staying;
   }
 
