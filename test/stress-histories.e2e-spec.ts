@@ -15,6 +15,7 @@ import {
 } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { databases, type TestDatabase } from './support/databases.js';
+import { emptyTables } from './support/empty-tables.js';
 import {
   type Challenge as Row,
   type Fact,
@@ -198,10 +199,7 @@ class History {
   }
 
   async run(moments: readonly Moment[]): Promise<void> {
-    const tables = ['delivery', 'event', 'recheck', 'sweep', 'sweep_range', 'group'];
-    for (const table of tables) await this.sql(`DELETE FROM spark_${table}`);
-    await this.sql('DELETE FROM donation');
-    await this.sql('DELETE FROM challenge');
+    await emptyTables(this.processes[0]!.dataSource, ['donation', 'challenge']);
     calls.length = 0;
     // The test's clock does not go backwards: dates of a history lie after its start.
     this.clock.set(this.clock.now() + 1_000 * HOUR);
@@ -268,7 +266,7 @@ class History {
     if (isHit) tally('crash');
     await dying.die(done[process]!);
     const next = (this.processes[process] = await this.start());
-    for (const key of await next.takeOver(dying)) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
+    for (const key of await next.takeOver()) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
   }
 
   /** At once, each challenge is written or removed by one at most; a donation needs one that is there and stays. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { databases, type TestDatabase } from './support/databases.js';
 import { CHANGES, instantsOf } from './support/local-times.js';
 import { anyStep, Histories, KINDS, type Step } from './support/mortal-histories.js';
-import { histories, rounds } from './support/rounds.js';
+import { histories, inStress, rounds } from './support/rounds.js';
 import { DAY, HOUR } from './support/set-clock.js';
 import { iso, type Seen, textOf, type World, type Write } from './support/worlds.js';
 
@@ -223,7 +223,7 @@ const DEATHS = ['save', 'drain', 'sweep', 'pass'].map((kind) => `died in ${kind}
 
 const HISTORIES = rounds(15, 60);
 /** At every so manieth statement a process dies. */
-const STRIDE = rounds(12, 2);
+const STRIDE = inStress(12, 2);
 
 describe.each(databases)('what repeats does as its model says, on $name', (database) => {
   let db: TestDatabase;

@@ -1,16 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import fc from 'fast-check';
-import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
-import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
+import { EventSource, sparkEvent } from 'nestjs-spark';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
 import { databases, type TestDatabase } from './support/databases.js';
-import { rounds } from './support/rounds.js';
-import { HOUR } from './support/set-clock.js';
-
-const MINUTE = HOUR / 60;
+import { anyStep, Histories, KINDS, type Step } from './support/mortal-histories.js';
+import { histories, inStress, rounds } from './support/rounds.js';
+import { HOUR, MINUTE } from './support/set-clock.js';
+import { iso, type Seen, textOf, type World, type Write } from './support/worlds.js';
 
 /** What a row says. `stop` is the end of its events in epoch ms, as text. */
 @Entity()
@@ -54,214 +53,174 @@ class Sources {
   }
 }
 
-let calls: string[] = [];
+/** What is known of one row. All that is seen of it is seen by rechecks and sweeps. */
+class SensorWorld implements World {
+  constructor(
+    private readonly id: number,
+    private readonly row?: Row,
+    /** The instants of the events that have happened, by key. */
+    private readonly ledger: Readonly<Record<string, number>> = {},
+    /** Since when events were yielded without a break, by key; null if that is not sure yet. */
+    private readonly since: Readonly<Record<string, number | null>> = {},
+    /** When it is rechecked. */
+    private readonly dates: readonly number[] = [],
+  ) {}
 
-@Injectable()
-class Handlers {
-  @GroupHandler(/./, { name: 'all' })
-  handle({ key, at }: SparkEvent) {
-    calls.push(`${key} ${at!.toISOString()}`);
-  }
-}
-
-/** What is known of one row by now. All that is seen of it is seen by rechecks and sweeps. */
-class Model {
-  row: Row | undefined;
-  /** The events that have happened, with their dates. */
-  readonly ledger = new Map<string, number>();
-  /** Since when events were yielded without a break, by key. */
-  private readonly since = new Map<string, number>();
-  private dates = new Set<number>();
-
-  saved(row: Row, now: number): void {
-    this.row = row;
-    this.dates.add(now);
+  get seen(): Seen {
+    return {
+      row: this.row,
+      events: Object.entries(this.ledger).map(([key, at]) => `${key} ${iso(at)}`),
+      lasting: Object.entries(this.since).map(([key, at]) => `${key} ${at === null ? 'not sure' : iso(at)}`),
+    };
   }
 
-  drained(now: number): void {
-    if (this.due(now) === undefined) return;
-    for (const date of this.dates) if (date <= now) this.dates.delete(date);
-    this.swept(now);
+  written(how: Write, row: Row | undefined, now: number): World {
+    // TypeORM writes nothing where nothing differs.
+    if (how === 'save' && this.row && textOf({ ...this.seen, row }) === textOf(this.seen)) return this;
+    const dates = how === 'raw' || how === 'remove' ? this.dates : [...this.dates, now];
+    return new SensorWorld(this.id, row, this.ledger, this.since, sorted(dates));
   }
 
-  swept(now: number): void {
-    const isOver = this.row?.stop != null && Number(this.row.stop) <= now;
-    const events = this.row && !isOver ? ['own', 'batch'].flatMap((source) => wanted(source, this.row!)) : [];
-    for (const key of this.since.keys()) if (!events.some(([other]) => other === key)) this.since.delete(key);
-    for (const [key, length] of events) {
-      if (!this.since.has(key)) this.since.set(key, now);
-      const due = this.since.get(key)! + length * MINUTE;
-      if (due > now) this.dates.add(due);
-      else if (!this.ledger.has(key)) this.ledger.set(key, due);
+  /** One recheck may lead to another one at the same instant. */
+  drained(now: number): World[] {
+    if (this.due(now) === undefined) return [this];
+    const left = this.dates.filter((date) => date > now);
+    const next = new SensorWorld(this.id, this.row, this.ledger, this.since, left).told('own', now).told('batch', now);
+    return [this, ...next.drained(now)];
+  }
+
+  /** A sweep that goes on where a dead process was, and then sweeps once more, runs a source twice. */
+  swept(now: number) {
+    const none = [this];
+    const own = [this.told('own', now), this.told('own', now).told('own', now)];
+    const batch = own.flatMap((world) => [world.told('batch', now), world.told('batch', now).told('batch', now)]);
+    return { during: [...none, ...own], ends: batch };
+  }
+
+  due(end: number): number | undefined {
+    const [first] = this.dates;
+    return first !== undefined && first <= end ? first : undefined;
+  }
+
+  /** After a source has run. */
+  private told(source: string, now: number): SensorWorld {
+    const { row } = this;
+    const until = row && untilOf(row) ? untilOf(row)!.getTime() : Infinity;
+    const events = row && until > now ? wanted(source, row) : [];
+    const [ledger, since, dates] = [{ ...this.ledger }, { ...this.since }, [...this.dates]];
+    for (const key of Object.keys(since))
+      if (key.startsWith(source) && !events.some(([other]) => other === key)) {
+        delete since[key];
+        dates.push(now);
+      }
+    for (const [key, minutes] of events) {
+      const [begin, length] = [since[key], minutes * MINUTE];
+      if (begin === undefined) {
+        since[key] = null;
+        dates.push(now);
+      } else if (begin === null) {
+        since[key] = now;
+        dates.push(now + length);
+      } else if (begin + length >= until) continue;
+      else if (begin + length > now) dates.push(begin + length);
+      else ledger[key] ??= begin + length;
     }
-  }
-
-  /** Time passes, and nothing is down. */
-  passed(now: number, end: number): void {
-    this.drained(now);
-    for (let due = this.due(end); due !== undefined; due = this.due(end)) this.drained(due);
-  }
-
-  lasting(): string[] {
-    return [...this.since].map(([key, since]) => `${key} ${new Date(since).toISOString()}`);
-  }
-
-  /** The first instant up to another one at which it is rechecked. */
-  private due(end: number): number | undefined {
-    const dates = [...this.dates].filter((date) => date <= end);
-    return dates.length === 0 ? undefined : Math.min(...dates);
+    return new SensorWorld(this.id, row, ledger, since, sorted(dates));
   }
 }
 
-const IDS = [1, 2];
+const sorted = (dates: readonly number[]): number[] => [...new Set(dates)].sort((a, b) => a - b);
 
-type Step =
-  | ({ kind: 'save' | 'criteria' | 'raw'; stop: number | null } & Omit<Row, 'stop'>)
-  | { kind: 'wait' | 'pass' | 'plan'; minutes: number }
-  | { kind: 'drain' | 'sweep' | 'restart' };
+/** A row, whose end is in minutes after the instant at which it is written. */
+type What = Omit<Row, 'id' | 'stop'> & { readonly stop: number | null };
 
-const written = fc.record({
-  kind: fc.constantFrom('save', 'save', 'save', 'criteria', 'raw'),
-  id: fc.constantFrom(...IDS),
+const rowOf = (id: number, { stop, ...rest }: What, _: number, now: number): Row => ({
+  id,
+  ...rest,
+  stop: stop === null ? null : String(now + stop * MINUTE),
+});
+
+const what: fc.Arbitrary<What> = fc.record({
   isOff: fc.boolean(),
   isHot: fc.boolean(),
   spell: fc.integer({ min: 0, max: 2 }),
   patience: fc.constantFrom(5, 15, 15, 40),
   stop: fc.option(fc.integer({ min: -5, max: 60 }), { freq: 1 }),
 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: written },
-  {
-    weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constantFrom('wait', 'pass', 'pass', 'plan'),
-      minutes: fc.integer({ min: 1, max: 30 }),
-    }),
-  },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('drain', 'drain', 'sweep', 'restart') }) },
+const step = anyStep(
+  what,
+  fc.integer({ min: 1, max: 30 }).map((minutes) => minutes * MINUTE),
 );
+const history = fc.array(step, { minLength: 5, maxLength: 25, size: 'max' });
+
+const BOTH: What = { isOff: true, isHot: true, spell: 0, patience: 15, stop: null };
+const NEITHER: What = { ...BOTH, isOff: false, isHot: false };
+const kill = (by: number, after: number): Step<What> => ({ kind: 'kill', by, after, isAnswerLost: false });
+/** The first history: each kind of step, and a death in most of them. */
+const EVERYTHING: Step<What>[] = [
+  { kind: 'save', by: 0, id: 1, what: BOTH },
+  kill(0, 7),
+  { kind: 'drain', by: 0 },
+  { kind: 'drain', by: 1 },
+  { kind: 'pass', by: 1, ms: 10 * MINUTE },
+  kill(0, 2),
+  { kind: 'save', by: 0, id: 1, what: NEITHER },
+  { kind: 'raw', by: 0, id: 1, what: NEITHER },
+  kill(0, 9),
+  { kind: 'sweep', by: 0 },
+  { kind: 'plan', by: 0, ms: 5 * MINUTE },
+  { kind: 'criteria', by: 0, id: 1, what: BOTH },
+  { kind: 'pass', by: 0, ms: 10 * MINUTE },
+  { kind: 'wait', by: 0, ms: 7 * MINUTE },
+  { kind: 'restart', by: 1 },
+  kill(1, 20),
+  { kind: 'pass', by: 1, ms: 10 * MINUTE },
+  { kind: 'remove', by: 1, id: 1 },
+];
+const DEATHS = ['save', 'drain', 'sweep', 'pass'].map((kind) => `died in ${kind}`);
+
 const HISTORIES = rounds(15, 60);
+/** At every so manieth statement a process dies. */
+const STRIDE = inStress(12, 2);
 
 describe.each(databases)('what lasts does as its model says, on $name', (database) => {
   let db: TestDatabase;
-  let app: TestApp;
-  let kit: SparkTestKit;
-  const clock = new TestClock('2026-03-01T00:00:00Z');
+  let played: Histories<What>;
+  const begin = Date.parse('2026-03-01');
 
-  const start = async () => {
-    app = await startApp({ database: db, entities: [Sensor], providers: [Sources, Handlers], clock });
-    kit = new SparkTestKit(app.app);
-  };
   beforeAll(async () => {
     db = await database.create();
-    await start();
+    const world = (id: number) => new SensorWorld(id);
+    played = new Histories(db, { entity: Sensor, sources: Sources, world, row: rowOf, end: 2 * HOUR });
+    await played.open();
   });
   afterAll(async () => {
-    await app.close();
+    await played.close();
     await db.drop();
   });
 
-  const write = async (how: 'save' | 'criteria' | 'raw', row: Row): Promise<void> => {
-    const { id, ...rest } = row;
-    const { manager } = app.dataSource;
-    if (how === 'save') return void (await manager.save(Object.assign(new Sensor(), row)));
-    if (how === 'criteria') return void (await manager.update(Sensor, id, rest));
-    const { driver } = app.dataSource;
-    const text = (value: boolean | number | string | null) => {
-      if (value === null) return 'NULL';
-      if (typeof value === 'boolean' && db.options.type !== 'postgres') return value ? '1' : '0';
-      return typeof value === 'string' ? `'${value}'` : `${value}`;
-    };
-    const set = Object.entries(rest).map(([name, value]) => `${driver.escape(name)} = ${text(value)}`);
-    await app.dataSource.query(`UPDATE sensor SET ${set.join(', ')} WHERE id = ${id}`);
-  };
+  it('whatever is saved, stopped, begun again, swept, missed and planned, in which order, and whatever is killed', async () => {
+    const property = fc.asyncProperty(history, (steps) => played.play(begin, steps));
+    await fc.assert(property, { ...histories(HISTORIES), examples: [[EVERYTHING]] });
+    expect([...KINDS, ...DEATHS].filter((one) => !played.tally.has(one))).toEqual([]);
+  }, 900_000);
 
-  /** Does one step, and the same to the models. */
-  const take = async (models: Map<number, Model>, one: Step): Promise<void> => {
-    const now = clock.now();
-    const all = [...models.values()];
-    if ('spell' in one) {
-      const { kind, stop, ...rest } = one;
-      const row = { ...rest, stop: stop === null ? null : String(now + stop * MINUTE) };
-      const model = models.get(row.id)!;
-      const isSame = JSON.stringify(model.row) === JSON.stringify(row);
-      // Where there is no row yet, there is nothing to update.
-      if (kind !== 'save' && !model.row) return;
-      await write(kind, row);
-      if (kind === 'raw') model.row = row;
-      else if (kind === 'criteria' || !isSame) model.saved(row, now);
-    } else if (one.kind === 'drain') {
-      await kit.drain();
-      for (const model of all) model.drained(now);
-    } else if (one.kind === 'sweep') {
-      await app.spark.sweep();
-      for (const model of all) model.swept(now);
-      // A sweep leaves rechecks to what it has seen begin or end.
-      await kit.drain();
-      for (const model of all) model.drained(now);
-    } else if (one.kind === 'restart') {
-      await app.close();
-      await start();
-    } else if (one.kind === 'wait') clock.set(now + one.minutes * MINUTE);
-    else if ('minutes' in one) await pass(all, now + one.minutes * MINUTE, one.kind === 'plan');
-  };
-
-  /** Lets time pass. If all that is true by now is known, the plan says what will be. */
-  const pass = async (models: readonly Model[], end: number, isPlanned: boolean): Promise<void> => {
-    const now = clock.now();
-    if (isPlanned) await take(new Map(models.entries()), { kind: 'sweep' });
-    const planned: string[] = [];
-    for await (const one of app.spark.plan({ at: new Date(end) })) if (one.outcome === 'enter') planned.push(one.key);
-    const before = new Set(await kit.events());
-    await kit.advanceTo(new Date(end));
-    for (const model of models) model.passed(now, end);
-    const entered = (await kit.events()).filter((key) => !before.has(key));
-    if (isPlanned) expect(planned.sort()).toEqual(entered.sort());
-  };
-
-  /** What has happened, and what lasts and has been seen to. */
-  const state = async () => {
-    const rows: { event_key: string; since: string }[] = await app.dataSource.query(
-      'SELECT event_key, since FROM spark_condition',
+  it('whichever statement a process dies at', async () => {
+    const deaths = await played.playAll(
+      begin,
+      [
+        { kind: 'save', by: 0, id: 1, what: BOTH },
+        { kind: 'drain', by: 0 },
+        { kind: 'pass', by: 0, ms: 16 * MINUTE },
+        { kind: 'criteria', by: 0, id: 1, what: { ...BOTH, spell: 1 } },
+        { kind: 'drain', by: 0 },
+        { kind: 'raw', by: 1, id: 1, what: NEITHER },
+        { kind: 'sweep', by: 0 },
+        { kind: 'pass', by: 0, ms: 30 * MINUTE },
+      ],
+      STRIDE,
     );
-    const { records } = await app.spark.events();
-    return {
-      events: records.map(({ key, at }) => `${key} ${at!.toISOString()}`).sort(),
-      lasting: rows.map(({ event_key: key, since }) => `${key} ${new Date(Number(since)).toISOString()}`).sort(),
-    };
-  };
-
-  it('whatever is saved, stopped, begun again, swept, missed and planned, and in which order', async () => {
-    const seen = new Map<string, number>();
-    const property = fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25, size: 'max' }), async (history) => {
-      for (const table of ['delivery', 'event', 'recheck', 'group', 'condition'])
-        await app.dataSource.query(`DELETE FROM spark_${table}`);
-      await app.dataSource.query('DELETE FROM sensor');
-      calls = [];
-      clock.set(clock.now() + 100 * HOUR);
-      const models = new Map(IDS.map((id) => [id, new Model()]));
-      for (const one of history) {
-        await take(models, one);
-        const all = [...models.values()];
-        const happened = all.flatMap(({ ledger }) => [...ledger]);
-        const model = {
-          events: happened.map(([key, at]) => `${key} ${new Date(at).toISOString()}`).sort(),
-          lasting: all.flatMap((own) => own.lasting()).sort(),
-        };
-        // The step is part of it, so that a failure shows which one it was.
-        const after = { one, now: clock.date };
-        expect({ ...after, ...(await state()) }).toEqual({ ...after, ...model });
-        for (const [key] of happened) seen.set(key.split('_')[0]!, 1);
-        seen.set(one.kind, 1);
-      }
-      await kit.drain();
-      // Each is handled once, unless its until had passed before.
-      const completed = (await kit.deliveries()).filter((delivery) => delivery.state === 'completed');
-      expect(calls.map((call) => call.split(' ')[0]).sort()).toEqual(completed.map(({ key }) => key).sort());
-    });
-    await fc.assert(property, { numRuns: HISTORIES });
-    const kinds = ['save', 'criteria', 'raw', 'wait', 'pass', 'plan', 'drain', 'sweep', 'restart'];
-    expect([...seen.keys()].sort()).toEqual([...kinds, 'own-off', 'own-hot', 'batch-off', 'batch-hot'].sort());
+    expect(deaths).toBeGreaterThan(100 / STRIDE);
   }, 900_000);
 });
 

@@ -5,6 +5,7 @@ import { GroupHandler, type SparkEvent } from 'nestjs-spark';
 import { DataSource, type EntityTarget } from 'typeorm';
 import { expect } from 'vitest';
 import type { TestDatabase } from './databases.js';
+import { emptyTables } from './empty-tables.js';
 import { HistoryClock } from './history-clock.js';
 import { Mortal } from './mortal.js';
 import { iso, passed, type Seen, textOf, type World, Worlds, type Write } from './worlds.js';
@@ -39,7 +40,6 @@ export interface Subject<W> {
 
 const IDS = [1, 2];
 const PROCESSES = 2;
-const TABLES = ['delivery', 'attempt', 'event', 'recheck', 'condition', 'sweep', 'sweep_range', 'group'];
 
 /** Steps of any kind. `ms` is how much time passes in one of them. */
 export function anyStep<W>(what: fc.Arbitrary<W>, ms: fc.Arbitrary<number>): fc.Arbitrary<Step<W>> {
@@ -127,8 +127,7 @@ export class Histories<W> {
 
   private async clear(begin: number): Promise<void> {
     await this.spare();
-    for (const table of TABLES) await this.sql(`DELETE FROM spark_${table}`);
-    await this.sql(`DELETE FROM ${this.table}`);
+    await emptyTables(this.observer, [this.observer.getMetadata(this.subject.entity).tableName]);
     calls = [];
     this.allowed.clear();
     this.trace = [];
@@ -273,7 +272,7 @@ export class Histories<W> {
     const process = this.processes[at]!;
     if (await process.survives(() => work(process))) return true;
     const next = (this.processes[at] = await this.start());
-    for (const key of await next.takeOver(process)) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
+    for (const key of await next.takeOver()) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
     return false;
   }
 

@@ -6,7 +6,6 @@ import { Crash } from './crash.js';
 
 /** What tests use of a process's lease, by which it claims deliveries. */
 interface Lease {
-  readonly id: string;
   /** It is renewed by a connection of its own, which dies with its process. */
   readonly connection: { readonly opening?: Promise<DataSource> };
   stop(): Promise<void>;
@@ -70,15 +69,17 @@ export class Mortal {
   }
 
   /**
-   * Takes over what a dead process had claimed, as when its leases have run out.
+   * Takes over what a dead process had claimed, as when its leases have run out. All other processes are at nothing.
    *
-   * @returns the keys of the events that it was handling
+   * @returns the keys of the events that were being handled
    */
-  async takeOver(dead: Mortal): Promise<string[]> {
+  async takeOver(): Promise<string[]> {
     const query = (sql: string): Promise<{ event_key: string }[]> => this.dataSource.query(sql);
     const running = `SELECT e.event_key FROM spark_event e JOIN spark_delivery d ON d.event_id = e.id WHERE d.state = 'running'`;
     const handled = await query(running);
-    await query(`UPDATE spark_worker SET lease_until = 0 WHERE id = '${dead.lease.id}'`);
+    await query(
+      `UPDATE spark_worker SET lease_until = 0 WHERE id IN (SELECT claimed_by FROM spark_delivery WHERE state = 'running')`,
+    );
     await query('UPDATE spark_sweep SET held_until = 0');
     await query('UPDATE spark_sweep_range SET held_until = 0');
     await query('UPDATE spark_recheck SET taken_until = 0 WHERE taken_until IS NOT NULL');

@@ -1,13 +1,15 @@
 /**
- * How often a random test does what it does.
+ * A number of a random test.
  *
  * @param usual in `npm test`
  * @param stress in `npm run stress`
  */
+export const inStress = (usual: number, stress: number): number => (process.env.SPARK_STRESS ? stress : usual);
+
+/** How often a random test does what it does: as {@link inStress}, or as often as SPARK_ROUNDS says. */
 export const rounds = (usual: number, stress: number): number => {
-  const { SPARK_STRESS: stressed, SPARK_ROUNDS: asked } = process.env;
-  if (asked) return Number(asked);
-  return stressed ? stress : usual;
+  const { SPARK_ROUNDS: asked } = process.env;
+  return asked ? Number(asked) : inStress(usual, stress);
 };
 
 // A run must end before its test does, so that it can say which history has failed.

@@ -2595,9 +2595,9 @@ export const guards = [
   ),
   guard(
     'what would last beyond its until never happens',
-    'event/lasting.ts',
-    'return until && until.getTime() <= at ? undefined :',
-    'return until && until.getTime() < 0 ? undefined :',
+    'record/derivation.ts',
+    "if (event.until && event.until.getTime() <= now) return { verdict: 'over' };",
+    "if (event.until && event.until.getTime() <= now && !lasts(event)) return { verdict: 'over' };",
     ['event-true-for', 'not when its until is past'],
     { databases: ALL },
   ),
@@ -2609,6 +2609,14 @@ export const guards = [
     for (const { ref } of this.failures) this.conditions.end(source, ref);\n`,
     ['event-true-for', 'as long as its source does not throw'],
     { databases: ALL },
+  ),
+  guard(
+    'a kill between the removal of a recheck of what lasts and its commit loses nothing',
+    'recheck/recheck-runner.ts',
+    'this.rechecks.remove(manager, due, claim.by)',
+    'this.rechecks.remove(this.dataSource.manager, due, claim.by)',
+    ['stress-true-for', 'whichever statement'],
+    { databases: SERVERS },
   ),
   guard(
     'a kill between the removal of a recheck of what repeats and its commit loses nothing',
