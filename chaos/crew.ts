@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -138,6 +138,9 @@ export class Crew {
     const from = Date.now();
     this.stalls++;
     actor.kill('SIGSTOP');
+    // A process that is stalled at any time cannot record it.
+    const entry: JournalEntry = { life, at: Date.now(), kind: 'stall' };
+    writeSync(this.log, `${JSON.stringify(entry)}\n`);
     await delay(STALL);
     actor.kill('SIGCONT');
     this.faults.push({ life, from: from - 200, to: Date.now() });

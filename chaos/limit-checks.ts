@@ -30,23 +30,43 @@ function rateExceeded(entries: readonly JournalEntry[]): string[] {
 
 /** A call lasts until it ended, or its process died or was stalled: a process that stands still does nothing. */
 function concurrencyExceeded(entries: readonly JournalEntry[], ends: ReadonlyMap<number, number>): string[] {
-  const begun = entries.filter(({ kind }) => kind === 'shared');
-  const changes = begun.flatMap(({ life, at, key }) => {
-    const end = entries.find(
-      (entry) => entry.kind === 'shared-end' && entry.life === life && entry.key === key && entry.at >= at,
-    );
-    const stall = entries.find((entry) => entry.kind === 'stall' && entry.life === life && entry.at >= at);
-    const until = Math.min(end?.at ?? Infinity, stall?.at ?? Infinity, ends.get(life) ?? Infinity);
-    return [
-      { at, by: 1 },
-      { at: until, by: -1 },
-    ];
-  });
-  // What ends in a millisecond has ended when the next one begins in it.
-  changes.sort((a, b) => a.at - b.at || a.by - b.by);
-  let running = 0;
-  return changes.flatMap(({ at, by }) => {
-    running += by;
-    return by > 0 && running > LIMITS.concurrency ? [`${running} calls at ${at}`] : [];
+  const calls = entries.flatMap((call, i) =>
+    call.kind === 'shared' ? [lastingUntil(call, entries.slice(i), ends)] : [],
+  );
+  calls.sort((a, b) => a.at - b.at);
+  return calls.flatMap(({ at }, i) => {
+    // What ends in a millisecond has ended when the next one begins in it.
+    const running = calls.slice(0, i + 1).filter(({ until }) => until > at);
+    return running.length > LIMITS.concurrency
+      ? [`${running.length} calls at ${at}: ${running.map(shown).join(', ')}`]
+      : [];
   });
 }
+
+interface Call {
+  readonly life: number;
+  readonly key: string | undefined;
+  readonly at: number;
+  readonly until: number;
+  readonly why: string;
+}
+
+function lastingUntil(
+  { life, key, at }: JournalEntry,
+  later: readonly JournalEntry[],
+  ends: ReadonlyMap<number, number>,
+): Call {
+  const own = later.filter((entry) => entry.life === life);
+  const end = own.find((entry) => entry.kind === 'shared-end' && entry.key === key);
+  const stall = own.find((entry) => entry.kind === 'stall');
+  const [until, why] = (
+    [
+      [end?.at ?? Infinity, 'end'],
+      [stall?.at ?? Infinity, 'stall'],
+      [ends.get(life) ?? Infinity, 'death'],
+    ] as const
+  ).reduce((first, other) => (other[0] < first[0] ? other : first));
+  return { life, key, at, until, why };
+}
+
+const shown = ({ life, key, at, until, why }: Call): string => `${key} by ${life} from ${at} to its ${why} at ${until}`;

@@ -158,6 +158,20 @@ describe.each(databases)('adoption of a table that has rows, on $name', (databas
     expect(await sent()).toEqual(['customer_20', 'customer_21']);
   });
 
+  it('a process that does not know yet that another one has adopted the source holds nothing', async () => {
+    await boot([accounts('silent')]);
+    const options = { database: db, entities: [Account], spark: { activation: { limit: 0 } }, clock };
+    const other = await startApp({ ...options, providers: [accounts('silent'), Mails] });
+    try {
+      await app.spark.sweep();
+      await insert(20, 21);
+      expect(await other.spark.sweep()).toMatchObject({ entered: 2, held: 0 });
+      expect(await sent()).toEqual(['customer_20', 'customer_21']);
+    } finally {
+      await other.close();
+    }
+  });
+
   it('in an adopted source, a new group that a sweep finds is held, also with history: silent', async () => {
     await boot([accounts('silent')]);
     await app.spark.sweep();

@@ -1206,7 +1206,7 @@ export const guards = [
   guard(
     'what a first sweep finds is held',
     'sweep/swept-past.ts',
-    'if (!groups.get(event.group)) return this.adoption.stateOf(source, event);',
+    'if (!groups.get(event.group)) return this.adoption.stateOf(source, event, isAdopted(source, round));',
     "if (!groups.get(event.group)) return 'available';",
     ['sweep-history', 'one that finds much is held'],
     { databases: ALL },
@@ -2396,7 +2396,7 @@ export const guards = [
   guard(
     'a baseline leaves committed changes to their rechecks',
     'sweep/swept-past.ts',
-    'if (!source.live || (this.adoption.has(source) && !baseline)) return NONE;',
+    'if (!source.live || (isAdopted(source, round) && !round.baseline)) return NONE;',
     'if (source.name) return NONE;',
     ['adoption', 'a change that is committed before a baseline'],
     { databases: ALL },
@@ -2415,6 +2415,14 @@ export const guards = [
     "return before.has(event.key) ? 'held' : 'available';",
     "return 'available';",
     ['adoption', 'a sweep delivers what time has made true'],
+    { databases: ALL },
+  ),
+  guard(
+    'whether a source is adopted is read with the sweep',
+    'store/sweeps.ts',
+    'code: row.code ?? undefined,',
+    'code: undefined,',
+    ['adoption', 'a process that does not know yet'],
     { databases: ALL },
   ),
   guard(

@@ -54,9 +54,9 @@ export class Adoption {
    * How the deliveries of an event are opened that the first sweep of its group finds. An event with a date after Spark has seen the
    * source is not past: time has made it true. If the source is adopted, then other code has written the row since, or time has passed.
    */
-  stateOf(source: Source, { at }: Pick<Entry, 'at'>): InitialState {
+  stateOf(source: Source, { at }: Pick<Entry, 'at'>, isAdopted = this.has(source)): InitialState {
     if (source.history === 'deliver') return 'available';
-    if (this.has(source)) return 'held';
+    if (isAdopted) return 'held';
     if (at !== null && at > this.seenAt(source)) return 'available';
     // A changed source may yield a new group for rows that other code has changed since the last sweep.
     return source.history === 'silent' && this.seen.get(source)?.isFirst ? 'discarded' : 'held';

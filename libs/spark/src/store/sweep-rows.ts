@@ -18,6 +18,8 @@ export interface SweepRow {
   paused_at: string | null;
   /** The version of the source that is swept, or was swept last. */
   fingerprint: string | null;
+  /** The code of the source that was swept completely. */
+  code: string | null;
   /** The last key of the last range that was handed out, and whether that range ends with the table. */
   handed_out: string | null;
   handed_all: string;
@@ -33,7 +35,7 @@ export interface SweepRow {
 }
 
 const COLUMNS = `round, swept_round, began_at, reached, holder, baseline, swept_at, paused_at, fingerprint, handed_out, handed_all, passed,
-  changed_since, boundary, hindrance, full_at`;
+  changed_since, boundary, hindrance, full_at, code`;
 // No clock that is set right is this far ahead of the database's. A stored slot beyond it came from a clock that was set wrongly, and is
 // ignored.
 const FARTHEST_SLOT = 60 * 60_000;

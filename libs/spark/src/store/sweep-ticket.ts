@@ -57,6 +57,11 @@ export interface SweepRound {
   readonly baseline: boolean;
   /** When the last completed sweep of the source began, epoch ms. */
   readonly sweptAt: number | undefined;
+  /**
+   * The code of the source that was swept completely before. It stays the same during the sweep, so that all processes open the deliveries
+   * of its events alike, and the one that ends the sweep decides on all that are held.
+   */
+  readonly code: string | undefined;
   /** As in {@link SweepPlan}. */
   readonly changedSince: string | undefined;
   /** How many rows the completed ranges have. */

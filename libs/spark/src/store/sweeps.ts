@@ -199,6 +199,7 @@ const roundOf = (row: SweepRow): SweepRound => ({
   number: Number(row.round),
   baseline: Number(row.baseline) === 1,
   sweptAt: row.swept_at === null ? undefined : Number(row.swept_at),
+  code: row.code ?? undefined,
   changedSince: row.changed_since ?? undefined,
   passed: Number(row.passed),
 });

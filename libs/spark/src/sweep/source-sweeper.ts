@@ -16,7 +16,7 @@ import type { GoneConditions } from './gone-conditions.js';
 import { hindranceOf } from './changed-rows.js';
 import type { MissedDetector, Candidates } from './missed-detector.js';
 import { prefetch } from './prefetch.js';
-import type { SweptPast } from './swept-past.js';
+import { isAdopted, type SweptPast } from './swept-past.js';
 import { type Page, RangeFailed, type Share } from './pages.js';
 
 /** Counts for a page, or for several pages. */
@@ -125,7 +125,7 @@ export class SourceSweeper {
     const groups = await this.activation.groupsOf(name);
     const names = [...groups.keys()];
     const fresh = names.filter((group) => !groups.get(group));
-    const known = this.adoption.has(source) ? [] : names.filter((group) => groups.get(group));
+    const known = isAdopted(source, round) ? [] : names.filter((group) => groups.get(group));
     if (round.baseline || fresh.length + known.length > 0)
       await this.sweeps.ranges.confirm(this.dataSource.manager, range);
     const staying = await this.settle(source, round.baseline, fresh, known, now);

@@ -25,7 +25,7 @@ export class SweptPast {
 
   /** The keys of events of known groups that a changed source would have yielded in the last sweep. */
   async before(source: Source, { round, groups }: Share, { found }: Derivation): Promise<ReadonlySet<string>> {
-    if (round.baseline || round.sweptAt === undefined || this.adoption.has(source) || source.history === 'deliver')
+    if (round.baseline || round.sweptAt === undefined || isAdopted(source, round) || source.history === 'deliver')
       return NONE;
     const known = found.filter(({ group }) => groups.get(group));
     const ids = [...new Set(known.flatMap(({ entityId }) => entityId ?? []))];
@@ -38,7 +38,7 @@ export class SweptPast {
   stateOf(source: Source, { round, groups }: Share, before: ReadonlySet<string>): InitialStateOf {
     return (event): InitialState => {
       if (round.baseline) return 'discarded';
-      if (!groups.get(event.group)) return this.adoption.stateOf(source, event);
+      if (!groups.get(event.group)) return this.adoption.stateOf(source, event, isAdopted(source, round));
       return before.has(event.key) ? 'held' : 'available';
     };
   }
@@ -50,12 +50,12 @@ export class SweptPast {
   async leftToRechecks(
     manager: EntityManager,
     source: Source,
-    { baseline }: Share['round'],
+    round: Share['round'],
     { found }: Derivation,
     stateOf: InitialStateOf,
     now: number,
   ): Promise<ReadonlySet<string>> {
-    if (!source.live || (this.adoption.has(source) && !baseline)) return NONE;
+    if (!source.live || (isAdopted(source, round) && !round.baseline)) return NONE;
     const past = found.filter(
       ({ event, ...of }) => stateOf({ ...of, at: event.at?.getTime() ?? null }) !== 'available',
     );
@@ -64,3 +64,6 @@ export class SweptPast {
     return new Set(past.filter(({ entityId }) => waiting.has(entityId ?? '')).map(({ key }) => key));
   }
 }
+
+/** Whether Spark had adopted a source before a sweep: this process may not know yet that another one has. */
+export const isAdopted = (source: Source, { code }: Share['round']): boolean => code === source.code;
