@@ -140,7 +140,7 @@ describe.each(databases)('adoption of a table that has rows, on $name', (databas
     await app.dataSource.manager.update(Account, { id: Between(2, 5) }, { state: 'closed' });
     // The rechecks wait: nothing runs them until the call of drain.
     await app.spark.baseline(Account);
-    expect(await sent()).toEqual(expect.arrayContaining(['closed_2', 'closed_3', 'closed_4', 'closed_5']));
+    expect(await sent()).toEqual(['closed_2', 'closed_3', 'closed_4', 'closed_5']);
     await app.spark.sweep();
     expect(await sent()).toEqual([]);
     expect(await states()).toMatchObject({ customer_6: 'discarded', customer_9: 'discarded' });
@@ -150,8 +150,8 @@ describe.each(databases)('adoption of a table that has rows, on $name', (databas
     await boot([accounts('silent')]);
     await app.dataSource.manager.update(Account, { id: 3 }, { state: 'closed' });
     expect(await app.spark.sweep()).toMatchObject({ held: 0 });
-    expect(await sent()).toContain('closed_3');
-    expect(Object.values(await states()).filter((state) => state === 'discarded')).toHaveLength(8);
+    expect(await sent()).toEqual(['closed_3']);
+    expect(Object.values(await states()).filter((state) => state === 'discarded')).toHaveLength(9);
     // The source is adopted. What other programs write is not silent.
     await insert(20, 21);
     await app.spark.sweep();

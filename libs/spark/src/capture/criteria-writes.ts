@@ -67,8 +67,6 @@ export class CriteriaWrites {
       if (expressionMap.queryType === 'insert') return this.insert(builder, metadata, runner, run);
       await this.recheckTouched(builder, metadata, runner);
       if (expressionMap.queryType === 'delete' || !this.rules.derives(metadata)) return run();
-      const capture = this.subscriber.captureOf(runner);
-      if (capture) capture.rechecksAdded = true;
       return this.update(builder, metadata, runner, run);
     });
   }
@@ -83,7 +81,8 @@ export class CriteriaWrites {
       await this.rules.touchOverwritten(runner.manager, capture, metadata, keys);
     }
     const ids = await insertedKeys(runner, metadata, builder.expressionMap, run);
-    await this.subscriber.wrote(runner, metadata, ids.keys);
+    const { onIgnore, onUpdate } = builder.expressionMap;
+    await this.subscriber.wrote(runner, metadata, ids.keys, !onIgnore && !onUpdate);
     return ids.result;
   }
 
@@ -112,6 +111,7 @@ export class CriteriaWrites {
     const entity = tableOf(rootOf(metadata));
     const key = keySql(dataSource, columnsSql(dataSource, metadata.primaryColumns));
     const now = this.clock.now();
+    this.subscriber.captureOf(runner)?.addedRechecks(rootOf(metadata), now);
     if (!this.dialect.returnsFromUpdate || expressionMap.commonTableExpressions.length > 0) {
       // The update may change the primary key. The rechecks then need the new key.
       const isUpdate = expressionMap.queryType === 'update';
@@ -140,11 +140,12 @@ export class CriteriaWrites {
         await this.touchThrough(builder, rule.through, runner, touched.getQuery(), touched.getParameters());
         continue;
       }
-      const insert = this.rechecks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
+      const now = this.clock.now();
+      const insert = this.rechecks.insertSelect(':spark_entity', 'spark_key', now);
       const parameters = { ...touched.getParameters(), spark_entity: tableOf(rule.root) };
       await this.run(builder, runner, `${insert} FROM (${touched.getQuery()}) touched`, parameters);
       if (!capture) continue;
-      capture.rechecksAdded = true;
+      capture.addedRechecks(rule.root, now);
       await this.recheckMoved(builder, rule, runner, capture, within);
     }
   }
@@ -157,7 +158,9 @@ export class CriteriaWrites {
     if (!moved) return;
     if (moved.key !== undefined) return capture.recheck({ root: rule.root, id: moved.key });
     const query = touchQuery(runner.manager, rule, moved.sql).andWhere(within);
-    const insert = this.rechecks.insertSelect(':spark_entity', 'spark_key', this.clock.now());
+    const now = this.clock.now();
+    capture.addedRechecks(rule.root, now);
+    const insert = this.rechecks.insertSelect(':spark_entity', 'spark_key', now);
     const parameters = { ...query.getParameters(), ...moved.parameters, spark_entity: tableOf(rule.root) };
     await this.run(builder, runner, `${insert} FROM (${query.getQuery()}) touched`, parameters);
   }

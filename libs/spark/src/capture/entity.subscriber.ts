@@ -40,8 +40,13 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
   }
 
   /** Captures rows that were written, by their keys. Spark reads their state later. */
-  wrote(runner: QueryRunner, metadata: EntityMetadata, ids: readonly string[]): Promise<void> | undefined {
-    return this.capture(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id)));
+  wrote(
+    runner: QueryRunner,
+    metadata: EntityMetadata,
+    ids: readonly string[],
+    isNew = false,
+  ): Promise<void> | undefined {
+    return this.capture(runner, (capture) => ids.forEach((id) => this.rules.written(capture, metadata, id, isNew)));
   }
 
   afterInsert(event: InsertEvent<ObjectLiteral>): Promise<void> | undefined {
@@ -92,7 +97,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     if (!transaction.outermost) return transaction.release();
     this.frames.end(queryRunner);
     const { recorded = NOTHING_RECORDED, top } = transaction;
-    this.onRecorded({ ...recorded, rechecks: recorded.rechecks || top.rechecksAdded });
+    this.onRecorded({ ...recorded, rechecks: recorded.rechecks || top.added.size > 0 });
   }
 
   // Another subscriber may have thrown while this one was still recording.
@@ -154,7 +159,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     this.outside.delete(runner);
     try {
       await runner.startTransaction();
-      const recorded = await this.recorder.record(runner.manager, capture);
+      const recorded = await this.recorder.record(runner.manager, capture, true);
       await runner.commitTransaction();
       this.onRecorded(recorded);
     } catch (error) {

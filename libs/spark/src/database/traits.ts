@@ -49,6 +49,11 @@ export const createSchemaSql = (dataSource: DataSource, schema: string): string 
 /** How processes can notify one another: by NOTIFY, by the file's counter of changes, or not at all. */
 export function notificationsOf(dataSource: DataSource): 'notify' | 'file' | 'none' {
   if (isPostgres(dataSource)) return 'notify';
+  return isSqlite(dataSource) && !isInMemory(dataSource) ? 'file' : 'none';
+}
+
+/** Whether the database is in the memory of the process, so that no other connection sees it. */
+export function isInMemory(dataSource: DataSource): boolean {
   const { database } = dataSource.options as { database: string };
-  return isSqlite(dataSource) && database !== '' && !database.includes(':memory:') ? 'file' : 'none';
+  return isSqlite(dataSource) && (database === '' || database.includes(':memory:'));
 }

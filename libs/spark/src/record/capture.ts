@@ -1,3 +1,4 @@
+import type { EntityMetadata } from 'typeorm';
 import type { LedgerEntry } from '../store/ledger.js';
 import { tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
@@ -18,8 +19,8 @@ export class Capture {
   /** Changed rows, by the rule that finds what they touch. */
   readonly touched = new Map<TouchRule, Set<string>>();
   readonly entries: LedgerEntry[] = [];
-  /** Whether rechecks were already added in the transaction. */
-  rechecksAdded = false;
+  /** When rechecks are due that were already added in the transaction, in epoch milliseconds, by their entities. */
+  readonly added = new Map<EntityMetadata, Set<number>>();
 
   subject({ ref, isNew }: CapturedSubject): void {
     const key = textOf(ref);
@@ -36,8 +37,14 @@ export class Capture {
     else this.touched.set(rule, new Set([id]));
   }
 
+  /** Notes that rechecks of an entity's rows were added in the transaction. */
+  addedRechecks(root: EntityMetadata, due: number): void {
+    this.added.set(root, (this.added.get(root) ?? new Set()).add(due));
+  }
+
   get isEmpty(): boolean {
-    return this.subjects.size + this.rechecks.size + this.touched.size + this.entries.length === 0;
+    const { subjects, rechecks, touched, added, entries } = this;
+    return subjects.size + rechecks.size + touched.size + added.size + entries.length === 0;
   }
 
   /** Whether all written entities were inserted: if so, their events are probably new. */
@@ -51,7 +58,7 @@ export class Capture {
     for (const [key, recheck] of inner.rechecks) this.rechecks.set(key, recheck);
     for (const [rule, ids] of inner.touched) for (const id of ids) this.touch(rule, id);
     this.entries.push(...inner.entries);
-    this.rechecksAdded ||= inner.rechecksAdded;
+    for (const [root, dues] of inner.added) for (const due of dues) this.addedRechecks(root, due);
   }
 }
 

@@ -53,6 +53,12 @@ export class ConditionChanges {
     return [...atOnce, ...live.map(({ ref, length }) => recheck(ref, now + length))];
   }
 
+  /** Begins conditions that have held since before Spark saw their source. */
+  async beginPast(manager: EntityManager, { begun }: SeenConditions): Promise<void> {
+    const all = [...begun.values()].map((one) => ({ ...one, isPast: true })).sort((a, b) => (a.key < b.key ? -1 : 1));
+    if (all.length > 0) await this.conditions.add(manager, all, null);
+  }
+
   /** The keys of events that are not entered, because their conditions are not there any more as they were. */
   async lost(manager: EntityManager, seen: SeenConditions, keys: readonly string[]): Promise<Set<string>> {
     if (seen.lasting.size === 0) return new Set();

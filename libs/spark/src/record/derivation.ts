@@ -195,6 +195,13 @@ export class Derivation {
     return (this.entries = entries);
   }
 
+  /** Leaves out entities, and events that have lasted since before: they have a condition already. */
+  leaveOut(ids: ReadonlySet<string>): void {
+    const { lasting, begun } = this.conditions;
+    this.found = this.found.filter(({ key, entityId }) => !lasting.has(key) && !ids.has(entityId ?? ''));
+    for (const [key, { ref }] of begun) if (ids.has(ref.id)) begun.delete(key);
+  }
+
   /** Adds a failure: a source failed for subjects, or they could not be read. */
   fail(source: Source, refs: readonly SubjectRef[], error: unknown): void {
     this.failures.push(...refs.map((ref) => ({ source, ref, error })));

@@ -6,6 +6,7 @@ import type { SparkClock } from '../common/clock.js';
 import type { Counters } from '../common/counters.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { backoffDelay } from '../config/backoff.js';
+import type { InitialState } from '../database/delivery-states.js';
 import { withRunner } from '../database/statement.js';
 import { chainDepth } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
@@ -23,6 +24,7 @@ import type { Capture, CapturedSubject } from './capture.js';
 import { ConditionChanges, type IsPast } from './condition-changes.js';
 import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
+import type { TouchedPast } from './touched-past.js';
 import { linesOf, shown } from '../error/text-of.js';
 
 /** The past of a recheck: how often it has failed, and how many events led to it. */
@@ -71,30 +73,43 @@ export class Recorder {
     private readonly counters: Counters,
     private readonly interceptors: Interceptors,
     private readonly adoption: Adoption,
+    private readonly past: TouchedPast,
   ) {
     this.changes = new ConditionChanges(conditions, counters);
   }
 
-  /** Records what a transaction of the application has changed, just before it commits. */
-  async record(manager: EntityManager, capture: Capture): Promise<RecordResult> {
+  /**
+   * Records what a transaction of the application has changed, just before it commits.
+   *
+   * @param isCommitted whether the changes are committed already, so that nothing shows what was true before them
+   */
+  async record(manager: EntityManager, capture: Capture, isCommitted = false): Promise<RecordResult> {
     const now = this.clock.now();
     const derivation = new Derivation(now, undefined, this.interceptors.aroundSource);
-    const again = [...capture.rechecks.values()];
+    const touched = await this.touchedBy(manager, capture);
+    const without = isCommitted ? undefined : await this.past.enter(manager, capture, touched);
+    const again = [...capture.rechecks.values(), ...touched];
     for (const [root, subjects] of byRoot(capture.subjects.values())) {
       const sources = this.sources.liveOf(root);
       const own = capture.subjects.size > MOST_IN_TRANSACTION ? [] : sources.filter(({ ownRow }) => ownRow);
       if (own.length < sources.length) again.push(...subjects.map(({ ref }) => ref));
       await this.deriveNow(manager, derivation, own, subjects);
     }
-    for (const [rule, ids] of capture.touched) {
-      const keys = await touchedKeys(manager, rule, [...ids]);
-      again.push(...keys.map((id) => ({ root: rule.root, id })));
-    }
     derivation.rechecks.push(
       ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
       ...this.retries(derivation.failures, now),
     );
-    return this.enter(manager, derivation, now, { emitted: capture.entries, likelyNew: capture.isNew });
+    return this.enter(manager, derivation, now, { emitted: capture.entries, without, likelyNew: capture.isNew });
+  }
+
+  /** The entities that captured changes touch by a relation of a source. */
+  private async touchedBy(manager: EntityManager, { touched }: Capture): Promise<SubjectRef[]> {
+    const refs: SubjectRef[] = [];
+    for (const [rule, ids] of touched) {
+      const keys = await touchedKeys(manager, rule, [...ids]);
+      refs.push(...keys.map((id) => ({ root: rule.root, id })));
+    }
+    return refs;
   }
 
   /**
@@ -210,6 +225,29 @@ export class Recorder {
     return { ...entered, rechecks: rechecks.length > 0 };
   }
 
+  /** Runs a source that does not wait on entities as they were before a transaction, for an instant that is past. */
+  async derivePast(
+    manager: EntityManager,
+    source: Source,
+    ids: readonly string[],
+    instant: number,
+  ): Promise<Derivation> {
+    const derivation = new Derivation(instant, () => 0, this.interceptors.aroundSource);
+    derivation.conditions.know(source, await this.conditions.of(manager, source, ids));
+    await derivation.runNow(source, await readSubjects(manager, source, ids));
+    return derivation;
+  }
+
+  /**
+   * Enters what was true before a transaction of the application has changed an entity. It adds no rechecks: the transaction adds one if
+   * anything lasts.
+   */
+  async enterPast(manager: EntityManager, derivation: Derivation, now: number, state: InitialState): Promise<void> {
+    const found = await derivation.written(this.codec);
+    await this.changes.beginPast(manager, derivation.conditions);
+    await this.ledger.enter(manager, found, now, { initialStateOf: () => state, likelyNew: true });
+  }
+
   /** How deliveries are opened, with regard to what was true before Spark saw the source. */
   private statesOf(
     { conditions: { lasting } }: Derivation,
@@ -230,6 +268,7 @@ export class Recorder {
     return failures.map(({ source, ref, error }) => {
       if (error instanceof NotSynchronous) {
         source.ownRow = false;
+        source.waits = true;
         return { ref, due: now, attempt: 0, depth: past.get(ref.id)?.depth ?? chainDepth() };
       }
       const attempt = (past.get(ref.id)?.attempt ?? 0) + 1;

@@ -39,8 +39,8 @@ function warnOfOpenSources({ sources, adoption, settings }: Spark): void {
   if (open.length === 0 || settings.sweep) return;
   const names = open.map(({ name }) => shown(name)).join(', ');
   new Logger('Spark').warn(
-    `There are rows from before, and no sweep has read them for ${names}. When one of these rows is changed, handlers get all that is ` +
-      `true of it. Call SparkService.baseline, schedule a sweep, or give the source \`history\`.`,
+    `There are rows from before, and no sweep has read them for ${names}. Until one has, each change of these rows takes longer, because ` +
+      `Spark reads what was true of them before. Call SparkService.baseline, schedule a sweep, or give the source \`history\`.`,
   );
 }
 

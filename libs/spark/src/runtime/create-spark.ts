@@ -32,6 +32,7 @@ import { HandlerRegistry } from '../handler/handler.registry.js';
 import { DELIVERIES, RECHECKS } from '../notifier/notifier.js';
 import { pausesOf } from '../notifier/notifiers.js';
 import { Recorder, type RecordResult } from '../record/recorder.js';
+import { TouchedPast } from '../record/touched-past.js';
 import { RecheckRunner } from '../recheck/recheck-runner.js';
 import type { Source } from '../source/source.js';
 import { sourceNames, SourceRegistry } from '../source/source.registry.js';
@@ -76,6 +77,9 @@ export type Spark = ReturnType<typeof createSpark>;
 // How long the worker waits between claims, so that one claim takes several deliveries, in milliseconds.
 const TOGETHER = 5;
 
+// How long a transaction of the application waits for what was true before it, in milliseconds, for each statement.
+const LONGEST_LOOK_BACK = 2_000;
+
 /** Creates the parts of one SparkModule, in the order of the data path. It sends no statement. */
 export function createSpark(dataSource: DataSource, settings: SparkSettings, clock: SparkClock) {
   const base = createBase(dataSource, settings, clock);
@@ -84,7 +88,7 @@ export function createSpark(dataSource: DataSource, settings: SparkSettings, clo
   const delivering = createDelivering(base);
   const administering = createAdministering(base);
   const sweeping = createSweeping(base, recording, administering);
-  const maintenance = new Maintenance({ ...base, ...rechecking, ...delivering, ...administering });
+  const maintenance = new Maintenance({ ...base, ...recording, ...rechecking, ...delivering, ...administering });
   return { ...base, ...recording, ...rechecking, ...delivering, ...administering, ...sweeping, maintenance };
 }
 
@@ -142,7 +146,20 @@ function createRecording({ dataSource, dialect, tables, registered, counters, en
   const { sources, rechecks, conditions, codec, interceptors, onRecorded, adoption } = base;
   const rootNamed = (text: string) => entities.rootNamed(text);
   const ledger = new Ledger(dialect, tables, registered, counters, rootNamed);
-  const recorder = new Recorder(
+  const patience = Math.min(base.settings.statementTimeout, LONGEST_LOOK_BACK);
+  const beside = new OwnConnection(dataSource, dialect, patience, patience);
+  const past = new TouchedPast(
+    beside,
+    { dialect, tables },
+    sources,
+    adoption,
+    rechecks,
+    ledger,
+    clock,
+    counters,
+    () => recorder,
+  );
+  const recorder: Recorder = new Recorder(
     sources,
     ledger,
     rechecks,
@@ -153,11 +170,12 @@ function createRecording({ dataSource, dialect, tables, registered, counters, en
     counters,
     interceptors,
     adoption,
+    past,
   );
   const rules = new LiveRules(dataSource, sources, dialect);
   const subscriber = new EntitySubscriber(rules, recorder, onRecorded);
   const criteria = new CriteriaWrites(dialect, rules, rechecks, subscriber, clock);
-  return { ledger, recorder, rules, subscriber, criteria };
+  return { ledger, recorder, past, rules, subscriber, criteria };
 }
 
 type Recording = ReturnType<typeof createRecording>;

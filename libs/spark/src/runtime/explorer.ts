@@ -113,6 +113,7 @@ export class Explorer {
         options.timeout === undefined ? settings.sources.timeout : parseTimeout(option('timeout'), options.timeout),
       // Only a recheck compares what the source yields with what it has yielded before.
       ownRow: !reads && !isAsync && !options.trueFor,
+      waits: isAsync || (options.batch ?? false),
     };
     checkReading(dataSource.manager, source);
     checkTouches(option('touchedBy'), options.touchedBy);

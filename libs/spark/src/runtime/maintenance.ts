@@ -6,6 +6,7 @@ import type { SparkSettings } from '../config/spark.settings.js';
 import type { Dialect } from '../database/dialect.js';
 import { withRunner } from '../database/statement.js';
 import type { Worker } from '../deliver/worker.js';
+import type { TouchedPast } from '../record/touched-past.js';
 import type { Adoption } from '../store/adoption.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import type { Chores, ConfirmChore } from '../store/chores.js';
@@ -32,6 +33,7 @@ interface Maintained {
   readonly counters: Counters;
   readonly registered: RegisteredHandlers;
   readonly adoption: Adoption;
+  readonly past: TouchedPast;
   readonly worker: Worker;
   readonly signals: WorkSignals;
   readonly chores: Chores;
@@ -61,7 +63,7 @@ export class Maintenance {
   }
 
   private async maintain(every: number): Promise<number> {
-    const { counters, worker, settings, dataSource, registered, adoption, clock } = this.parts;
+    const { counters, worker, settings, dataSource, registered, adoption, past, clock } = this.parts;
     counters.flush();
     worker.warnOfLong(settings.worker.lease.ttl);
     await compareClocks(this.parts);
@@ -69,6 +71,7 @@ export class Maintenance {
       await registered.seen(manager, clock.now());
       await adoption.reload(manager);
     });
+    await past.closeIfUnused();
     return this.doChores(every);
   }
 

@@ -2,6 +2,7 @@ import {
   type BeforeApplicationShutdown,
   Logger,
   type OnApplicationBootstrap,
+  type OnApplicationShutdown,
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
@@ -29,7 +30,7 @@ const BOOTED = 1_000;
 
 /** Starts and stops the parts of one SparkModule with the application. */
 export class SparkLifecycle
-  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
   private readonly logger = new Logger('Spark');
   private unscheduleSweep = (): void => {};
@@ -173,6 +174,11 @@ export class SparkLifecycle
       );
     if (fenced > 0)
       this.logger.warn(`${fenced} deliveries were taken over by other processes before their handlers ended here.`);
+  }
+
+  /** Requests may have been served until now. */
+  onApplicationShutdown(): Promise<void> {
+    return this.spark.past.close();
   }
 
   /** Sweeps the sources that say what they want of the past, and were never swept. */

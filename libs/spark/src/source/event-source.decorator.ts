@@ -70,7 +70,8 @@ export interface EventSourceOptions<E extends ObjectLiteral> {
    */
   trueFor?: boolean;
   /**
-   * What happens with events that the first sweep of the source finds, because its table has rows; or that of a new group.
+   * What happens with events that were true before Spark knew the source, because its table has rows; also with those of a new group that a
+   * sweep finds.
    *
    * - `silent`: Spark enters them, and no handler gets them.
    * - `held`: their deliveries are held. At the end of the first sweep they are released if they are at most `activation.limit` of a

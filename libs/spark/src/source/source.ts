@@ -21,6 +21,8 @@ export interface Source {
   readonly timeout: number;
   /** Whether it reads only the entity's own row and does not wait, so that it can run inside the transaction. */
   ownRow: boolean;
+  /** Whether it returns promises, or gets many entities at once. */
+  waits: boolean;
   /** What happens with events that were true before. */
   readonly history: History;
   /** The text of its function. */

@@ -8,6 +8,20 @@ import type { TableNames } from '../database/table-names.js';
 
 const ROWS = 500;
 
+/** Stores groups of a source that no sweep has been through, unless they are stored already. */
+export async function addGroups(
+  manager: EntityManager,
+  { dialect, tables }: { readonly dialect: Dialect; readonly tables: TableNames },
+  source: string,
+  groups: readonly string[],
+): Promise<void> {
+  for (const part of chunks(groups, ROWS)) {
+    const rows = values(part.map((name) => [source, name]));
+    const insert = dialect.insertOrIgnore(`INTO ${tables.group} (source, name) VALUES ${rows.sql}`);
+    await execute(manager, insert, rows.parameters);
+  }
+}
+
 /**
  * Prevents that old data of a table causes a flood of deliveries. In the first sweep in which a source yields a group, the deliveries
  * of that group are opened as held. At the end of the sweep they are released if they are few. Each source has its own first sweep for a
@@ -19,8 +33,8 @@ export class Activation {
 
   constructor(
     private readonly dataSource: DataSource,
-    private readonly dialect: Dialect,
-    private readonly tables: TableNames,
+    readonly dialect: Dialect,
+    readonly tables: TableNames,
     private readonly held: HeldDeliveries,
     /** Up to how many deliveries of a group are released without a call. */
     private readonly limit: number,
@@ -37,12 +51,8 @@ export class Activation {
   }
 
   /** Stores groups that a sweep yields for the first time, in the transaction of its page. */
-  async met(manager: EntityManager, source: string, groups: readonly string[]): Promise<void> {
-    for (const part of chunks(groups, ROWS)) {
-      const rows = values(part.map((name) => [source, name]));
-      const insert = this.dialect.insertOrIgnore(`INTO ${this.tables.group} (source, name) VALUES ${rows.sql}`);
-      await execute(manager, insert, rows.parameters);
-    }
+  met(manager: EntityManager, source: string, groups: readonly string[]): Promise<void> {
+    return addGroups(manager, this, source, groups);
   }
 
   /**

@@ -30,8 +30,8 @@ const SAMPLE = 1_000;
  */
 export class Adoption {
   private readonly adopted = new Set<Source>();
-  /** Since when processes have the present code of sources, in epoch milliseconds, and whether no sweep has read their rows yet. */
-  private readonly seen = new Map<Source, { readonly at: number; readonly isFirst: boolean }>();
+  /** Since when processes have the present code of sources, and when the last sweep of their rows began, in epoch milliseconds. */
+  private readonly seen = new Map<Source, { readonly at: number; readonly sweptAt: number | undefined }>();
 
   constructor(
     private readonly tables: TableNames,
@@ -45,9 +45,25 @@ export class Adoption {
     return this.adopted.has(source);
   }
 
+  /** Whether an event that a change of a row seems to make true may have been true before, and handlers do not get such events. */
+  isOpen(source: Source): boolean {
+    return !this.has(source) && source.history !== 'deliver';
+  }
+
   /** When a process has seen the present code of a source first, in epoch milliseconds. */
   seenAt(source: Source): number {
     return this.seen.get(source)?.at ?? this.clock.now();
+  }
+
+  /** The last instant for which what a source yields is past, in epoch milliseconds: that of the last sweep, or when it was seen first. */
+  pastUntil(source: Source): number {
+    return this.seen.get(source)?.sweptAt ?? this.seenAt(source);
+  }
+
+  /** Whether no sweep has read the rows of a source yet. */
+  private isFirst(source: Source): boolean {
+    const seen = this.seen.get(source);
+    return seen !== undefined && seen.sweptAt === undefined;
   }
 
   /**
@@ -59,7 +75,7 @@ export class Adoption {
     if (isAdopted) return 'held';
     if (at !== null && at > this.seenAt(source)) return 'available';
     // A changed source may yield a new group for rows that other code has changed since the last sweep.
-    return source.history === 'silent' && this.seen.get(source)?.isFirst ? 'discarded' : 'held';
+    return source.history === 'silent' && this.isFirst(source) ? 'discarded' : 'held';
   }
 
   /** Whether a condition has held since before Spark saw its source, given how the deliveries of its event would be opened. */
@@ -104,7 +120,8 @@ export class Adoption {
       const { name, code } = source;
       const row = rows.get(name);
       if (row?.code === code) this.adopted.add(source);
-      if (row?.seen_code === code) this.seen.set(source, { at: Number(row.seen_at), isFirst: row.swept_at === null });
+      const sweptAt = row?.swept_at == null ? undefined : Number(row.swept_at);
+      if (row?.seen_code === code) this.seen.set(source, { at: Number(row.seen_at), sweptAt });
     }
   }
 

@@ -77,6 +77,17 @@ export class Rechecks {
     return `INSERT INTO ${this.tables.recheck} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
   }
 
+  /** The entities whose rechecks {@link insertSelect} has added at some instants. */
+  async addedAt(manager: EntityManager, root: EntityMetadata, instants: Iterable<number>): Promise<string[]> {
+    const ids = new Set<string>();
+    const sql = `SELECT DISTINCT entity_id FROM ${this.tables.recheck} WHERE entity = :entity AND due_at IN (:...due)`;
+    for (const due of chunks([...instants].map(Math.trunc), ROWS)) {
+      const rows = await select<{ entity_id: string }>(manager, sql, { entity: tableOf(root), due });
+      for (const { entity_id: id } of rows) ids.add(id);
+    }
+    return [...ids];
+  }
+
   /**
    * Claims due rechecks of the entities of this process for `ttl` milliseconds, by the database's clock. Other processes skip them until
    * they are removed or given back, or that time is over.
