@@ -101,7 +101,7 @@ export class TouchedPast {
 
   private mayHaveOpen({ subjects, rechecks, added }: Capture, touched: readonly SubjectRef[]): boolean {
     const roots = new Set(added.keys());
-    for (const { ref } of subjects.values()) roots.add(ref.root);
+    for (const { ref, isNew } of subjects.values()) if (!isNew) roots.add(ref.root);
     for (const { root } of [...rechecks.values(), ...touched]) roots.add(root);
     return [...roots].some((root) => this.openOf(root).length > 0);
   }
@@ -142,6 +142,8 @@ export class TouchedPast {
   }
 
   private enterPart(manager: EntityManager, source: Source, ids: readonly string[]): Promise<ReadonlySet<string>> {
+    // An application that ends would wait for a connection that is opened now.
+    if (this.isClosed) return Promise.resolve(NONE);
     return this.connection.beside(async (beside) => {
       const derivation = await this.before(beside, source, ids);
       const keys = new Set(derivation.found.map(({ key }) => key));
