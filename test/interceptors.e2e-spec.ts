@@ -272,8 +272,8 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       await app.spark.emit(sparkEvent('plain', 1));
       clock.set(clock.now() + 5_000);
       await app.spark.drain();
-      const [failed] = (await app.spark.deliveries()).records;
-      clock.set(failed!.due!.getTime() + 3_000);
+      const [waiting] = (await app.spark.deliveries()).records;
+      clock.set(waiting!.due.getTime() + 3_000);
       await app.spark.drain();
       expect(lags).toEqual([5_000, 3_000]);
     });
