@@ -259,6 +259,25 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       expect(await states()).toEqual(['plain completed 1']);
     });
 
+    it('knows how long the delivery has waited since it was due, also that of a retry', async () => {
+      const lags: number[] = [];
+      on.aroundHandler = ({ lagMs }, next) => {
+        lags.push(lagMs);
+        return next();
+      };
+      on.handler = (_, { attempt }) => {
+        if (attempt === 1) throw new Error('once more');
+      };
+      await start([Outer]);
+      await app.spark.emit(sparkEvent('plain', 1));
+      clock.set(clock.now() + 5_000);
+      await app.spark.drain();
+      const [waiting] = (await app.spark.deliveries()).records;
+      clock.set(waiting!.due.getTime() + 3_000);
+      await app.spark.drain();
+      expect(lags).toEqual([5_000, 3_000]);
+    });
+
     it('goes round the whole transaction of a transactional handler', async () => {
       await start([Outer]);
       const { manager } = app.dataSource;

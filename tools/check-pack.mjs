@@ -10,11 +10,14 @@ const NEEDED = [
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
   'docs/getting-started.md',
+  'docs/grafana-spark.json',
   'package.json',
   'dist/index.js',
   'dist/index.d.ts',
   'dist/testing/index.js',
   'dist/testing/index.d.ts',
+  'dist/otel/index.js',
+  'dist/otel/index.d.ts',
   'src/index.ts',
 ];
 

@@ -15,6 +15,10 @@ declare module 'zod' {
     email(): Schema<string>;
   };
 }
+declare module '@opentelemetry/exporter-trace-otlp-http' {
+  import type { InMemorySpanExporter } from '@opentelemetry/sdk-trace-node';
+  export class OTLPTraceExporter extends InMemorySpanExporter {}
+}
 declare module '@nestjs/config' {
   export class ConfigService {
     get<T = string>(name: string): T;

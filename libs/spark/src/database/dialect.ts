@@ -117,6 +117,7 @@ export interface ClaimedRow extends EntryRow {
   readonly handler: string;
   readonly partition_key: string;
   readonly attempt: number;
+  readonly due_at: string | number;
 }
 
 /** Deliveries that a worker has handled, all in the same attempt. */

@@ -73,9 +73,9 @@ export class HandlerCall {
 
   /** Interceptors run around the transaction, too. The handler's `timeout` covers them. */
   private async handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
-    const { id, attempt } = this.delivery;
+    const { id, attempt, due } = this.delivery;
     const { name } = this.handler;
-    const delivery = { id, handler: name, attempt, event };
+    const delivery = { id, handler: name, attempt, event, lagMs: Math.max(0, this.clock.now() - due) };
     const work = () => around(delivery, () => this.handleInside(event));
     try {
       await this.inTime(() => waitedFor(`an interceptor of ${name}`, this.transactions.manager.dataSource, work));

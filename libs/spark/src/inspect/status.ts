@@ -50,6 +50,8 @@ export interface HandlerStatus {
   readonly handler: string;
   /** How many are due now. */
   readonly available: number;
+  /** Since when the oldest of these is due; undefined where none is. */
+  readonly oldest: Date | undefined;
   /** How many are due later: they failed, and will be retried. */
   readonly waiting: number;
   readonly running: number;
@@ -167,20 +169,22 @@ export async function handlersOf(
   now: number,
 ): Promise<HandlerStatus[]> {
   const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
-  const byName = new Map<string, Record<keyof typeof none, number>>();
+  const byName = new Map<string, Record<keyof typeof none, number> & { oldest?: Date }>();
   // One statement for each state, with the state as a literal, as in the partial index: SQLite compares the texts of both.
   for (const state of ['available', 'running', 'held', 'discarded'] as const) {
-    const rows = await select<{ handler: string; n: string; later: string; history: string }>(
+    const rows = await select<{ handler: string; n: string; later: string; history: string; oldest: string | null }>(
       manager,
       `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later,
-         SUM(CASE WHEN last_error IN (:...reasons) THEN 1 ELSE 0 END) AS history
+         SUM(CASE WHEN last_error IN (:...reasons) THEN 1 ELSE 0 END) AS history,
+         MIN(CASE WHEN due_at <= :now THEN due_at END) AS oldest
        FROM ${tables.delivery} WHERE state = '${state}' GROUP BY handler`,
       { now, reasons: FINAL_REASONS },
     );
-    for (const { handler, n, later, history } of rows) {
+    for (const { handler, n, later, history, oldest } of rows) {
       const counts = byName.get(handler) ?? { ...none };
       const waiting = state === 'available' ? Number(later) : 0;
       counts.waiting += waiting;
+      if (state === 'available') counts.oldest = instant(oldest);
       counts[state] = Number(n) - waiting - (state === 'discarded' ? Number(history) : 0);
       byName.set(handler, counts);
     }
@@ -190,7 +194,7 @@ export async function handlersOf(
   const paused = await handlerPauses.since(manager);
   return [...byName]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([handler, counts]) => ({ handler, ...counts, paused: paused.get(handler) }));
+    .map(([handler, { oldest, ...counts }]) => ({ handler, ...counts, oldest, paused: paused.get(handler) }));
 }
 
 async function rechecks(manager: EntityManager, spark: Inspected, now: number): Promise<SparkStatus['rechecks']> {

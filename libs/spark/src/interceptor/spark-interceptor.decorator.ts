@@ -10,6 +10,8 @@ export interface InterceptedDelivery {
   readonly handler: string;
   /** Which attempt this is, beginning with 1. */
   readonly attempt: number;
+  /** How long after it was due the attempt begins, in milliseconds: the time that the delivery has waited for a free worker. */
+  readonly lagMs: number;
   /** The event that the handler gets. */
   readonly event: SparkEvent;
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bothOf, isNoWork, NO_WORK, type Work } from './notifier.js';
 
@@ -18,6 +19,8 @@ export class Outbox {
   private readonly unsent = new Map<Reach, Work>();
   private isResting = false;
   private received = 0;
+  /** Sends in the async context in which the outbox was created, so that no request's trace has it. */
+  private readonly enter = AsyncLocalStorage.snapshot();
 
   constructor(
     /** Sends a notification. Resolves when the database has answered. */
@@ -27,7 +30,7 @@ export class Outbox {
   add(reach: Reach, work: Work): void {
     if (isNoWork(work)) return;
     this.unsent.set(reach, bothOf(this.unsent.get(reach) ?? NO_WORK, work));
-    if (!this.isResting) void this.sendAll(TOGETHER);
+    if (!this.isResting) this.enter(() => void this.sendAll(TOGETHER));
   }
 
   /** Counts a notification that all processes have got. */

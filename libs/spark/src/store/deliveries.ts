@@ -13,6 +13,8 @@ export interface Delivery {
   /** The value of the field by which the handler's deliveries are partitioned; '' for those that are not. */
   readonly partition: string;
   readonly attempt: number;
+  /** Since when it was due, in epoch ms. */
+  readonly due: number;
   readonly worker: string;
   readonly event: Entry;
   /** Until when its handler may be called, by `performance.now()`. Default: no limit of time. */
@@ -49,7 +51,7 @@ export class Deliveries {
     const { rows, isMore } = await this.dialect.claim(manager, request);
     const deliveries = rows.map((row) => {
       const { id, handler, partition_key: partition, attempt } = row;
-      const claimed = { id: String(id), handler, partition, attempt: Number(attempt) };
+      const claimed = { id: String(id), handler, partition, attempt: Number(attempt), due: Number(row.due_at) };
       return { ...claimed, worker: request.worker, event: entryFrom(row) };
     });
     return { deliveries, isMore };

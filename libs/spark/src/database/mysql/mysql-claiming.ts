@@ -58,7 +58,7 @@ export class MysqlClaiming {
       const most = room.in(queue);
       if (most <= 0) continue;
       const { sql, parameters } = this.due(request, queue);
-      const due = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
+      const due = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt, due_at FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
       const some = await raw<WithoutEvent>(manager, due, [...parameters, most]);
       room.take(queue, some.length);
       rows.push(...some);

@@ -54,7 +54,7 @@ export class SqliteDialect implements Dialect {
     this.nextQueueSql = `SELECT handler, suspect, priority, partition_key, due_at, id FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND (priority, partition_key) > (?, ?)
       ORDER BY priority, partition_key, due_at, id LIMIT 1`;
-    this.dueSql = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt FROM ${delivery}
+    this.dueSql = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt, due_at FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ? AND due_at BETWEEN ? AND ?
       AND id NOT IN (SELECT CAST(value AS integer) FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM ${pause} WHERE handler = ?)
       ORDER BY due_at, id LIMIT ?`;

@@ -1,0 +1,16 @@
+/** What stands for all values past the limit, as the conventions of OpenTelemetry have it. */
+export const OTHER = '_OTHER';
+
+/** Keeps the number of values of an attribute small: past a limit, new values become `_OTHER`. */
+export class FewValues {
+  private readonly known = new Set<string>();
+
+  constructor(private readonly most: number) {}
+
+  of(value: string): string {
+    if (this.known.has(value)) return value;
+    if (this.known.size >= this.most) return OTHER;
+    this.known.add(value);
+    return value;
+  }
+}
