@@ -1,13 +1,11 @@
 import { type Attributes, metrics } from '@opentelemetry/api';
 import type { InterceptedDelivery, SparkEvent } from '../index.js';
 import { ENTERING, ERROR_TYPE, GROUP, HANDLER, PROCESSING, SCOPE } from './attributes.js';
-import { FewValues } from './few-values.js';
+import { FewValues, MOST_GROUPS } from './few-values.js';
 
 // In seconds. The conventions ask for these.
 const DURATIONS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 const LAGS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400];
-// An application has fewer groups. One that makes groups of ids must not flood what stores the metrics.
-const MOST_GROUPS = 500;
 
 /** Counts and measures events and attempts. The names are those of the messaging conventions where they have one. */
 export class MessageMetrics {

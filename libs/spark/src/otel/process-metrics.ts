@@ -3,12 +3,14 @@ import { type BatchObservableCallback, metrics, type Observable } from '@opentel
 import type { Subscription } from 'rxjs';
 import type { DeliveryReport, RegisteredSpark, SparkRegistry, SweepProgress } from '../index.js';
 import { DATA_SOURCE, GROUP, HANDLER, SCOPE, SOURCE, STATE } from './attributes.js';
+import { FewValues, MOST_GROUPS } from './few-values.js';
 import { StatusCache } from './status-cache.js';
 import { STATUS_FIGURES, type StatusFigure } from './status-figures.js';
 
 /** Metrics of what SparkServices report, and of their status. */
 export class ProcessMetrics implements OnModuleInit, OnModuleDestroy {
   private readonly meter = metrics.getMeter(SCOPE);
+  private readonly groups = new FewValues(MOST_GROUPS);
   private readonly attempts = this.meter.createCounter('spark.delivery.attempts', {
     description: 'Attempts of this process that were settled, by the state of the delivery afterwards',
     unit: '{attempt}',
@@ -48,7 +50,12 @@ export class ProcessMetrics implements OnModuleInit, OnModuleDestroy {
   }
 
   private settled({ group, handler, state }: DeliveryReport, dataSource: string): void {
-    this.attempts.add(1, { [GROUP]: group, [HANDLER]: handler, [STATE]: state, [DATA_SOURCE]: dataSource });
+    this.attempts.add(1, {
+      [GROUP]: this.groups.of(group),
+      [HANDLER]: handler,
+      [STATE]: state,
+      [DATA_SOURCE]: dataSource,
+    });
   }
 
   /** The progress of a sweep is a sum since it began. The sweeps of one process and DataSource follow each other. */
