@@ -26,7 +26,10 @@ const LAYERS = [
   'runtime',
 ];
 /** They see all of the library, and nothing of it sees them. */
-const ABOVE = ['testing'];
+const ABOVE = ['testing', 'terminus'];
+
+/** They import only what users can import. */
+const OUTSIDE = ['terminus'];
 
 const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
 
@@ -47,6 +50,8 @@ for (const file of files.toSorted()) {
   for (const [, path] of readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT)) {
     const to = folderOf(relative(ROOT, resolve(ROOT, dirname(file), path)));
     if (from !== to && layerOf(from) <= layerOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);
+    if (from !== to && OUTSIDE.includes(from) && path !== '../index.js')
+      wrong.push(`${file} imports ${path}: ${from} imports only public names`);
   }
 }
 for (const line of wrong) console.error(line);

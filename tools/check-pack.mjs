@@ -15,6 +15,8 @@ const NEEDED = [
   'dist/index.d.ts',
   'dist/testing/index.js',
   'dist/testing/index.d.ts',
+  'dist/terminus/index.js',
+  'dist/terminus/index.d.ts',
   'src/index.ts',
 ];
 
