@@ -480,6 +480,15 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
     });
   });
 
+  it('heldOrder: a statement with a LIMIT reads no more held deliveries, however many there are', async ({ skip }) => {
+    skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+    await pile(4_000);
+    await execute(on.db.manager, `UPDATE ${on.tables.delivery} SET state = 'held' WHERE priority = 1`);
+    await on.db.query(on.dialect.worksByStatement ? 'ANALYZE spark_delivery' : 'ANALYZE TABLE spark_delivery');
+    const some = `SELECT id FROM ${on.tables.delivery} WHERE state = 'held' ORDER BY ${on.dialect.heldOrder} LIMIT 50`;
+    expect(await rowsRead((manager) => execute(manager, some))).toBeLessThan(100);
+  });
+
   describe('discardedSince', () => {
     const discarded = async (more: Partial<DiscardedRequest> = {}) => {
       const request = { since: NOW, except: ['on purpose'], most: 100, ...more };
