@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { OpenQueue } from '../libs/spark/src/database/claim-queues.js';
 import type { ClaimRequest, Completion, EnterRequest } from '../libs/spark/src/database/dialect.js';
+import type { DiscardedRequest } from '../libs/spark/src/database/latest-discarded.js';
 import type { EntityManager } from 'typeorm';
 import { execute, select } from '../libs/spark/src/database/statement.js';
 import { databases } from './support/databases.js';
@@ -69,6 +70,33 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         opened: [handler('mail', { partitionBy: 'tenant' }), handler('badge')],
       }),
     );
+
+  /** How many rows of the deliveries work reads. SQLite does not count them. */
+  const rowsRead = (work: (manager: EntityManager) => Promise<unknown>): Promise<number> =>
+    on.db.transaction('READ COMMITTED', async (manager) => {
+      const before = await counted(manager);
+      await work(manager);
+      return (await counted(manager)) - before;
+    });
+  const counted = async (manager: EntityManager): Promise<number> => {
+    const sql = on.dialect.worksByStatement
+      ? `SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_xact_user_tables WHERE relname = 'spark_delivery'`
+      : `SELECT SUM(variable_value) AS n FROM information_schema.session_status
+         WHERE variable_name IN ('handler_read_next', 'handler_read_key', 'handler_read_rnd_next')`;
+    return Number((await select<{ n: string }>(manager, sql))[0]!.n);
+  };
+  /** Deliveries of one handler that wait to be claimed, for a retry, or for a process that has the handler. */
+  const pile = async (count: number) => {
+    for (const [priority, due] of [
+      [0, NOW - 1],
+      [1, NOW + 1_000],
+    ] as const) {
+      const keys = Array.from({ length: count }, (_, i) => `${priority} ${i}`).sort();
+      await enter(enterRequest(keys, { opened: [handler('mail', { priority })], now: due }));
+    }
+    // Claims may be planned by what the last look has found.
+    await on.dialect.queuesOf(on.db.manager, ['mail']);
+  };
 
   describe('claim', () => {
     it('gives the delivery with its event, and counts the attempt', async () => {
@@ -282,33 +310,6 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
   });
 
   describe('a backlog', () => {
-    /** How many rows of the deliveries work reads. SQLite does not count them. */
-    const rowsRead = (work: (manager: EntityManager) => Promise<unknown>): Promise<number> =>
-      on.db.transaction('READ COMMITTED', async (manager) => {
-        const before = await counted(manager);
-        await work(manager);
-        return (await counted(manager)) - before;
-      });
-    const counted = async (manager: EntityManager): Promise<number> => {
-      const sql = on.dialect.worksByStatement
-        ? `SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_xact_user_tables WHERE relname = 'spark_delivery'`
-        : `SELECT SUM(variable_value) AS n FROM information_schema.session_status
-           WHERE variable_name IN ('handler_read_next', 'handler_read_key', 'handler_read_rnd_next')`;
-      return Number((await select<{ n: string }>(manager, sql))[0]!.n);
-    };
-    /** Deliveries of one handler that wait to be claimed, for a retry, or for a process that has the handler. */
-    const pile = async (count: number) => {
-      for (const [priority, due] of [
-        [0, NOW - 1],
-        [1, NOW + 1_000],
-      ] as const) {
-        const keys = Array.from({ length: count }, (_, i) => `${priority} ${i}`).sort();
-        await enter(enterRequest(keys, { opened: [handler('mail', { priority })], now: due }));
-      }
-      // Claims may be planned by what the last look has found.
-      await on.dialect.queuesOf(on.db.manager, ['mail']);
-    };
-
     it('of one handler costs the claims of others nothing', async ({ skip }) => {
       skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
       const request = claimRequest({ queues: [queue('badge')] });
@@ -455,6 +456,96 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         await change(state, `state = '${state}'`);
       }
       expect(await queuesOf('mail')).toEqual([]);
+    });
+  });
+
+  describe('handlersAwaited', () => {
+    const awaited = () => on.dialect.handlersAwaited(on.db.manager);
+
+    it('are those of available deliveries, due or not, each once', async () => {
+      expect(await awaited()).toEqual([]);
+      for (const key of ['a', 'b']) await deliver(key);
+      await deliver('later', { to: 'badge', priority: 3, due: NOW + 1_000 });
+      await deliver('other', { to: 'Mail' });
+      await deliver('running', { to: 'call' });
+      await change('running', `state = 'running'`);
+      expect((await awaited()).sort()).toEqual(['Mail', 'badge', 'mail']);
+    });
+
+    it('are found without reading their deliveries', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+      await pile(4_000);
+      await deliver('one', { to: 'badge' });
+      expect(await rowsRead((manager) => on.dialect.handlersAwaited(manager))).toBeLessThan(40);
+    });
+  });
+
+  it('heldOrder: a statement with a LIMIT reads no more held deliveries, however many there are', async ({ skip }) => {
+    skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+    await pile(4_000);
+    await execute(on.db.manager, `UPDATE ${on.tables.delivery} SET state = 'held' WHERE priority = 1`);
+    await on.db.query(on.dialect.worksByStatement ? 'ANALYZE spark_delivery' : 'ANALYZE TABLE spark_delivery');
+    const some = `SELECT id FROM ${on.tables.delivery} WHERE state = 'held' ORDER BY ${on.dialect.heldOrder} LIMIT 50`;
+    expect(await rowsRead((manager) => execute(manager, some))).toBeLessThan(100);
+  });
+
+  describe('discardedSince', () => {
+    const discarded = async (more: Partial<DiscardedRequest> = {}) => {
+      const request = { since: NOW, except: ['on purpose'], most: 100, ...more };
+      return Object.fromEntries(await on.dialect.discardedSince(on.db.manager, request));
+    };
+    const discard = async (key: string, { at = NOW, error = 'no', to = 'mail', priority = 0 } = {}) => {
+      await deliver(key, { to, priority });
+      await change(key, `state = 'discarded', finished_at = ${at}, last_error = '${error}'`);
+    };
+
+    it('counts those that were discarded from an instant on, by handler, without those of some reasons', async () => {
+      expect(await discarded()).toEqual({});
+      await discard('early', { at: NOW - 1 });
+      await discard('a');
+      await discard('b', { at: NOW + 5, priority: 2 });
+      await discard('badge', { to: 'badge' });
+      await discard('other', { to: 'badge', error: 'on purpose' });
+      await deliver('waits');
+      await deliver('completed');
+      await change('completed', `state = 'completed', finished_at = ${NOW}`);
+      expect(await discarded()).toEqual({ mail: 2, badge: 1 });
+      await change('a', 'last_error = NULL');
+      expect(await discarded({ since: NOW + 1 })).toEqual({ mail: 1 });
+    });
+
+    it('finds the latest one among those of long ago, though it was opened before them', async () => {
+      await deliver('old');
+      await pile(300);
+      await execute(
+        on.db.manager,
+        `UPDATE ${on.tables.delivery} SET state = 'discarded', finished_at = ${NOW - 9}
+        WHERE event_id <> (SELECT id FROM ${on.tables.event} WHERE event_key = 'old')`,
+      );
+      const { id } = await deliveryOf('old');
+      await execute(
+        on.db.manager,
+        `INSERT INTO ${on.tables.attempt} (delivery_id, attempt, host, pid, started_at, duration_ms, error, fingerprint)
+         VALUES (:id, 1, 'host', 1, ${NOW}, 1, 'no', 'print')`,
+        { id },
+      );
+      await change('old', `state = 'discarded', finished_at = ${NOW}, due_at = ${NOW + 2_000}`);
+      expect(await discarded({ most: 10 })).toEqual({ mail: 1 });
+    });
+
+    it('reads few of them, however many there are', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+      await pile(4_000);
+      await execute(
+        on.db.manager,
+        `UPDATE ${on.tables.delivery} SET state = 'discarded', finished_at = ${NOW}, last_error = 'no'`,
+      );
+      await on.db.query(on.dialect.worksByStatement ? 'ANALYZE spark_delivery' : 'ANALYZE TABLE spark_delivery');
+      const read = await rowsRead((manager) =>
+        on.dialect.discardedSince(manager, { since: NOW, except: ['on purpose'], most: 100 }),
+      );
+      expect(read).toBeLessThan(1_000);
+      expect((await discarded()).mail).toBeGreaterThanOrEqual(100);
     });
   });
 

@@ -26,9 +26,9 @@ const LAYERS = [
   'runtime',
 ];
 /** They see all of the library, and nothing of it sees them. */
-const ABOVE = ['testing', 'otel'];
+const ABOVE = ['testing', 'otel', 'terminus'];
 /** They see only the public names. */
-const OUTSIDE = ['otel'];
+const OUTSIDE = ['otel', 'terminus'];
 
 const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
 

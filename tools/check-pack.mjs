@@ -18,6 +18,8 @@ const NEEDED = [
   'dist/testing/index.d.ts',
   'dist/otel/index.js',
   'dist/otel/index.d.ts',
+  'dist/terminus/index.js',
+  'dist/terminus/index.d.ts',
   'src/index.ts',
 ];
 

@@ -89,6 +89,14 @@ export type {
   PageRequest,
   RecheckRecord,
 } from './inspect/records.js';
+export type {
+  HandlerBacklog,
+  HealthRequest,
+  HeldGroup,
+  RecentDiscards,
+  SparkHealth,
+  SweepHealth,
+} from './inspect/health.js';
 export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './database/schema/migrations.js';
 export type { DeliveryReport } from './deliver/settler.js';

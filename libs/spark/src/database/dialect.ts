@@ -2,6 +2,7 @@ import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral } from 't
 import type { Entry, EntryRow } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
 import type { ClaimLimits, FoundQueue, OpenQueue } from './claim-queues.js';
+import type { DiscardedRequest } from './latest-discarded.js';
 
 /** The group and entity of a known key. */
 export type Owner = Pick<Entry, 'group' | 'entity' | 'entityId'>;
@@ -162,6 +163,8 @@ export interface Dialect {
   readonly readOnly: { readonly before?: string; readonly within?: string };
   /** Whether an error means that the transaction can be run again. */
   isTransient(error: unknown): boolean;
+  /** The order of held deliveries in an index, as SQL after ORDER BY, so that a statement with a LIMIT reads only so many. */
+  readonly heldOrder: string;
   /** SQL for the database's clock in epoch ms. Leases use this clock, because clocks of processes may differ. */
   readonly clock: string;
   /** How many rows the table of an entity has, by the statistics of the database; undefined if they do not say. */
@@ -198,6 +201,13 @@ export interface Dialect {
   readonly worksByStatement: boolean;
   /** The queues of these handlers that have available deliveries. It costs a lookup for each queue, however long they are. */
   queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]>;
+  /** The handlers that have available deliveries. It costs a lookup for each handler, however many deliveries these are. */
+  handlersAwaited(manager: EntityManager): Promise<string[]>;
+  /**
+   * Counts by handler the deliveries that were discarded at an instant or later. It reads about `most` of the latest discarded ones, however
+   * many these are, so there may be more.
+   */
+  discardedSince(manager: EntityManager, request: DiscardedRequest): Promise<Map<string, number>>;
   /**
    * Those queues of a request that have a delivery to claim. A database where a claim is one statement returns all. Elsewhere it is read
    * before the transaction, which is begun only if there is something to claim.

@@ -17,8 +17,10 @@ import type { SourceRegistry } from '../source/source.registry.js';
 import type { SparkSettings } from '../config/spark.settings.js';
 import type { DataSourceEntities } from '../entity/entity-lookup.js';
 import type { Counters } from '../common/counters.js';
+import type { HandlerRegistry } from '../handler/handler.registry.js';
+import type { WorkerLease } from '../store/worker-lease.js';
 
-/** The parts of a module that `status`, `plan` and `explain` read. */
+/** The parts of a module that `status`, `health`, `plan` and `explain` read. */
 export interface Inspected {
   readonly dataSource: DataSource;
   readonly settings: SparkSettings;
@@ -29,10 +31,14 @@ export interface Inspected {
   readonly entities: DataSourceEntities;
   readonly sources: SourceRegistry;
   readonly conditions: Conditions;
+  readonly handlers: HandlerRegistry;
   readonly registered: RegisteredHandlers;
   readonly handlerPauses: HandlerPauses;
   readonly codec: ContextCodec;
   readonly worker: Worker;
+  /** Starts the rounds of the worker. */
+  readonly workerTicker: { readonly isStarted: boolean };
+  readonly lease: WorkerLease;
   readonly admin: DeliveryAdmin;
   readonly adoption: Adoption;
   readonly held: HeldDeliveries;

@@ -16,6 +16,12 @@ export function sweepSlots(sweep: SparkSettings['sweep'], now: number, end: numb
   return slots.filter((_, i) => i % step === 0);
 }
 
+/** The first instant after another one at which a scheduled sweep runs, in epoch milliseconds. */
+export function nextSlot(sweep: NonNullable<SparkSettings['sweep']>, after: number): number {
+  if ('interval' in sweep) return (Math.floor(after / sweep.interval) + 1) * sweep.interval;
+  return nextByCron(new CronTime(sweep.cron, sweep.timeZone), sweep.timeZone, after);
+}
+
 function byInterval(interval: number, now: number, end: number): number[] {
   const step = interval * Math.max(1, Math.ceil((end - now) / interval / MOST));
   const slots: number[] = [];
@@ -27,9 +33,12 @@ function byCron({ cron, timeZone }: { cron: string; timeZone?: string }, now: nu
   const time = new CronTime(cron, timeZone);
   const slots: number[] = [];
   for (let slot = now; slots.length < MOST_READ;) {
-    slot = time.getNextDateFrom(new Date(slot), timeZone).toMillis();
+    slot = nextByCron(time, timeZone, slot);
     if (slot >= end) break;
     slots.push(slot);
   }
   return slots;
 }
+
+const nextByCron = (time: CronTime, timeZone: string | undefined, after: number): number =>
+  time.getNextDateFrom(new Date(after), timeZone).toMillis();

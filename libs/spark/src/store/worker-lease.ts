@@ -56,6 +56,11 @@ export class WorkerLease {
     return !this.stopped && performance.now() < this.until;
   }
 
+  /** Whether this process has taken a lease since it started, and has not given it back. It may be lost meanwhile. */
+  get isTaken(): boolean {
+    return !this.stopped;
+  }
+
   /** Whether deliveries that were claimed under the lease `id` may be handled now. */
   holds(id: string): boolean {
     return this.isHeld && this.id === id;

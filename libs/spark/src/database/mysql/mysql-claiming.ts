@@ -8,13 +8,16 @@ import type { TableNames } from '../table-names.js';
 /** Lets a statement find rows by the primary key, however few rows the table has. */
 export const BY_KEY = 'FORCE INDEX (PRIMARY)';
 
+/** Lets a statement read deliveries by the index of queues. For some conditions, the optimizer would choose another one. */
+export const byQueueOf = ({ plain }: TableNames): string =>
+  `FORCE INDEX (${plain.delivery.split('.').at(-1)!}_partition)`;
+
 /** The statements of MariaDB and MySQL that find queues and claim from them. */
 export class MysqlClaiming {
-  /** Lets a statement read deliveries by the index of queues. For a condition with OR, the optimizer would choose another one. */
   private readonly byQueue: string;
 
   constructor(private readonly tables: TableNames) {
-    this.byQueue = `FORCE INDEX (${tables.plain.delivery.split('.').at(-1)!}_partition)`;
+    this.byQueue = byQueueOf(tables);
   }
 
   async queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
@@ -30,6 +33,12 @@ export class MysqlClaiming {
       { handlers },
     );
     return rows.map(queueFrom);
+  }
+
+  async handlersAwaited(manager: EntityManager): Promise<string[]> {
+    const { byQueue, tables } = this;
+    const sql = `SELECT handler FROM ${tables.delivery} ${byQueue} WHERE state = 'available' GROUP BY state, handler`;
+    return (await raw<{ handler: string }>(manager, sql, [])).map(({ handler }) => handler);
   }
 
   async waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {

@@ -3,6 +3,7 @@ import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
 import { completeAndAsk } from '../claim-complete.js';
 import type { FoundQueue, OpenQueue } from '../claim-queues.js';
+import type { DiscardedRequest } from '../latest-discarded.js';
 import type {
   Claimed,
   ClaimRequest,
@@ -22,6 +23,7 @@ import { type OpenedEvent, openingsOf, othersOf, OWNER_COLUMNS, type OwnerRow, o
 import { affected, chunks, execute, raw, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import { BY_KEY, MysqlClaiming } from './mysql-claiming.js';
+import { discardedByQueue } from './mysql-discarded.js';
 import type { TableNames } from '../table-names.js';
 
 // This keeps a statement below the smallest usual max_allowed_packet.
@@ -45,6 +47,7 @@ export class MysqlDialect implements Dialect {
   readonly longestKey = 512;
   readonly rechecksByTime = false;
   readonly readsMayBeStale = true;
+  readonly heldOrder = 'handler, suspect, priority, partition_key, due_at, id';
   readonly skipsLocked = true;
   readonly locksNext = true;
   readonly returnsFromUpdate = false;
@@ -217,6 +220,14 @@ export class MysqlDialect implements Dialect {
 
   queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
     return this.claiming.queuesOf(manager, handlers);
+  }
+
+  handlersAwaited(manager: EntityManager): Promise<string[]> {
+    return this.claiming.handlersAwaited(manager);
+  }
+
+  discardedSince(manager: EntityManager, request: DiscardedRequest): Promise<Map<string, number>> {
+    return discardedByQueue(manager, this.tables, request);
   }
 
   waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {

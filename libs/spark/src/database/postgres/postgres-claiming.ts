@@ -36,6 +36,17 @@ export class PostgresClaiming {
     return rows.filter(({ handler }) => handler !== null).map(queueFrom);
   }
 
+  async handlersAwaited(manager: EntityManager): Promise<string[]> {
+    const next = (
+      after: string,
+    ) => `SELECT d.handler FROM ${this.tables.delivery} d WHERE d.state = 'available' ${after}
+      ORDER BY d.handler LIMIT 1`;
+    const sql = `WITH RECURSIVE awaited AS (
+        (${next('')}) UNION ALL SELECT q.* FROM awaited a CROSS JOIN LATERAL (${next('AND d.handler > a.handler')}) q)
+      SELECT handler FROM awaited`;
+    return (await raw<{ handler: string }>(manager, sql, [])).map(({ handler }) => handler);
+  }
+
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
     const { worker, queues, limit, connections, now, suspect, passed, durable } = request;
     const { delivery, event, pause } = this.tables;

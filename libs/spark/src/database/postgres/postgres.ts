@@ -19,6 +19,7 @@ import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } fro
 import { PostgresClaiming } from './postgres-claiming.js';
 import { arrayOf, PostgresEntering } from './postgres-entering.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
+import { discardedById, type DiscardedRequest } from '../latest-discarded.js';
 import { execute, prepared, rowsAsGiven, select } from '../statement.js';
 import { withPatience } from '../statement-deadline.js';
 import { type TableNames, tablePath } from '../table-names.js';
@@ -36,6 +37,7 @@ export class PostgresDialect implements Dialect {
   readonly longestKey = Infinity;
   readonly rechecksByTime = false;
   readonly readsMayBeStale = false;
+  readonly heldOrder = 'id';
   readonly skipsLocked = true;
   readonly locksNext = false;
   readonly returnsFromUpdate = true;
@@ -146,6 +148,14 @@ export class PostgresDialect implements Dialect {
 
   queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]> {
     return this.claiming.queuesOf(manager, handlers);
+  }
+
+  handlersAwaited(manager: EntityManager): Promise<string[]> {
+    return this.claiming.handlersAwaited(manager);
+  }
+
+  discardedSince(manager: EntityManager, request: DiscardedRequest): Promise<Map<string, number>> {
+    return discardedById(manager, this.tables, request);
   }
 
   async waiting<Q extends OpenQueue>(_: EntityManager, { queues }: ClaimRequest<Q>): Promise<readonly Q[]> {

@@ -18,6 +18,7 @@ import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
 import { isOther, openingsOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { raw } from '../statement.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
+import { discardedById, type DiscardedRequest } from '../latest-discarded.js';
 import { directly, type SqliteStatement } from './sqlite-statements.js';
 import { type TableNames, tablePath } from '../table-names.js';
 
@@ -26,6 +27,7 @@ export class SqliteDialect implements Dialect {
   readonly longestKey = Infinity;
   readonly rechecksByTime = true;
   readonly readsMayBeStale = false;
+  readonly heldOrder = 'id';
   readonly skipsLocked = false;
   readonly locksNext = false;
   readonly returnsFromUpdate = false;
@@ -42,6 +44,7 @@ export class SqliteDialect implements Dialect {
   private readonly openSql: string;
   private readonly revisionSql: string;
   private readonly nextQueueSql: string;
+  private readonly nextHandlerSql: string;
   private readonly dueSql: string;
 
   // The texts are built once, because building one takes as long as running it.
@@ -54,6 +57,7 @@ export class SqliteDialect implements Dialect {
     this.nextQueueSql = `SELECT handler, suspect, priority, partition_key, due_at, id FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND (priority, partition_key) > (?, ?)
       ORDER BY priority, partition_key, due_at, id LIMIT 1`;
+    this.nextHandlerSql = `SELECT handler FROM ${delivery} WHERE state = 'available' AND handler > ? ORDER BY handler LIMIT 1`;
     this.dueSql = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt, due_at FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ? AND due_at BETWEEN ? AND ?
       AND id NOT IN (SELECT CAST(value AS integer) FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM ${pause} WHERE handler = ?)
@@ -147,6 +151,20 @@ export class SqliteDialect implements Dialect {
         return found;
       });
     });
+  }
+
+  handlersAwaited(manager: EntityManager): Promise<string[]> {
+    return directly(manager, (statement) => {
+      const next = statement(this.nextHandlerSql);
+      const found: string[] = [];
+      let row = next.get<{ handler: string }>('');
+      for (; row; row = next.get(row.handler)) found.push(row.handler);
+      return found;
+    });
+  }
+
+  discardedSince(manager: EntityManager, request: DiscardedRequest): Promise<Map<string, number>> {
+    return discardedById(manager, this.tables, request);
   }
 
   waiting<Q extends OpenQueue>(manager: EntityManager, request: ClaimRequest<Q>): Promise<readonly Q[]> {
