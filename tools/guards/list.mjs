@@ -2364,7 +2364,7 @@ export const guards = [
   guard(
     'a process that sees no breaks leaves no conditions',
     'runtime/boot.ts',
-    'await conditions.removeOf(alone, others.flatMap(sourceNames));',
+    'await conditions.removeOf(manager, others.flatMap(sourceNames));',
     '',
     ['event-true-for', 'after a process ran that did not know'],
     { databases: ALL },
