@@ -13,6 +13,7 @@ const NEEDED = [
   'package.json',
   'dist/index.js',
   'dist/index.d.ts',
+  'dist/cli/main.js',
   'dist/testing/index.js',
   'dist/testing/index.d.ts',
   'src/index.ts',
