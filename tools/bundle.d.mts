@@ -6,3 +6,14 @@ export interface Bundle {
 
 /** Makes a program ready. `file` is an absolute path. */
 export function bundle(file: string): Promise<Bundle>;
+
+/** A folder of an application that has installed the library, made of the library's sources. */
+export interface InstalledFolder {
+  readonly folder: string;
+  /** The path of the program `spark`. */
+  readonly bin: string;
+  remove(): void;
+}
+
+/** Installs the library into a new folder. */
+export function install(): Promise<InstalledFolder>;

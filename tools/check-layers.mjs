@@ -26,7 +26,7 @@ const LAYERS = [
   'runtime',
 ];
 /** They see all of the library, and nothing of it sees them. */
-const ABOVE = ['testing', 'otel', 'terminus'];
+const ABOVE = ['testing', 'cli', 'otel', 'terminus'];
 /** They see only the public names. */
 const OUTSIDE = ['otel', 'terminus'];
 

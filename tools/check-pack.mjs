@@ -14,6 +14,7 @@ const NEEDED = [
   'package.json',
   'dist/index.js',
   'dist/index.d.ts',
+  'dist/cli/main.js',
   'dist/testing/index.js',
   'dist/testing/index.d.ts',
   'dist/otel/index.js',

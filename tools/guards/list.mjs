@@ -576,7 +576,7 @@ export const guards = [
   guard(
     'tables that are created at once are stored as migrated ones',
     'database/schema/schema.ts',
-    'await CURRENT.store?.(place);',
+    'await wanted.store?.(place);',
     '',
     ['database-schema-versions', 'synchronize makes at once'],
     { databases: ['PostgreSQL'], sample: true },
@@ -2364,7 +2364,7 @@ export const guards = [
   guard(
     'a process that sees no breaks leaves no conditions',
     'runtime/boot.ts',
-    'await conditions.removeOf(alone, others.flatMap(sourceNames));',
+    'await conditions.removeOf(manager, others.flatMap(sourceNames));',
     '',
     ['event-true-for', 'after a process ran that did not know'],
     { databases: ALL },
@@ -2487,14 +2487,6 @@ export const guards = [
     'this.recorder.record(runner.manager, capture, true)',
     'this.recorder.record(runner.manager, capture)',
     ['adoption-changes', 'that is committed already'],
-    { databases: ALL },
-  ),
-  guard(
-    'a source that waits has no past in a transaction',
-    'record/touched-past.ts',
-    'source.live && !source.waits &&',
-    'source.live &&',
-    ['adoption-changes', 'recorded by a source that waits'],
     { databases: ALL },
   ),
   guard(
@@ -2865,6 +2857,7 @@ export const guards = [
     ['telemetry-processes', 'ends with its commit'],
     { databases: ['PostgreSQL'], sample: true },
   ),
+
   // Health
   guard(
     'checks of a silent database wait for one read',
@@ -2992,5 +2985,79 @@ export const guards = [
     'this.totals.get(source) ?? 0',
     ['health', 'counts what live capture missed'],
     { databases: ALL },
+  ),
+
+  // The command line
+  guard(
+    'a command changes nothing without --yes where nobody can be asked',
+    'cli/commands/bulk.ts',
+    'if (!dryRun && !yes) mustBeAnswerable(streams, act);',
+    '',
+    ['command-line-changes', 'nothing without --yes'],
+    { databases: ['SQLite'], sample: true },
+  ),
+  guard(
+    'a dry run of a command changes nothing',
+    'cli/commands/bulk.ts',
+    'const changed = dryRun || total === 0 ? total!',
+    'const changed = total === 0 ? total!',
+    ['command-line-changes', 'nothing without --yes'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'a command prints no text in a table that a terminal acts on',
+    'cli/output/table.ts',
+    'return printable(String(cell));',
+    'return String(cell);',
+    ['command-line', 'nothing that a terminal acts on'],
+    { databases: ['SQLite'], sample: true },
+  ),
+  guard(
+    'a command prints no JSON that a terminal acts on',
+    'cli/output/safe-text.ts',
+    'return json.replace(UNSAFE,',
+    'return json.replace(/$^/g,',
+    ['command-line', 'nothing that a terminal acts on'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'a wrong call ends with 2',
+    'cli/exit-codes.ts',
+    'misused: 2,',
+    'misused: 1,',
+    ['command-line', 'a wrong one'],
+    {},
+  ),
+  guard(
+    'a command synchronizes, drops and migrates nothing of the application',
+    'cli/target/data-source-file.ts',
+    'synchronize: false, migrationsRun: false, dropSchema: false,',
+    '',
+    ['command-line', 'would synchronize'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'an application at rest registers nothing',
+    'runtime/spark.lifecycle.ts',
+    'await (this.atRest ? registerAtRest(this.spark, this.atRest) : register(this.spark));',
+    'await register(this.spark);',
+    ['command-line-application', 'with its jobs'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'an application at rest starts nothing',
+    'runtime/spark.lifecycle.ts',
+    'this.running || this.ended || this.atRest || spark',
+    'this.running || this.ended || spark',
+    ['command-line-application', 'with its jobs'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'an application at rest runs no job of ScheduleModule',
+    'cli/target/rest.module.ts',
+    'intervals: false, timeouts: false',
+    'intervals: true, timeouts: true',
+    ['command-line-application', 'with its jobs'],
+    { databases: ['SQLite'] },
   ),
 ];

@@ -3,6 +3,7 @@ import { DiscoveryModule, DiscoveryService, ModuleRef, ModulesContainer } from '
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import { checkClock, SPARK_CLOCK, type SparkClock, SystemClock } from './common/clock.js';
+import { type Rest, SPARK_REST } from './common/rest.js';
 import { DecoratedMethods } from './runtime/decorated-methods.js';
 import { InvalidOptionsError } from './error/invalid-options.error.js';
 import { getSparkToken } from './inject-spark.decorator.js';
@@ -119,9 +120,9 @@ function sparkModule(options: SparkStaticOptions, providers: Provider[]): Dynami
       },
       {
         provide: SparkLifecycle,
-        inject: [SPARK, DecoratedMethods, ModuleRef],
-        useFactory: (spark: Spark, methods: DecoratedMethods, ref: ModuleRef) =>
-          new SparkLifecycle(spark, methods, ref),
+        inject: [SPARK, DecoratedMethods, ModuleRef, { token: SPARK_REST, optional: true }],
+        useFactory: (spark: Spark, methods: DecoratedMethods, ref: ModuleRef, rest?: Rest) =>
+          new SparkLifecycle(spark, methods, ref, rest),
       },
       {
         provide: service,

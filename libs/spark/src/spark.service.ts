@@ -84,7 +84,7 @@ export class SparkService {
 
   constructor(
     private readonly spark: Spark,
-    private readonly lifecycle: SparkLifecycle,
+    private readonly lifecycle: Pick<SparkLifecycle, 'started' | 'start' | 'pause'>,
   ) {
     this.events$ = spark.recorded.stream.asObservable();
     this.deliveries$ = spark.settler.reports$;

@@ -123,7 +123,8 @@ const storable = (text: string): string => text.replaceAll('\0', '\\0').slice(0,
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 const SHORT: Record<string, string> = { '\n': String.raw`\n`, '\r': String.raw`\r`, '\t': String.raw`\t` };
 
-function printable(text: string): string {
+/** Text for a terminal: characters that cannot be printed are escaped, new lines too. */
+export function printable(text: string): string {
   return text.toWellFormed().replace(UNPRINTABLE, (character) => {
     const code = character.charCodeAt(0);
     if (SHORT[character] !== undefined) return SHORT[character];

@@ -1,4 +1,6 @@
 import { Logger } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { Rest } from '../common/rest.js';
 import { prepareDataSource } from '../database/prepare-data-source.js';
 import { withRunner } from '../database/statement.js';
 import { shown } from '../error/text-of.js';
@@ -17,21 +19,37 @@ export async function attach({ dataSource, dialect, tables, settings, subscriber
 
 /** Registers the handlers that were found, and begins to capture the writes that sources depend on. */
 export async function register(spark: Spark): Promise<void> {
-  const { dataSource, dialect, tables, registered, handlerPauses, handlers, sources, conditions, clock, rules } = spark;
-  const others = sources.all().filter(({ options }) => !options.trueFor);
+  const { dataSource, dialect, registered, handlerPauses, handlers, clock, rules } = spark;
   await compareClocks(spark);
   await withRunner(dataSource.manager, (runner) =>
     dialect.exclusively(runner.manager, async (alone) => {
       await registered.register(alone, handlers.all(), clock.now());
       await handlerPauses.followNames(alone);
-      await adoptSweeps(alone, dialect, tables, sources.all());
-      await conditions.removeOf(alone, others.flatMap(sourceNames));
+      await registerSources(alone, spark);
     }),
   );
   await withRunner(dataSource.manager, (runner) => spark.adoption.begin(runner.manager));
   rules.build();
   warnOfOpenSources(spark);
   await warnOfHiddenRows(spark);
+}
+
+/** Does the same for an application at rest: its handlers count as present in this process, and other processes notice nothing. */
+export async function registerAtRest(spark: Spark, { registersSources }: Rest): Promise<void> {
+  const { dataSource, dialect, registered, handlers, adoption, rules } = spark;
+  await compareClocks(spark);
+  await withRunner(dataSource.manager, async ({ manager }) => {
+    await registered.know(manager, handlers.all());
+    if (registersSources) await dialect.exclusively(manager, (alone) => registerSources(alone, spark));
+    await (registersSources ? adoption.begin(manager) : adoption.reload(manager));
+  });
+  rules.build();
+}
+
+async function registerSources(manager: EntityManager, { dialect, tables, sources, conditions }: Spark): Promise<void> {
+  const others = sources.all().filter(({ options }) => !options.trueFor);
+  await adoptSweeps(manager, dialect, tables, sources.all());
+  await conditions.removeOf(manager, others.flatMap(sourceNames));
 }
 
 function warnOfOpenSources({ sources, adoption, settings }: Spark): void {

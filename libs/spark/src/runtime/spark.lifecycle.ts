@@ -10,12 +10,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CronJob, validateCronExpression } from 'cron';
+import type { Rest } from '../common/rest.js';
 import { poolSize } from '../database/pool-size.js';
 import { Explorer } from './explorer.js';
 import type { DecoratedMethods } from './decorated-methods.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { MissingSchedulerError } from '../error/missing-scheduler.error.js';
-import { register } from './boot.js';
+import { register, registerAtRest } from './boot.js';
 import { SPARK, type Spark } from './create-spark.js';
 import { linesOf } from '../error/text-of.js';
 import { DELIVERIES } from '../notifier/notifier.js';
@@ -49,6 +50,8 @@ export class SparkLifecycle
     private readonly spark: Spark,
     private readonly methods: DecoratedMethods,
     private readonly moduleRef: ModuleRef,
+    /** Given if the application boots for a command. */
+    private readonly atRest?: Rest,
   ) {}
 
   /** Runs before the hooks of other modules, so that Spark captures their first writes. */
@@ -57,12 +60,13 @@ export class SparkLifecycle
     const { sweep } = this.spark.settings;
     if (sweep && 'cron' in sweep) checkCron(sweep.cron);
     if (sweep) this.scheduler();
-    await register(this.spark);
+    await (this.atRest ? registerAtRest(this.spark, this.atRest) : register(this.spark));
     this.started = true;
   }
 
   onApplicationBootstrap(): void {
     const { spark } = this;
+    if (this.atRest) return;
     const { length: sources } = spark.sources.all();
     const { length: handlers } = spark.handlers.all();
     this.logger.log(
@@ -114,7 +118,7 @@ export class SparkLifecycle
 
   private begin(): void {
     const { spark } = this;
-    if (this.running || this.ended || spark.clock.isManual) return;
+    if (this.running || this.ended || this.atRest || spark.clock.isManual) return;
     this.running = true;
     spark.context.runNow(() => {
       this.scheduleSweep();

@@ -58,6 +58,12 @@ export class RegisteredHandlers {
     await this.seen(manager, now);
   }
 
+  /** Takes the handlers of this process for present without registering them, and reads the handlers of all processes. */
+  async know(manager: EntityManager, handlers: readonly Handler[]): Promise<void> {
+    this.own = handlers;
+    await this.reload(manager);
+  }
+
   /** Stores that the handlers of this process are still there, and reads the handlers of all processes. */
   async seen(manager: EntityManager, now: number): Promise<void> {
     // After HANDLER_LIVE other processes count the handlers as gone and match events without them. A new revision makes them match again.

@@ -56,7 +56,7 @@ export async function migrateAll(manager: EntityManager, dialect: Dialect, names
     const version = await versionOf(place);
     if (version > CURRENT.version) throw await newer(place, version);
     if (version === CURRENT.version && (await isWhole(place))) return;
-    if (version === 0) return makeCurrent(place);
+    if (version === 0) return make(place, CURRENT);
     // The present version runs again, too, because an interrupted start may have left it incomplete.
     for (const [i, step] of VERSIONS.entries())
       if (step.version >= version && !(await VERSIONS[i + 1]?.hasBegun?.(place))) await raise(place, step);
@@ -79,6 +79,35 @@ export async function checkTables(runner: QueryRunner, names: TableNames, option
   if (parts.length > 0) throw new IncompleteTablesError(parts, VERSIONS);
 }
 
+/** The tables as they are in the database, compared with those that this release needs. */
+export interface TablesState {
+  /** Their version; 0 if there are none. */
+  readonly version: number;
+  /** The version that this release needs. */
+  readonly needed: number;
+  /** The versions that `migrateAll` would go through. */
+  readonly pending: readonly SchemaVersion[];
+  /** What an interrupted migration has left out of tables of the needed version, in words. */
+  readonly missing: readonly string[];
+}
+
+/** Compares the tables with those that this release needs. Throws MissingSchemaError, NewerTablesError. */
+export async function tablesState(runner: QueryRunner, names: TableNames): Promise<TablesState> {
+  await checkSchema(runner, names);
+  const place = { runner, names };
+  const version = await versionOf(place);
+  if (version > CURRENT.version) throw await newer(place, version);
+  const pending = VERSIONS.filter((step) => step.version > version);
+  const { absent, parts } = pending.length > 0 ? NOTHING : await lacking(place, await CURRENT.tables(place));
+  const missing = [
+    ...absent.map((table) => `the table ${table}`),
+    ...parts.map(({ table, part }) => `${part} of ${table}`),
+  ];
+  return { version, needed: CURRENT.version, pending, missing };
+}
+
+const NOTHING: Awaited<ReturnType<typeof lacking>> = { absent: [], parts: [] };
+
 async function isWhole(place: Place): Promise<boolean> {
   const { absent, parts } = await lacking(place, await CURRENT.tables(place));
   return absent.length + parts.length === 0;
@@ -99,16 +128,17 @@ function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRun
 // The time limit of a change of the tables, in milliseconds. It is long, because the time to change a table depends on its size.
 const TABLES_PATIENCE = 30 * 60_000;
 
-// New tables are created in the current version at once. Creating each version after the other would take more steps.
-async function makeCurrent(place: Place): Promise<void> {
+/** Creates new tables in a version at once. Creating each version after the other would take more steps. */
+export async function make(place: Place, wanted: SchemaVersion): Promise<void> {
   await withPatience(place.runner, TABLES_PATIENCE, async () => {
-    await complete(place, await CURRENT.tables(place));
-    await CURRENT.store?.(place);
+    await complete(place, await wanted.tables(place));
+    await wanted.store?.(place);
   });
-  await writeVersion(place, CURRENT.version);
+  await writeVersion(place, wanted.version);
 }
 
-async function raise(place: Place, step: SchemaVersion): Promise<void> {
+/** Changes tables of the previous version to a version. */
+export async function raise(place: Place, step: SchemaVersion): Promise<void> {
   await withPatience(place.runner, TABLES_PATIENCE, () => step.up(place));
   await writeVersion(place, step.version);
 }

@@ -1,0 +1,27 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { instant, wholeNumber } from './instant.js';
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: new Date('2026-06-10T12:00:00Z'), toFake: ['Date'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it.each([
+  ['2026-06-01', '2026-06-01T00:00:00.000Z'],
+  ['2026-06-01T12:30Z', '2026-06-01T12:30:00.000Z'],
+  ['-2d', '2026-06-08T12:00:00.000Z'],
+  ['+7d', '2026-06-17T12:00:00.000Z'],
+  ['+90m', '2026-06-10T13:30:00.000Z'],
+])('%s is %s', (text, expected) => {
+  expect(instant(text).toISOString()).toBe(expected);
+});
+
+it.each(['', 'yesterday', '7d', '-', '2026-13-01', '1', '+7 lightyears'])('%j is no time', (text) => {
+  expect(() => instant(text)).toThrow('It must be a time');
+});
+
+it.each(['', '0', '-1', '1.5', 'ten'])('%j is no number of records', (text) => {
+  expect(() => wholeNumber(text)).toThrow('a whole number above 0');
+});
