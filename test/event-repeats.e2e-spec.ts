@@ -369,7 +369,6 @@ describe.each(databases)('an event repeats, on $name', (database) => {
     const counts: number[][] = [];
     for (const source of [Twice, OwnRow]) {
       await start(source);
-      for (const table of ['spark_recheck', 'invoice']) await app.dataSource.query(`DELETE FROM ${table}`);
       const own: number[] = [];
       for (const isPaid of [false, true, false, true, false]) {
         log.statements.length = 0;
@@ -378,7 +377,10 @@ describe.each(databases)('an event repeats, on $name', (database) => {
         if (!isPaid) own.push(log.statements.length);
       }
       counts.push(own);
-      if (source === Twice) await app.close();
+      if (source === OwnRow) continue;
+      // The next source has no past.
+      for (const table of ['spark_recheck', 'invoice']) await app.dataSource.query(`DELETE FROM ${table}`);
+      await app.close();
     }
     expect(counts[1]).toEqual(counts[0]);
   });
