@@ -181,7 +181,7 @@ const DEATHS = ['save', 'drain', 'sweep', 'pass'].map((kind) => `died in ${kind}
 
 const HISTORIES = rounds(15, 60);
 /** At every so manieth statement a process dies. */
-const STRIDE = inStress(12, 2);
+const STRIDE = inStress(12, 4);
 
 describe.each(databases)('what lasts does as its model says, on $name', (database) => {
   let db: TestDatabase;
