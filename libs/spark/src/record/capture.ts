@@ -11,6 +11,9 @@ export interface CapturedSubject {
   readonly isNew: boolean;
 }
 
+/** If a transaction writes more entities than this, Spark rechecks them after the commit, to keep the transaction short. */
+export const MOST_IN_TRANSACTION = 1_000;
+
 /** The changes of a transaction, or of a savepoint in it, so far. */
 export class Capture {
   readonly subjects = new Map<string, CapturedSubject>();

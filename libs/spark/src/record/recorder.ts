@@ -20,7 +20,7 @@ import type { SubjectRef } from '../entity/subject-ref.js';
 import { readSubjects, type Subject } from '../entity/subjects.js';
 import { touchedKeys } from '../source/touches.js';
 import type { WrittenRows } from '../entity/written-rows.js';
-import type { Capture, CapturedSubject } from './capture.js';
+import { type Capture, type CapturedSubject, MOST_IN_TRANSACTION } from './capture.js';
 import { ConditionChanges, type IsPast } from './condition-changes.js';
 import { Derivation, type Failure } from './derivation.js';
 import { inHalves } from './in-halves.js';
@@ -52,9 +52,6 @@ type Recording = Entering & {
   /** Whether the events derive from committed state, in a transaction that changes no entity. */
   readonly changesNothing?: boolean;
 };
-
-/** If a transaction writes more entities than this, Spark rechecks them after the commit, to keep the transaction short. */
-export const MOST_IN_TRANSACTION = 1_000;
 
 /**
  * Records inside a transaction: subjects → sources derive events → the ledger enters them and opens deliveries → rechecks are added.

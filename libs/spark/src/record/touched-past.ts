@@ -16,7 +16,7 @@ import { addGroups } from '../store/activation.js';
 import type { Adoption } from '../store/adoption.js';
 import type { Ledger } from '../store/ledger.js';
 import type { Rechecks } from '../store/rechecks.js';
-import type { Capture } from './capture.js';
+import { type Capture, MOST_IN_TRANSACTION } from './capture.js';
 import type { Derivation } from './derivation.js';
 
 /** What the recorder does for the past. */
@@ -28,8 +28,6 @@ interface PastRecorder {
 const NONE: ReadonlySet<string> = new Set();
 /** How many entities are read at once. */
 const ENTITIES = 500;
-/** Up to how many entities of a transaction are recorded in it, rather than by rechecks after it, so that the keys of their past count. */
-const MOST_KEYS = 1_000;
 // How often a process reads which sources others have adopted, in milliseconds.
 const LEARNED_EVERY = 1_000;
 // After a failure, transactions do not wait for the past for so long, in milliseconds.
@@ -120,7 +118,8 @@ export class TouchedPast {
       for (const part of chunks([...ids], ENTITIES))
         for (const source of this.openOf(root)) {
           const past = await this.enterPart(manager, source, part);
-          if (capture.subjects.size <= MOST_KEYS) for (const key of past) keys.add(key);
+          // More entities are recorded by rechecks, which see what is in the ledger.
+          if (capture.subjects.size <= MOST_IN_TRANSACTION) for (const key of past) keys.add(key);
         }
     return keys;
   }
