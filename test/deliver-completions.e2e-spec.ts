@@ -114,11 +114,11 @@ describe.each(databases)('completions are written together, on $name', (database
       spark,
       dataSource: { logger: log },
     });
-    for (let i = 0; i < 300; i++) await app.spark.emit(sparkEvent('thing', i));
-    await vi.waitFor(() => expect(handled).toHaveLength(300), 30_000);
+    let emitted = 0;
+    while (emitted < 200 || claimed.length < 10) await app.spark.emit(sparkEvent('thing', emitted++));
+    await vi.waitFor(() => expect(handled).toHaveLength(emitted), 30_000);
     await app.close();
     await db.drop();
-    expect(claimed.length).toBeGreaterThan(2);
     const pauses = claimed.slice(2).map((time, i) => time - claimed[i]!);
     // A timer may be early by a millisecond.
     expect(Math.min(...pauses)).toBeGreaterThan(3.9);

@@ -28,8 +28,9 @@ export async function handWrittenQueue(url: string): Promise<Peer> {
   const claim = () => ({
     name: 'byHandLedger-claim',
     text: `WITH due AS MATERIALIZED (
-        SELECT ctid AS place FROM hand_delivery WHERE state = 'available' AND due_at <= $1 AND suspect = 0 AND handler = 'orders'
-        ORDER BY priority, due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED),
+        SELECT ctid AS place FROM hand_delivery
+        WHERE state = 'available' AND handler = 'orders' AND suspect = 0 AND priority = 0 AND partition_key = '' AND due_at <= $1
+        ORDER BY due_at, id LIMIT $2 FOR UPDATE SKIP LOCKED),
       claimed AS (
         UPDATE hand_delivery d SET state = 'running', attempt = 1, claimed_by = '1', started_at = $1
         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) RETURNING d.id, d.event_id)

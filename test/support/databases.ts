@@ -18,10 +18,10 @@ const POOL = 20;
 /** The databases that this run covers, for `describe.each`. */
 export const databases: { name: 'SQLite' | 'PostgreSQL' | 'MariaDB'; create(): Promise<TestDatabase> }[] = [
   { name: 'SQLite', create: inFile },
-  { name: 'PostgreSQL', create: () => onServer(inject('postgres')) },
+  { name: 'PostgreSQL', create: onServer(inject('postgres')) },
 ];
 const mariadb = inject('mariadb');
-if (mariadb) databases.push({ name: 'MariaDB', create: () => onServer(mariadb) });
+if (mariadb) databases.push({ name: 'MariaDB', create: onServer(mariadb) });
 
 async function inFile(): Promise<TestDatabase> {
   const folder = mkdtempSync(join(inject('folder'), 'db-'));
@@ -31,11 +31,27 @@ async function inFile(): Promise<TestDatabase> {
   };
 }
 
-async function onServer(server: TestServer): Promise<TestDatabase> {
-  const name = inject('prefix') + randomBytes(6).toString('hex');
-  const url = await createDatabase(server, name);
-  return {
-    options: { type: server.type, url, poolSize: POOL },
-    drop: () => dropDatabase(server, name),
+/** Databases on a server. The next one is made while a test runs, and the last one is dropped meanwhile. */
+function onServer(server: TestServer): () => Promise<TestDatabase> {
+  const make = async () => {
+    const name = inject('prefix') + randomBytes(6).toString('hex');
+    return { name, url: await createDatabase(server, name) };
+  };
+  let next: ReturnType<typeof make> | undefined;
+  let dropped: Promise<void> | undefined;
+  return async () => {
+    const made = next ?? make();
+    next = make();
+    next.catch(() => undefined);
+    // Here it fails if the last one could not be dropped.
+    await dropped;
+    const { name, url } = await made;
+    return {
+      options: { type: server.type, url, poolSize: POOL },
+      drop: async () => {
+        dropped = dropDatabase(server, name);
+        dropped.catch(() => undefined);
+      },
+    };
   };
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from './embedded-postgres.js';
-import { connect, dropDatabases, type TestServer } from './server.js';
+import { connect, disconnect, dropDatabases, type TestServer } from './server.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -35,6 +35,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     rmSync(folder, { recursive: true, force: true });
     await (embedded ? embedded.stop() : dropDatabases(postgres, prefix));
     if (mariadb) await dropDatabases(mariadb, prefix);
+    await disconnect();
     report(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
   };
 }

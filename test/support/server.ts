@@ -12,8 +12,10 @@ type Place = Pick<TestServer, 'type' | 'url'>;
 
 /** Throws when the server does not answer. */
 export async function connect(type: TestServer['type'], url: string): Promise<TestServer> {
-  const [row] = await run({ type, url }, 'SELECT version() AS version');
-  const number = /[\d.]+/.exec(row!.version!)![0];
+  const server = await new DataSource({ type, url, connectTimeoutMS: 2_000, connectTimeout: 2_000 }).initialize();
+  const [row] = await server.query('SELECT version() AS version');
+  await server.destroy();
+  const number = /[\d.]+/.exec(row.version)![0];
   return { type, url, version: `${type === 'postgres' ? 'PostgreSQL' : 'MariaDB'} ${number}` };
 }
 
@@ -40,12 +42,17 @@ export async function dropDatabases(server: TestServer, prefix: string): Promise
   }
 }
 
+/** The connections of this process, by the URL of the server. A test file makes many databases. */
+const open = new Map<string, Promise<DataSource>>();
+
 async function run({ type, url }: Place, sql: string): Promise<Record<string, string>[]> {
-  const server = new DataSource({ type, url, connectTimeoutMS: 2_000, connectTimeout: 2_000 });
-  await server.initialize();
-  try {
-    return await server.query(sql);
-  } finally {
-    await server.destroy();
-  }
+  let server = open.get(url);
+  if (!server) open.set(url, (server = new DataSource({ type, url }).initialize()));
+  return (await server).query(sql);
+}
+
+/** Closes the connections of this process. */
+export async function disconnect(): Promise<void> {
+  for (const server of open.values()) await (await server).destroy();
+  open.clear();
 }

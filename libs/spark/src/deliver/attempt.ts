@@ -1,4 +1,5 @@
 import type { SparkClock } from '../common/clock.js';
+import { isBlocking, yieldToEventLoop } from '../common/event-loop.js';
 import type { Reading } from './contexts.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { Transactions } from '../database/transactions.js';
@@ -54,7 +55,8 @@ export class Attempt {
         const unwanted = await this.call.inTime(() => this.wanted.reasonAgainst(this.delivery, revalidate));
         if (unwanted !== undefined) return { state: 'skipped', error: unwanted };
       }
-      const { context, missing } = await contexts.of(this.delivery);
+      while (isBlocking()) await yieldToEventLoop();
+      const { context, missing } = contexts.of(this.delivery);
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
       await inChainOf(event.depth, () => this.call.handle(handed(event, typedContext(this.handler, event, context))));

@@ -61,14 +61,12 @@ export class Completions {
 }
 
 /** Splits deliveries into parts of one lease and one attempt each, because one fence names one of each. Usually there is one part. */
-function alike(batch: readonly Waiting[]): Iterable<Waiting[]> {
-  const parts = new Map<string, Waiting[]>();
-  for (const waiting of batch) {
-    const { worker, attempt } = waiting.done.delivery;
-    const fence = `${worker} ${attempt}`;
-    const part = parts.get(fence);
-    if (part) part.push(waiting);
-    else parts.set(fence, [waiting]);
+function* alike(batch: readonly Waiting[]): Iterable<readonly Waiting[]> {
+  let left = batch;
+  while (left.length > 0) {
+    const { worker, attempt } = left[0]!.done.delivery;
+    const isAlike = ({ done: { delivery } }: Waiting) => delivery.worker === worker && delivery.attempt === attempt;
+    yield left.filter(isAlike);
+    left = left.filter((one) => !isAlike(one));
   }
-  return parts.values();
 }

@@ -22,14 +22,14 @@ const NOTHING: ReadContext = { context: undefined, missing: [] };
 
 /** The contexts of deliveries that were claimed together. Each is ready as soon as its entities have been read. */
 export interface Reading {
-  /** Resolves when the entities of a delivery have been read, or reading them has failed. */
-  ended(delivery: Delivery): Promise<unknown>;
+  /** Resolves when the entities of a delivery have been read, or reading them has failed; undefined if it has no context. */
+  ended(delivery: Delivery): Promise<unknown> | undefined;
   /**
-   * The context of a delivery.
+   * The context of a delivery, after `ended`.
    *
    * @throws NotKnownHere if this process lacks a class or source that the context needs; DatabaseAway, UnreadableContextError, ContextError
    */
-  of(delivery: Delivery): Promise<ReadContext>;
+  of(delivery: Delivery): ReadContext;
 }
 
 /**
@@ -49,31 +49,38 @@ export class Contexts {
   /** Begins to read the contexts of deliveries. It logs one line for all that cannot be read now. */
   read(deliveries: readonly Delivery[]): Reading {
     const reads = new EntityReads(this.reads, this.entities);
-    const wanted = this.want(deliveries, reads);
-    const run = async (delivery: Delivery) => reads.run(quietly((await wanted).get(delivery)!));
-    const running = new Map(deliveries.map((delivery) => [delivery, run(delivery)]));
-    void this.warnOfWaiting([...running.values()]);
+    const withContext = deliveries.filter(({ event }) => event.context !== null);
+    const needs = new Map<Delivery, () => readonly Need[]>();
+    const collected = this.collect(withContext, needs, reads);
+    const run = async (delivery: Delivery) => {
+      await collected;
+      await reads.run(quietly(needs.get(delivery)!));
+    };
+    const running = new Map(withContext.map((delivery) => [delivery, run(delivery)]));
+    if (running.size > 0) void this.warnOfWaiting([...running.values()]);
+    const failed = new Map<Delivery, unknown>();
     return {
-      ended: (delivery) => running.get(delivery)!.catch(() => undefined),
-      of: async (delivery) => {
-        await running.get(delivery);
-        const needs = (await wanted).get(delivery)!;
-        while (isBlocking()) await yieldToEventLoop();
-        return this.decode(delivery, needs(), reads);
+      ended: (delivery) => running.get(delivery)?.catch((error) => void failed.set(delivery, error)),
+      of: (delivery) => {
+        if (!running.has(delivery)) return NOTHING;
+        if (failed.has(delivery)) throw failed.get(delivery);
+        return this.decode(delivery, needs.get(delivery)!(), reads);
       },
     };
   }
 
   /** Collects what each delivery needs, before the first read. */
-  private async want(deliveries: readonly Delivery[], reads: EntityReads) {
-    const wanted = new Map<Delivery, () => readonly Need[]>();
+  private async collect(
+    deliveries: readonly Delivery[],
+    needs: Map<Delivery, () => readonly Need[]>,
+    reads: EntityReads,
+  ): Promise<void> {
     for (const delivery of deliveries) {
       while (isBlocking()) await yieldToEventLoop();
-      const needs = this.needsOf(delivery);
-      wanted.set(delivery, needs);
-      for (const need of quietly(needs)) reads.want(need);
+      const own = this.needsOf(delivery);
+      needs.set(delivery, own);
+      for (const need of quietly(own)) reads.want(need);
     }
-    return wanted;
   }
 
   private async warnOfWaiting(running: readonly Promise<void>[]): Promise<void> {
@@ -84,7 +91,6 @@ export class Contexts {
   }
 
   private decode({ event }: Delivery, needs: readonly Need[], reads: EntityReads): ReadContext {
-    if (event.context === null) return NOTHING;
     const missing: EntityRef[] = [];
     const own = new Map<string, object | null>();
     for (const need of needs) {
@@ -98,7 +104,6 @@ export class Contexts {
 
   /** Returns a function that returns what a delivery needs, or throws the reason why that is unknown. */
   private needsOf({ event }: Delivery): () => readonly Need[] {
-    if (event.context === null) return () => [];
     try {
       const { references, classes } = this.codec.contents(event.context);
       const unknown = classes.find((type) => !this.entities.isKnown(type));

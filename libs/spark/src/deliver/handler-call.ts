@@ -131,22 +131,16 @@ export class HandlerCall {
     return revoke;
   }
 
-  private async call(event: SparkEvent, manager?: EntityManager): Promise<void> {
+  private call(event: SparkEvent, manager?: EntityManager): Promise<void> {
     const { handler, delivery } = this;
     const run = { handler: handler.name, onEnd: (end: () => void) => void this.ends.push(end) };
     const scope = new Scope(handler, delivery, () => this.signal, manager);
-    try {
-      await this.inTime(() =>
-        waitedFor(`the handler ${handler.name}`, this.transactions.manager.dataSource, () =>
-          runToEnd(
-            this.callInTime(() => handler.call(event, scope)),
-            run,
-          ),
-        ),
+    const call = () =>
+      runToEnd(
+        this.callInTime(() => handler.call(event, scope)),
+        run,
       );
-    } finally {
-      for (const end of this.ends) quietly(end);
-    }
+    return this.inTime(() => waitedFor(`the handler ${handler.name}`, this.transactions.manager.dataSource, call));
   }
 
   /** Calls the handler, unless it would begin later than the rate limit has counted. */
@@ -158,22 +152,32 @@ export class HandlerCall {
 
   /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */
   inTime<T>(work: () => T): Promise<Awaited<T>> {
-    const ended = new Promise<Awaited<T>>((resolve, reject) => {
+    // There are many calls, and each promise costs time. So this is written without `await` and `finally`.
+    return new Promise((resolve, reject) => {
       if (this.stopped) throw this.stopped;
-      this.stop = reject;
-      Promise.resolve(work()).then(resolve, reject);
+      let timer: NodeJS.Timeout | undefined;
+      const settle = <V>(by: (value: V) => void, value: V) => {
+        clearTimeout(timer);
+        for (const end of this.ends.splice(0)) quietly(end);
+        by(value);
+      };
+      const fail = (error: unknown) => settle(reject, error);
+      this.stop = fail;
+      try {
+        const ended = Promise.resolve(work());
+        timer = this.startTimer();
+        ended.then((result) => settle(resolve, result), fail);
+      } catch (error) {
+        fail(error);
+      }
     });
-    const { timeout } = this.handler.options;
-    return timeout === undefined ? ended : this.within(parseTimeout('timeout', timeout), ended);
   }
 
-  private async within<T>(limit: number, ended: Promise<T>): Promise<T> {
-    const timer = setTimeout(() => this.abort(new HandlerTimeoutError(this.handler.name, limit)), limit);
-    try {
-      return await ended;
-    } finally {
-      clearTimeout(timer);
-    }
+  private startTimer(): NodeJS.Timeout | undefined {
+    const { timeout } = this.handler.options;
+    if (timeout === undefined) return undefined;
+    const limit = parseTimeout('timeout', timeout);
+    return setTimeout(() => this.abort(new HandlerTimeoutError(this.handler.name, limit)), limit);
   }
 }
 

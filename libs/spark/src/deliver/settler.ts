@@ -107,19 +107,15 @@ export class Settler {
 
   /** Logs and reports a settled attempt. */
   report(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
-    const { id, handler, attempt, event } = delivery;
-    const { key, group } = event;
-    const what = `${shown(key)} for ${shown(handler)}`;
-    if (!isOurs) {
-      this.fenced++;
-      this.logger.warn(`${what} was taken over by another process meanwhile.`);
-      return;
-    }
+    if (!isOurs) return this.reportLost(delivery);
     if (outcome.state === 'undecided') return this.reportLacking(delivery, outcome.lacking);
     if (outcome.state === 'late') return this.onAvailable(this.clock.now());
+    const { id, handler, attempt, event } = delivery;
+    const { key, group } = event;
     const state = outcome.state === 'stopped' ? 'available' : outcome.state;
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);
+    const what = `${shown(key)} for ${shown(handler)}`;
     if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`);
     if (outcome.state === 'discarded')
       this.logger.error(`${what} is discarded after ${tries(attempt)}: ${linesOf(whyOf(outcome))}`);
@@ -130,6 +126,11 @@ export class Settler {
       );
     if (state === 'available') this.onAvailable('due' in outcome ? outcome.due : this.clock.now());
     this.stream.next({ ...report, error: outcome.error });
+  }
+
+  private reportLost({ event, handler }: Delivery): void {
+    this.fenced++;
+    this.logger.warn(`${shown(event.key)} for ${shown(handler)} was taken over by another process meanwhile.`);
   }
 
   private reportLacking({ event, handler }: Delivery, lacking: NotKnownHere | undefined): void {

@@ -177,7 +177,8 @@ export class Worker {
 
   private async deliver(attempt: Attempt, contexts: Reading | undefined, suspect: boolean): Promise<void> {
     const { delivery } = attempt;
-    if (contexts && isReadable(attempt)) await contexts.ended(delivery);
+    const reading = isReadable(attempt) ? contexts?.ended(delivery) : undefined;
+    if (reading) await reading;
     const started = performance.now();
     const outcome = contexts ? await this.run(attempt, contexts) : LATE;
     const durationMs = Math.round(performance.now() - started);
@@ -204,7 +205,7 @@ export class Worker {
   }
 
   /** Runs an attempt. If reading took longer than the lease, another process frees the delivery, as a suspect: what it reads may block. */
-  private async run(attempt: Attempt, contexts: Reading): Promise<Outcome | undefined> {
+  private run(attempt: Attempt, contexts: Reading): Promise<Outcome> | undefined {
     return this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : undefined;
   }
 }

@@ -1,6 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
-import { sharedByCopies } from '../common/shared-by-copies.js';
 import { apart } from '../common/boot-context.js';
+import { runIn, workContext } from './work-context.js';
 
 /** How many events may follow from one another in a chain before the chain pauses. */
 export const DEEPEST = 16;
@@ -35,12 +34,10 @@ export function pauseOf(depth: number, isLate: boolean): ChainPause {
 /** Whether an instant is past by more than the first pause, so that an event of that instant is late. */
 export const isLate = (at: number, now: number): boolean => at < now - FIRST_PAUSE;
 
-const chain = sharedByCopies('chain', () => new AsyncLocalStorage<number>());
-
 /** How many events led to the work of the present async context: 0 outside of any handler. */
-export const chainDepth = (): number => chain.getStore() ?? 0;
+export const chainDepth = (): number => workContext().depth;
 
 /** Runs a handler of an event with this depth. Events of its changes are one step deeper. */
 export function inChainOf<T>(depth: number, work: () => T): T {
-  return apart(() => chain.run(depth + 1, work));
+  return apart(() => runIn({ depth: depth + 1, waited: workContext().waited }, work));
 }

@@ -1,14 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DataSource } from 'typeorm';
-
-/** A source or a handler that Spark waits for. */
-interface Waited {
-  readonly what: string;
-  readonly dataSource: DataSource;
-  isOver: boolean;
-}
-
-const waited = new AsyncLocalStorage<Waited>();
+import { runIn, type Waited, workContext } from './work-context.js';
 
 /** Runs a source or handler that Spark waits for, and remembers that: such code must not wait for Spark. */
 export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T): T {
@@ -16,7 +7,7 @@ export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T
   const end = () => void (call.isOver = true);
   let isWaiting = false;
   try {
-    const result = waited.run(call, work);
+    const result = runIn({ depth: workContext().depth, waited: call }, work);
     isWaiting = result instanceof Promise;
     if (result instanceof Promise) void result.then(end, end);
     return result;
@@ -27,6 +18,6 @@ export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T
 
 /** The source or handler that called the present code, if Spark waits for it and it belongs to this DataSource. */
 export function waitingCall(dataSource: DataSource): string | undefined {
-  const call = waited.getStore();
+  const call = workContext().waited;
   return call && !call.isOver && call.dataSource === dataSource ? call.what : undefined;
 }

@@ -25,6 +25,7 @@ export const namesOf = ({ name, options }: Handler): string[] => [name, ...(opti
 /** The handlers that this process has for one DataSource. */
 export class HandlerRegistry {
   private readonly byName = new Map<string, Handler>();
+  private readonly handlers: Handler[] = [];
 
   add(handler: Handler): void {
     for (const name of namesOf(handler)) {
@@ -32,10 +33,11 @@ export class HandlerRegistry {
       if (twin) throw new DuplicateHandlerError(name, twin.where, handler.where);
       this.byName.set(name, handler);
     }
+    this.handlers.push(handler);
   }
 
-  all(): Handler[] {
-    return [...new Set(this.byName.values())];
+  all(): readonly Handler[] {
+    return this.handlers;
   }
 
   /** The handler that has this name, or had it before. */

@@ -140,8 +140,8 @@ export class Explorer {
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
     if (!this.isMeant(where, options.dataSource)) return;
-    const { handlerTimeout } = this.spark.settings.worker;
-    const complete = { ...options, timeout: options.timeout ?? handlerTimeout };
+    const { timeout = this.spark.settings.worker.handlerTimeout } = options;
+    const complete = { ...options, timeout: timeout && parseTimeout(option('timeout'), timeout) };
     this.spark.handlers.add({ name, where, pattern, definitions, options: complete, limits, partitionBy, call });
   }
 
