@@ -3125,7 +3125,7 @@ export const guards = [
     'http/headers.ts',
     "style-src 'self'; img-src",
     "style-src 'self' 'unsafe-inline'; img-src",
-    ['dashboard-pages', 'the title and the environment'],
+    ['dashboard-mounting', 'under the global prefix'],
     { databases: ['SQLite'] },
   ),
   inDashboard(
