@@ -1,60 +1,78 @@
-// Holds the layers of the library: a folder imports from layers below its own, types included.
+// Holds the layers of the libraries: a folder imports from layers below its own, types included.
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
-const ROOT = resolve(import.meta.dirname, '../libs/spark/src');
-
-/** From the lowest to the highest. What lies beside the folders is the top. */
-const LAYERS = [
-  'error',
-  'common',
-  'config',
-  'event',
-  'database',
-  'entity',
-  'source',
-  'handler',
-  'interceptor',
-  'store',
-  'record',
-  'deliver',
-  'capture',
-  'recheck',
-  'sweep',
-  'notifier',
-  'inspect',
-  'runtime',
+/**
+ * The layers of each library, from the lowest to the highest. What lies beside the folders is the top. Folders `above` see all of the library,
+ * and nothing of it sees them; those `outside` see only the public names.
+ */
+const LIBRARIES = [
+  {
+    root: 'libs/spark/src',
+    layers: [
+      'error',
+      'common',
+      'config',
+      'event',
+      'database',
+      'entity',
+      'source',
+      'handler',
+      'interceptor',
+      'store',
+      'record',
+      'deliver',
+      'capture',
+      'recheck',
+      'sweep',
+      'notifier',
+      'inspect',
+      'runtime',
+    ],
+    above: ['testing', 'cli', 'otel', 'terminus'],
+    outside: ['otel', 'terminus'],
+  },
+  {
+    root: 'libs/spark-dashboard/src',
+    layers: ['html', 'texts', 'access', 'redact', 'options', 'view', 'acts', 'pages', 'http'],
+    above: [],
+    outside: [],
+  },
 ];
-/** They see all of the library, and nothing of it sees them. */
-const ABOVE = ['testing', 'cli', 'otel', 'terminus'];
-/** They see only the public names. */
-const OUTSIDE = ['otel', 'terminus'];
 
 const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
 
 const folderOf = (path) => (path.includes(sep) ? path.split(sep)[0] : '.');
 
-function layerOf(folder) {
-  if (folder === '.') return LAYERS.length;
-  if (ABOVE.includes(folder)) return LAYERS.length + 1;
-  const layer = LAYERS.indexOf(folder);
+function layerOf({ layers, above }, folder) {
+  if (folder === '.') return layers.length;
+  if (above.includes(folder)) return layers.length + 1;
+  const layer = layers.indexOf(folder);
   if (layer < 0) throw new Error(`${folder}/ has no layer. Name it in tools/check-layers.mjs.`);
   return layer;
 }
 
-const wrong = [];
-const files = readdirSync(ROOT, { recursive: true }).filter((file) => file.endsWith('.ts'));
-for (const file of files.toSorted()) {
-  const from = folderOf(file);
-  for (const [, path] of readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT)) {
-    const to = folderOf(relative(ROOT, resolve(ROOT, dirname(file), path)));
-    if (from !== to && layerOf(from) <= layerOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);
-    if (from !== to && OUTSIDE.includes(from) && path !== '../index.js')
-      wrong.push(`${file} imports ${path}: ${from} sees only ../index.js`);
+function wrongIn(library) {
+  const root = resolve(import.meta.dirname, '..', library.root);
+  const wrong = [];
+  const files = readdirSync(root, { recursive: true }).filter((file) => file.endsWith('.ts'));
+  for (const file of files.toSorted()) {
+    const from = folderOf(file);
+    for (const [, path] of readFileSync(join(root, file), 'utf8').matchAll(IMPORT)) {
+      const to = folderOf(relative(root, resolve(root, dirname(file), path)));
+      if (from !== to && layerOf(library, from) <= layerOf(library, to))
+        wrong.push(`${library.root}/${file} imports ${path}: ${from} lies below ${to}`);
+      if (from !== to && library.outside.includes(from) && path !== '../index.js')
+        wrong.push(`${library.root}/${file} imports ${path}: ${from} sees only ../index.js`);
+    }
   }
+  return wrong;
 }
-for (const line of wrong) console.error(line);
-console.log(
-  `${LAYERS.length} layers: ${wrong.length === 0 ? 'each imports from below' : `${wrong.length} imports from above`}`,
-);
-process.exitCode = wrong.length === 0 ? 0 : 1;
+
+for (const library of LIBRARIES) {
+  const wrong = wrongIn(library);
+  for (const line of wrong) console.error(line);
+  const verdict = wrong.length === 0 ? 'each imports from below' : `${wrong.length} imports from above`;
+  console.log(`${library.root}: ${library.layers.length} layers: ${verdict}`);
+  if (wrong.length > 0) process.exitCode = 1;
+}

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 
-const NEEDED = [
+const NEEDED_BY_ALL = [
   'README.md',
   'LICENSE',
   'CHANGELOG.md',
@@ -10,26 +10,35 @@ const NEEDED = [
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
   'docs/getting-started.md',
-  'docs/grafana-spark.json',
   'package.json',
   'dist/index.js',
   'dist/index.d.ts',
-  'dist/cli/main.js',
-  'dist/testing/index.js',
-  'dist/testing/index.d.ts',
-  'dist/otel/index.js',
-  'dist/otel/index.d.ts',
-  'dist/terminus/index.js',
-  'dist/terminus/index.d.ts',
   'src/index.ts',
 ];
+const NEEDED = {
+  'libs/spark': [
+    'docs/grafana-spark.json',
+    'dist/cli/main.js',
+    'dist/testing/index.js',
+    'dist/testing/index.d.ts',
+    'dist/otel/index.js',
+    'dist/otel/index.d.ts',
+    'dist/terminus/index.js',
+    'dist/terminus/index.d.ts',
+  ],
+  'libs/spark-dashboard': ['docs/dashboard.md'],
+};
 
-const cwd = resolve(import.meta.dirname, '../libs/spark');
-const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd, encoding: 'utf8' }));
-const paths = files.map(({ path }) => path);
-const missing = NEEDED.filter((path) => !paths.includes(path));
-const superfluous = paths.filter((path) => /\.spec\.|tsbuildinfo/.test(path));
-if (missing.length > 0) console.error(`The package lacks ${missing.join(', ')}.`);
-if (superfluous.length > 0) console.error(`The package holds ${superfluous.join(', ')}, which is for tests only.`);
-if (missing.length + superfluous.length > 0) process.exit(1);
-console.log(`The package holds ${paths.length} files, README.md, LICENSE and CHANGELOG.md among them.`);
+for (const [library, needed] of Object.entries(NEEDED)) {
+  const cwd = resolve(import.meta.dirname, '..', library);
+  const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd, encoding: 'utf8' }));
+  const paths = files.map(({ path }) => path);
+  const missing = [...NEEDED_BY_ALL, ...needed].filter((path) => !paths.includes(path));
+  const superfluous = paths.filter((path) => /\.spec\.|tsbuildinfo/.test(path));
+  if (missing.length > 0) console.error(`The package ${library} lacks ${missing.join(', ')}.`);
+  if (superfluous.length > 0)
+    console.error(`The package ${library} holds ${superfluous.join(', ')}, which is for tests only.`);
+  if (missing.length + superfluous.length > 0) process.exitCode = 1;
+  else
+    console.log(`The package ${library} holds ${paths.length} files, README.md, LICENSE and CHANGELOG.md among them.`);
+}

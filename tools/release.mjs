@@ -1,4 +1,4 @@
-// Makes a release of the library: `npm run release -- minor` says what it would do, and does nothing; with `--go` it does it.
+// Makes a release of the libraries: `npm run release -- minor` says what it would do, and does nothing; with `--go` it does it.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const LIBRARY = 'libs/spark/package.json';
-const DEPENDENT = 'apps/challenges/package.json';
+const DASHBOARD = 'libs/spark-dashboard/package.json';
+const DEPENDENTS = ['apps/challenges/package.json', DASHBOARD];
 const KINDS = ['major', 'minor', 'patch'];
 
 const { values, positionals } = parseArgs({
@@ -31,11 +32,14 @@ if (!changes) fail('CHANGELOG.md has nothing under [Unreleased].');
 
 const steps = [
   { words: 'run all checks: npm run ci', work: () => show('npm', 'run', 'ci') },
-  { words: `say ${next} in ${LIBRARY}, ${DEPENDENT} and package-lock.json`, work: bump },
+  { words: `say ${next} in ${LIBRARY}, ${DEPENDENTS.join(', ')} and package-lock.json`, work: bump },
   { words: `date the changes of ${next} in CHANGELOG.md (${changes.split('\n').length} lines)`, work: dateChanges },
   { words: 'check what is packed: npm run check:package', work: () => show('npm', 'run', 'check:package') },
   { words: `commit, and tag v${next}`, work: commit },
-  { words: 'pack it: npm pack', work: () => show('npm', 'pack', '--workspace', 'libs/spark') },
+  {
+    words: 'pack them: npm pack',
+    work: () => show('npm', 'pack', '--workspace', 'libs/spark', '--workspace', 'libs/spark-dashboard'),
+  },
 ];
 for (const { words, work } of steps) {
   console.log(`${values.go ? 'now' : 'would'}: ${words}`);
@@ -43,7 +47,7 @@ for (const { words, work } of steps) {
 }
 console.log(
   values.go
-    ? `Version ${next} is ready: git push --follow-tags && npm publish nestjs-spark-${next}.tgz`
+    ? `Version ${next} is ready: git push --follow-tags && npm publish nestjs-spark-${next}.tgz && npm publish nestjs-spark-dashboard-${next}.tgz`
     : 'Nothing was done. Add --go to do it.',
 );
 
@@ -54,8 +58,10 @@ function nextOf(from, step) {
 }
 
 function bump() {
-  write(LIBRARY, read(LIBRARY).replace(`"version": "${version}"`, `"version": "${next}"`));
-  write(DEPENDENT, read(DEPENDENT).replace(/("nestjs-spark": )"[^"]*"/, `$1"^${next}"`));
+  for (const library of [LIBRARY, DASHBOARD])
+    write(library, read(library).replace(`"version": "${version}"`, `"version": "${next}"`));
+  for (const dependent of DEPENDENTS)
+    write(dependent, read(dependent).replace(/("nestjs-spark": )"[^"]*"/, `$1"^${next}"`));
   show('npm', 'install', '--package-lock-only', '--ignore-scripts');
 }
 

@@ -1,5 +1,5 @@
 // The application that the examples of the documents are parts of: what they import of it.
-import { Module } from '@nestjs/common';
+import { type CanActivate, Module } from '@nestjs/common';
 import type { SparkService } from 'nestjs-spark';
 import type { SparkTestKit } from 'nestjs-spark/testing';
 import {
@@ -114,6 +114,13 @@ export class Mailer {
 export class Alerts {
   raise!: (...alert: unknown[]) => Promise<void>;
 }
+export class AdminGuard implements CanActivate {
+  canActivate!: () => boolean;
+}
+export class Users {
+  of!: (request: unknown) => Promise<{ isAdmin: boolean; isSupport: boolean } | undefined>;
+}
+export const audit = { write: (_entry: object): Promise<void> => Promise.resolve() };
 export class Tracer {
   current!: () => string;
   span!: <T>(name: string, about: object, work: () => Promise<T>) => Promise<T>;
@@ -127,6 +134,8 @@ export const myMigrations: (new () => never)[] = [];
 
 @Module({})
 export class AppModule {}
+@Module({})
+export class UsersModule {}
 @Module({})
 export class ChallengesModule {}
 @Module({})

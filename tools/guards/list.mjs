@@ -4,6 +4,7 @@
  * of the names. Those of the `sample` are taken out in CI.
  */
 const SPARK = 'libs/spark/src/';
+const DASHBOARD = 'libs/spark-dashboard/src/';
 
 const ALL = ['SQLite', 'PostgreSQL', 'MariaDB'];
 const SERVERS = ['PostgreSQL', 'MariaDB'];
@@ -18,6 +19,8 @@ const guard = (name, file, from, to, [spec, test], { databases, sample = false }
   databases,
   sample,
 });
+
+const inDashboard = (name, file, ...rest) => ({ ...guard(name, file, ...rest), file: DASHBOARD + file });
 
 export const guards = [
   // Entities
@@ -3058,6 +3061,111 @@ export const guards = [
     'intervals: false, timeouts: false',
     'intervals: true, timeouts: true',
     ['command-line-application', 'with its jobs'],
+    { databases: ['SQLite'] },
+  ),
+
+  // Dashboard
+  inDashboard(
+    'texts in pages are escaped',
+    'html/html.ts',
+    'return escaped(String(value));',
+    'return String(value);',
+    ['dashboard-pages', 'hostile keys'],
+    { databases: ['SQLite'], sample: true },
+  ),
+  inDashboard(
+    'the dashboard is closed by default',
+    'options/settings.ts',
+    "access: access ?? (guards.length > 0 ? () => 'all' : undefined),",
+    "access: access ?? (() => 'all'),",
+    ['dashboard-access', 'nobody without guards'],
+    { databases: ['SQLite'], sample: true },
+  ),
+  inDashboard(
+    'an access that is not valid grants nothing',
+    'access/permission.ts',
+    "return this.granted === 'all' || this.granted === 'read' || Array.isArray(this.granted);",
+    'return this.granted !== false;',
+    ['libs/spark-dashboard/src/access/permission.spec.ts'],
+  ),
+  inDashboard(
+    'an action of the dashboard comes from one of its pages',
+    'access/same-origin.ts',
+    "headerOf(request, 'sec-fetch-site') === 'same-origin';",
+    "headerOf(request, 'sec-fetch-site') !== 'cross-site';",
+    ['dashboard-actions', 'not act from another page'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'an action of the dashboard needs to be granted',
+    'pages/act.page.ts',
+    'return denied(view);\n  if (!isBulk(asked)) return { to:',
+    'void 0;\n  if (!isBulk(asked)) return { to:',
+    ['dashboard-actions', 'do nothing with read access'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'secrets in contexts are hidden',
+    'redact/redactor.ts',
+    'return this.isSecret(name, value, path) ? REDACTED : this.hidden(value, [...path, name]);',
+    'return this.hidden(value, [...path, name]);',
+    ['dashboard-pages', 'one event with its context'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'secrets in errors are hidden',
+    'redact/redactor.ts',
+    'return this.redact === false ? text : withoutSecrets(text);',
+    'return text;',
+    ['dashboard-pages', 'the life of a delivery'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'pages allow no inline style',
+    'http/headers.ts',
+    "style-src 'self'; img-src",
+    "style-src 'self' 'unsafe-inline'; img-src",
+    ['dashboard-mounting', 'under the global prefix'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'an audit log that refuses keeps an action from running',
+    'acts/audit.ts',
+    "await tell(view, act, { phase: 'started' });\n  try {",
+    'try {',
+    ['dashboard-actions', 'not act if the audit log refuses'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'a filter that is not spelled well selects nothing',
+    'acts/act.ts',
+    "query.refuseOthers(['do', ...parts]);",
+    '',
+    ['dashboard-actions', 'not change anything by GET'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'an action of the dashboard stops when its time is over',
+    'acts/bulk.ts',
+    'if (soFar > 0 && performance.now() - started >= time) stop.abort();',
+    '',
+    ['dashboard-actions', 'go on when the time'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'the dashboard is in no version of the API',
+    'http/dashboard.controller.ts',
+    'version: VERSION_NEUTRAL',
+    "version: '1'",
+    ['dashboard-mounting', 'under the global prefix'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'the overview is at the path with a slash, so that its links are right',
+    'http/dashboard.ts',
+    "if (page === '' && !endsWithSlash)",
+    'if (false)',
+    ['dashboard-mounting', 'with a slash'],
     { databases: ['SQLite'] },
   ),
 ];

@@ -1,0 +1,17 @@
+/** What a person can do in the dashboard besides reading. */
+export const DASHBOARD_ACTIONS = [
+  'retry',
+  'discard',
+  'release',
+  'pauseHandler',
+  'resumeHandler',
+  'sweep',
+  'pauseSweep',
+  'resumeSweep',
+] as const;
+
+/**
+ * What a person can do in the dashboard besides reading: `retry`, `discard` and `release` deliveries, pause and resume a handler
+ * (`pauseHandler`, `resumeHandler`), start a sweep (`sweep`), pause and resume the sweeps of a source (`pauseSweep`, `resumeSweep`).
+ */
+export type DashboardAction = (typeof DASHBOARD_ACTIONS)[number];

@@ -1,0 +1,2 @@
+/** A request that makes no sense. Its message is shown. */
+export class BadRequestError extends Error {}

@@ -1,0 +1,34 @@
+import type { SparkService } from 'nestjs-spark';
+import type { Permission } from '../access/permission.js';
+import type { Html } from '../html/html.js';
+import type { DashboardSettings } from '../options/settings.js';
+import type { Texts } from '../texts/en.js';
+import type { Format } from './format.js';
+import type { Query } from './query.js';
+import type { SweepWatch } from './sweep-watch.js';
+
+/** What a page is made of. */
+export interface View {
+  readonly spark: SparkService;
+  readonly sweeps: SweepWatch;
+  readonly settings: DashboardSettings;
+  readonly permission: Permission;
+  readonly query: Query;
+  readonly texts: Texts;
+  readonly format: Format;
+  readonly request: unknown;
+}
+
+/** What a page shows. */
+export interface Content {
+  readonly title: string;
+  readonly body: Html;
+  /** The status of the answer. Default: 200. */
+  readonly status?: number;
+}
+
+/** Reads what a page shows. */
+export type Page = (view: View) => Promise<Content>;
+
+/** Up to which number lists count. */
+export const COUNTED = 1_000;
