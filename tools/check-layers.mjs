@@ -26,11 +26,15 @@ const LAYERS = [
   'runtime',
 ];
 /** They see all of the library, and nothing of it sees them. */
-const ABOVE = ['testing', 'cli', 'otel', 'terminus'];
+const ABOVE = ['testing', 'cli', 'otel', 'terminus', 'schematics'];
 /** They see only the public names. */
 const OUTSIDE = ['otel', 'terminus'];
+/** They run in Nest's CLI, and see nothing of the library. */
+const APART = ['schematics'];
+/** What only they import: an application has it for development only. */
+const TOOLS = /^(?:typescript$|@nestjs\/schematics|@angular-devkit\/)/;
 
-const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
+const IMPORT = /(?:from|import)\s*\(?\s*'([^']+)'/g;
 
 const folderOf = (path) => (path.includes(sep) ? path.split(sep)[0] : '.');
 
@@ -47,10 +51,13 @@ const files = readdirSync(ROOT, { recursive: true }).filter((file) => file.endsW
 for (const file of files.toSorted()) {
   const from = folderOf(file);
   for (const [, path] of readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT)) {
+    if (TOOLS.test(path) && !APART.includes(from)) wrong.push(`${file} imports ${path}: only ${APART} may do so`);
+    if (!path.startsWith('.')) continue;
     const to = folderOf(relative(ROOT, resolve(ROOT, dirname(file), path)));
     if (from !== to && layerOf(from) <= layerOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);
     if (from !== to && OUTSIDE.includes(from) && path !== '../index.js')
       wrong.push(`${file} imports ${path}: ${from} sees only ../index.js`);
+    if (from !== to && APART.includes(from)) wrong.push(`${file} imports ${path}: ${from} sees nothing of the library`);
   }
 }
 for (const line of wrong) console.error(line);
