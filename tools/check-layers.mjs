@@ -51,7 +51,7 @@ const files = readdirSync(ROOT, { recursive: true }).filter((file) => file.endsW
 for (const file of files.toSorted()) {
   const from = folderOf(file);
   for (const [, path] of readFileSync(join(ROOT, file), 'utf8').matchAll(IMPORT)) {
-    if (TOOLS.test(path) && !APART.includes(from)) wrong.push(`${file} imports ${path}: only ${APART} may do so`);
+    if (TOOLS.test(path) && !APART.includes(from)) wrong.push(`${file} imports ${path}: only schematics may do so`);
     if (!path.startsWith('.')) continue;
     const to = folderOf(relative(ROOT, resolve(ROOT, dirname(file), path)));
     if (from !== to && layerOf(from) <= layerOf(to)) wrong.push(`${file} imports ${path}: ${from} lies below ${to}`);

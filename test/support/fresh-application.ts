@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import type { Tree } from '@angular-devkit/schematics';
 import { SchematicTestRunner, UnitTestTree } from '@angular-devkit/schematics/testing/index.js';
 import ts from 'typescript';
@@ -135,10 +136,17 @@ export function runProgram(
   program: string,
   args: readonly string[],
 ): Promise<{ code: number | null; output: string }> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:SPARK|VITEST|NODE_|TEST)/.test(name)));
-  const child = spawn(process.execPath, [join(MODULES, program), ...args], { cwd, env: { ...env, NO_COLOR: '1', CI: '1' } });
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(?:SPARK|VITEST|NODE_|TEST)/.test(name)),
+  );
+  const child = spawn(process.execPath, [join(MODULES, program), ...args], {
+    cwd,
+    env: { ...env, NO_COLOR: '1', CI: '1' },
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
   child.stdin.end();
-  return new Promise((fulfil) => child.on('close', (code) => fulfil({ code, output })));
+  return new Promise((fulfil) =>
+    child.on('close', (code) => fulfil({ code, output: stripVTControlCharacters(output) })),
+  );
 }

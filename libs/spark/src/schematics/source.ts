@@ -54,6 +54,8 @@ function classNameIn(entity: string): string {
 
 function withKeys(entity: EntityClass, logger: Logger): EntityClass {
   if (entity.keys.length > 0) return entity;
-  logger.warn(`${entity.name} in ${shown(entity.file)} has no primary key. The source uses id: write it, or correct the source.`);
+  logger.warn(
+    `${entity.name} in ${shown(entity.file)} has no primary key. The source uses id: write it, or correct the source.`,
+  );
   return { ...entity, keys: ['id'] };
 }
