@@ -3091,7 +3091,7 @@ export const guards = [
     'schematics/place.ts',
     "${isEsm ? '.js' : ''}",
     '',
-    ['schematics', 'compiles in strict TypeScript'],
+    ['schematics', 'source: writes a source'],
     {},
   ),
   guard(
