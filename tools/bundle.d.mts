@@ -17,3 +17,6 @@ export interface InstalledFolder {
 
 /** Installs the library into a new folder. */
 export function install(): Promise<InstalledFolder>;
+
+/** Installs parts of the library into a folder: files of `src`, without the extension. */
+export function installInto(root: string, names: readonly string[]): Promise<void>;

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { build, defaultServerConditions } from 'vite';
 import { broken } from './guards/break.mjs';
@@ -24,6 +24,15 @@ export async function install() {
   // Below the project, so that other packages are found.
   const folder = mkdtempSync(join(resolve(import.meta.dirname, '../node_modules'), '.spark-installed-'));
   const root = join(folder, 'node_modules/nestjs-spark');
+  await installInto(root, ['index', 'cli/main']);
+  return {
+    folder,
+    bin: join(root, 'dist/cli/main.js'),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+export async function installInto(root, names) {
   const source = (name) => join(LIBRARY, 'src', `${name}.ts`);
   await build({
     configFile: false,
@@ -34,18 +43,16 @@ export async function install() {
       ssr: true,
       outDir: join(root, 'dist'),
       rollupOptions: {
-        input: Object.fromEntries(['index', 'cli/main'].map((name) => [name, source(name)])),
+        input: Object.fromEntries(names.map((name) => [name, source(name)])),
         output: { entryFileNames: '[name].js', chunkFileNames: 'chunks/[name].js' },
       },
     },
   });
   cpSync(join(LIBRARY, 'package.json'), join(root, 'package.json'));
+  const schematics = join(LIBRARY, 'src/schematics');
+  for (const name of readdirSync(schematics).filter((file) => file.endsWith('.json')))
+    cpSync(join(schematics, name), join(root, 'src/schematics', name));
   linkDependencies(root);
-  return {
-    folder,
-    bin: join(root, 'dist/cli/main.js'),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
-  };
 }
 
 /** The packages that only the library has are in its own folder. */

@@ -4,7 +4,8 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 
 /**
  * The layers of each library, from the lowest to the highest. What lies beside the folders is the top. Folders `above` see all of the library,
- * and nothing of it sees them; those `outside` see only the public names.
+ * and nothing of it sees them; those `outside` see only the public names. Those `apart` run in Nest's CLI and see nothing of
+ * it.
  */
 const LIBRARIES = [
   {
@@ -29,18 +30,22 @@ const LIBRARIES = [
       'inspect',
       'runtime',
     ],
-    above: ['testing', 'cli', 'otel', 'terminus'],
+    above: ['testing', 'cli', 'otel', 'terminus', 'schematics'],
     outside: ['otel', 'terminus'],
+    apart: ['schematics'],
   },
   {
     root: 'libs/spark-dashboard/src',
     layers: ['html', 'texts', 'access', 'redact', 'options', 'view', 'acts', 'pages', 'http'],
     above: [],
     outside: [],
+    apart: [],
   },
 ];
+/** What only folders `apart` import: an application has it for development only. */
+const TOOLS = /^(?:typescript$|@nestjs\/schematics|@angular-devkit\/)/;
 
-const IMPORT = /(?:from|import)\s*\(?\s*'(\.[^']+)'/g;
+const IMPORT = /(?:from|import)\s*\(?\s*'([^']+)'/g;
 
 const folderOf = (path) => (path.includes(sep) ? path.split(sep)[0] : '.');
 
@@ -58,12 +63,15 @@ function wrongIn(library) {
   const files = readdirSync(root, { recursive: true }).filter((file) => file.endsWith('.ts'));
   for (const file of files.toSorted()) {
     const from = folderOf(file);
+    const refuse = (path, why) => wrong.push(`${library.root}/${file} imports ${path}: ${why}`);
     for (const [, path] of readFileSync(join(root, file), 'utf8').matchAll(IMPORT)) {
+      if (TOOLS.test(path) && !library.apart.includes(from)) refuse(path, 'only schematics may do so');
+      if (!path.startsWith('.')) continue;
       const to = folderOf(relative(root, resolve(root, dirname(file), path)));
-      if (from !== to && layerOf(library, from) <= layerOf(library, to))
-        wrong.push(`${library.root}/${file} imports ${path}: ${from} lies below ${to}`);
-      if (from !== to && library.outside.includes(from) && path !== '../index.js')
-        wrong.push(`${library.root}/${file} imports ${path}: ${from} sees only ../index.js`);
+      if (from === to) continue;
+      if (layerOf(library, from) <= layerOf(library, to)) refuse(path, `${from} lies below ${to}`);
+      if (library.outside.includes(from) && path !== '../index.js') refuse(path, `${from} sees only ../index.js`);
+      if (library.apart.includes(from)) refuse(path, `${from} sees nothing of the library`);
     }
   }
   return wrong;

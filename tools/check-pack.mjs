@@ -25,6 +25,13 @@ const NEEDED = {
     'dist/otel/index.d.ts',
     'dist/terminus/index.js',
     'dist/terminus/index.d.ts',
+    'dist/schematics/nest-add.js',
+    'dist/schematics/source.js',
+    'dist/schematics/handler.js',
+    'src/schematics/collection.json',
+    'src/schematics/nest-add.schema.json',
+    'src/schematics/source.schema.json',
+    'src/schematics/handler.schema.json',
   ],
   'libs/spark-dashboard': ['docs/dashboard.md'],
 };

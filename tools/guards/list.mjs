@@ -3168,4 +3168,46 @@ export const guards = [
     ['dashboard-mounting', 'with a slash'],
     { databases: ['SQLite'] },
   ),
+
+  // Schematics
+  guard(
+    'nest add changes nothing the second time',
+    'schematics/nest-add.ts',
+    'if (present !== undefined) {',
+    'if (present !== undefined && tree.root === undefined) {',
+    ['schematics', 'does nothing the second time'],
+    { sample: true },
+  ),
+  guard(
+    'nest add does not add Spark where there is no TypeORM',
+    'schematics/nest-add.ts',
+    `if (fileThatCalls(tree, '/', 'TypeOrmModule') === undefined)`,
+    `if (file === '')`,
+    ['schematics', 'without TypeORM'],
+    {},
+  ),
+  guard(
+    'nest g overwrites nothing',
+    'schematics/generate-class.ts',
+    'for (const path of files) mustBeNew(tree, path);',
+    '',
+    ['schematics', 'what it would overwrite'],
+    {},
+  ),
+  guard(
+    'what ES modules import has an extension',
+    'schematics/place.ts',
+    "${isEsm ? '.js' : ''}",
+    '',
+    ['schematics', 'source: writes a source'],
+    {},
+  ),
+  guard(
+    'a name of which no class can be made is refused',
+    'schematics/place.ts',
+    'if (!NAME.test(name))',
+    `if (name === '')`,
+    ['schematics', 'refuses the name'],
+    {},
+  ),
 ];
