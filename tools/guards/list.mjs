@@ -1190,7 +1190,7 @@ export const guards = [
   guard(
     'a key that retention has removed needs all rows',
     'store/retention.ts',
-    'forget: (manager) => this.sweeps.needFull(manager, KEYS_REMOVED),',
+    "if (what === 'keys') await this.sweeps.needFull(manager, KEYS_REMOVED);",
     '',
     ['sweep-changed', 'after keys were removed'],
     { databases: ['PostgreSQL'] },
@@ -1546,7 +1546,7 @@ export const guards = [
   guard(
     'failed attempts go with what retention removes',
     'store/retention.ts',
-    '      forget: (manager, ids) => this.failedAttempts.forget(manager, ids),\n',
+    "if (what === 'deliveries') await this.failedAttempts.forget(manager, ids);",
     '',
     ['failed-attempts', 'what retention removes'],
     { databases: ALL },
@@ -1648,9 +1648,9 @@ export const guards = [
   ),
   guard(
     'retention keeps the keys of what is not delivered yet',
-    'store/retention.ts',
-    'AND event_group = :group AND ${this.isUndelivered}',
-    'AND event_group = :group',
+    'store/retention-rows.ts',
+    'where: `event_group = :group AND ${sql}`,',
+    'where: `event_group = :group`,',
     ['retention', 'retention keeps the key'],
     { databases: ALL },
   ),

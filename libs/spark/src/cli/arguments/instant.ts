@@ -11,6 +11,14 @@ export function instant(value: string): Date {
   throw new InvalidArgumentError('It must be a time such as 2026-06-01, 2026-06-01T12:00Z, -2d or +7d.');
 }
 
+/** Parses a duration with its unit, such as `90d`, as milliseconds. Throws InvalidArgumentError. */
+export function duration(value: string): number {
+  // Without a unit, it would be milliseconds.
+  const milliseconds = /[a-z]$/i.test(value) ? durationIn(value) : undefined;
+  if (milliseconds !== undefined && milliseconds >= 1) return Math.round(milliseconds);
+  throw new InvalidArgumentError('It must be a duration with its unit, such as 90d or 12h.');
+}
+
 /** Parses a whole number above 0. Throws InvalidArgumentError. */
 export function wholeNumber(value: string): number {
   if (/^\d{1,9}$/.test(value) && Number(value) > 0) return Number(value);
