@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { EventSource, GroupHandler, sparkEvent } from 'nestjs-spark';
 import { TestClock } from 'nestjs-spark/testing';
 import { join } from 'node:path';
-import { Column, DataSource, Entity, PrimaryColumn, type QueryRunner } from 'typeorm';
+import { Column, DataSource, type DataSourceOptions, Entity, PrimaryColumn, type QueryRunner } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { examine } from '../libs/spark/src/cli/doctor/examine.js';
 import { Patient } from '../libs/spark/src/cli/doctor/patient.js';
@@ -59,6 +59,7 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
     return { leftOut, off: off.map(({ check, status }) => `${check} ${status}`), found: off.map(({ found }) => found) };
   };
   const query = (sql: string) => app.dataSource.query(sql) as Promise<unknown>;
+  const seen = (before: number) => query(`UPDATE spark_handler SET last_seen_at = ${Date.now() - before}`);
   const facts = <T>(read: (facts: DatabaseFacts, runner: QueryRunner) => Promise<T>) =>
     new Patient(outside, undefined).reading((runner) => read(new Patient(outside, undefined).facts, runner));
   // Nothing handles deliveries here.
@@ -71,27 +72,25 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
   });
 
   it('names handlers that are gone and still get deliveries, deliveries that wait for such, and no handler that was removed long ago', async () => {
-    const seen = (before: number) => query(`UPDATE spark_handler SET last_seen_at = ${Date.now() - before}`);
     await seen(10 * MINUTE);
     const { off, found } = await findings();
     expect(off).toEqual([USUAL, 'handlers warning', 'orphans error']);
-    expect(found[0]).toMatch(/Deliveries are due since|No process handles deliveries/);
     expect(found[1]).toMatch(/^No process has these handlers, the last one since \S+Z: mails\. /);
-    expect(found[2]).toMatch(/^1 delivery of mails wait since \S+Z, and no process has this handler since \S+Z\.$/);
+    expect(found[2]).toMatch(/^1 delivery of mails waits since \S+Z, and no process has this handler since \S+Z\.$/);
     // The application itself has the handler.
     expect((await findings(new Patient(parts(), undefined))).off).toEqual([USUAL]);
     await seen(8 * DAY);
-    await app.spark.discard({ handler: 'mails' });
+    await query('DELETE FROM spark_delivery');
     expect((await findings()).off).toEqual([USUAL]);
     await seen(0);
   });
 
   it('tells what is paused, held, discarded or left, as warnings', async () => {
     await app.spark.emit(sparkEvent('order_held', 1));
-    await query(`UPDATE spark_delivery SET state = 'held' WHERE state = 'available'`);
-    await query(
-      `UPDATE spark_delivery SET finished_at = ${Date.now()}, last_error = 'no answer' WHERE state = 'discarded'`,
-    );
+    await query(`UPDATE spark_delivery SET state = 'held'`);
+    await app.spark.emit(sparkEvent('order_failed', 1));
+    const discarded = `state = 'discarded', finished_at = ${Date.now()}, last_error = 'no answer'`;
+    await query(`UPDATE spark_delivery SET ${discarded} WHERE state = 'available'`);
     await app.spark.pauseHandler('mails');
     await app.spark.pauseSweep('orders');
     const { off, found } = await findings();
@@ -121,11 +120,12 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
       `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES ('w', ${until}, 'h', 1, ${Date.now()})`,
     );
     expect((await findings()).off).toEqual([]);
-    await query(`UPDATE spark_handler SET last_seen_at = ${Date.now() - 4 * MINUTE}`);
+    await seen(4 * MINUTE);
     const { off, found } = await findings();
     expect(off).toEqual(['clocks error']);
     expect(found[0]).toMatch(/^Processes work, but the last one that registered its handlers did so 4 min ago/);
     await query(`DELETE FROM spark_worker`);
+    await seen(0);
   });
 
   it('a check that fails is a finding, and the others go on', async () => {
@@ -155,12 +155,11 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
       seesUncommitted: false,
       refusesReadCommitted: false,
     });
-    const named = new DataSource({ ...db.options, isolationLevel: 'SERIALIZABLE' });
-    const runner = { query: (await named.initialize()).query.bind(named), dataSource: named } as unknown as QueryRunner;
-    const [read, send] = [new Patient(outside, undefined).facts, named.createQueryRunner()];
-    expect(runner.dataSource).toBe(send.dataSource);
-    expect(await read.isolation!(send)).toMatchObject({ level: 'SERIALIZABLE', collides: true });
-    await send.release();
+    const named = new DataSource({ ...db.options, isolationLevel: 'SERIALIZABLE' } as DataSourceOptions);
+    const runner = (await named.initialize()).createQueryRunner();
+    const { facts: read } = new Patient(outside, undefined);
+    expect(await read.isolation!(runner)).toMatchObject({ level: 'SERIALIZABLE', collides: true });
+    await runner.release();
     await named.destroy();
   });
 
@@ -214,7 +213,7 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
     await query('ALTER TABLE spark_pause CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci');
     const { off, found } = await findings();
     expect(off).toEqual(['charsets error', USUAL]);
-    expect(found[0]).toContain('spark_event.event_group is utf8mb3_general_ci, not utf8mb4_nopad_bin');
+    expect(found[0]).toMatch(/spark_event\.event_group is utf8mb3_\w+, not utf8mb4_nopad_bin/);
     expect(found[0]).toContain('spark_pause.handler is utf8mb4_general_ci, not utf8mb4_nopad_bin');
     await group('CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin');
     await query('ALTER TABLE spark_pause CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin');
@@ -222,7 +221,8 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
   });
 
   it.runIf(name === 'SQLite')('reads how a file is written, and changes nothing of it', async () => {
-    const other = new DataSource({ ...db.options, database: `${String(db.options.database)}-other` } as typeof db.options);
+    const { database } = db.options as { database: string };
+    const other = new DataSource({ ...db.options, database: `${database}-other` } as DataSourceOptions);
     const runner = (await other.initialize()).createQueryRunner();
     const { facts: read } = new Patient(outside, undefined);
     expect(await read.journal!(runner)).toEqual({ mode: 'delete', busyTimeout: 5_000 });
@@ -257,7 +257,7 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
     await query('UPDATE spark_version SET version = 1000');
     const newer = await findings();
     expect(newer.off[0]).toBe('tables error');
-    expect(newer.found[0]).toMatch(/version 1000/);
+    expect(newer.found[0]).toMatch(/1000/);
     await elsewhere.destroy();
     await empty.drop();
   });

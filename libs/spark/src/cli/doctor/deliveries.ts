@@ -17,7 +17,7 @@ export async function checkOrphans(patient: Patient): Promise<Found[]> {
 
 const ofOrphans = ({ handler, deliveries, since, lastSeen }: Orphans): Found =>
   error(
-    `${many(deliveries)} of ${handler} wait since ${at(since)}, and no process has this handler` +
+    `${many(deliveries)} of ${handler} ${deliveries === 1 ? 'waits' : 'wait'} since ${at(since)}, and no process has this handler` +
       `${lastSeen ? ` since ${at(lastSeen)}` : ''}.`,
     `Start a process that has it, name it among the aliases of its successor, or give them up: ` +
       `spark deliveries discard --handler ${shellWord(handler)}`,
