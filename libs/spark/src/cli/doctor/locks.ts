@@ -9,7 +9,7 @@ const OLD = 5 * 60_000;
 /** Whether transactions that stay open keep Spark waiting. */
 export const checkLocks = (patient: Patient): Promise<Found[]> =>
   patient.judged(
-    (facts, runner) => facts.openTransactions?.(runner, OLD).then((open) => open ?? 'refused'),
+    (facts, runner) => facts.openTransactions?.(runner, OLD).then((open) => open ?? ('refused' as const)),
     judgeLocks,
   );
 

@@ -87,9 +87,10 @@ export class MysqlFacts implements DatabaseFacts {
     for (const { name, columns = [] } of await neededTables({ runner, names: this.names }))
       for (const column of columns) needed.set(`${name.split('.').at(-1)} ${column.name}`, column);
     return rows.flatMap(({ tbl: table, col: column, charset, coll: collation }) => {
-      const { charset: set = charset, collation: order = undefined } = needed.get(`${table} ${column}`) ?? {};
-      const isRight = charset === set && (order === undefined || collation === order);
-      return isRight ? [] : [{ table, column, collation, needed: order ?? set }];
+      const wanted = needed.get(`${table} ${column}`);
+      const set = wanted?.charset ?? charset;
+      const isRight = charset === set && collation === (wanted?.collation ?? collation);
+      return isRight ? [] : [{ table, column, collation, needed: wanted?.collation ?? set }];
     });
   }
 
