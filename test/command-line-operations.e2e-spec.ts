@@ -44,7 +44,10 @@ describe.each(databases)('the command line operates Spark, on $name', { timeout:
   beforeAll(async () => {
     db = await create();
     app = await startApp({ database: db, entities: [Order], providers: [Shop], clock: new TestClock(new Date()) });
-    await app.dataSource.manager.save(Order, [1, 2].map((id) => ({ id, state: 'paid' })));
+    await app.dataSource.manager.save(
+      Order,
+      [1, 2].map((id) => ({ id, state: 'paid' })),
+    );
     await app.spark.sweep();
     await app.spark.drain();
     file = cli.write(`${name}.mjs`, dataSourceText('esm', db, ['Order']));
@@ -58,7 +61,10 @@ describe.each(databases)('the command line operates Spark, on $name', { timeout:
   const query = (sql: string, given?: unknown[]) => app.dataSource.query(sql, given) as Promise<any[]>;
 
   it('prune removes what its dry run counts, and then finds nothing', async () => {
-    for (const [table, column] of [['delivery', 'finished_at'], ['event', 'recorded_at']] as const)
+    for (const [table, column] of [
+      ['delivery', 'finished_at'],
+      ['event', 'recorded_at'],
+    ] as const)
       await query(`UPDATE spark_${table} SET ${column} = ${column} - ${YEAR}`);
     const counted = await spark('prune', '--older-than', '90d', '--dry-run', '--json');
     const counts = { act: 'prune', deliveries: 2, contexts: 2, keys: 0 };
@@ -248,7 +254,9 @@ describe.each(postgres)('the command line examines an application, on $name', { 
     ]);
     expect({ code: doctor.code, stderr: doctor.stderr }).toEqual({ code: 1, stderr: '' });
     const found = new Map(doctor.json.map(({ check, status, found: text }) => [check, `${status} ${text}`]));
-    expect(found.get('pool')).toMatch(/^error The pool has 20 connections, and up to 20 deliveries are handled at once/);
+    expect(found.get('pool')).toMatch(
+      /^error The pool has 20 connections, and up to 20 deliveries are handled at once/,
+    );
     expect(found.get('shutdown')).toMatch(/^warning No file in .*app calls enableShutdownHooks\(\)\./);
     expect(found.get('handlers')).toMatch(/^ok /);
     expect(prune.json).toEqual([{ act: 'prune', dryRun: true, deliveries: 0, contexts: 1, keys: 1 }]);

@@ -243,7 +243,9 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
     await query(`DROP INDEX spark_delivery_running${name === 'MariaDB' ? ' ON spark_delivery' : ''}`);
     const { off, leftOut } = await findings();
     expect(off[0]).toBe('tables error');
-    expect(leftOut).toEqual(expect.arrayContaining(['clocks', 'processes', 'handlers', 'orphans', 'deliveries', 'sweeps']));
+    expect(leftOut).toEqual(
+      expect.arrayContaining(['clocks', 'processes', 'handlers', 'orphans', 'deliveries', 'sweeps']),
+    );
   });
 
   it('examines a database that has no tables of Spark, or those of a newer release', async () => {
@@ -263,4 +265,7 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
   });
 });
 
-const REPAIR = { PostgreSQL: /DROP INDEX "spark_recheck_due"\./, MariaDB: /ALTER INDEX `spark_recheck_due` NOT IGNORED\./ };
+const REPAIR = {
+  PostgreSQL: /DROP INDEX "spark_recheck_due"\./,
+  MariaDB: /ALTER INDEX `spark_recheck_due` NOT IGNORED\./,
+};

@@ -110,7 +110,9 @@ describe.each(databases)('what is removed by hand, on $name', ({ create }) => {
 
   it('leaves it to another process that is removing old rows', async () => {
     const pruning = new Pruning(parts(), { completed: DAY, discarded: DAY, keys: new Map() });
-    await query(`INSERT INTO spark_chore (name, holder, held_until) VALUES ('retention', 'other', ${Date.now() + DAY})`);
+    await query(
+      `INSERT INTO spark_chore (name, holder, held_until) VALUES ('retention', 'other', ${Date.now() + DAY})`,
+    );
     expect(await pruning.prune({})).toBeUndefined();
     await query(`UPDATE spark_chore SET held_until = 1`);
     expect(await pruning.prune({})).toEqual(NONE);

@@ -7,7 +7,10 @@ export class Pruning {
   private readonly retention: Retention;
 
   constructor(
-    private readonly spark: Pick<Spark, 'chores' | 'clock' | 'failedAttempts' | 'sweepRows' | 'tables' | 'transactions'>,
+    private readonly spark: Pick<
+      Spark,
+      'chores' | 'clock' | 'failedAttempts' | 'sweepRows' | 'tables' | 'transactions'
+    >,
     times: KeptTimes,
   ) {
     const { failedAttempts, sweepRows, tables, transactions } = spark;

@@ -21,7 +21,12 @@ export const doctorCommand = () =>
       const application = isApplication ? { moduleFile: fileOf(target.module!), listens: listens() } : undefined;
       const { findings, leftOut } = await examine(new Patient(spark, application), signal);
       output.list(FINDINGS, findings, 'Nothing was checked.');
-      if (!output.isJson) output.section('What to do', ADVICE, findings.filter(({ advice }) => advice !== undefined));
+      if (!output.isJson)
+        output.section(
+          'What to do',
+          ADVICE,
+          findings.filter(({ advice }) => advice !== undefined),
+        );
       if (leftOut.length > 0) output.note(`\nLeft out: ${leftOut.join(', ')}.${isApplication ? '' : WITH_MODULE}`);
       return findings.some(({ status }) => status === 'error') ? EXIT.failed : EXIT.done;
     },

@@ -46,7 +46,10 @@ function proposed(shell: 'bash' | 'zsh', lines: readonly (readonly string[])[], 
           '_files() { print -rl -- *; }',
           '_describe() { local name="${@[-1]}"; print -rl -- "${(@P)name}"; }',
           zshScript(completions),
-          ...lines.flatMap((words) => [`words=(${name} ${quoted(words)}); CURRENT=${words.length + 1}; _${name}`, `print -r -- ${MARK}`]),
+          ...lines.flatMap((words) => [
+            `words=(${name} ${quoted(words)}); CURRENT=${words.length + 1}; _${name}`,
+            `print -r -- ${MARK}`,
+          ]),
         ];
   const printed = run(shell, shell === 'bash' ? ['--norc', '--noprofile', '-uc'] : ['-fc'], script);
   const found: string[][] = [[]];
@@ -106,7 +109,7 @@ describe.skipIf(!hasZsh)('completion in zsh', () => {
       ['events', 'list', '--group', ''],
       ['completion', ''],
     ]);
-    expect(first).toContain("rechecks:Entities whose sources run again");
+    expect(first).toContain('rechecks:Entities whose sources run again');
     expect(first).toContain("migrate:Creates Spark's tables, or changes them to the version of this release");
     expect(groups!.map((line) => line.split(':', 1)[0])).toEqual(['status', 'up', 'sql']);
     expect(leaf).toContain('--json:JSON, one object a line');

@@ -17,7 +17,9 @@ export function judgeCharsets({ connection, columns }: CharsetFacts): Found[] {
       ),
     );
   if (columns.length > 0) {
-    const each = columns.map(({ table, column, collation, needed }) => `${table}.${column} is ${collation}, not ${needed}`);
+    const each = columns.map(
+      ({ table, column, collation, needed }) => `${table}.${column} is ${collation}, not ${needed}`,
+    );
     found.push(
       error(
         `Columns of Spark's tables were converted: ${listed(each)}. Characters may be lost, and keys that differ may count as equal.`,

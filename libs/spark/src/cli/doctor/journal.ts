@@ -11,7 +11,10 @@ export type SetUpBy = 'spark' | 'application' | 'nobody';
 export function checkJournal(patient: Patient): Promise<Found[]> {
   const { application, spark } = patient;
   const by = !application ? 'nobody' : spark.settings.sqlite.serialize ? 'spark' : 'application';
-  return patient.judged((facts, runner) => facts.journal?.(runner), (facts) => judgeJournal(facts, by));
+  return patient.judged(
+    (facts, runner) => facts.journal?.(runner),
+    (facts) => judgeJournal(facts, by),
+  );
 }
 
 /** Judges the journal of a file, and how long a statement waits. */

@@ -31,8 +31,12 @@ it('clocks: those that differ by more than the time of the question, and times t
     "warning The database's clock is 12 s ahead of that of this process.",
   ]);
   expect(judged({ database: now - 2_000 })).toEqual([expect.stringContaining('2 s behind')]);
-  expect(judged({ entered: now + MINUTE })).toEqual([expect.stringMatching(/^error A process has stored .* 60 s ahead/)]);
-  expect(judged({ registered: now - 4 * MINUTE })).toEqual([expect.stringMatching(/^error Processes work, .* 4 min ago/)]);
+  expect(judged({ entered: now + MINUTE })).toEqual([
+    expect.stringMatching(/^error A process has stored .* 60 s ahead/),
+  ]);
+  expect(judged({ registered: now - 4 * MINUTE })).toEqual([
+    expect.stringMatching(/^error Processes work, .* 4 min ago/),
+  ]);
   expect(judged({ registered: now - 4 * MINUTE, workers: 0 })).toEqual([expect.stringMatching(/^ok /)]);
   expect(judged({ registered: undefined, entered: undefined })).toEqual([expect.stringMatching(/^ok /)]);
 });
@@ -51,7 +55,9 @@ it('isolation: rows that may be rolled back, and a binary log by statement', () 
   const usual = { level: 'READ COMMITTED', collides: false, seesUncommitted: false, refusesReadCommitted: false };
   const judged = (facts: object) => short(judgeIsolation({ ...usual, ...facts }));
   expect(judged({})).toEqual(['ok Transactions are READ COMMITTED by default.']);
-  expect(judged({ level: 'SERIALIZABLE', collides: true })).toEqual([expect.stringMatching(/^warning .* SERIALIZABLE /)]);
+  expect(judged({ level: 'SERIALIZABLE', collides: true })).toEqual([
+    expect.stringMatching(/^warning .* SERIALIZABLE /),
+  ]);
   expect(judged({ seesUncommitted: true, refusesReadCommitted: true })).toEqual([
     expect.stringMatching(/^error .*binary log/),
     expect.stringMatching(/^error .*READ UNCOMMITTED/),
@@ -83,7 +89,12 @@ it('the journal: without WAL it depends on who sets it, and Spark needs no busy 
 });
 
 it('character sets and locks: each that is wrong is named', () => {
-  const column = { table: 'spark_event', column: 'event_key', collation: 'latin1_swedish_ci', needed: 'utf8mb4_nopad_bin' };
+  const column = {
+    table: 'spark_event',
+    column: 'event_key',
+    collation: 'latin1_swedish_ci',
+    needed: 'utf8mb4_nopad_bin',
+  };
   expect(short(judgeCharsets({ connection: ['latin1'], columns: [column] }))).toEqual([
     expect.stringContaining('in latin1,'),
     expect.stringContaining('spark_event.event_key is latin1_swedish_ci, not utf8mb4_nopad_bin'),

@@ -1,5 +1,12 @@
 import type { QueryRunner } from 'typeorm';
-import type { CharsetFacts, DatabaseFacts, IsolationFacts, OpenTransaction, UnusedIndex, WrongColumn } from '../facts.js';
+import type {
+  CharsetFacts,
+  DatabaseFacts,
+  IsolationFacts,
+  OpenTransaction,
+  UnusedIndex,
+  WrongColumn,
+} from '../facts.js';
 import { neededTables } from '../schema/schema.js';
 import { select } from '../statement.js';
 import type { TableNames } from '../table-names.js';
@@ -34,12 +41,7 @@ export class MysqlFacts implements DatabaseFacts {
   }
 
   async isolation(runner: QueryRunner): Promise<IsolationFacts> {
-    const session = await this.variables(runner, [
-      'transaction_isolation',
-      'tx_isolation',
-      'log_bin',
-      'binlog_format',
-    ]);
+    const session = await this.variables(runner, ['transaction_isolation', 'tx_isolation', 'log_bin', 'binlog_format']);
     const usual = (session.get('transaction_isolation') ?? session.get('tx_isolation') ?? '').replaceAll('-', ' ');
     const level = namedIsolation(runner.dataSource) ?? usual;
     return {
