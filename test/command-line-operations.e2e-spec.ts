@@ -94,7 +94,10 @@ describe.each(databases)('the command line operates Spark, on $name', { timeout:
       found: expect.stringMatching(/^Spark's tables have version \d+, which this release needs\.$/),
       advice: null,
     });
-    const off = json.filter(({ status }) => status !== 'ok').map(({ check, status }) => `${check} ${status}`);
+    // Some servers for tests have autovacuum off.
+    const off = json
+      .filter(({ check, status }) => status !== 'ok' && check !== 'autovacuum')
+      .map(({ check, status }) => `${check} ${status}`);
     expect(off).toEqual(['processes warning', 'orphans error']);
     const orphans = json.find(({ check }) => check === 'orphans');
     expect(orphans.found).toContain(`1 delivery of ${HOSTILE} waits since`);

@@ -52,10 +52,10 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
   });
 
   const parts = () => (app.spark as unknown as { spark: Spark }).spark;
-  /** What is found that is not ok, as `check status`, by what is found. */
+  /** What is found that is not ok, as `check status`, and in words; without a server that has autovacuum off, as some have for tests. */
   const findings = async (patient = new Patient(outside, undefined)) => {
     const { findings: all, leftOut } = await examine(patient);
-    const off = all.filter(({ status }) => status !== 'ok');
+    const off = all.filter(({ status, found }) => status !== 'ok' && found !== 'Autovacuum is off on this server.');
     return { leftOut, off: off.map(({ check, status }) => `${check} ${status}`), found: off.map(({ found }) => found) };
   };
   const query = (sql: string) => app.dataSource.query(sql) as Promise<unknown>;
@@ -169,12 +169,13 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
     await holder.query(`UPDATE spark_handler SET priority = priority`);
     const open = (olderThan: number) => facts((read, runner) => read.openTransactions!(runner, olderThan));
     const tables = name === 'PostgreSQL' ? ['spark_handler'] : [];
-    // MariaDB refreshes its list every tenth of a second.
-    await vi.waitFor(async () => expect(await open(0)).toMatchObject([{ tables, age: expect.any(Number) }]));
+    // MariaDB does not refresh its list while it is read more often than every tenth of a second.
+    const patiently = { interval: 200, timeout: 10_000 };
+    await vi.waitFor(async () => expect(await open(0)).toMatchObject([{ tables, age: expect.any(Number) }]), patiently);
     expect(await open(5 * MINUTE)).toEqual([]);
     await holder.rollbackTransaction();
     await holder.release();
-    await vi.waitFor(async () => expect(await open(0)).toEqual([]));
+    await vi.waitFor(async () => expect(await open(0)).toEqual([]), patiently);
   });
 
   it.runIf(name === 'PostgreSQL')('finds that autovacuum is off, and counts dead rows', async () => {

@@ -8,18 +8,18 @@ _${program}() {
   local current="\${COMP_WORDS[COMP_CWORD]}" place='' words='' options='' i
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "$place/\${COMP_WORDS[i]}" in
-      ${paths.join(' | ')}) place="$place/\${COMP_WORDS[i]}" ;;
+      ${patternOf(paths)}) place="$place/\${COMP_WORDS[i]}" ;;
     esac
   done
   COMPREPLY=()
   case "\${COMP_WORDS[COMP_CWORD-1]}" in
-    ${beforeFiles.join(' | ')})
+    ${patternOf(beforeFiles)})
       local IFS=$'\\n'
       compopt -o filenames 2>/dev/null
       COMPREPLY=($(compgen -f -- "$current"))
       return
       ;;
-    ${beforeValues.join(' | ')}) return ;;
+    ${patternOf(beforeValues)}) return ;;
   esac
   case "$place" in
 ${places.map(branchOf).join('\n')}
@@ -34,3 +34,6 @@ const branchOf = ({ path, words, options }: Place): string =>
   `    '${path}') words='${namesOf(words)}' options='${namesOf(options)}' ;;`;
 
 const namesOf = (words: readonly Word[]): string => words.map(({ name }) => name).join(' ');
+
+/** A pattern that matches each of some texts, which may be none. */
+const patternOf = (texts: readonly string[]): string => (texts.length === 0 ? `'nothing'` : texts.join(' | '));

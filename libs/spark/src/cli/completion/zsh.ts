@@ -10,12 +10,12 @@ _${program}() {
   local -a proposed options
   for ((i = 2; i < CURRENT; i++)); do
     case "$place/\${words[i]}" in
-      (${paths.join('|')}) place="$place/\${words[i]}" ;;
+      (${patternOf(paths)}) place="$place/\${words[i]}" ;;
     esac
   done
   case "\${words[CURRENT-1]}" in
-    (${beforeFiles.join('|')}) _files; return ;;
-    (${beforeValues.join('|')}) return ;;
+    (${patternOf(beforeFiles)}) _files; return ;;
+    (${patternOf(beforeValues)}) return ;;
   esac
   case "$place" in
 ${places.map(branchOf).join('\n')}
@@ -42,3 +42,6 @@ const branchOf = ({ path, words, options }: Place): string => `    ('${path}')
 const described = ({ name, does }: Word): string => quoted(does === '' ? name : `${name}:${does}`);
 
 const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** A pattern that matches each of some texts, which may be none. */
+const patternOf = (texts: readonly string[]): string => (texts.length === 0 ? `'nothing'` : texts.join('|'));
