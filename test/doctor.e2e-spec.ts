@@ -155,7 +155,7 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
       seesUncommitted: false,
       refusesReadCommitted: false,
     });
-    const named = new DataSource({ ...db.options, isolationLevel: 'SERIALIZABLE' } as DataSourceOptions);
+    const named = new DataSource({ ...db.options, isolationLevel: 'SERIALIZABLE' });
     const runner = (await named.initialize()).createQueryRunner();
     const { facts: read } = new Patient(outside, undefined);
     expect(await read.isolation!(runner)).toMatchObject({ level: 'SERIALIZABLE', collides: true });

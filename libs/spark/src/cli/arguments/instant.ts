@@ -4,8 +4,8 @@ import { durationIn } from '../../config/option-parsers.js';
 /** Parses a time: a date in ISO 8601, or a duration from now, such as `-2d` or `+7d`. Throws InvalidArgumentError. */
 export function instant(value: string): Date {
   const [, sign, amount] = /^([+-])(\d.*)$/.exec(value) ?? [];
-  const duration = durationIn(amount);
-  if (duration !== undefined) return new Date(Date.now() + (sign === '-' ? -duration : duration));
+  const away = durationIn(amount);
+  if (away !== undefined) return new Date(Date.now() + (sign === '-' ? -away : away));
   const date = new Date(value);
   if (/^\d{4}-\d\d-\d\d/.test(value) && !Number.isNaN(date.getTime())) return date;
   throw new InvalidArgumentError('It must be a time such as 2026-06-01, 2026-06-01T12:00Z, -2d or +7d.');

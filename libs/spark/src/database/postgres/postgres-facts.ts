@@ -34,7 +34,8 @@ export class PostgresFacts implements DatabaseFacts {
   /** The tables for people, by their names in SQL. */
   private readonly tables: ReadonlyMap<string, string>;
 
-  constructor({ plain, schema: _, ...escaped }: TableNames) {
+  constructor(tables: TableNames) {
+    const { plain, schema: _, ...escaped } = tables;
     const names = Object.entries(escaped) as [keyof typeof plain, string][];
     this.tables = new Map(names.map(([table, sql]) => [sql, plain[table]]));
   }
