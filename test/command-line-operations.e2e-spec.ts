@@ -60,7 +60,7 @@ describe.each(databases)('the command line operates Spark, on $name', { timeout:
   const spark = (...args: string[]) => cli.run([...args, '-d', file]);
   const query = (sql: string, given?: unknown[]) => app.dataSource.query(sql, given) as Promise<any[]>;
 
-  it('prune removes what its dry run counts, and then finds nothing', async () => {
+  it('prune removes what its dry run counts', async () => {
     for (const [table, column] of [
       ['delivery', 'finished_at'],
       ['event', 'recorded_at'],
@@ -73,10 +73,6 @@ describe.each(databases)('the command line operates Spark, on $name', { timeout:
     const removed = await spark('prune', '--older-than', '90d', '--yes', '--json');
     expect(removed).toMatchObject({ code: 0, json: [{ ...counts, dryRun: false }] });
     expect(await query('SELECT id FROM spark_delivery')).toEqual([]);
-    expect(await spark('prune', '--older-than', '90d', '--yes')).toMatchObject({
-      code: 0,
-      stdout: '0 deliveries, 0 contexts and 0 keys removed.\n',
-    });
     await query(`UPDATE spark_event SET recorded_at = recorded_at + ${YEAR}`);
   });
 
@@ -219,6 +215,10 @@ describe('the command line operates Spark', { timeout: 120_000 }, () => {
     expect((all - kept) % 1_000).toBe(0);
     const { code, json } = await spark('prune', '--older-than', '1d', '--yes', '--json');
     expect({ code, deliveries: json[0].deliveries }).toEqual({ code: 0, deliveries: kept });
+    expect(await spark('prune', '--older-than', '1d', '--yes')).toMatchObject({
+      code: 0,
+      stdout: '0 deliveries, 0 contexts and 0 keys removed.\n',
+    });
   });
 });
 
