@@ -21,17 +21,30 @@ export interface Invocation<O> {
 export type Action<I> = (invocation: I) => Promise<number | void>;
 
 /** An {@link Invocation} with an open connection. */
-export interface Connected<O> extends Invocation<O>, Session {}
+export interface Connected<O> extends Invocation<O>, Session {
+  readonly target: Target;
+}
 
 type Opened<O> = (target: Awaited<ReturnType<typeof targetOf>>, invocation: Invocation<O>) => Promise<Session>;
 
 /** Lets a command work on Spark's tables, by a data source file or an application at rest. */
-export function onTables<O>(command: Command, action: Action<Connected<O>>): Command {
+export const onTables = <O>(command: Command, action: Action<Connected<O>>): Command =>
+  onTablesOf(command, action, { arePrepared: true });
+
+/** The same for tables that may be missing or old: a data source file is opened without a look at them, and nothing is set. */
+export const onAnyTables = <O>(command: Command, action: Action<Connected<O>>): Command =>
+  onTablesOf(command, action, { arePrepared: false });
+
+function onTablesOf<O>(
+  command: Command,
+  action: Action<Connected<O>>,
+  { arePrepared }: { readonly arePrepared: boolean },
+): Command {
   return opening(command, action, (target, invocation) => {
     const { dataSource, module, prefers } = target;
     if (prefers === 'module') return boot(module!, target, { registersSources: false }, invocation);
     if (dataSource === undefined) throw missing('--data-source dist/data-source.js, or --module dist/app.module.js');
-    return openFile(dataSource, target);
+    return openFile(dataSource, target, arePrepared, invocation);
   });
 }
 
@@ -56,9 +69,10 @@ export function onTarget<O>(command: Command, action: Action<Invocation<O> & { r
 function opening<O>(command: Command, action: Action<Connected<O>>, open: Opened<O>): Command {
   return command.action(() =>
     invoked<O>(command, async (invocation) => {
-      const session = await open(await targetOf(command), invocation);
+      const target = await targetOf(command);
+      const session = await open(target, invocation);
       try {
-        return await action({ ...invocation, ...session });
+        return await action({ ...invocation, ...session, target });
       } finally {
         invocation.progress.end();
         await session.close();
@@ -77,11 +91,17 @@ async function invoked<O>(command: Command, work: Action<Invocation<O>>): Promis
 }
 
 /** What opens a connection is loaded when it is needed: `--help` does not load TypeORM. */
-async function openFile(file: string, target: Target): Promise<Session> {
-  const { redirectConsole } = await import('./target/stderr-logger.js');
+async function openFile<O>(
+  file: string,
+  target: Target,
+  isPrepared: boolean,
+  { output }: Invocation<O>,
+): Promise<Session> {
+  const { redirectConsole, redirectLogs } = await import('./target/stderr-logger.js');
   redirectConsole();
+  redirectLogs(output);
   const { openDataSource } = await import('./target/open-data-source.js');
-  return openDataSource(file, target);
+  return openDataSource(file, target, isPrepared);
 }
 
 async function boot<O>(file: string, target: Target, rest: Rest, { output }: Invocation<O>): Promise<Session> {

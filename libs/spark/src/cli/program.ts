@@ -1,10 +1,15 @@
 import { Command } from 'commander';
+import { completionCommand } from './commands/completion.js';
 import { deliveriesCommands } from './commands/deliveries.js';
+import { doctorCommand } from './commands/doctor.js';
 import { eventsCommands } from './commands/events.js';
 import { handlersCommands } from './commands/handlers.js';
 import { migrateCommands } from './commands/migrate.js';
+import { pruneCommand } from './commands/prune.js';
 import { rechecksCommands } from './commands/rechecks.js';
+import { sourcesCommands } from './commands/sources.js';
 import { statusCommand } from './commands/status.js';
+import { workersCommands } from './commands/workers.js';
 import { printableLines } from './output/safe-text.js';
 import { VERSION } from './version.js';
 
@@ -25,11 +30,16 @@ export function createProgram(): Command {
     .addHelpText('after', AFTER);
   const commands = [
     statusCommand(),
+    doctorCommand(),
     eventsCommands(),
     deliveriesCommands(),
     handlersCommands(),
     rechecksCommands(),
+    sourcesCommands(),
+    workersCommands(),
+    pruneCommand(),
     migrateCommands(),
+    completionCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   for (const command of withAll(program))

@@ -9,6 +9,12 @@ import type { TableNames } from './table-names.js';
 import { hasOneConnection } from './traits.js';
 import { checkInternals } from './typeorm-internals.js';
 
+/** Throws InvalidOptionsError if a schema is named for a database that has none. */
+export function checkSchemaOption(dataSource: DataSource, { schema }: SparkSettings): void {
+  if (schema !== undefined && hasOneConnection(dataSource))
+    throw new InvalidOptionsError('schema', schema, 'left out on SQLite, which has no schemas');
+}
+
 /**
  * Prepares a DataSource for Spark: it keeps SQLite's transactions apart, and creates or checks Spark's tables. Throws what
  * {@link checkTables} throws, InvalidOptionsError, MissingPartError.
@@ -19,11 +25,8 @@ export async function prepareDataSource(
   tables: TableNames,
   settings: SparkSettings,
 ): Promise<void> {
-  if (hasOneConnection(dataSource)) {
-    if (settings.schema !== undefined)
-      throw new InvalidOptionsError('schema', settings.schema, 'left out on SQLite, which has no schemas');
-    if (settings.sqlite.serialize) serializeSqlite(dataSource, settings.sqlite);
-  }
+  checkSchemaOption(dataSource, settings);
+  if (hasOneConnection(dataSource) && settings.sqlite.serialize) serializeSqlite(dataSource, settings.sqlite);
   await withRunner(dataSource.manager, async (runner) => {
     if (dataSource.options.synchronize) await migrateAll(runner.manager, dialect, tables);
     await checkTables(runner, tables, settings);

@@ -57,3 +57,7 @@ export function isInMemory(dataSource: DataSource): boolean {
   const { database } = dataSource.options as { database: string };
   return isSqlite(dataSource) && (database === '' || database.includes(':memory:'));
 }
+
+/** The isolation that the options of a DataSource name for its transactions; undefined if they name none. */
+export const namedIsolation = ({ options }: DataSource): string | undefined =>
+  (options as { isolationLevel?: string }).isolationLevel;

@@ -13,7 +13,7 @@ import type { Chores, ConfirmChore } from '../store/chores.js';
 import type { FleetLimiter } from '../store/fleet-limiter.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
 import type { Rescue } from '../store/rescue.js';
-import type { Retention } from '../store/retention.js';
+import { type Retention, RETENTION } from '../store/retention.js';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { WorkSignals } from './work-signals.js';
 import { compareClocks } from './compare-clocks.js';
@@ -90,8 +90,8 @@ export class Maintenance {
     if (abandoned.mayPrune(clock.now())) await run('rechecks', (confirm) => abandoned.prune(clock.now(), confirm));
     // Another process may have other options: one that removes nothing leaves the chore to it.
     if (retention.isSet)
-      await run('retention', async (confirm) => {
-        ({ deliveries } = await retention.prune(clock.now(), confirm));
+      await run(RETENTION, async (confirm) => {
+        ({ deliveries } = await retention.prune(clock.now(), { confirm }));
       });
     if (errors.length > 0) throw errors[0];
     return deliveries;

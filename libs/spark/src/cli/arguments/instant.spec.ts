@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { instant, wholeNumber } from './instant.js';
+import { duration, instant, wholeNumber } from './instant.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: new Date('2026-06-10T12:00:00Z'), toFake: ['Date'] });
@@ -24,4 +24,16 @@ it.each(['', 'yesterday', '7d', '-', '2026-13-01', '1', '+7 lightyears'])('%j is
 
 it.each(['', '0', '-1', '1.5', 'ten'])('%j is no number of records', (text) => {
   expect(() => wholeNumber(text)).toThrow('a whole number above 0');
+});
+
+it.each([
+  ['90d', 90 * 86_400_000],
+  ['1.5h', 5_400_000],
+  ['250 ms', 250],
+])('%s is a duration', (text, expected) => {
+  expect(duration(text)).toBe(expected);
+});
+
+it.each(['', '90', '-90d', '0d', 'soon', '3 lightyears'])('%j is no duration', (text) => {
+  expect(() => duration(text)).toThrow('a duration with its unit');
 });

@@ -50,7 +50,8 @@ export const HANDLERS: readonly Column<HandlerStatus>[] = [
   { head: 'PAUSED SINCE', of: ({ paused }) => paused },
 ];
 
-const SOURCES: readonly Column<SourceStatus>[] = [
+/** The columns of sources. */
+export const SOURCES: readonly Column<SourceStatus>[] = [
   { head: 'SOURCE', of: ({ source }) => source },
   { head: 'LAST SWEEP', of: ({ finished }) => finished },
   { head: 'FOUND', of: ({ foundBySweep }) => foundBySweep },
@@ -73,7 +74,8 @@ const ORPHANS: readonly Column<SparkStatus['orphans'][number]>[] = [
   { head: 'LAST SEEN', of: ({ lastSeen }) => lastSeen },
 ];
 
-const WORKERS: readonly Column<WorkerStatus>[] = [
+/** The columns of processes. */
+export const WORKERS: readonly Column<WorkerStatus>[] = [
   { head: 'PROCESS', of: ({ id }) => id },
   { head: 'HOST', of: ({ host }) => host },
   { head: 'PID', of: ({ pid }) => pid },

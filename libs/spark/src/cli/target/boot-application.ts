@@ -4,6 +4,7 @@ import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import type { Rest } from '../../common/rest.js';
 import { shown } from '../../error/text-of.js';
+import { SPARK, type Spark } from '../../runtime/create-spark.js';
 import { SparkRegistry } from '../../spark.registry.js';
 import { MisuseError } from '../command.error.js';
 import { loadModule } from './application-module.js';
@@ -30,9 +31,11 @@ export async function bootApplication(
   try {
     const { dataSource, service } = sparkIn(app, name);
     const token = getDataSourceToken(dataSource === 'default' ? undefined : dataSource);
+    const all = app.get<symbol, Spark>(SPARK, { strict: false, each: true });
     return {
       dataSource: app.get<DataSource>(token, { strict: false }),
       service,
+      spark: all.find((spark) => spark.dataSourceName === dataSource)!,
       isApplication: true,
       close: () => app.close(),
     };

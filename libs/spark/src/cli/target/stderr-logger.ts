@@ -1,4 +1,4 @@
-import type { LoggerService } from '@nestjs/common';
+import { Logger, type LoggerService } from '@nestjs/common';
 import type { Output } from '../output/output.js';
 
 /** The log lines of the application, on stderr: warnings and errors alone. */
@@ -25,3 +25,6 @@ export function stderrLogger(output: Output): LoggerService {
 export function redirectConsole(): void {
   for (const name of ['log', 'info', 'debug', 'dir', 'table'] as const) console[name] = console.error.bind(console);
 }
+
+/** Sends what Spark logs to stderr, where no application is booted with {@link stderrLogger}. */
+export const redirectLogs = (output: Output): void => Logger.overrideLogger(stderrLogger(output));

@@ -28,6 +28,9 @@ import { v10 } from './v10.js';
 export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8, v9, v10];
 const CURRENT = VERSIONS.at(-1)!;
 
+/** The tables that this release needs, with all columns and indexes. */
+export const neededTables = (place: Place) => CURRENT.tables(place);
+
 /** Changes the tables to one version. Throws MissingSchemaError. */
 export async function migrateUp(manager: EntityManager, dialect: Dialect, names: TableNames, to: SchemaVersion) {
   await checkSchema(manager.queryRunner!, names);
