@@ -3210,7 +3210,6 @@ export const guards = [
     ['schematics', 'refuses the name'],
     {},
   ),
-  ),
 
   // Operating by the command line
   guard(
