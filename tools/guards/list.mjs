@@ -3039,7 +3039,7 @@ export const guards = [
   guard(
     'an application at rest registers nothing',
     'runtime/spark.lifecycle.ts',
-    'await (this.atRest ? registerAtRest(this.spark, this.atRest) : register(this.spark));',
+    'await (atRest && !atRest.registersHandlers ? registerAtRest(this.spark, atRest) : register(this.spark));',
     'await register(this.spark);',
     ['command-line-application', 'with its jobs'],
     { databases: ['SQLite'] },

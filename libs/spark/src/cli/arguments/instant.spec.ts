@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { instant, wholeNumber } from './instant.js';
+import { instant, wholeNumber, wholeNumberOrZero } from './instant.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: new Date('2026-06-10T12:00:00Z'), toFake: ['Date'] });
@@ -24,4 +24,9 @@ it.each(['', 'yesterday', '7d', '-', '2026-13-01', '1', '+7 lightyears'])('%j is
 
 it.each(['', '0', '-1', '1.5', 'ten'])('%j is no number of records', (text) => {
   expect(() => wholeNumber(text)).toThrow('a whole number above 0');
+});
+
+it('none at all is a number, too, where a limit is meant', () => {
+  expect(wholeNumberOrZero('0')).toBe(0);
+  expect(() => wholeNumberOrZero('-1')).toThrow('a whole number, 0 or above');
 });
