@@ -3154,14 +3154,6 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
-    'a drain that a signal ends waits for no handler',
-    'cli/commands/work.ts',
-    'await Promise.race([service.drain(), abortOf(signal)]);',
-    'await service.drain();',
-    ['command-line-work', 'SIGINT ends --drain'],
-    { databases: ['SQLite'] },
-  ),
-  guard(
     'the handlers of a drain are registered',
     'cli/commands/work.ts',
     'registersHandlers: true',
