@@ -8,6 +8,7 @@ import {
   type CommandLine,
   commandLine,
   dataSourceText,
+  type Ended,
   HOSTILE,
   RAW,
 } from './support/command-line.js';
@@ -47,8 +48,8 @@ interface World {
   readonly db: TestDatabase;
   readonly app: TestApp;
   /** Runs a command with the module of the application, or with its DataSource alone. */
-  readonly spark: (...args: string[]) => ReturnType<CommandLine['run']>;
-  readonly onTables: (...args: string[]) => ReturnType<CommandLine['run']>;
+  readonly spark: (...args: string[]) => Promise<Ended>;
+  readonly onTables: (...args: string[]) => Promise<Ended>;
   readonly module: string;
 }
 
@@ -273,7 +274,7 @@ describe('the command line with the code of an application', { timeout: 120_000 
   it('says what is wrong with a call, and ends with 2, or with 1 where it names what does not exist', async () => {
     const { spark, onTables } = world;
     cli.write('dead.mjs', applicationText('esm', DEAD, APPLICATION));
-    const wrong = await Promise.all([
+    const calls: [code: number, said: RegExp, end: Promise<Ended>][] = [
       [2, /^Say where Spark's tables are: --module/, cli.run(['explain', 'Ticket', '1'])],
       [2, /^There is no module file .*nowhere\.mjs/, cli.run(['plan', '-m', 'nowhere.mjs'])],
       [1, /ECONNREFUSED/, cli.run(['plan', '-m', 'dead.mjs'])],
@@ -295,12 +296,13 @@ describe('the command line with the code of an application', { timeout: 120_000 
       [2, /^Nothing was changed: say which Ticket/m, onTables('forget', 'Ticket', '--yes')],
       [2, /excludes other options/m, onTables('forget', 'Ticket', '1', '--group', 'x', '--yes')],
       [2, /^"1,2" cannot be an id of Ticket/m, onTables('erase', 'Ticket', '1,2', '--yes')],
-    ].map(async ([code, said, end]) => ({ code, said, end: await (end as ReturnType<CommandLine['run']>) })));
-    for (const { code, said, end } of wrong) {
-      expect({ said, code: end.code, stdout: end.stdout }).toEqual({ said, code, stdout: '' });
-      expect(end.stderr).toMatch(said as RegExp);
-      expect(end.stderr).not.toMatch(/^\s+at /m);
-      expect(end.stderr).not.toMatch(RAW);
+    ];
+    for (const [code, said, end] of calls) {
+      const { stdout, stderr, ...ended } = await end;
+      expect({ said, code: ended.code, stdout }).toEqual({ said, code, stdout: '' });
+      expect(stderr).toMatch(said);
+      expect(stderr).not.toMatch(/^\s+at /m);
+      expect(stderr).not.toMatch(RAW);
     }
   });
 });
