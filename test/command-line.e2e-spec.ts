@@ -6,7 +6,14 @@ import { Column, DataSource, type DataSourceOptions, Entity, PrimaryColumn } fro
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { blocksOf } from '../tools/docs/blocks.mjs';
 import { startApp, type TestApp } from './support/app.js';
-import { applicationText, type CommandLine, commandLine, dataSourceText, HOSTILE, RAW } from './support/command-line.js';
+import {
+  applicationText,
+  type CommandLine,
+  commandLine,
+  dataSourceText,
+  HOSTILE,
+  RAW,
+} from './support/command-line.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
 @Entity()

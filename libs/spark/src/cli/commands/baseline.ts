@@ -6,7 +6,15 @@ import { EXIT } from '../exit-codes.js';
 import { count } from '../output/progress.js';
 import { agree } from './agree.js';
 import { addBulkOptions, type BulkFlags } from './bulk.js';
-import { addSpeedOptions, isWhole, noteRest, printReport, speedOf, type SpeedOptions, watched } from './sweep-output.js';
+import {
+  addSpeedOptions,
+  isWhole,
+  noteRest,
+  printReport,
+  speedOf,
+  type SpeedOptions,
+  watched,
+} from './sweep-output.js';
 
 interface Options extends BulkFlags, SpeedOptions {}
 
@@ -61,8 +69,7 @@ async function counted(
   const events = groups.filter((group) => group.entity === name).reduce((sum, { enter }) => sum + enter, 0);
   const sources = (await service.sources()).filter((source) => source.entity === name);
   let held = 0;
-  for (const { source } of sources)
-    held += await service.discard({ source, state: 'held' }, { dryRun: true, signal });
+  for (const { source } of sources) held += await service.discard({ source, state: 'held' }, { dryRun: true, signal });
   return { events, held };
 }
 

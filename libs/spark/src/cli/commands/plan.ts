@@ -43,7 +43,10 @@ const addOptions = (command: Command): Command =>
     .optionsGroup('How:')
     .option('--limit <number>', 'lists at most so many', wholeNumber, USUAL)
     .option('--summary', 'counts the events of each group and the deliveries of each handler')
-    .option('--check', 'the summary, and ends with 1 if more than --max-new deliveries would go out, or it has problems')
+    .option(
+      '--check',
+      'the summary, and ends with 1 if more than --max-new deliveries would go out, or it has problems',
+    )
     .option('--max-new <number>', 'how many deliveries may go out, for --check', wholeNumberOrZero);
 
 function checkOptions({ id, summary, check, maxNew }: Options): void {

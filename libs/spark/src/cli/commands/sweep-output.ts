@@ -69,7 +69,9 @@ export function printReport(output: Output, report: SweepReport): void {
 /** Says what is left to do after a sweep. */
 export function noteRest(output: Output, { failed, refused, held, elsewhere, paused }: SweepReport): void {
   if (failed + refused > 0)
-    output.note('Sources have failed, or their events were refused: the lines above say why. plan --summary counts them.');
+    output.note(
+      'Sources have failed, or their events were refused: the lines above say why. plan --summary counts them.',
+    );
   if (held > 0) output.note('Held deliveries wait: spark deliveries release, or spark deliveries discard.');
   if (elsewhere > 0)
     output.note(`${elsewhere} sources were left to processes that sweep them at the moment. Call it again.`);

@@ -6,7 +6,15 @@ import { entityNamed, idOf } from '../arguments/filters.js';
 import { commandOf } from '../command.js';
 import { MisuseError } from '../command.error.js';
 import { EXIT } from '../exit-codes.js';
-import { addSpeedOptions, isWhole, noteRest, printReport, speedOf, type SpeedOptions, watched } from './sweep-output.js';
+import {
+  addSpeedOptions,
+  isWhole,
+  noteRest,
+  printReport,
+  speedOf,
+  type SpeedOptions,
+  watched,
+} from './sweep-output.js';
 import { sweepPauseCommand, sweepResumeCommand } from './sweep-pause.js';
 
 interface Options extends SpeedOptions {
@@ -67,8 +75,7 @@ const addOptions = (command: Command): Command =>
 function checkOptions({ entity, ids, from, to }: Options): void {
   if ((ids ?? from ?? to) !== undefined && entity === undefined)
     throw new MisuseError('--ids, --from and --to need the --entity of the ids.');
-  if (ids !== undefined && (from ?? to) !== undefined)
-    throw new MisuseError('Give either --ids, or --from and --to.');
+  if (ids !== undefined && (from ?? to) !== undefined) throw new MisuseError('Give either --ids, or --from and --to.');
 }
 
 function whichOf({ entity: name, source, full, ids, from, to }: Options, dataSource: DataSource): SweepCallOptions {

@@ -21,7 +21,9 @@ export const workCommand = () =>
         examples: ['work -m dist/app.module.js#AppModule', 'work --drain --json'],
       },
       (command) =>
-        command.optionsGroup('How:').option('--drain', 'handles what is due, and ends; nothing else of the application runs'),
+        command
+          .optionsGroup('How:')
+          .option('--drain', 'handles what is due, and ends; nothing else of the application runs'),
     ),
     // What it handles must be known to the processes that record.
     ({ drain }) => (drain ? { registersSources: true, registersHandlers: true } : undefined),

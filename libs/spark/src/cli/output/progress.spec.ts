@@ -19,8 +19,5 @@ it('is one line of a terminal that is overwritten and at last removed, and nothi
   const hidden = new Progress(stream(false));
   hidden.show(500, 'rows', 2_000, 100);
   hidden.end();
-  expect(written).toEqual([
-    '\r500 of 2,000 rows of \\x1b[2Jorders, 100/s, 15 s left\x1b[K',
-    '\r\x1b[K',
-  ]);
+  expect(written).toEqual(['\r500 of 2,000 rows of \\x1b[2Jorders, 100/s, 15 s left\x1b[K', '\r\x1b[K']);
 });

@@ -18,12 +18,7 @@ class CommandModule {}
  *
  * @param logger gets the log lines of the application
  */
-export function bootApplication(
-  file: string,
-  { name }: Target,
-  rest: Rest,
-  logger: LoggerService,
-): Promise<Session> {
+export function bootApplication(file: string, { name }: Target, rest: Rest, logger: LoggerService): Promise<Session> {
   return boot(file, rest, logger, (app) => {
     const { dataSource, service } = chosenOf(registryOf(app), name);
     const token = getDataSourceToken(dataSource === 'default' ? undefined : dataSource);
