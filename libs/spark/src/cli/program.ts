@@ -32,6 +32,8 @@ export function createProgram(): Command {
   const program = new Command('spark')
     .description('Looks at what nestjs-spark does, repairs what failed, and does its work')
     .version(VERSION)
+    // The options behind a command are those of the last command that is named.
+    .enablePositionalOptions()
     .addHelpText('after', AFTER);
   const commands = [
     statusCommand(),

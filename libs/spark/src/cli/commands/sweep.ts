@@ -37,7 +37,6 @@ export const sweepCommand = () =>
       },
       addOptions,
     )
-      // Otherwise this command would take the options of its own commands.
       .enablePositionalOptions()
       .hook('preAction', (command) => checkOptions(command.opts<Options>()))
       .addCommand(sweepPauseCommand())
