@@ -56,9 +56,8 @@ afterAll(() => cli.remove());
 async function said({ process, ended }: RunningCommand, ...texts: string[]): Promise<void> {
   let all = '';
   for (const stream of [process.stdout, process.stderr]) stream.on('data', (text) => (all += text));
-  let isOver = false;
-  void ended.finally(() => (isOver = true));
-  while (!texts.every((text) => all.includes(text)) && !isOver) await delay(10);
+  const isOver = ended.then(() => true);
+  while (!texts.every((text) => all.includes(text))) if (await Promise.race([isOver, delay(10, false)])) break;
   expect(all).toEqual(expect.stringContaining(texts.at(-1)!));
 }
 

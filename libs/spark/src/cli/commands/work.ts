@@ -26,7 +26,7 @@ export const workCommand = () =>
           .option('--drain', 'handles what is due, and ends; nothing else of the application runs'),
     ),
     // What it handles must be known to the processes that record.
-    ({ drain }) => (drain ? { registersSources: true, registersHandlers: true } : undefined),
+    (options) => (options.drain ? { registersSources: true, registersHandlers: true } : undefined),
     async (working) => (working.options.drain ? drain(working) : workUntilSignal(working)),
   );
 
