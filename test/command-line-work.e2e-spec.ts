@@ -124,6 +124,8 @@ describe.each(databases)('the command line works, on $name', { timeout: 120_000 
     const { code, stdout, stderr } = await command.ended;
     expect({ code, stdout }).toEqual({ code: 130, stdout: '' });
     expect(stderr).toMatch(/^Interrupted\.$/m);
+    // It has run for long enough.
+    expect(stderr).not.toContain('RAN job');
     expect((await app.spark.deliveries({ key: 'ticket_stuck_2' })).records).toMatchObject([
       { state: 'available', attempt: 0 },
     ]);

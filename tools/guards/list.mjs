@@ -3057,7 +3057,7 @@ export const guards = [
     'cli/target/rest.module.ts',
     'intervals: false, timeouts: false',
     'intervals: true, timeouts: true',
-    ['command-line-application', 'with its jobs'],
+    ['command-line-work', 'SIGINT ends --drain'],
     { databases: ['SQLite'] },
   ),
   guard(
