@@ -2,11 +2,18 @@ import { Injectable } from '@nestjs/common';
 import { EventSource, GroupHandler, sparkEvent, type SparkEvent } from 'nestjs-spark';
 import { TestClock } from 'nestjs-spark/testing';
 import { readFile } from 'node:fs/promises';
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, DataSource, type DataSourceOptions, Entity, PrimaryColumn } from 'typeorm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { blocksOf } from '../tools/docs/blocks.mjs';
 import { startApp, type TestApp } from './support/app.js';
-import { type CommandLine, commandLine, dataSourceText } from './support/command-line.js';
+import {
+  applicationText,
+  type CommandLine,
+  commandLine,
+  dataSourceText,
+  HOSTILE,
+  RAW,
+} from './support/command-line.js';
 import { databases, type TestDatabase } from './support/databases.js';
 
 @Entity()
@@ -21,8 +28,20 @@ class Seat {
   @PrimaryColumn() number: number;
 }
 
-// It clears the screen, sets the title of the window, hides text, and turns it around.
-const HOSTILE = '\x1b[2J\x1b]0;owned\x07\u009b31m\u202eevil\r\nnext';
+@Entity()
+class Challenge {
+  @PrimaryColumn() id: number;
+  @Column() state: string;
+}
+
+const CHALLENGES = {
+  entity: 'Challenge',
+  members: `*challenges({ id, state }) { yield sparkEvent('challenge_' + state, id); }\n  mail() {}`,
+  decorators: {
+    challenges: `EventSource(Challenge, { name: 'challenges' })`,
+    mail: `GroupHandler(/^challenge/, { name: 'challenge-mails' })`,
+  },
+};
 
 @Injectable()
 class Shop {
@@ -44,9 +63,6 @@ beforeAll(async () => {
   cli = await commandLine();
 });
 afterAll(() => cli.remove());
-
-// eslint-disable-next-line no-control-regex -- what a terminal acts on
-const RAW = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/;
 
 describe.each(databases)('the command line reads the tables, on $name', { timeout: 120_000 }, (database) => {
   let db: TestDatabase;
@@ -284,13 +300,24 @@ describe('where the tables are', { timeout: 120_000 }, () => {
     const page = await readFile('docs/command-line.md', 'utf8');
     const shown = blocksOf(page).filter(({ language }) => language === 'sh');
     const lines = shown.flatMap(({ code }) => [...code.matchAll(/^(?:npx )?spark (.*)$/gm)].map(([, line]) => line!));
-    expect(lines.length).toBeGreaterThan(10);
+    expect(lines.length).toBeGreaterThan(20);
     cli.write('dist/data-source.js', dataSourceText('esm', db, ['Challenge']));
-    const ends = await Promise.all(
-      lines.map((line) => cli.run(line.split(' '), { SPARK_DATA_SOURCE: 'dist/data-source.js' })),
-    );
-    for (const [i, { code, stderr }] of ends.entries())
-      expect({ line: lines[i], code, stderr }).toMatchObject({ line: lines[i], code: 0 });
+    cli.write('dist/app.module.js', applicationText('esm', db, CHALLENGES));
+    const options = { ...db.options, entities: [Challenge], synchronize: true } as DataSourceOptions;
+    const dataSource = await new DataSource(options).initialize();
+    await dataSource.manager.save(Challenge, { id: 7, state: 'ended' });
+    await dataSource.destroy();
+    const env = { SPARK_DATA_SOURCE: 'dist/data-source.js', SPARK_MODULE: 'dist/app.module.js#AppModule' };
+    const run = async (line: string) => ({ line, ...(await cli.run(line.split(' '), env)) });
+    // Two sweeps at once may leave a source to each other, and what is being handled is not erased.
+    const isAlone = (line: string) => /^(sweep|baseline|erase|work)/.test(line);
+    const oneByOne = async () => {
+      const ends = [];
+      for (const line of lines.filter(isAlone)) ends.push(await run(line));
+      return ends;
+    };
+    const ends = await Promise.all([oneByOne(), ...lines.filter((line) => !isAlone(line)).map(run)]);
+    for (const { line, code, stderr } of ends.flat()) expect({ line, code, stderr }).toMatchObject({ line, code: 0 });
   });
 
   it('TypeScript is loaded by the loader that the user has', async () => {

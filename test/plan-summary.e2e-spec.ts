@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { type DynamicModule, Injectable } from '@nestjs/common';
 import {
   EventSource,
   GroupHandler,
@@ -148,6 +148,22 @@ class OtherNotes {
   }
 }
 
+/** The same source under another name. */
+@Injectable()
+class RenamedNotes {
+  @EventSource(Note, { name: 'renamed', aliases: ['others'] })
+  *others({ id }: Note) {
+    yield sparkEvent('other', id);
+  }
+
+  @EventSource(Note, { name: 'silent', history: 'silent' })
+  *silent({ id }: Note) {
+    yield sparkEvent('silent', id);
+  }
+
+  @GroupHandler(/./, { name: 'all' }) all() {}
+}
+
 @Injectable()
 class UnreadableNotes {
   @EventSource(Note, { name: 'unreadable', query: (qb) => qb.andWhere('no_such_column = 1') })
@@ -165,6 +181,15 @@ class HangingNotes {
     return [];
   }
 }
+
+const REST = Symbol.for('nestjs-spark.rest');
+/** As a command boots an application. */
+const AT_REST: DynamicModule = {
+  module: class {},
+  global: true,
+  providers: [{ provide: REST, useValue: { registersSources: false } }],
+  exports: [REST],
+};
 
 describe.each(databases)('the summary of a plan, on $name', (database) => {
   let db: TestDatabase;
@@ -368,6 +393,30 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
       expect(summary.total.held).toBe(limit + 1);
       expect((await app.spark.sweep()).held).toBe(limit + 1);
       expect(await statesAfterwards()).toEqual(states(summary));
+    });
+
+    it('are those of a boot that registers the sources, if the application rests and registers none', async () => {
+      const held = { activation: { limit: 2 } };
+      await start([OtherNotes], held);
+      await insertNotes(['a', 'b', 'c']);
+      await app.spark.sweep();
+      await sql(`INSERT INTO note (id, text) VALUES (4, 'd'), (5, 'e'), (6, 'f')`);
+      await app.close();
+      app = await startApp({
+        database: db,
+        entities: [Note],
+        providers: [RenamedNotes],
+        imports: [AT_REST],
+        spark: held,
+        clock,
+      });
+      const summary = await app.spark.plan({ summary: true });
+      // A group that is known by the former name of its source is not new, and the past of a silent source is for nobody.
+      expect(states(summary)).toEqual(['other | available', 'silent | discarded']);
+      expect(await rowsOf('SELECT source, code FROM spark_sweep')).toHaveLength(1);
+      await app.close();
+      await start([RenamedNotes], held);
+      expect(await app.spark.plan({ summary: true })).toEqual({ ...summary, durationMs: expect.any(Number) });
     });
 
     it('are counted with those that are held already', async () => {

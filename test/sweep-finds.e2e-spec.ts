@@ -1,5 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, NoSourceError, sparkEvent, type SweepProgress } from 'nestjs-spark';
+import {
+  EventSource,
+  InvalidOptionsError,
+  NoSourceError,
+  sparkEvent,
+  type SweepProgress,
+  UnknownSourceError,
+} from 'nestjs-spark';
 import { Column, Entity, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn, type Relation } from 'typeorm';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -315,6 +322,37 @@ describe.each(databases)('the sweep finds what live capture cannot, on $name', (
     expect(entered).toEqual(['part_1']);
     await expect(app.spark.sweep({ entity: Stranger })).rejects.toThrow(NoSourceError);
     await expect(app.spark.sweep({ entity: 'Nobody' })).rejects.toThrow(/Nobody/);
+  });
+
+  it('of one source alone when it is asked to', async () => {
+    await insertItems([1]);
+    await insert('part', [[1, 1]]);
+    expect(await app.spark.sweep({ source: 'Events.parts' })).toMatchObject({ subjects: 1, entered: 1 });
+    expect(await app.spark.sweep({ source: 'Events.parts', entity: Part, ids: [1] })).toMatchObject({ subjects: 1 });
+    expect(entered).toEqual(['part_1']);
+    await expect(app.spark.sweep({ source: 'Events.nobody' })).rejects.toThrow(UnknownSourceError);
+    for (const options of [{ source: 'Events.parts', entity: Item }, { source: 7 }, { signal: {} }] as object[])
+      await expect(app.spark.sweep(options)).rejects.toThrow(InvalidOptionsError);
+    await expect(app.spark.baseline(Item, { full: true } as object)).rejects.toThrow(InvalidOptionsError);
+  });
+
+  it('up to the next page, if its signal is aborted; the next sweep goes on there', async () => {
+    await insertItems(upTo(MANY));
+    const enough = new Error('enough');
+    const aborted = (call: (signal: AbortSignal) => Promise<unknown>) => {
+      const controller = new AbortController();
+      const watching = app.spark.sweeps$.subscribe(() => controller.abort(enough));
+      return call(controller.signal).finally(() => watching.unsubscribe());
+    };
+    await expect(aborted((signal) => app.spark.sweep({ entity: Item, signal }))).rejects.toBe(enough);
+    expect(entered).toHaveLength(PAGE);
+    expect(await app.spark.sweep({ entity: Item })).toMatchObject({
+      subjects: MANY - PAGE + MANY,
+      entered: MANY - PAGE,
+    });
+    await expect(aborted((signal) => app.spark.sweep({ entity: Item, from: 1, signal }))).rejects.toBe(enough);
+    await expect(aborted((signal) => app.spark.baseline(Item, { signal }))).rejects.toBe(enough);
+    expect(await app.spark.baseline(Item)).toMatchObject({ subjects: MANY, entered: 0 });
   });
 
   it('and reports how far it is, page by page, and what it did', async () => {

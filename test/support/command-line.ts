@@ -114,3 +114,62 @@ export function dataSourceText(
   const imports = { 'node:module': ['createRequire'], typeorm: ['DataSource', 'EntitySchema'] };
   return moduleText(kind, imports, body, ['dataSource']);
 }
+
+/** It clears the screen, sets the title of the window, hides text, and turns it around. */
+export const HOSTILE = '\x1b[2J\x1b]0;owned\x07\u009b31m\u202eevil\r\nnext';
+
+/** What a terminal acts on. */
+// eslint-disable-next-line no-control-regex -- that is what it is about
+export const RAW = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/;
+
+/** An application in JavaScript. */
+export interface ApplicationText {
+  /** The name of its entity, which has a number as its id and a text as its state. Its table has that name in lower case. */
+  readonly entity: string;
+  /** The members of its one provider. */
+  readonly members: string;
+  /** A decorator for each of them, as it is called: `EventSource(Order, { name: 'orders' })`. */
+  readonly decorators: Readonly<Record<string, string>>;
+  /** The options of its SparkModule. */
+  readonly spark?: string;
+}
+
+const OF_APPLICATION = {
+  'node:module': ['createRequire'],
+  '@nestjs/common': ['Module'],
+  '@nestjs/schedule': ['ScheduleModule', 'Timeout'],
+  '@nestjs/typeorm': ['TypeOrmModule'],
+  'nestjs-spark': ['EventSource', 'GroupHandler', 'sparkEvent', 'SparkModule'],
+  typeorm: ['EntitySchema'],
+};
+
+/** The text of a file that exports the module of an application, `AppModule`. */
+export function applicationText(
+  kind: ModuleKind,
+  database: TestDatabase,
+  { entity, members, decorators, spark = '' }: ApplicationText,
+): string {
+  const calls = Object.entries(decorators).map(([member, decorator]) => `${member}: ${decorator}`);
+  const columns = `{ id: { type: 'int', primary: true }, state: { type: 'varchar' } }`;
+  const body = `
+class ${entity} {}
+const schema = new EntitySchema({ name: '${entity}', target: ${entity}, tableName: '${entity.toLowerCase()}', columns: ${columns} });
+class Plain {}
+const plain = new EntitySchema({ name: 'Plain', target: Plain, columns: { id: { type: 'int', primary: true } } });
+class Provider {
+${members}
+}
+for (const [member, decorator] of Object.entries({ ${calls.join(', ')} }))
+  decorator(Provider.prototype, member, Object.getOwnPropertyDescriptor(Provider.prototype, member));
+class AppModule {}
+Module({
+  imports: [
+    TypeOrmModule.forRoot({ ${optionsText(database)}, entities: [schema, plain], retryAttempts: 0 }),
+    ScheduleModule.forRoot(),
+    SparkModule.forRoot({ ${spark} }),
+  ],
+  providers: [Provider],
+})(AppModule);
+`;
+  return moduleText(kind, OF_APPLICATION, body, ['AppModule']);
+}

@@ -130,7 +130,7 @@ export { type RegisteredSpark, SparkRegistry } from './spark.registry.js';
 export { SparkService } from './spark.service.js';
 export type { PlanOptions, PlanSummaryOptions } from './runtime/plan.arguments.js';
 export type { SweepProgress, SweepReport } from './sweep/sweep-report.js';
-export type { SweepCallOptions } from './runtime/sweep.arguments.js';
+export type { BaselineOptions, SweepCallOptions } from './runtime/sweep.arguments.js';
 export type { BulkOptions, RedeliveryOptions } from './store/bulk-run.js';
 export type { DeliveryFilter, Orphans } from './store/delivery-admin.js';
 export type { Erased } from './store/event-admin.js';

@@ -52,7 +52,13 @@ import {
 import { DELIVERIES } from './notifier/notifier.js';
 import { Administration, type Replay } from './runtime/administration.js';
 import { planGiven, type PlanOptions, type PlanSummaryOptions } from './runtime/plan.arguments.js';
-import { sourceNameGiven, type SweepCallOptions, sweepGiven } from './runtime/sweep.arguments.js';
+import {
+  baselineGiven,
+  type BaselineOptions,
+  sourceNameGiven,
+  type SweepCallOptions,
+  sweepGiven,
+} from './runtime/sweep.arguments.js';
 import {
   checkDeliveryId,
   DELIVERY_FILTER,
@@ -153,8 +159,8 @@ export class SparkService {
    * @param options Which entities, and how fast. Default: all sources, as the module's `sweep` says.
    * @returns What this process did. It resolves at the end of the sweep; `sweeps$` reports the progress. `elsewhere` counts the sources
    * that processes with another version of the source are sweeping: call it again for these. `paused` counts those that are paused.
-   * @throws NoSourceError if the entity has no source; InvalidOptionsError for an invalid option; UnknownEntityError if the DataSource
-   * does not have the entity; TypeError for an invalid id.
+   * @throws NoSourceError if the entity has no source; UnknownSourceError if this process has no such source; InvalidOptionsError for an
+   * invalid option; UnknownEntityError if the DataSource does not have the entity; TypeError for an invalid id; the reason of the signal.
    *
    * @example
    * const { subjects, entered } = await spark.sweep();
@@ -163,8 +169,8 @@ export class SparkService {
   async sweep(options: SweepCallOptions = {}): Promise<SweepReport> {
     this.checkStarted();
     const { sweep } = this.spark;
-    const { chosen, speed, full, some } = sweepGiven(this.spark, options);
-    return some ? sweep.runApart(chosen, some, speed) : sweep.run(chosen, { full }, speed);
+    const { chosen, limits, full, some } = sweepGiven(this.spark, options);
+    return some ? sweep.runApart(chosen, some, limits) : sweep.run(chosen, { full }, limits);
   }
 
   /**
@@ -404,15 +410,17 @@ export class SparkService {
    * the first scheduled sweep, which delivers up to `activation.limit` of each group.
    *
    * @param entity The entity class.
+   * @param options How fast, and what ends it: see {@link BaselineOptions}.
    * @returns What this process did. If `elsewhere` is above 0, other processes are sweeping at the moment: call it again.
-   * @throws NoSourceError if the entity has no source.
+   * @throws NoSourceError if the entity has no source; InvalidOptionsError for an invalid option; the reason of the signal.
    *
    * @example
    * const { entered } = await spark.baseline(Order);
    */
-  async baseline(entity: EntityTarget<ObjectLiteral>): Promise<SweepReport> {
+  async baseline(entity: EntityTarget<ObjectLiteral>, options: BaselineOptions = {}): Promise<SweepReport> {
     this.checkStarted();
-    return this.spark.sweep.run(sourcesGiven(this.spark, 'SparkService.baseline', entity), { baseline: true });
+    const chosen = sourcesGiven(this.spark, 'SparkService.baseline', entity);
+    return this.spark.sweep.run(chosen, { baseline: true }, baselineGiven(options));
   }
 
   /**

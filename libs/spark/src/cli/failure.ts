@@ -7,6 +7,7 @@ import { OlderTablesError } from '../error/older-tables.error.js';
 import { SparkError } from '../error/spark.error.js';
 import { lineOf } from '../error/text-of.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import { UnknownHistoryError } from '../error/unknown-history.error.js';
 import { CommandError } from './command.error.js';
 import { EXIT } from './exit-codes.js';
 
@@ -19,7 +20,7 @@ export interface Failure {
   readonly isUnexpected: boolean;
 }
 
-const MISUSES = [InvalidOptionsError, UnknownEntityError, NoSourceError];
+const MISUSES = [InvalidOptionsError, UnknownEntityError, NoSourceError, UnknownHistoryError];
 const OF_TABLES = [MissingTablesError, OlderTablesError, IncompleteTablesError];
 
 /** Turns what a command threw into words and an exit code. */

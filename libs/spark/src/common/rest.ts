@@ -1,10 +1,12 @@
-/**
- * How an application boots for a command: nothing of Spark runs by itself, and its handlers are not registered, so other processes
- * notice nothing.
- */
+/** How an application boots for a command: nothing of Spark runs by itself. */
 export interface Rest {
-  /** Whether its sources are registered, as a sweep needs it. Otherwise the boot changes no row. */
+  /** Whether its sources are registered, as a sweep needs it. */
   readonly registersSources: boolean;
+  /**
+   * Whether its handlers are registered, so that other processes open deliveries for them. It implies `registersSources`. Default: false;
+   * then the handlers count as present in this process alone.
+   */
+  readonly registersHandlers?: boolean;
 }
 
 /** The token of {@link Rest}. An application that does not provide it boots as usual. All copies of the package share it. */

@@ -1,5 +1,6 @@
 import { fingerprintOf } from '../error/fingerprint.js';
 import type { InitialState } from '../database/delivery-states.js';
+import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
 import { type PlannedPage, plannedPages } from './plan.js';
 import type { PlannedGroup, PlannedProblems, PlanSummary } from './plan-summary.js';
@@ -54,7 +55,7 @@ export async function summarize(
 async function groupsOf(spark: Inspected, source: string, counts: readonly GroupCount[]): Promise<PlannedGroup[]> {
   const known = spark.sources.named(source)!;
   const first = spark.adoption.stateOf(known, { at: null });
-  const swept = await spark.activation.groupsOf(source);
+  const swept = await sweptGroups(spark, known);
   const isNew = ({ group }: GroupCount) => swept.get(group) !== true;
   const held = counts.some(isNew)
     ? await spark.held.count(spark.dataSource.manager, { source })
@@ -64,6 +65,15 @@ async function groupsOf(spark: Inspected, source: string, counts: readonly Group
     const isReleased = first === 'held' && opened <= spark.settings.activation.limit;
     return plannedGroup(count, isNew(count) && !isReleased ? first : 'available');
   });
+}
+
+/** The groups that sweeps of a source have yielded, and whether one of these sweeps has been completed. */
+async function sweptGroups({ activation, adoption }: Inspected, source: Source): Promise<Map<string, boolean>> {
+  const swept = new Map<string, boolean>();
+  for (const name of adoption.namesOf(source))
+    for (const [group, isSwept] of await activation.groupsOf(name))
+      swept.set(group, isSwept || swept.get(group) === true);
+  return swept;
 }
 
 function plannedGroup({ handlers, first, last, ...count }: GroupCount, deliveries: InitialState): PlannedGroup {

@@ -34,14 +34,14 @@ export async function register(spark: Spark): Promise<void> {
   await warnOfHiddenRows(spark);
 }
 
-/** Does the same for an application at rest: its handlers count as present in this process, and other processes notice nothing. */
+/** Does the same for an application at rest whose handlers are not registered: they count as present in this process alone. */
 export async function registerAtRest(spark: Spark, { registersSources }: Rest): Promise<void> {
   const { dataSource, dialect, registered, handlers, adoption, rules } = spark;
   await compareClocks(spark);
   await withRunner(dataSource.manager, async ({ manager }) => {
     await registered.know(manager, handlers.all());
     if (registersSources) await dialect.exclusively(manager, (alone) => registerSources(alone, spark));
-    await (registersSources ? adoption.begin(manager) : adoption.reload(manager));
+    await (registersSources ? adoption.begin(manager) : adoption.look(manager));
   });
   rules.build();
 }

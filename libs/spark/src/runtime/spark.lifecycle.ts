@@ -60,7 +60,8 @@ export class SparkLifecycle
     const { sweep } = this.spark.settings;
     if (sweep && 'cron' in sweep) checkCron(sweep.cron);
     if (sweep) this.scheduler();
-    await (this.atRest ? registerAtRest(this.spark, this.atRest) : register(this.spark));
+    const { atRest } = this;
+    await (atRest && !atRest.registersHandlers ? registerAtRest(this.spark, atRest) : register(this.spark));
     this.started = true;
   }
 

@@ -20,6 +20,8 @@ interface Row {
   readonly swept_at: string | null;
 }
 
+const NO_ROW: Omit<Row, 'source'> = { code: null, seen_code: null, seen_at: null, swept_at: null };
+
 /** How many events of an entity are read to find out whether the release before has recorded events of a source. */
 const SAMPLE = 1_000;
 
@@ -32,6 +34,8 @@ export class Adoption {
   private readonly adopted = new Set<Source>();
   /** Since when processes have the present code of sources, and when the last sweep of their rows began, in epoch milliseconds. */
   private readonly seen = new Map<Source, { readonly at: number; readonly sweptAt: number | undefined }>();
+  /** Sources that have no row, because this process registers none. Their former names may have one. */
+  private readonly unregistered = new Set<Source>();
 
   constructor(
     private readonly tables: TableNames,
@@ -113,16 +117,37 @@ export class Adoption {
     await this.rows.change(manager, source.name, 'code = :code', { code: source.code });
   }
 
+  /** Called at the boot of an application that registers no sources: reads what `begin` would store, and stores nothing. */
+  async look(manager: EntityManager): Promise<void> {
+    const rows = await this.read(manager);
+    const now = String(this.clock.now());
+    for (const source of this.sources.all()) {
+      const { name, code } = source;
+      const row = sourceNames(source)
+        .map((one) => rows.get(one))
+        .find((found) => found !== undefined);
+      if (!rows.has(name)) this.unregistered.add(source);
+      const isSeen = row?.seen_code === code;
+      this.know(source, { ...NO_ROW, ...row, ...(isSeen ? {} : { seen_code: code, seen_at: now }) });
+    }
+  }
+
+  /** The names under which Spark has stored what sweeps have found for a source. */
+  namesOf(source: Source): string[] {
+    return this.unregistered.has(source) ? sourceNames(source) : [source.name];
+  }
+
   /** Reads which sources any process has adopted. */
   async reload(manager: EntityManager): Promise<void> {
     const rows = await this.read(manager);
-    for (const source of this.sources.all()) {
-      const { name, code } = source;
-      const row = rows.get(name);
-      if (row?.code === code) this.adopted.add(source);
-      const sweptAt = row?.swept_at == null ? undefined : Number(row.swept_at);
-      if (row?.seen_code === code) this.seen.set(source, { at: Number(row.seen_at), sweptAt });
-    }
+    for (const source of this.sources.all()) this.know(source, rows.get(source.name));
+  }
+
+  private know(source: Source, row: Omit<Row, 'source'> | undefined): void {
+    const { code } = source;
+    if (row?.code === code) this.adopted.add(source);
+    const sweptAt = row?.swept_at == null ? undefined : Number(row.swept_at);
+    if (row?.seen_code === code) this.seen.set(source, { at: Number(row.seen_at), sweptAt });
   }
 
   private async read(manager: EntityManager): Promise<Map<string, Row>> {

@@ -24,6 +24,12 @@ export interface SweepSpeed {
   readonly rate: number | undefined;
 }
 
+/** How one call of a sweep differs from the others. */
+export interface SweepCallLimits extends Partial<SweepSpeed> {
+  /** Ends the call at the next page. */
+  readonly signal?: AbortSignal;
+}
+
 /** How long a process waits before it looks whether others have left something to sweep, in milliseconds. */
 const PAUSE = 100;
 
@@ -45,18 +51,21 @@ export class Sweep {
     private readonly version: string | undefined,
   ) {}
 
-  /** Sweeps the chosen sources. Sweeps of one process wait for each other. */
+  /** Sweeps the chosen sources. Sweeps of one process wait for each other. Throws the reason of the signal. */
   run(
     chosen: (source: Source) => boolean = () => true,
     request: SweepRequest = {},
-    speed: Partial<SweepSpeed> = {},
+    limits: SweepCallLimits = {},
   ): Promise<SweepReport> {
-    return this.enqueue(() => this.sweep(this.sources.all().filter(chosen), request, speed));
+    return this.enqueue(() => this.sweep(this.sources.all().filter(chosen), request, limits));
   }
 
-  /** Sweeps some of the entities of the chosen sources, by this process alone, and beside all other sweeps. */
-  runApart(chosen: (source: Source) => boolean, some: SomeKeys, speed: Partial<SweepSpeed>): Promise<SweepReport> {
-    return this.enqueue(() => this.sweepApart(this.sources.all().filter(chosen), some, speed));
+  /**
+   * Sweeps some of the entities of the chosen sources, by this process alone, and beside all other sweeps. Throws the reason of the
+   * signal.
+   */
+  runApart(chosen: (source: Source) => boolean, some: SomeKeys, limits: SweepCallLimits): Promise<SweepReport> {
+    return this.enqueue(() => this.sweepApart(this.sources.all().filter(chosen), some, limits));
   }
 
   /** Called after a boot: sweeps the sources that no process has swept for the last slot. A new source is first swept at the next slot. */
@@ -96,13 +105,13 @@ export class Sweep {
   }
 
   /** Sweeps sources. While other processes sweep the rest of one source, it sweeps the next one. */
-  private async sweep(sources: readonly Source[], request: SweepRequest, speed = {}): Promise<SweepReport> {
-    const report = this.begin(speed);
+  private async sweep(sources: readonly Source[], request: SweepRequest, limits = {}): Promise<SweepReport> {
+    const report = this.begin(limits);
     const all = sources.map((source) => ({ by: report.participant(source), ticket: this.ticket(source, request) }));
-    for (let left = all; left.length > 0 && !this.stopped;) {
+    for (let left = all; left.length > 0 && !report.isStopped();) {
       const waiting = [];
       for (const one of left) {
-        if (this.stopped) break;
+        if (report.isStopped()) break;
         if ((await this.outcome(one.by, report.sums, () => one.by.sweep(one.ticket))) === 'wait') waiting.push(one);
       }
       if (waiting.length > 0) await delay(PAUSE);
@@ -112,28 +121,31 @@ export class Sweep {
     return report.end(all.some(({ by }) => by.hasSwept) || request.slot === undefined);
   }
 
-  private async sweepApart(sources: readonly Source[], some: SomeKeys, speed = {}): Promise<SweepReport> {
-    const report = this.begin(speed);
+  private async sweepApart(sources: readonly Source[], some: SomeKeys, limits = {}): Promise<SweepReport> {
+    const report = this.begin(limits);
     for (const source of sources) {
-      if (this.stopped) break;
+      if (report.isStopped()) break;
       const by = report.participant(source);
       await this.outcome(by, report.sums, () => by.sweepApart(some));
     }
     return report.end(true);
   }
 
-  private begin(speed: Partial<SweepSpeed>) {
+  private begin({ signal, ...speed }: SweepCallLimits) {
     const started = performance.now();
     const sums = noSums();
     const { concurrency, rate } = { ...this.speed, ...speed };
-    const limits = { concurrency, pace: new Pace(rate), isStopped: () => this.stopped };
+    const isStopped = () => this.stopped || signal?.aborted === true;
+    const limits = { concurrency, pace: new Pace(rate), isStopped };
     return {
       sums,
+      isStopped,
       participant: (source: Source) =>
         new Participant(this.parts, source, limits, new Progress(source, this.stream), sums),
       end: (isLogged: boolean): SweepReport => {
         const report = { ...sums, durationMs: Math.round(performance.now() - started) };
         if (isLogged) this.logger.log(wordsOf(report));
+        signal?.throwIfAborted();
         return report;
       },
     };

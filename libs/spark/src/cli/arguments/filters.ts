@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { DataSource, EntityTarget, ObjectLiteral } from 'typeorm';
 import { DELIVERY_STATES, type DeliveryState } from '../../database/delivery-states.js';
 import type { DeliveryRecordFilter, EventFilter, RecheckFilter } from '../../store/record-filter.js';
+import { isKeyPart } from '../../entity/subject-ref.js';
 import { MisuseError } from '../command.error.js';
 import { instant } from './instant.js';
 
@@ -111,13 +112,16 @@ export function entityNamed(dataSource: DataSource, name: string): EntityTarget<
 export function idOf(dataSource: DataSource, entity: EntityTarget<ObjectLiteral>, text: string): unknown {
   const { name, primaryColumns } = dataSource.getMetadata(entity);
   const { length } = primaryColumns;
-  if (length === 1) return text;
-  const parts: unknown = text.startsWith('[') ? parsed(text) : text.split(',');
-  if (Array.isArray(parts) && parts.length === length) return parts;
-  const names = primaryColumns.map(({ propertyName }) => propertyName).join(',');
-  throw new MisuseError(
-    `The id of ${name} has ${length} parts. Write them as ${names}, not as ${JSON.stringify(text)}.`,
-  );
+  const parts: unknown = length === 1 ? [text] : text.startsWith('[') ? parsed(text) : text.split(',');
+  if (!Array.isArray(parts) || parts.length !== length) {
+    const names = primaryColumns.map(({ propertyName }) => propertyName).join(',');
+    throw new MisuseError(
+      `The id of ${name} has ${length} parts. Write them as ${names}, not as ${JSON.stringify(text)}.`,
+    );
+  }
+  if (!primaryColumns.every((column, i) => isKeyPart(dataSource, column, parts[i])))
+    throw new MisuseError(`${JSON.stringify(text)} cannot be an id of ${name}.`);
+  return length === 1 ? text : parts;
 }
 
 function parsed(text: string): unknown {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { duration, instant, wholeNumber } from './instant.js';
+import { duration, instant, wholeNumber, wholeNumberOrZero } from './instant.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ now: new Date('2026-06-10T12:00:00Z'), toFake: ['Date'] });
@@ -36,4 +36,9 @@ it.each([
 
 it.each(['', '90', '-90d', '0d', 'soon', '3 lightyears'])('%j is no duration', (text) => {
   expect(() => duration(text)).toThrow('a duration with its unit');
+});
+
+it('none at all is a number, too, where a limit is meant', () => {
+  expect(wholeNumberOrZero('0')).toBe(0);
+  expect(() => wholeNumberOrZero('-1')).toThrow('a whole number, 0 or above');
 });

@@ -24,3 +24,9 @@ export function wholeNumber(value: string): number {
   if (/^\d{1,9}$/.test(value) && Number(value) > 0) return Number(value);
   throw new InvalidArgumentError('It must be a whole number above 0.');
 }
+
+/** Parses a whole number, 0 or above. Throws InvalidArgumentError. */
+export function wholeNumberOrZero(value: string): number {
+  if (/^\d{1,9}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It must be a whole number, 0 or above.');
+}

@@ -49,7 +49,9 @@ export class Output {
 
   /** Says something beside the data, on stderr. */
   note(text: string): void {
-    this.streams.stderr.write(`${printableLines(text)}\n`);
+    const { stderr } = this.streams;
+    // The progress may be on the line.
+    stderr.write(`${stderr.isTTY ? '\r\x1b[K' : ''}${printableLines(text)}\n`);
   }
 
   private data(line: string): void {

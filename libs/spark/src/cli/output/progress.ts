@@ -15,12 +15,13 @@ export class Progress {
    * Shows how many are done, how many are done a second, and how long the rest takes.
    *
    * @param total how many there are in all; undefined where that is unknown
+   * @param given how many are done a second; default: as many as since the command has begun
    */
-  show(done: number, what: string, total?: number): void {
+  show(done: number, what: string, total?: number, given?: number): void {
     const now = performance.now();
     if (!this.stderr.isTTY || now - this.shown < EVERY) return;
     this.shown = now;
-    const rate = (done * 1_000) / Math.max(1, now - this.began);
+    const rate = given ?? (done * 1_000) / Math.max(1, now - this.began);
     this.write(progressText({ done, what, total, rate }));
   }
 

@@ -1,15 +1,15 @@
-import type { DynamicModule, INestApplicationContext, LoggerService } from '@nestjs/common';
+import { ConsoleLogger, type DynamicModule, type INestApplicationContext, type LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import type { Rest } from '../../common/rest.js';
 import { shown } from '../../error/text-of.js';
 import { SPARK, type Spark } from '../../runtime/create-spark.js';
-import { SparkRegistry } from '../../spark.registry.js';
+import { type RegisteredSpark, SparkRegistry } from '../../spark.registry.js';
 import { MisuseError } from '../command.error.js';
 import { loadModule } from './application-module.js';
 import { RestModule } from './rest.module.js';
-import type { Session } from './session.js';
+import type { Session, Workforce } from './session.js';
 import type { Target } from './target.js';
 
 class CommandModule {}
@@ -19,17 +19,9 @@ class CommandModule {}
  *
  * @param logger gets the log lines of the application
  */
-export async function bootApplication(
-  file: string,
-  { name }: Target,
-  rest: Rest,
-  logger: LoggerService,
-): Promise<Session> {
-  const application = (await loadModule(file)) as DynamicModule;
-  const module: DynamicModule = { module: CommandModule, imports: [RestModule.of(rest), application] };
-  const app = await NestFactory.createApplicationContext(module, { logger, abortOnError: false });
-  try {
-    const { dataSource, service } = sparkIn(app, name);
+export function bootApplication(file: string, { name }: Target, rest: Rest, logger: LoggerService): Promise<Session> {
+  return boot(file, rest, logger, (app) => {
+    const { dataSource, service } = chosenOf(registryOf(app), name);
     const token = getDataSourceToken(dataSource === 'default' ? undefined : dataSource);
     const all = app.get<symbol, Spark>(SPARK, { strict: false, each: true });
     return {
@@ -39,14 +31,49 @@ export async function bootApplication(
       isApplication: true,
       close: () => app.close(),
     };
+  });
+}
+
+/**
+ * Boots an application to do its work.
+ *
+ * @param rest lets it rest, so that it does only what the command calls; undefined lets it work by itself
+ * @param logger gets the log lines of the application; `json` writes them to stdout as JSON, undefined as Nest does it
+ */
+export function bootWorkforce(
+  file: string,
+  { name }: Target,
+  rest: Rest | undefined,
+  logger: LoggerService | 'json' | undefined,
+): Promise<Workforce> {
+  const writer = logger === 'json' ? new ConsoleLogger({ json: true }) : logger;
+  return boot(file, rest, writer, (app) => {
+    const registry = registryOf(app);
+    const chosen = name === undefined ? registry.all() : [chosenOf(registry, name)];
+    return { services: chosen.map(({ service }) => service), close: () => app.close() };
+  });
+}
+
+async function boot<T>(
+  file: string,
+  rest: Rest | undefined,
+  logger: LoggerService | undefined,
+  use: (app: INestApplicationContext) => T,
+): Promise<T> {
+  const application = (await loadModule(file)) as DynamicModule;
+  const imports = rest ? [RestModule.of(rest), application] : [application];
+  const options = { abortOnError: false, ...(logger ? { logger } : {}) };
+  const app = await NestFactory.createApplicationContext({ module: CommandModule, imports }, options);
+  try {
+    return use(app);
   } catch (error) {
     await app.close();
     throw error;
   }
 }
 
-function sparkIn(app: INestApplicationContext, name: string | undefined) {
-  const all = registryOf(app).all();
+function chosenOf(registry: SparkRegistry, name: string | undefined): RegisteredSpark {
+  const all = registry.all();
   const wanted = name ?? (all.length === 1 ? all[0]!.dataSource : 'default');
   const chosen = all.find(({ dataSource }) => dataSource === wanted);
   if (chosen) return chosen;

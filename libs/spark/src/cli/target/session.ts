@@ -12,3 +12,10 @@ export interface Session {
   readonly isApplication: boolean;
   close(): Promise<void>;
 }
+
+/** An application that works for a command. */
+export interface Workforce {
+  /** The SparkServices of all its SparkModules, or that of the named DataSource. */
+  readonly services: readonly SparkService[];
+  close(): Promise<void>;
+}
