@@ -23,6 +23,8 @@ export interface SparkCounts {
   readonly eventsWithoutHandler: number;
   /** How often `metadata` or `onRecorded` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
   readonly failedInterceptors: number;
+  /** How often a listener of alerts has failed. It is called again. */
+  readonly failedAlerts: number;
 }
 
 /** The name of a count. */
@@ -39,6 +41,7 @@ const ZERO: Record<CountName, number> = {
   abandonedRechecks: 0,
   eventsWithoutHandler: 0,
   failedInterceptors: 0,
+  failedAlerts: 0,
 };
 const MINUTE = 60_000;
 // Sources and handlers are few. Past this number, all reports of one count share one line.

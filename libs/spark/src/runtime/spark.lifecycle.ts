@@ -126,6 +126,7 @@ export class SparkLifecycle
       spark.recheckTicker.start();
       if (spark.settings.worker.enabled) spark.workerTicker.start();
       spark.maintenance.ticker.start();
+      spark.alertTicker?.start();
     });
   }
 
@@ -148,9 +149,9 @@ export class SparkLifecycle
     this.unscheduleSweep();
     spark.recheckRunner.halt();
     spark.worker.halt();
-    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance.ticker];
+    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance.ticker, spark.alertTicker];
     const ended = Promise.all([
-      ...tickers.map((ticker) => ticker.stop()),
+      ...tickers.map((ticker) => ticker?.stop()),
       spark.recheckRunner.ended(),
       spark.sweep.stop(),
     ]);
