@@ -128,6 +128,23 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
 
+  // Logs
+  guard(
+    'an error is logged as its message, code, stack and causes',
+    'common/spark-log.ts',
+    "'error' in given ? { ...given, error: fieldsOf(given.error) } : { ...given }",
+    '{ ...given }',
+    ['log-fields', 'a failed attempt'],
+    { databases: ALL },
+  ),
+  guard(
+    'the text of a line stands alone on the console',
+    'common/spark-log.ts',
+    "if (form === 'text') return this.logger[level](message);",
+    '',
+    ['libs/spark/src/common/spark-log.spec.ts', 'is text alone'],
+  ),
+
   // Handlers and tables of several processes
   guard(
     'a handler that nobody has had for long gets nothing new',

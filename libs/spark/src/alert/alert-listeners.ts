@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import type { AlertCondition, AlertListener, SparkAlert } from '../config/alert.options.js';
 import type { AlertSettings } from '../config/alert.settings.js';
 import type { AlertRow } from '../store/alerts.js';
@@ -18,7 +18,7 @@ const LOGGER = 'logger';
 /** The listeners of this process: the log, functions among the options, and methods of providers. */
 export class AlertListeners {
   private readonly all: Listener[] = [];
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
 
   constructor(settings: AlertSettings | undefined) {
     if (settings?.logger) this.add({ name: LOGGER, conditions: undefined, call: (alert) => this.log(alert) });
@@ -40,8 +40,8 @@ export class AlertListeners {
     );
   }
 
-  private log({ state, summary, advice }: SparkAlert): void {
-    if (state === 'raised') this.logger.warn(`${summary} ${advice}`);
-    else this.logger.log(summary);
+  private log({ summary, advice, ...alert }: SparkAlert): void {
+    if (alert.state === 'raised') this.logger.warn(`${summary} ${advice}`, { alert });
+    else this.logger.log(summary, { alert });
   }
 }

@@ -89,7 +89,8 @@ export class AlertTeller {
     } catch (error) {
       heard.failed = true;
       if (error instanceof AlertTimeoutError) hung.add(name);
-      this.counters.report('failedAlerts', name, () => `${shown(name)} has failed, and is told again. ${linesOf(error)}`);
+      const message = () => `${shown(name)} has failed, and is told again. ${linesOf(error)}`;
+      this.counters.report('failedAlerts', name, message, { listener: name, condition: row.about, error });
     }
     return heard;
   }

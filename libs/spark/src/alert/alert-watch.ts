@@ -156,8 +156,8 @@ export class AlertWatch {
   private async mark(manager: EntityManager, { sweeps }: SparkHealth, judged: Judged): Promise<void> {
     for (const sweep of sweeps) {
       const [before, mark] = [judged.marks.get(sweep.source), markOf(judged, sweep)];
-      if (before?.missed !== mark.missed || before.place !== mark.place)
-        await this.marks.set(manager, sweep.source, mark);
+      const isSame = before?.missed === mark.missed && before?.place === mark.place;
+      if (!isSame) await this.marks.set(manager, sweep.source, mark);
     }
   }
 }

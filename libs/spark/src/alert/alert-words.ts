@@ -67,8 +67,8 @@ const WORDS: Readonly<Record<AlertCondition, Words>> = {
     advice: () => ADVICE.rechecks,
   },
   lease: {
-    raised: (process) => `The process ${process} has no lease, so it handles no deliveries.`,
-    over: (process) => `The process ${process} has a lease again, or has ended.`,
+    raised: (place) => `The process ${place} has no lease, so it handles no deliveries.`,
+    over: (place) => `The process ${place} has a lease again, or has ended.`,
     advice: () => ADVICE.lease,
   },
 };

@@ -93,7 +93,13 @@ export class Alerts {
   }
 
   /** Stores that a condition was seen again. With `raisedAt`, it is confirmed. */
-  async seen(manager: EntityManager, { id }: AlertRow, figures: AlertFigures, now: number, raisedAt: number | null) {
+  async seen(
+    manager: EntityManager,
+    { id }: AlertRow,
+    figures: AlertFigures,
+    now: number,
+    raisedAt: number | null,
+  ): Promise<void> {
     const raised = raisedAt === null ? '' : ', raised_at = COALESCE(raised_at, :raisedAt)';
     const changes = `seen_at = :now, clear_at = NULL, figures = :figures${raised}`;
     await this.change(manager, id, changes, { now, figures: JSON.stringify(figures), raisedAt });
