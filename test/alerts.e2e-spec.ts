@@ -137,7 +137,9 @@ describe.each(databases)('alerts, on $name', (database) => {
   const heard = () => [a, b].flatMap((app) => pagerOf(app).heard);
   const told = () => heard().map(({ condition, subject, state }) => `${condition} ${subject} ${state}`);
   const logged = (...of: TestApp[]) =>
-    of.flatMap(({ logs }) => logs.filter((line) => /^(warn|log) .*(discarded|are late|no longer|waits? for)/.test(line)));
+    of.flatMap(({ logs }) =>
+      logs.filter((line) => /^(warn|log) .*(discarded|are late|no longer|waits? for)/.test(line)),
+    );
 
   /** Discards deliveries of `mails`. */
   async function discard(count = 1) {
@@ -364,7 +366,9 @@ describe.each(databases)('alerts, on $name', (database) => {
     // As if its lease had run out.
     await vi.waitFor(async () => {
       await query('UPDATE spark_chore SET held_until = 0');
-      expect(await query(`SELECT holder FROM spark_chore WHERE name = 'alerts'`)).toEqual([{ holder: expect.any(String) }]);
+      expect(await query(`SELECT holder FROM spark_chore WHERE name = 'alerts'`)).toEqual([
+        { holder: expect.any(String) },
+      ]);
       expect(await inside(b).chores.run('alerts', 0, async () => undefined)).toBe(true);
     }, 10_000);
     goOn();
@@ -521,7 +525,7 @@ describe('the options of alerts, on SQLite', () => {
     const app = await boot({
       alerts: {
         onAlert: (alert) => all.push(alert),
-        onDiscarded: { moreThan: 2, within: '30m', call: (alert) => void discards.push(alert) },
+        onDiscarded: { moreThan: 2, within: '30m', tell: (alert) => void discards.push(alert) },
         onBacklog: false,
         logger: false,
       },

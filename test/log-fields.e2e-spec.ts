@@ -101,7 +101,11 @@ describe.each(databases)('what is logged has fields for machines, on $name', (da
       await app.spark.drain();
       expect(lines(/is discarded/)).toHaveLength(2);
     }, 10_000);
-    expect(lines(/is discarded/).map(({ params }) => params.error.message).sort()).toEqual(['not wanted', 'over']);
+    expect(
+      lines(/is discarded/)
+        .map(({ params }) => params.error.message)
+        .sort(),
+    ).toEqual(['not wanted', 'over']);
     expect(lines(/failed at attempt/).map(({ params }) => params.error)).toEqual([{ message: 'text' }]);
   });
 

@@ -95,7 +95,10 @@ export class AlertTeller {
     return heard;
   }
 
-  private alertOf({ id, about, subject, since, clearAt, endedAt, figures }: AlertRow, state: SparkAlert['state']): SparkAlert {
+  private alertOf(
+    { id, about, subject, since, clearAt, endedAt, figures }: AlertRow,
+    state: SparkAlert['state'],
+  ): SparkAlert {
     const condition = about as AlertCondition;
     const until = clearAt ?? endedAt;
     const words =

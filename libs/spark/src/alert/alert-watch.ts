@@ -91,7 +91,11 @@ export class AlertWatch {
     const lease = leaseOf(parts);
     const isMissing = lease === 'lost' || lease === 'pending';
     if (!settings.limits.has('lease') || (!isMissing && !this.isReported)) return;
-    const own: Finding = { about: 'lease', subject: `${hostname()} (pid ${process.pid})`, figures: { pid: process.pid } };
+    const own: Finding = {
+      about: 'lease',
+      subject: `${hostname()} (pid ${process.pid})`,
+      figures: { pid: process.pid },
+    };
     const now = parts.clock.now();
     await parts.transactions.run(async (manager) => {
       const open = await this.open(manager);

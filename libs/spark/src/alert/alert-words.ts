@@ -57,7 +57,8 @@ const WORDS: Readonly<Record<AlertCondition, Words>> = {
     advice: () => ADVICE.sweepStalled,
   },
   sweepOverdue: {
-    raised: (source, { age }) => `A scheduled sweep of ${source} has been due for ${time(age)}, and no process has begun it.`,
+    raised: (source, { age }) =>
+      `A scheduled sweep of ${source} has been due for ${time(age)}, and no process has begun it.`,
     over: (source) => `The scheduled sweep of ${source} is no longer overdue.`,
     advice: () => ADVICE.sweepOverdue,
   },

@@ -135,12 +135,16 @@ export function judgementOf(judged: Judged, limits: ReadonlyMap<AlertCondition, 
     found: [...limits].flatMap(([about, limit]) =>
       RULES[about].find(judged, limit).map((finding) => ({ about, ...finding })),
     ),
-    isClear: (row) => limits.has(row.about as AlertCondition) && RULES[row.about as AlertCondition].isClear(judged, row),
+    isClear: (row) =>
+      limits.has(row.about as AlertCondition) && RULES[row.about as AlertCondition].isClear(judged, row),
   };
 }
 
 /** What is seen now of the sweeps of a source. */
-export function markOf({ now, marks }: Pick<Judged, 'now' | 'marks'>, { source, missed, sweeping }: SweepHealth): SweepMark {
+export function markOf(
+  { now, marks }: Pick<Judged, 'now' | 'marks'>,
+  { source, missed, sweeping }: SweepHealth,
+): SweepMark {
   const place = sweeping && `${sweeping.since.getTime()}:${sweeping.read}`;
   const before = marks.get(source);
   return { missed, place, since: before?.place === place && before ? before.since : now };

@@ -5,11 +5,11 @@ import { SparkLog } from './spark-log.js';
 /** What nestjs-pino's Logger makes of its arguments: it merges an object that comes first, and drops one that follows a text. */
 class PinoLike implements LoggerService {
   readonly lines: object[] = [];
-  log = (...given: unknown[]) => this.call('info', ...given);
-  warn = (...given: unknown[]) => this.call('warn', ...given);
-  error = (...given: unknown[]) => this.call('error', ...given);
+  log = (...given: unknown[]) => this.call('info', given);
+  warn = (...given: unknown[]) => this.call('warn', given);
+  error = (...given: unknown[]) => this.call('error', given);
 
-  private call(level: string, message: unknown, ...rest: unknown[]): void {
+  private call(level: string, [message, ...rest]: unknown[]): void {
     const context = rest.pop();
     if (typeof message === 'object') this.lines.push({ level, context, ...message, msg: rest[0] });
     else this.lines.push({ level, context, msg: message });

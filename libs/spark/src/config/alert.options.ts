@@ -2,15 +2,7 @@ import type { Duration } from './duration.js';
 
 /** What an alert is about. Each has an option of {@link AlertOptions}, which says what it means. */
 export type AlertCondition =
-  | 'discarded'
-  | 'backlog'
-  | 'missed'
-  | 'orphans'
-  | 'held'
-  | 'sweepStalled'
-  | 'sweepOverdue'
-  | 'rechecks'
-  | 'lease';
+  'discarded' | 'backlog' | 'missed' | 'orphans' | 'held' | 'sweepStalled' | 'sweepOverdue' | 'rechecks' | 'lease';
 
 /** An alert, as listeners get it: once when its condition has come true for a subject, and once when that is over. */
 export interface SparkAlert {
@@ -40,8 +32,8 @@ export interface SparkAlert {
 /** A function that gets alerts. If it throws, rejects, or takes longer than 10 seconds, it is called again later. */
 export type AlertListener = (alert: SparkAlert) => unknown;
 
-/** A condition: `false` switches it off, a function gets its alerts, an object has its limits, and its function as `call`. */
-export type AlertOption<Limits = unknown> = false | AlertListener | (Limits & { readonly call?: AlertListener });
+/** A condition: `false` switches it off, a function gets its alerts, an object has its limits, and its function as `tell`. */
+export type AlertOption<Limits = unknown> = false | AlertListener | (Limits & { readonly tell?: AlertListener });
 
 /**
  * Which conditions raise alerts, from which limit on, and which functions get them. `@OnSparkAlert()` is for methods of providers.

@@ -59,9 +59,10 @@ export function alertSettings(options: AlertOptions | false = {}): AlertSettings
     const value = options[optionOf(condition)];
     if (value === false) continue;
     const given: Exclude<AlertOption, false> = value === undefined ? {} : value;
-    const { call, ...own } = typeof given === 'function' ? { call: given } : partsOf(name, given, condition);
+    const { tell, ...own } =
+      typeof given === 'function' ? { tell: given as AlertListener } : partsOf(name, given, condition);
     limits.set(condition, limitsOf(name, { ...DEFAULTS[condition], ...own }));
-    add(name, call, [condition]);
+    add(name, tell, [condition]);
   }
   return { limits, calls, logger: parseBoolean('alerts.logger', options.logger ?? true) };
 }
@@ -72,8 +73,8 @@ const optionOf = (condition: AlertCondition): OptionName =>
   `on${condition[0]!.toUpperCase()}${condition.slice(1)}` as OptionName;
 
 /** The parts of a condition's option, without those that are given as undefined. */
-function partsOf(name: string, given: object, condition: AlertCondition): { call?: AlertListener } {
-  refuseUnknown(name, given, [...Object.keys(DEFAULTS[condition]), 'call']);
+function partsOf(name: string, given: object, condition: AlertCondition): { tell?: AlertListener } {
+  refuseUnknown(name, given, [...Object.keys(DEFAULTS[condition]), 'tell']);
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 

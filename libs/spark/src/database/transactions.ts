@@ -56,7 +56,10 @@ export class Transactions {
         return await run();
       } catch (error) {
         if (attempt === TRIES || !this.dialect.isTransient(error)) throw error;
-        this.logger.debug(`A transaction collided with another one. Spark runs it again: ${lineOf(error)}`, { attempt, error });
+        this.logger.debug(`A transaction collided with another one. Spark runs it again: ${lineOf(error)}`, {
+          attempt,
+          error,
+        });
         await delay(Math.random() * 10 * 2 ** attempt);
       }
     }

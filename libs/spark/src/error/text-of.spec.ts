@@ -131,7 +131,14 @@ describe('what was thrown, as text', () => {
 
   it('is bounded for machines, too, however large it is, and never throws', () => {
     const ring = new Error('x'.repeat(5_000_000));
-    ring.cause = Object.assign(new AggregateError(Array(1_000).fill(0).map(() => new Error('y'.repeat(9_999)))), { cause: ring });
+    ring.cause = Object.assign(
+      new AggregateError(
+        Array(1_000)
+          .fill(0)
+          .map(() => new Error('y'.repeat(9_999))),
+      ),
+      { cause: ring },
+    );
     expect(JSON.stringify(fieldsOf(ring)).length).toBeLessThan(60_000);
     expect(fieldsOf(ring).causes!.length).toBeLessThan(12);
     const hostile = new Proxy(new Error('no'), {

@@ -117,7 +117,12 @@ function stackOf(error: Error): Omit<Part, 'link'> {
   const message = safely(() => bounded(said), UNREADABLE);
   const name = safely(() => bounded(error.name), 'Error');
   const code = codeOf(error);
-  const part = { head: message === '' ? name : `${name}: ${message}`, name, message, ...(code !== undefined && { code }) };
+  const part = {
+    head: message === '' ? name : `${name}: ${message}`,
+    name,
+    message,
+    ...(code !== undefined && { code }),
+  };
   const stack = safely(() => error.stack, undefined);
   if (typeof stack !== 'string') return { ...part, frames: [] };
   // The stack begins with the message, whose lines may look like frames.

@@ -135,7 +135,12 @@ export class Alerts {
   }
 
   /** Stores what was told, if the claim is still valid or nobody has taken the alert since. */
-  async told(manager: EntityManager, id: string, teller: string, { raised, over, attempt, pause }: Told): Promise<void> {
+  async told(
+    manager: EntityManager,
+    id: string,
+    teller: string,
+    { raised, over, attempt, pause }: Told,
+  ): Promise<void> {
     const until = pause === 0 ? 'NULL' : `${this.dialect.clock} + :pause`;
     const update = `UPDATE ${this.tables.alert}
       SET told_raised = :raised, told_over = :over, attempt = :attempt, teller = NULL, telling_until = ${until}
