@@ -50,7 +50,7 @@ const calls: { readonly by: Pager; readonly alert: SparkAlert }[] = [];
 @Injectable()
 class Pager {
   readonly discards: SparkAlert[] = [];
-  during = (_: SparkAlert): unknown => undefined;
+  during: (alert: SparkAlert) => unknown = () => undefined;
 
   @OnSparkAlert()
   async all(alert: SparkAlert) {
@@ -588,8 +588,9 @@ describe('the options of alerts, on SQLite', () => {
   });
 
   it('listeners that cannot be called, or ask for what does not exist, are refused at boot', async () => {
+    const unknown = ['discarded', 'nothing'] as never;
     class Wrong {
-      @OnSparkAlert(['discarded', 'nothing' as AlertCondition]) hear() {}
+      @OnSparkAlert(unknown) hear() {}
     }
     @Injectable({ scope: Scope.REQUEST })
     class Scoped {

@@ -57,5 +57,4 @@ function formOf(logger: LoggerService | undefined): 'text' | 'fields first' | 't
 
 /** Whether this is the Logger of nestjs-pino: it merges an object that comes first, and drops one that follows a text. */
 const isOfPino = (logger: object | undefined): boolean =>
-  typeof (logger as { isWrongExceptionsHandlerContract?: unknown } | undefined)?.isWrongExceptionsHandlerContract ===
-  'function';
+  logger !== undefined && 'isWrongExceptionsHandlerContract' in logger;

@@ -59,8 +59,7 @@ export function alertSettings(options: AlertOptions | false = {}): AlertSettings
     const value = options[optionOf(condition)];
     if (value === false) continue;
     const given: Exclude<AlertOption, false> = value === undefined ? {} : value;
-    const { tell, ...own } =
-      typeof given === 'function' ? { tell: given as AlertListener } : partsOf(name, given, condition);
+    const { tell, ...own } = typeof given === 'function' ? { tell: given } : partsOf(name, given, condition);
     limits.set(condition, limitsOf(name, { ...DEFAULTS[condition], ...own }));
     add(name, tell, [condition]);
   }

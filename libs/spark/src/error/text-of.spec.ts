@@ -141,11 +141,11 @@ describe('what was thrown, as text', () => {
     );
     expect(JSON.stringify(fieldsOf(ring)).length).toBeLessThan(60_000);
     expect(fieldsOf(ring).causes!.length).toBeLessThan(12);
-    const hostile = new Proxy(new Error('no'), {
+    const guarded = new Proxy(new Error('no'), {
       get: () => {
         throw new Error('do not read');
       },
     });
-    expect(fieldsOf(hostile).message).toEqual(expect.any(String));
+    expect(fieldsOf(guarded).message).toEqual(expect.any(String));
   });
 });
