@@ -352,6 +352,7 @@ describe.each(databases)('alerts, on $name', (database) => {
     for (let i = 0; i < 3; i++) {
       await handle();
       await pass(3 * MINUTE);
+      await watch(a);
       await late();
     }
     expect(told()).toEqual(['backlog mails raised']);
