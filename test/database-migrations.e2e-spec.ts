@@ -35,6 +35,7 @@ const tables = [
   'shop_chore',
   'shop_sweep_range',
   'shop_condition',
+  'shop_alert',
   'shop_version',
 ];
 

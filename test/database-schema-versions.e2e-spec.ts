@@ -32,6 +32,7 @@ const context = JSON.stringify({
   meta: { values: { item: [['custom', 'entity']] }, v: 1 },
 });
 const TABLES = [
+  'alert',
   'attempt',
   'chore',
   'condition',
@@ -115,10 +116,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 10. Run the migration ` +
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 11. Run the migration ` +
         `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
         `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000, ` +
-        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000, AddSparkConditions1796430000000, AddSparkHistory1796520000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000, AddSparkConditions1796430000000, AddSparkHistory1796520000000, AddSparkAlerts1796610000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -128,7 +129,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 10 }]);
+    expect(await version()).toEqual([{ version: 11 }]);
     await app.close();
   });
 
@@ -209,6 +210,8 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [6, 3],
       [7, isPostgres ? 8 : -1],
       [8, isPostgres ? 3 : 0],
+      [9, 2],
+      [10, 2],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -228,7 +231,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 10 }]);
+    expect(await version()).toEqual([{ version: 11 }]);
     await app.close();
   });
 
@@ -260,7 +263,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       await elsewhere.initialize();
       for (const one of [dataSource, elsewhere, dataSource]) {
         await one.runMigrations();
-        for (const _ of [10, 9, 8]) await one.undoLastMigration();
+        for (const _ of [11, 10, 9, 8]) await one.undoLastMigration();
         await one.runMigrations();
       }
       await elsewhere.destroy();
@@ -272,7 +275,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     it('may have been created before, unless it is another index', async () => {
       await dataSource.runMigrations();
       const next = async (columns: string) => {
-        for (const _ of [10, 9, 8]) await dataSource.undoLastMigration();
+        for (const _ of [11, 10, 9, 8]) await dataSource.undoLastMigration();
         await dataSource.query(`CREATE UNIQUE INDEX spark_event_key_covering ON spark_event ${columns}`);
         const oid = `SELECT 'spark_event_key_covering'::regclass::oid AS oid`;
         const [before] = await dataSource.query(oid);
@@ -300,10 +303,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
 
   it('those of a newer release are refused, and the release is named', async () => {
     await dataSource.runMigrations();
-    await dataSource.query(`UPDATE spark_version SET version = 11, needs_release = '3.1.0'`);
+    await dataSource.query(`UPDATE spark_version SET version = 12, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 11, and this release of nestjs-spark supports version 10. Install ` +
+        `NewerTablesError: Spark's tables are of version 12, and this release of nestjs-spark supports version 11. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -362,6 +365,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 10 }]);
+    await expect(dataSource.query('SELECT * FROM spark_alert')).rejects.toThrow('spark_alert');
+    await expect(dataSource.query('SELECT judged_missed FROM spark_sweep')).rejects.toThrow('judged_missed');
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 9 }]);
     await expect(dataSource.query('SELECT code FROM spark_sweep')).rejects.toThrow('code');

@@ -4,6 +4,7 @@ import {
   AbstractLogger,
   Column,
   Entity,
+  type EntityManager,
   Index,
   ManyToOne,
   OneToMany,
@@ -121,4 +122,17 @@ describe.each(databases)('a tick costs what is due, on $name', (database) => {
     expect(asked.length).toBeGreaterThanOrEqual(2);
     expect(asked.filter((plan) => SCANS.test(plan))).toEqual([]);
   });
+
+  it('the watch for alerts asks for those that have been due for longest, however many are due', async () => {
+    const { rechecks } = (app.spark as unknown as { spark: { rechecks: Oldest } }).spark;
+    log.asked = [];
+    expect(await rechecks.longestDue(app.dataSource.manager, clock.now(), 1_000)).toEqual([]);
+    expect((await plans()).filter((plan) => SCANS.test(plan))).toEqual([]);
+    const due = await rechecks.longestDue(app.dataSource.manager, clock.now() + 10 * DAY, 15);
+    expect(due).toMatchObject([{ entity: 'task', rechecks: 15 }]);
+  });
 });
+
+interface Oldest {
+  longestDue(manager: EntityManager, now: number, most: number): Promise<object[]>;
+}

@@ -4,7 +4,7 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 
 /**
  * The layers of each library, from the lowest to the highest. What lies beside the folders is the top. Folders `above` see all of the library,
- * and nothing of it sees them; those `outside` see only the public names. Those `apart` run in Nest's CLI and see nothing of
+ * and nothing of it sees them; those `outside` see only the public names and `common/`. Those `apart` run in Nest's CLI and see nothing of
  * it.
  */
 const LIBRARIES = [
@@ -28,6 +28,7 @@ const LIBRARIES = [
       'sweep',
       'notifier',
       'inspect',
+      'alert',
       'runtime',
     ],
     above: ['testing', 'cli', 'otel', 'terminus', 'schematics'],
@@ -70,7 +71,8 @@ function wrongIn(library) {
       const to = folderOf(relative(root, resolve(root, dirname(file), path)));
       if (from === to) continue;
       if (layerOf(library, from) <= layerOf(library, to)) refuse(path, `${from} lies below ${to}`);
-      if (library.outside.includes(from) && path !== '../index.js') refuse(path, `${from} sees only ../index.js`);
+      if (library.outside.includes(from) && path !== '../index.js' && to !== 'common')
+        refuse(path, `${from} sees only ../index.js and common/`);
       if (library.apart.includes(from)) refuse(path, `${from} sees nothing of the library`);
     }
   }

@@ -26,6 +26,8 @@ export interface TestAppOptions {
   clock?: SparkClock;
   /** More options of the DataSource. */
   dataSource?: object;
+  /** Its logger, in place of the one that collects `logs`. */
+  logger?: LoggerService;
 }
 
 class TestModule {}
@@ -35,7 +37,8 @@ export async function startApp(options: TestAppOptions): Promise<TestApp> {
   const { spark } = options;
   const logs: string[] = [];
   const log = (level: string) => (message: unknown) => void logs.push(`${level} ${String(message)}`);
-  const logger: LoggerService = { log: log('log'), error: log('error'), warn: log('warn'), debug: log('debug') };
+  const collecting: LoggerService = { log: log('log'), error: log('error'), warn: log('warn'), debug: log('debug') };
+  const { logger = collecting } = options;
   const module: DynamicModule = {
     module: TestModule,
     imports: [

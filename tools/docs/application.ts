@@ -111,8 +111,8 @@ export class Donations {
 export class Mailer {
   send!: (...mail: unknown[]) => Promise<{ isBusy: boolean }>;
 }
-export class Alerts {
-  raise!: (...alert: unknown[]) => Promise<void>;
+export class Statistics {
+  count!: (handler: string, state: string) => void;
 }
 export class AdminGuard implements CanActivate {
   canActivate!: () => boolean;

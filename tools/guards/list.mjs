@@ -73,6 +73,81 @@ export const guards = [
     { databases: ALL },
   ),
 
+  // Alerts
+  guard(
+    'an alert is raised when its condition has lasted',
+    'alert/alert-watch.ts',
+    'AT_ONCE.includes(finding.about) || (row !== undefined && now - row.since >= CONFIRMED)',
+    'AT_ONCE.includes(finding.about) || (row !== undefined && now - row.since >= 0)',
+    ['alerts', 'each condition raises one backlog'],
+    { databases: ALL },
+  ),
+  guard(
+    'an alert is over when its condition has been untrue for a while',
+    'alert/alert-watch.ts',
+    'now - clearAt >= this.calmOf(row)',
+    'now - clearAt >= 0',
+    ['alerts', 'comes back soon'],
+    { databases: ALL },
+  ),
+  guard(
+    'what a process does not know ends no alert',
+    'alert/alert-watch.ts',
+    'if (isClear(row)) await this.calm(manager, row, now);',
+    'if (isClear(row) || row.id) await this.calm(manager, row, now);',
+    ['alerts', 'leaves what it does not know'],
+    { databases: ALL },
+  ),
+  guard(
+    'a process that stalled judges nothing',
+    'alert/alert-watch.ts',
+    'await confirm(manager);',
+    '',
+    ['alerts', 'a process that stalled'],
+    { databases: ALL },
+  ),
+  guard(
+    'one process tells an alert',
+    'alert/alert-teller.ts',
+    'if (!(await this.alerts.claim(manager, id, teller, TTL))) return;',
+    'await this.alerts.claim(manager, id, teller, TTL);',
+    ['alerts', 'is told again, once'],
+    { databases: ALL, sample: true },
+  ),
+  guard(
+    'a listener that has failed lets no other be told twice',
+    'alert/alert-teller.ts',
+    '...heard.filter(({ raised }) => raised)',
+    '...heard.filter(({ raised }) => raised && !failed)',
+    ['alerts', 'a listener that throws'],
+    { databases: ALL },
+  ),
+  guard(
+    'a listener that hangs is called once in a round',
+    'alert/alert-teller.ts',
+    'if (error instanceof AlertTimeoutError) hung.add(name);',
+    '',
+    ['alerts', 'a listener that hangs'],
+    { databases: ['SQLite'] },
+  ),
+
+  // Logs
+  guard(
+    'an error is logged as its message, code, stack and causes',
+    'common/spark-log.ts',
+    "'error' in given ? { ...given, error: fieldsOf(given.error) } : { ...given }",
+    '{ ...given }',
+    ['log-fields', 'a failed attempt'],
+    { databases: ALL },
+  ),
+  guard(
+    'the text of a line stands alone on the console',
+    'common/spark-log.ts',
+    "if (form === 'text') return this.logger[level](message);",
+    '',
+    ['libs/spark/src/common/spark-log.spec.ts', 'is text alone'],
+  ),
+
   // Handlers and tables of several processes
   guard(
     'a handler that nobody has had for long gets nothing new',

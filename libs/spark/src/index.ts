@@ -1,4 +1,6 @@
+export { OnSparkAlert, type OnSparkAlertOptions } from './alert/on-spark-alert.decorator.js';
 export { SPARK_CLOCK, type SparkClock } from './common/clock.js';
+export type { AlertCondition, AlertListener, AlertOption, AlertOptions, SparkAlert } from './config/alert.options.js';
 export type { Backoff } from './config/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
 export { BootLockError } from './error/boot-lock.error.js';

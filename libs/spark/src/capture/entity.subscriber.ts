@@ -1,4 +1,3 @@
-import { Logger } from '@nestjs/common';
 import type {
   BeforeQueryEvent,
   EntityManager,
@@ -15,6 +14,7 @@ import type {
   TransactionStartEvent,
   UpdateEvent,
 } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import { Capture } from '../record/capture.js';
 import { NOTHING_RECORDED, type RecordResult, type Recorder } from '../record/recorder.js';
 import type { LiveRules } from './live-rules.js';
@@ -23,7 +23,7 @@ import { linesOf } from '../error/text-of.js';
 
 /** Captures what the application saves in each transaction, and records it just before the outermost COMMIT. */
 export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral> {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly frames = new Frames();
   /** Saves with `{ transaction: false }`: they are committed before the subscriber gets them. */
   private readonly outside = new WeakMap<QueryRunner, { capture: Capture; recording: Promise<void> }>();
@@ -165,7 +165,7 @@ export class EntitySubscriber implements EntitySubscriberInterface<ObjectLiteral
     } catch (error) {
       await runner.rollbackTransaction().catch(() => undefined);
       const where = 'Spark could not record a save outside of a transaction. The next sweep finds its events.';
-      this.logger.error(`${where} ${linesOf(error)}`);
+      this.logger.error(`${where} ${linesOf(error)}`, { error });
     }
   }
 }

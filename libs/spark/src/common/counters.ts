@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { type LogFields, SparkLog } from './spark-log.js';
 import { shown } from '../error/text-of.js';
 
 /** Counts of what went wrong in this process since it booted. A count that is not 0 needs a person's attention. */
@@ -23,6 +23,8 @@ export interface SparkCounts {
   readonly eventsWithoutHandler: number;
   /** How often `metadata` or `onRecorded` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
   readonly failedInterceptors: number;
+  /** How often a listener of alerts has failed. It is called again. */
+  readonly failedAlerts: number;
 }
 
 /** The name of a count. */
@@ -39,6 +41,7 @@ const ZERO: Record<CountName, number> = {
   abandonedRechecks: 0,
   eventsWithoutHandler: 0,
   failedInterceptors: 0,
+  failedAlerts: 0,
 };
 const MINUTE = 60_000;
 // Sources and handlers are few. Past this number, all reports of one count share one line.
@@ -66,7 +69,7 @@ interface Line {
  * most one line a minute for each source, handler or group that has the problem.
  */
 export class Counters {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly since = new Date();
   private readonly counts = { ...ZERO };
   private readonly lines = new Map<string, Line>();
@@ -88,32 +91,33 @@ export class Counters {
    *
    * @param about the source, handler or group that it concerns
    * @param message makes the line; called only when the line is logged
+   * @param fields what the line is about, for machines
    */
-  report(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'error'): void {
+  report(name: CountName, about: string, message: () => string, fields: LogFields = {}): void {
     this.counts[name]++;
-    const line = this.lineOf(name, about, level);
+    const line = this.lineOf(name, about, 'error');
     const now = performance.now();
     if (now - line.loggedAt < MINUTE) {
       line.omitted++;
       return;
     }
-    this.logger[level](message() + more(line.omitted));
+    this.logger.error(message() + more(line.omitted), { problem: name, about, omitted: line.omitted, ...fields });
     line.loggedAt = now;
     line.omitted = 0;
   }
 
   /** Counts something, and logs it once for each `about` in the life of the process. */
-  reportOnce(name: CountName, about: string, message: () => string, level: 'warn' | 'error' = 'warn'): void {
+  reportOnce(name: CountName, about: string, message: () => string, fields: LogFields = {}): void {
     this.counts[name]++;
-    const line = this.lineOf(name, about, level);
+    const line = this.lineOf(name, about, 'warn');
     if (line.loggedAt !== -Infinity) return;
     line.loggedAt = Infinity;
-    this.logger[level](message());
+    this.logger.warn(message(), { problem: name, about, ...fields });
   }
 
   /** Counts and logs an event that was refused, and keeps the reason. */
   refuse(source: string, key: string | undefined, reason: string): void {
-    this.report('refusedEvents', source, () => reason);
+    this.report('refusedEvents', source, () => reason, { source, key });
     if (key === undefined) return;
     this.refusals.delete(key);
     this.refusals.set(key, { at: new Date(), reason });
@@ -130,7 +134,8 @@ export class Counters {
     const now = performance.now();
     for (const line of this.lines.values()) {
       if (line.omitted === 0 || now - line.loggedAt < MINUTE) continue;
-      this.logger[line.level](`${shown(line.about)}: ${line.omitted} more like the last line about it.`);
+      const { about, omitted } = line;
+      this.logger[line.level](`${shown(about)}: ${omitted} more like the last line about it.`, { about, omitted });
       line.loggedAt = now;
       line.omitted = 0;
     }

@@ -1,7 +1,8 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
+import type { AlertOptions } from './alert.options.js';
+import type { Duration } from './duration.js';
 
-/** A length of time: milliseconds, or text such as `'30s'`, `'5 minutes'`, `'2 days'`. */
-export type Duration = number | string;
+export type { Duration } from './duration.js';
 
 /** When the sweep runs: a cron expression (in a time zone, by default the process's), or a fixed interval. */
 export type SweepSchedule =
@@ -85,6 +86,8 @@ export interface RetentionOptions {
    * event. Default: for ever.
    */
   keys?: Readonly<Record<string, Duration>>;
+  /** Alerts that are over. Default: 30 days. */
+  alerts?: Duration;
 }
 
 /** How Spark runs event sources. */
@@ -142,6 +145,11 @@ export interface SparkDynamicOptions {
   history?: boolean;
   /** How long Spark keeps finished deliveries, if `history` is true. Default: for ever. */
   retention?: RetentionOptions;
+  /**
+   * When Spark raises alerts, and whom it tells. Processes with a worker watch for them together; give all of them the same options. With
+   * `false`, this process does not watch, and tells nobody. Default: `{}`, all conditions with their default limits, told to the log.
+   */
+  alerts?: AlertOptions | false;
   /** How long a handler still gets new deliveries after the last process that has it was seen. At least 5 minutes. Default: 7 days. */
   handlerExpiry?: Duration;
   /**

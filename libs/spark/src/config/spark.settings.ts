@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
+import { type AlertSettings, alertSettings } from './alert.settings.js';
 import {
   parseBoolean,
   parseDuration,
@@ -26,6 +27,8 @@ export interface RetentionTimes {
   readonly rechecks: number;
   /** By group: keys of events that their sources no longer yield. */
   readonly keys: ReadonlyMap<string, number>;
+  /** Alerts that are over. */
+  readonly alerts: number;
 }
 
 /** The options after the check, for all code inside the library: complete, with durations in milliseconds. */
@@ -53,6 +56,8 @@ export interface SparkSettings {
   };
   readonly history: boolean;
   readonly retention: RetentionTimes;
+  /** Undefined if this process does not watch for alerts. */
+  readonly alerts: AlertSettings | undefined;
   readonly handlerExpiry: number;
   readonly shutdownTimeout: number;
   readonly statementTimeout: number;
@@ -77,6 +82,7 @@ export const DYNAMIC_OPTIONS = [
   'worker',
   'history',
   'retention',
+  'alerts',
   'handlerExpiry',
   'shutdownTimeout',
   'statementTimeout',
@@ -99,7 +105,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
   ]);
   refuseUnknown('sources', sources, ['timeout']);
   refuseUnknown('activation', activation, ['limit']);
-  refuseUnknown('retention', retention, ['completed', 'discarded', 'rechecks', 'keys']);
+  refuseUnknown('retention', retention, ['completed', 'discarded', 'rechecks', 'keys', 'alerts']);
   refuseUnknown('postgres', postgres, ['prepare']);
   refuseUnknown('sqlite', sqlite, ['serialize', 'lockTimeout']);
   return {
@@ -130,7 +136,9 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
         retention.discarded === undefined ? undefined : parseDuration('retention.discarded', retention.discarded),
       rechecks: parseDuration('retention.rechecks', retention.rechecks ?? '30d'),
       keys: keyAges(retention.keys ?? {}),
+      alerts: parseDuration('retention.alerts', retention.alerts ?? '30d'),
     },
+    alerts: options.worker === false ? undefined : alertSettings(options.alerts),
     handlerExpiry: parseExpiry(options.handlerExpiry ?? '7d'),
     shutdownTimeout: parseTimeout('shutdownTimeout', options.shutdownTimeout ?? '10s'),
     statementTimeout: parseTimeout('statementTimeout', options.statementTimeout ?? '30s'),

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { DataSource, QueryRunner } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import { NoAnswerError, NoConnectionError } from '../error/no-answer.error.js';
 import { connecting, dropAll, dropConnection, dropIdle } from './driver-connections.js';
 import { OrphanedSessions, sessionOf } from './orphaned-sessions.js';
@@ -18,7 +18,7 @@ interface Waiting {
  * limit: its driver answers at once.
  */
 export class StatementDeadline {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly waiting = new Set<Waiting>();
   /** Sessions of dropped connections on the server. */
   readonly orphans = new OrphanedSessions(() => guarded(this.dataSource.createQueryRunner('master')));
@@ -102,7 +102,8 @@ export class StatementDeadline {
     // Only an answer ends silence.
     if (this.logged === state || this.logged === 'silent') return;
     this.logged = state;
-    if (this.isLogging) this.logger.warn(`${error.message} Spark logs this once, and again when it is over.`);
+    if (this.isLogging)
+      this.logger.warn(`${error.message} Spark logs this once, and again when it is over.`, { state, error });
   }
 
   private logOver(): void {

@@ -11,6 +11,7 @@ const TABLES = [
   'limit',
   'worker',
   'chore',
+  'alert',
   'sweep',
   'sweep_range',
   'group',

@@ -1,6 +1,6 @@
-import { Logger } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource, EntityManager } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import type { Dialect } from './dialect.js';
 import { lineOf } from '../error/text-of.js';
 import { execute, withNewRunner, withRunner } from './statement.js';
@@ -9,7 +9,7 @@ const TRIES = 10;
 
 /** Runs Spark's own transactions. They are short and READ COMMITTED, and run again when the database reports a collision. */
 export class Transactions {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -56,7 +56,10 @@ export class Transactions {
         return await run();
       } catch (error) {
         if (attempt === TRIES || !this.dialect.isTransient(error)) throw error;
-        this.logger.debug(`A transaction collided with another one. Spark runs it again: ${lineOf(error)}`);
+        this.logger.debug(`A transaction collided with another one. Spark runs it again: ${lineOf(error)}`, {
+          attempt,
+          error,
+        });
         await delay(Math.random() * 10 * 2 ** attempt);
       }
     }

@@ -1,8 +1,8 @@
 /* oxlint-disable no-underscore-dangle -- the drivers have no public names for these */
-import { Logger } from '@nestjs/common';
 import type { DataSource, ObjectLiteral, QueryRunner } from 'typeorm';
 import type { Alias } from 'typeorm/query-builder/Alias.js';
 import { RawSqlResultsToEntityTransformer } from 'typeorm/query-builder/transformer/RawSqlResultsToEntityTransformer.js';
+import { SparkLog } from '../common/spark-log.js';
 import { MissingPartError } from '../error/missing-part.error.js';
 import { nameAndVersion } from './package-version.js';
 
@@ -147,9 +147,10 @@ export function checkInternals(runner: QueryRunner): void {
   for (const part of missing.filter(({ path }) => !missing.some((other) => path.startsWith(`${other.path}.`)))) {
     // The application may pass a driver of its own, whose version Spark cannot read.
     const place = part.of !== 'typeorm' && driver ? `The driver given as ${part.of}` : nameAndVersion(part.of);
-    new Logger('Spark').warn(
+    new SparkLog().warn(
       `${place} lacks ${part.path}, a private part of it that Spark uses. Without it, ${part.without}. Install the version that ` +
         `you had before, or a release of nestjs-spark that supports this version.`,
+      { package: part.of, part: part.path },
     );
   }
 }

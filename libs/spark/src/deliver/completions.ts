@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import type { Transactions } from '../database/transactions.js';
 import type { SparkClock } from '../common/clock.js';
 import { linesOf } from '../error/text-of.js';
@@ -14,7 +14,7 @@ const MOST = 1_000;
 
 /** Collects completions while a statement is running, so that the next statement completes many deliveries. */
 export class Completions {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
 
@@ -54,6 +54,7 @@ export class Completions {
     } catch (error) {
       this.logger.error(
         `${done.length} deliveries could not be completed, and will be handled again: ${linesOf(error)}`,
+        { deliveries: done.length, error },
       );
       return new Set();
     }

@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import { lineOf } from '../error/text-of.js';
 import { UnreadableContextError } from '../error/unreadable-context.error.js';
@@ -37,7 +37,7 @@ export interface Reading {
  * other.
  */
 export class Contexts {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
 
   constructor(
     private readonly codec: ContextCodec,
@@ -87,7 +87,10 @@ export class Contexts {
     const failed = (await Promise.allSettled(running)).filter(({ status }) => status === 'rejected');
     if (failed.length === 0) return;
     const [{ reason }] = failed as [PromiseRejectedResult];
-    this.logger.warn(`${failed.length} deliveries wait, as their contexts cannot be read now: ${lineOf(reason)}`);
+    this.logger.warn(`${failed.length} deliveries wait, as their contexts cannot be read now: ${lineOf(reason)}`, {
+      deliveries: failed.length,
+      error: reason,
+    });
   }
 
   private decode({ event }: Delivery, needs: readonly Need[], reads: EntityReads): ReadContext {

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import { parseTimeout } from '../config/option-parsers.js';
 import { withoutDeadline } from '../database/statement-deadline.js';
@@ -22,7 +22,7 @@ import { revocable } from './revocable.js';
 import { runToEnd } from './run-to-end.js';
 import { TooLate } from './too-late.js';
 
-const logger = new Logger('Spark');
+const logger = new SparkLog();
 // How long interceptors may take after the call was aborted, in milliseconds.
 const MOMENT = 1_000;
 
@@ -186,7 +186,7 @@ function quietly(end: () => void): void {
   try {
     end();
   } catch (error) {
-    logger.debug(`The result of a handler could not be ended: ${lineOf(error)}`);
+    logger.debug(`The result of a handler could not be ended: ${lineOf(error)}`, { error });
   }
 }
 

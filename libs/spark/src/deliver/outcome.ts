@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { backoffDelay } from '../config/backoff.js';
 import { DiscardDelivery } from '../error/discard-delivery.error.js';
 import { linesOf, shown, textOf } from '../error/text-of.js';
@@ -63,7 +63,11 @@ function pauseAfter({ name, options }: Handler, attempt: number): number {
   try {
     return backoffDelay(attempt, options.backoff);
   } catch (error) {
-    new Logger('Spark').error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`);
+    new SparkLog().error(`The backoff of ${shown(name)} failed; the default is used instead. ${linesOf(error)}`, {
+      handler: name,
+      attempt,
+      error,
+    });
     return backoffDelay(attempt);
   }
 }

@@ -1,6 +1,6 @@
-import { Logger } from '@nestjs/common';
 import { Subject as Stream } from 'rxjs';
 import type { EntityManager } from 'typeorm';
+import { type LogFields, SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
@@ -38,7 +38,7 @@ const AWAY = 5_000;
 
 /** Settles attempts: it writes down how they ended. Then it logs and reports that. */
 export class Settler {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly stream = new Stream<DeliveryReport>();
   /** The deliveries that this process cannot decide on. It does not claim them for a while, so that others can. */
   readonly passed = new PassedOver();
@@ -83,6 +83,7 @@ export class Settler {
     } catch (error) {
       this.logger.error(
         `Delivery ${delivery.id} of ${shown(delivery.event.key)} could not be settled: ${linesOf(error)}`,
+        { ...fieldsOf(delivery), error },
       );
       return undefined;
     }
@@ -116,36 +117,52 @@ export class Settler {
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);
     const what = `${shown(key)} for ${shown(handler)}`;
-    if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`);
+    const fields = { ...fieldsOf(delivery), state: outcome.state, durationMs };
+    if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`, fields);
     if (outcome.state === 'discarded')
-      this.logger.error(`${what} is discarded after ${tries(attempt)}: ${linesOf(whyOf(outcome))}`);
+      this.logger.error(`${what} is discarded after ${tries(attempt)}: ${linesOf(whyOf(outcome))}`, {
+        ...fields,
+        error: whyOf(outcome),
+      });
     // One line, because more attempts may follow. Attempts that this process aborted are not logged here: the abort was.
     if (outcome.state === 'available')
       this.logger.warn(
         `${what} failed at attempt ${attempt}, will be retried at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
+        { ...fields, due: instant(outcome.due), error: whyOf(outcome) },
       );
     if (state === 'available') this.onAvailable('due' in outcome ? outcome.due : this.clock.now());
     this.stream.next({ ...report, error: outcome.error });
   }
 
-  private reportLost({ event, handler }: Delivery): void {
+  private reportLost(delivery: Delivery): void {
+    const { event, handler } = delivery;
     this.fenced++;
-    this.logger.warn(`${shown(event.key)} for ${shown(handler)} was taken over by another process meanwhile.`);
+    this.logger.warn(
+      `${shown(event.key)} for ${shown(handler)} was taken over by another process meanwhile.`,
+      fieldsOf(delivery),
+    );
   }
 
   private reportLacking({ event, handler }: Delivery, lacking: NotKnownHere | undefined): void {
     // If the database does not answer, one line is logged for all deliveries that wait.
     if (!lacking) return;
     const { kind, missing } = lacking;
-    this.counters.reportOnce('leftToOthers', `${kind} ${missing}`, () => {
-      return (
+    this.counters.reportOnce(
+      'leftToOthers',
+      `${kind} ${missing}`,
+      () =>
         `${shown(event.key)} for ${shown(handler)} and all deliveries like it are left to other processes: they need the ${kind} ` +
-        `${shown(missing)}, which this process does not have. If no process has it, ${REMEDIES[kind]}, or discard the deliveries.`
-      );
-    });
+        `${shown(missing)}, which this process does not have. If no process has it, ${REMEDIES[kind]}, or discard the deliveries.`,
+      { handler, key: event.key, group: event.group, kind, missing },
+    );
     this.onLeft();
   }
 }
+
+/** What a line about a delivery says to machines. */
+const fieldsOf = ({ id, handler, attempt, event: { key, group } }: Delivery): LogFields => {
+  return { handler, key, group, deliveryId: id, attempt };
+};
 
 /** Whether the attempt counts as failed, so that its error becomes the error of the delivery. */
 function hasFailed(outcome: Unfinished): boolean {

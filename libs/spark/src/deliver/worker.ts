@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { shown } from '../error/text-of.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
 import type { Delivery } from '../store/deliveries.js';
@@ -31,7 +31,7 @@ export interface RunningDelivery {
 
 /** Handles deliveries after the commit: it claims them, runs an attempt, and completes them or schedules a retry. */
 export class Worker {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly running = new Set<Attempt>();
   private readonly warned = new WeakSet<Attempt>();
   private readonly pace = new Pace();
@@ -111,6 +111,14 @@ export class Worker {
       this.logger.warn(
         `${shown(handler.name)} has been handling ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
           `a timeout, and let it watch scope.signal.`,
+        {
+          handler: handler.name,
+          key: delivery.event.key,
+          group: delivery.event.group,
+          deliveryId: delivery.id,
+          attempt: delivery.attempt,
+          since: since.toISOString(),
+        },
       );
     }
   }
@@ -128,7 +136,9 @@ export class Worker {
   /** Aborts all attempts, because this process has lost its lease and may not handle their deliveries any more. */
   abandon(): void {
     if (this.running.size === 0) return;
-    this.logger.warn(`${this.running.size} handlers are aborted: this process was too slow to renew its lease.`);
+    this.logger.warn(`${this.running.size} handlers are aborted: this process was too slow to renew its lease.`, {
+      attempts: this.running.size,
+    });
     const reason = new WorkerStoppedError('this process was too slow to renew its lease');
     for (const attempt of this.running) attempt.abort(reason);
   }

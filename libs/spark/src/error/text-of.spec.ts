@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { lineOf, linesOf, shown, textOf } from './text-of.js';
+import { fieldsOf, lineOf, linesOf, shown, textOf } from './text-of.js';
 
 const hostile = new Proxy(
   {},
@@ -111,5 +111,41 @@ describe('what was thrown, as text', () => {
   it('keeps no NUL for a row', () => {
     expect(textOf(new Error('a\0b'))).toContain(String.raw`a\0b`);
     expect(textOf('a\0b')).toBe(String.raw`a\0b`);
+  });
+
+  it('becomes an object for machines, with its causes, and without what an error holds besides', () => {
+    const cause = Object.assign(new Error('connect'), { code: 'ECONNREFUSED', parameters: ['secret'] });
+    const thrown = new TypeError('not sent', { cause: new AggregateError([cause, 'no route'], 'all failed') });
+    expect(fieldsOf(thrown)).toEqual({
+      name: 'TypeError',
+      message: 'not sent',
+      stack: expect.stringMatching(/^ +at .*text-of\.spec/),
+      causes: [
+        { name: 'AggregateError', message: 'all failed', stack: expect.any(String) },
+        { name: 'Error', message: 'connect', code: 'ECONNREFUSED', stack: expect.any(String) },
+        { message: 'no route' },
+      ],
+    });
+    expect(fieldsOf(undefined)).toEqual({ message: 'undefined' });
+  });
+
+  it('is bounded for machines, too, however large it is, and never throws', () => {
+    const ring = new Error('x'.repeat(5_000_000));
+    ring.cause = Object.assign(
+      new AggregateError(
+        Array(1_000)
+          .fill(0)
+          .map(() => new Error('y'.repeat(9_999))),
+      ),
+      { cause: ring },
+    );
+    expect(JSON.stringify(fieldsOf(ring)).length).toBeLessThan(60_000);
+    expect(fieldsOf(ring).causes!.length).toBeLessThan(12);
+    const guarded = new Proxy(new Error('no'), {
+      get: () => {
+        throw new Error('do not read');
+      },
+    });
+    expect(fieldsOf(guarded).message).toEqual(expect.any(String));
   });
 });

@@ -5,13 +5,18 @@ interface Part {
   /** The words that connect it to the error before it. */
   readonly link: string;
   readonly head: string;
+  /** The name of an error; undefined for any other value. */
+  readonly name?: string;
+  readonly message: string;
+  /** The code of an error, such as `ECONNREFUSED`. */
+  readonly code?: string | number;
   /** The lines of its stack. */
   readonly frames: readonly string[];
 }
 
 // In characters.
-const LONGEST = { row: 10_000, line: 1_000, lines: 4_000, name: 300 };
-const FRAMES = { row: 50, lines: 8 };
+const LONGEST = { row: 10_000, line: 1_000, lines: 4_000, name: 300, field: 2_000 };
+const FRAMES = { row: 50, lines: 8, field: 20 };
 // How many errors are shown, causes and inner errors included.
 const MOST_PARTS = 12;
 const UNREADABLE = 'something was thrown that cannot be shown as text';
@@ -46,6 +51,35 @@ export function linesOf(thrown: unknown): string {
   return share(texts, LONGEST.lines, '\n');
 }
 
+/** A thrown value as an object for machines. */
+export interface ErrorFields {
+  /** The name of an error; left out for any other value. */
+  readonly name?: string;
+  readonly message: string;
+  readonly code?: string | number;
+  readonly stack?: string;
+  /** Its causes and inner errors, from the outermost to the innermost, as text of a line has them. */
+  readonly causes?: readonly ErrorFields[];
+}
+
+/**
+ * A thrown value as an object for machines: an error with its causes, at most 12 errors. Each text has at most 2,000 characters, and a stack
+ * has 20 frames. It never throws.
+ */
+export function fieldsOf(thrown: unknown): ErrorFields {
+  const [first, ...causes] = partsOf(thrown).map(({ name, message, code, frames }): ErrorFields => {
+    const said = cut(message.slice(0, LONGEST.field + 1), LONGEST.field).toWellFormed();
+    const stack = cut(frames.slice(0, FRAMES.field).join('\n'), LONGEST.field);
+    return {
+      ...(name !== undefined && { name: cut(name, LONGEST.name).toWellFormed() }),
+      message: said,
+      ...(code !== undefined && { code }),
+      ...(stack !== '' && { stack }),
+    };
+  });
+  return causes.length > 0 ? { ...first!, causes } : first!;
+}
+
 /** A key, a group, an id or a name for log lines. Characters that cannot be printed are escaped, and long text is cut. */
 export function shown(name: unknown): string {
   const text = typeof name === 'string' ? name : safely(() => String(name), 'something that cannot be shown as text');
@@ -61,7 +95,8 @@ function partsOf(thrown: unknown): Part[] {
 function collect(thrown: unknown, link: string, parts: Part[], seen: Set<unknown>): void {
   if (parts.length >= MOST_PARTS || seen.has(thrown)) return;
   if (!safely(() => types.isNativeError(thrown) || thrown instanceof Error, false)) {
-    parts.push({ link, head: safely(() => valueText(thrown), UNREADABLE), frames: [] });
+    const message = safely(() => valueText(thrown), UNREADABLE);
+    parts.push({ link, head: message, message, frames: [] });
     return;
   }
   seen.add(thrown);
@@ -77,17 +112,29 @@ function collect(thrown: unknown, link: string, parts: Part[], seen: Set<unknown
     }
 }
 
-function stackOf(error: Error): Pick<Part, 'head' | 'frames'> {
+function stackOf(error: Error): Omit<Part, 'link'> {
   const said: unknown = safely(() => error.message, UNREADABLE);
   const message = safely(() => bounded(said), UNREADABLE);
   const name = safely(() => bounded(error.name), 'Error');
-  const head = message === '' ? name : `${name}: ${message}`;
+  const code = codeOf(error);
+  const part = {
+    head: message === '' ? name : `${name}: ${message}`,
+    name,
+    message,
+    ...(code !== undefined && { code }),
+  };
   const stack = safely(() => error.stack, undefined);
-  if (typeof stack !== 'string') return { head, frames: [] };
+  if (typeof stack !== 'string') return { ...part, frames: [] };
   // The stack begins with the message, whose lines may look like frames.
   const start = typeof said === 'string' && stack.includes(said) ? stack.indexOf(said) + said.length : 0;
   const frames = stack.slice(start, start + LONGEST.row).split('\n');
-  return { head, frames: frames.filter((line) => /^\s+at /.test(line)) };
+  return { ...part, frames: frames.filter((line) => /^\s+at /.test(line)) };
+}
+
+function codeOf(error: Error): string | number | undefined {
+  const code: unknown = safely(() => (error as { code?: unknown }).code, undefined);
+  if (typeof code === 'number') return code;
+  return typeof code === 'string' ? cut(code, LONGEST.name).toWellFormed() : undefined;
 }
 
 function valueText(value: unknown): string {

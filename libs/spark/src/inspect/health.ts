@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { HEALTH_LIMITS } from '../common/health-limits.js';
 import { parseDuration } from '../config/option-parsers.js';
 import type { Duration } from '../config/spark.options.js';
 import { select, withRunner } from '../database/statement.js';
@@ -63,11 +64,14 @@ export interface SparkHealth {
   readonly lease: 'held' | 'lost' | 'pending' | 'none';
 }
 
+type HasLease = Pick<Inspected, 'settings' | 'workerTicker' | 'handlers' | 'lease'>;
+
 /** How many rows a statement reads at most, or about. */
-const MOST = 1_000;
+export const MOST = 1_000;
 
 /** Reads the figures of a health check. Each statement reads few rows, however many there are. */
-export async function healthOf(spark: Inspected, { discardedWithin = '1h' }: HealthRequest): Promise<SparkHealth> {
+export async function healthOf(spark: Inspected, request: HealthRequest): Promise<SparkHealth> {
+  const { discardedWithin = HEALTH_LIMITS.discardedWithin } = request;
   const within = parseDuration('SparkService.health: discardedWithin', discardedWithin);
   return withRunner(spark.dataSource.manager, async ({ manager }) => {
     const now = spark.clock.now();
@@ -87,7 +91,8 @@ export async function healthOf(spark: Inspected, { discardedWithin = '1h' }: Hea
   });
 }
 
-function leaseOf({ settings, workerTicker, handlers, lease }: Inspected): SparkHealth['lease'] {
+/** Whether this process has the lease that it should have. */
+export function leaseOf({ settings, workerTicker, handlers, lease }: HasLease): SparkHealth['lease'] {
   if (!settings.worker.enabled || !workerTicker.isStarted || handlers.all().length === 0) return 'none';
   if (lease.isHeld) return 'held';
   return lease.isTaken ? 'lost' : 'pending';

@@ -33,7 +33,8 @@ export class Interceptors {
 
   /** Counts and logs an error of an interceptor that fails neither an event nor an attempt. */
   report(where: string, outcome: string, error: unknown): void {
-    this.counters.report('failedInterceptors', where, () => `${shown(where)} failed; ${outcome}. ${linesOf(error)}`);
+    const message = () => `${shown(where)} failed; ${outcome}. ${linesOf(error)}`;
+    this.counters.report('failedInterceptors', where, message, { interceptor: where, error });
   }
 
   private hooks<N extends keyof SparkInterceptorHooks>(name: N): Hook<NonNullable<SparkInterceptorHooks[N]>>[] {

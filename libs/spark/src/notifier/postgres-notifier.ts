@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import { execute } from '../database/statement.js';
 import { postgresPoolOf } from '../database/typeorm-internals.js';
 import type { TableNames } from '../database/table-names.js';
@@ -40,7 +40,7 @@ const LAST_LIMIT = 1_000;
  * PostgreSQL lets only one transaction that notifies commit at a time.
  */
 export class PostgresNotifier implements Notifier {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly id = randomUUID() as string;
   /** The channel of all processes. */
   private readonly common: string;
@@ -105,6 +105,7 @@ export class PostgresNotifier implements Notifier {
         if (!this.isInterrupted)
           this.logger.warn(
             `Notifications of other processes do not arrive for now, so Spark only polls: ${lineOf(error)}`,
+            { error },
           );
         this.isInterrupted = true;
       }

@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { NotStartedError, type SparkStatus } from '../index.js';
 
 /** How old a status may be, in milliseconds. */
@@ -8,7 +8,7 @@ const SHARE = 20;
 
 /** The status of one SparkModule for metrics. Several readers share one reading, and a large backlog is counted less often. */
 export class StatusCache {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private status: SparkStatus | undefined;
   private until = -Infinity;
   private reading: Promise<SparkStatus | undefined> | undefined;
@@ -44,6 +44,9 @@ export class StatusCache {
     if (this.isFailing || error instanceof NotStartedError) return;
     this.isFailing = true;
     const { message } = error instanceof Error ? error : { message: String(error) };
-    this.logger.warn(`Metrics lack the status of the DataSource ${this.dataSource}, which cannot be read: ${message}`);
+    this.logger.warn(`Metrics lack the status of the DataSource ${this.dataSource}, which cannot be read: ${message}`, {
+      dataSource: this.dataSource,
+      error,
+    });
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { Logger } from '@nestjs/common';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import type { DueRecheck, Rechecks } from '../store/rechecks.js';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
@@ -46,7 +46,7 @@ interface Claimed {
  * An event derives from a state that was committed when it was read. A later change of the entity adds a recheck of its own.
  */
 export class RecheckRunner {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   /** The tables that this process works on. `since` is by `performance.now()`. */
   private readonly working = new Map<EntityMetadata, { readonly since: number; readonly ended: Promise<void> }>();
   private readonly claims = new SerialQueue();
@@ -155,7 +155,10 @@ export class RecheckRunner {
     });
     this.working.set(root, { since: performance.now(), ended: work });
     work.catch((error: unknown) =>
-      this.logger.error(`The rechecks of ${root.name} failed. Spark tries them again. ${linesOf(error)}`),
+      this.logger.error(`The rechecks of ${root.name} failed. Spark tries them again. ${linesOf(error)}`, {
+        entity: root.name,
+        error,
+      }),
     );
   }
 

@@ -93,6 +93,7 @@ export class ConditionChanges {
       () =>
         `The event ${shown(key)} of ${ref.root.name} ${shown(ref.id)} (${shown(source)}) does not begin to last: another entity or source ` +
         `yields that key with trueFor. Keys are unique across all groups: give the events of each entity a group of their own.`,
+      { key, source, entity: ref.root.name, entityId: ref.id },
     );
   }
 }

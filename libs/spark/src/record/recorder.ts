@@ -296,7 +296,13 @@ export class Recorder {
     const message = () =>
       `${shown(source.name)} failed for ${root.name} ${shown(id)}, attempt ${attempt}. Spark rechecks this entity later, and goes on ` +
       `with all others. ${linesOf(error)}`;
-    this.counters.report('failedEntities', source.name, message);
+    this.counters.report('failedEntities', source.name, message, {
+      source: source.name,
+      entity: root.name,
+      entityId: id,
+      attempt,
+      error,
+    });
   }
 }
 

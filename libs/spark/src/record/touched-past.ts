@@ -178,6 +178,6 @@ export class TouchedPast {
     const message = () =>
       `Spark could not find out what was true of entities before a transaction has changed them (${source}), so that handlers may get that ` +
       `as new. ${linesOf(error)}`;
-    this.counters.report('failedEntities', source, message);
+    this.counters.report('failedEntities', source, message, { source, error });
   }
 }

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import type { Rest } from '../common/rest.js';
 import { prepareDataSource } from '../database/prepare-data-source.js';
 import { withRunner } from '../database/statement.js';
@@ -56,9 +56,10 @@ function warnOfOpenSources({ sources, adoption, settings }: Spark): void {
   const open = sources.all().filter((source) => !adoption.has(source) && source.options.history === undefined);
   if (open.length === 0 || settings.sweep) return;
   const names = open.map(({ name }) => shown(name)).join(', ');
-  new Logger('Spark').warn(
+  new SparkLog().warn(
     `There are rows from before, and no sweep has read them for ${names}. Until one has, each change of these rows takes longer, because ` +
       `Spark reads what was true of them before. Call SparkService.baseline, schedule a sweep, or give the source \`history\`.`,
+    { sources: open.map(({ name }) => name) },
   );
 }
 
@@ -66,9 +67,10 @@ async function warnOfHiddenRows({ dataSource }: Spark): Promise<void> {
   const entities = dataSource.entityMetadatas.filter(({ tableType }) => tableType === 'regular');
   const hidden = await findHidden(dataSource.manager, entities);
   if (hidden.length === 0) return;
-  new Logger('Spark').warn(
+  new SparkLog().warn(
     `PostgreSQL hides rows of ${hidden.map(({ name }) => name).join(', ')} from Spark by row-level security. Rechecks and sweeps ` +
       `miss these rows, and no handler gets them. Let Spark connect as a role with BYPASSRLS, in a DataSource of its own that ` +
       `reads the same tables.`,
+    { entities: hidden.map(({ name }) => name) },
   );
 }

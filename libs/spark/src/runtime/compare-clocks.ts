@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import { type SparkClock, SystemClock } from '../common/clock.js';
 import type { Dialect } from '../database/dialect.js';
 import { select } from '../database/statement.js';
@@ -18,5 +18,7 @@ export async function compareClocks({ dataSource, dialect, clock }: Compared): P
   const [row] = await select<{ now: string }>(dataSource.manager, `SELECT ${dialect.clock} AS now`);
   const offset = clock.compare(Number(row!.now), asked, Date.now());
   if (offset === undefined) return;
-  new Logger('Spark').warn(`The database's clock is ${offset} ms ahead of this process's; Spark uses the database's.`);
+  new SparkLog().warn(`The database's clock is ${offset} ms ahead of this process's; Spark uses the database's.`, {
+    offsetMs: offset,
+  });
 }

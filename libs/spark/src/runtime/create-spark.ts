@@ -1,4 +1,7 @@
 import type { DataSource } from 'typeorm';
+import { AlertListeners } from '../alert/alert-listeners.js';
+import { AlertTeller } from '../alert/alert-teller.js';
+import { AlertWatch, type Watched } from '../alert/alert-watch.js';
 import { CriteriaWrites } from '../capture/criteria-writes.js';
 import { EntitySubscriber } from '../capture/entity.subscriber.js';
 import { LiveRules } from '../capture/live-rules.js';
@@ -36,6 +39,7 @@ import { TouchedPast } from '../record/touched-past.js';
 import { RecheckRunner } from '../recheck/recheck-runner.js';
 import type { Source } from '../source/source.js';
 import { sourceNames, SourceRegistry } from '../source/source.registry.js';
+import { Alerts } from '../store/alerts.js';
 import { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import { Adoption } from '../store/adoption.js';
 import { Activation } from '../store/activation.js';
@@ -53,6 +57,7 @@ import { Rechecks } from '../store/rechecks.js';
 import { Rescue } from '../store/rescue.js';
 import { RegisteredHandlers } from '../store/registered-handlers.js';
 import { Retention } from '../store/retention.js';
+import { SweepMarks } from '../store/sweep-marks.js';
 import { SweepRanges } from '../store/sweep-ranges.js';
 import { SweepRows } from '../store/sweep-rows.js';
 import { Sweeps } from '../store/sweeps.js';
@@ -88,8 +93,8 @@ export function createSpark(dataSource: DataSource, settings: SparkSettings, clo
   const delivering = createDelivering(base);
   const administering = createAdministering(base);
   const sweeping = createSweeping(base, recording, administering);
-  const maintenance = new Maintenance({ ...base, ...recording, ...rechecking, ...delivering, ...administering });
-  return { ...base, ...recording, ...rechecking, ...delivering, ...administering, ...sweeping, maintenance };
+  const parts = { ...base, ...recording, ...rechecking, ...delivering, ...administering, ...sweeping };
+  return { ...parts, maintenance: new Maintenance(parts), ...createAlerting(base, parts) };
 }
 
 /** The parts that all others use: the database, the registries and the notifier. */
@@ -318,4 +323,19 @@ function createSweeping(base: Base, { recorder }: Recording, { held }: Administe
   const rowsOf = ({ metadata }: Source) => dialect.estimatedRows(dataSource.manager, metadata);
   const parts = { dataSource, sweeps, rows, activation, changed, sweeper, clock, rowsOf, ttl };
   return { activation, sweep: new Sweep(context, sources, parts, sweeping, version) };
+}
+
+// How often each process watches for alerts, in milliseconds.
+const WATCH = 60_000;
+
+/** The parts that watch for alerts. Where the options switch alerts off, there are only listeners, and nobody tells them anything. */
+function createAlerting({ settings, dialect, tables, transactions, clock, counters, ...base }: Base, watched: Watched) {
+  const alertListeners = new AlertListeners(settings.alerts);
+  const alerts = new Alerts(dialect, tables);
+  const teller = new AlertTeller(transactions, alerts, alertListeners, clock, counters, base.dataSourceName);
+  const marks = new SweepMarks(tables);
+  const alertWatch = settings.alerts && new AlertWatch(watched, settings.alerts, alerts, marks, teller);
+  const pauses = { shortest: WATCH, longest: WATCH };
+  const alertTicker = alertWatch && new Ticker('watch for alerts', base.context, pauses, () => alertWatch.tick());
+  return { alertListeners, alertWatch, alertTicker };
 }

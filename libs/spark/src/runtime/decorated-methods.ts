@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { RequestScopedError } from '../error/request-scoped.error.js';
+import { type AlertMetadata, ON_SPARK_ALERT } from '../alert/on-spark-alert.decorator.js';
 import { EVENT_SOURCE, type SourceMetadata } from '../source/event-source.decorator.js';
 import { GROUP_HANDLER, type HandlerMetadata } from '../handler/group-handler.decorator.js';
 import { type InterceptorMetadata, SPARK_INTERCEPTOR } from '../interceptor/spark-interceptor.decorator.js';
@@ -41,6 +42,11 @@ export class DecoratedMethods {
 
   handlers(): DecoratedMethod<HandlerMetadata>[] {
     return this.find(GROUP_HANDLER, 'GroupHandler', 'handle');
+  }
+
+  /** The methods that get alerts. Only methods have this decorator, so no class needs one. */
+  alertListeners(): DecoratedMethod<AlertMetadata>[] {
+    return this.find(ON_SPARK_ALERT, 'OnSparkAlert', '');
   }
 
   /** The instances of the providers with this token. */

@@ -1,3 +1,5 @@
+import type { AlertMetadata } from '../alert/on-spark-alert.decorator.js';
+import { ALERT_CONDITIONS } from '../config/alert.settings.js';
 import { checkBackoff } from '../config/backoff.js';
 import { AmbiguousDataSourceError } from '../error/ambiguous-data-source.error.js';
 import { DuplicateEntityError } from '../error/duplicate-entity.error.js';
@@ -60,7 +62,7 @@ const HANDLER_OPTIONS = [
 ];
 const LONGEST_NAME = { source: 255, handler: 100 };
 
-/** Finds the sources, handlers and interceptors of one SparkModule among the application's providers, and checks them. */
+/** Finds the sources, handlers, interceptors and listeners of alerts of one SparkModule among the application's providers, and checks them. */
 export class Explorer {
   constructor(
     private readonly methods: DecoratedMethods,
@@ -81,6 +83,7 @@ export class Explorer {
     }
     for (const method of this.methods.handlers()) this.addHandler(method);
     for (const interceptor of this.methods.interceptors()) this.addInterceptor(interceptor);
+    for (const listener of this.methods.alertListeners()) this.addAlertListener(listener);
   }
 
   private source({ given, where, call, text, isAsync }: DecoratedMethod<SourceMetadata>, isShared: boolean): Source {
@@ -154,6 +157,16 @@ export class Explorer {
     for (const hook of named)
       if (typeof hooks[hook] !== 'function') throw new InvalidOptionsError(option(hook), hooks[hook], 'a method');
     if (this.isMeant(where, options.dataSource)) this.spark.interceptors.add(where, hooks);
+  }
+
+  private addAlertListener({ given: { conditions, options }, where, call }: DecoratedMethod<AlertMetadata>): void {
+    const option = (key: string) => `${key} of @OnSparkAlert on ${where}`;
+    refuseUnknown(option('options'), options, ['dataSource'], option);
+    const isList = Array.isArray(conditions) && conditions.length > 0;
+    const isKnown = isList && conditions.every((condition) => ALERT_CONDITIONS.includes(condition));
+    if (conditions !== undefined && !isKnown)
+      throw new InvalidOptionsError(option('conditions'), conditions, `some of ${ALERT_CONDITIONS.join(', ')}`);
+    if (this.isMeant(where, options.dataSource)) this.spark.alertListeners.add({ name: where, conditions, call });
   }
 
   private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {

@@ -1,6 +1,5 @@
 import {
   type BeforeApplicationShutdown,
-  Logger,
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
@@ -10,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { CronJob, validateCronExpression } from 'cron';
+import { SparkLog } from '../common/spark-log.js';
 import type { Rest } from '../common/rest.js';
 import { poolSize } from '../database/pool-size.js';
 import { Explorer } from './explorer.js';
@@ -33,7 +33,7 @@ const BOOTED = 1_000;
 export class SparkLifecycle
   implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
 {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private unscheduleSweep = (): void => {};
   /** Until when a shutdown waits for running work, by `performance.now()`. */
   private endsAt = 0;
@@ -72,16 +72,19 @@ export class SparkLifecycle
     const { length: handlers } = spark.handlers.all();
     this.logger.log(
       `Started on the ${spark.dataSourceName} DataSource (event sources: ${sources}, handlers: ${handlers}).`,
+      { dataSource: spark.dataSourceName, sources, handlers },
     );
     if (sources + handlers === 0)
       this.logger.warn(
         `No event source and no handler was found for the ${spark.dataSourceName} DataSource, so Spark does nothing. ` +
           `Are the classes with @EventSource and @GroupHandler listed as providers of a module that is imported?`,
+        { dataSource: spark.dataSourceName },
       );
     else if (sources === 0 && spark.settings.sweep)
       this.logger.warn(
         `Sweeps of the ${spark.dataSourceName} DataSource are scheduled, but no event source was found for them. ` +
           `Are the classes with @EventSource listed as providers of a module that is imported?`,
+        { dataSource: spark.dataSourceName },
       );
     if (spark.clock.isManual) return;
     spark.context.runNow(() => spark.notifier.start());
@@ -98,6 +101,7 @@ export class SparkLifecycle
     this.logger.warn(
       `worker.concurrency is ${concurrency}, and the DataSource has ${pool} connections: handlers that use the database can hold all of ` +
         `them, and everything else waits. Set the DataSource's poolSize to ${concurrency + SPARE} or more, or lower worker.concurrency.`,
+      { concurrency, pool },
     );
   }
 
@@ -127,6 +131,7 @@ export class SparkLifecycle
       spark.recheckTicker.start();
       if (spark.settings.worker.enabled) spark.workerTicker.start();
       spark.maintenance.ticker.start();
+      spark.alertTicker?.start();
     });
   }
 
@@ -149,9 +154,9 @@ export class SparkLifecycle
     this.unscheduleSweep();
     spark.recheckRunner.halt();
     spark.worker.halt();
-    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance.ticker];
+    const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance.ticker, spark.alertTicker];
     const ended = Promise.all([
-      ...tickers.map((ticker) => ticker.stop()),
+      ...tickers.map((ticker) => ticker?.stop()),
       spark.recheckRunner.ended(),
       spark.sweep.stop(),
     ]);
@@ -176,9 +181,12 @@ export class SparkLifecycle
     if (left > 0)
       this.logger.warn(
         `${left} handlers were still running after ${settings.shutdownTimeout} ms; their deliveries are given back.`,
+        { deliveries: left },
       );
     if (fenced > 0)
-      this.logger.warn(`${fenced} deliveries were taken over by other processes before their handlers ended here.`);
+      this.logger.warn(`${fenced} deliveries were taken over by other processes before their handlers ended here.`, {
+        deliveries: fenced,
+      });
   }
 
   /** Requests may have been served until now. */
@@ -224,7 +232,7 @@ export class SparkLifecycle
   private run(sweep: Promise<unknown>): void {
     sweep.catch((error: unknown) => {
       const reason = linesOf(error);
-      this.logger.error(`The sweep failed; the next one continues it. ${reason}`);
+      this.logger.error(`The sweep failed; the next one continues it. ${reason}`, { error });
     });
   }
 
@@ -250,7 +258,7 @@ function warnIfNothingListens(ttl: number): void {
   const check = () => {
     if (isWarned || process.listenerCount('SIGTERM') > 0) return;
     isWarned = true;
-    new Logger('Spark').warn(
+    new SparkLog().warn(
       `Nothing listens for SIGTERM. At that signal this process ends at once, and other processes take its running deliveries over only ` +
         `after worker.leaseTtl, ${ttl} ms. Call app.enableShutdownHooks() where the application is created.`,
     );

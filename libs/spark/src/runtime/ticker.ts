@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import type { BootContext } from '../common/boot-context.js';
 import type { Pauses } from '../notifier/notifiers.js';
 import { NoAnswerError } from '../error/no-answer.error.js';
@@ -9,7 +9,7 @@ import { linesOf } from '../error/text-of.js';
  * and later. It runs one at a time, and logs a failed one.
  */
 export class Ticker {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private triggered = false;
@@ -85,7 +85,10 @@ export class Ticker {
     return this.work().catch((error: unknown) => {
       // The statement deadline has logged this once for all.
       if (error instanceof NoAnswerError) return 0;
-      this.logger.error(`The ${this.name} failed and tries again at its next tick. ${linesOf(error)}`);
+      this.logger.error(`The ${this.name} failed and tries again at its next tick. ${linesOf(error)}`, {
+        ticker: this.name,
+        error,
+      });
       return 0;
     });
   }

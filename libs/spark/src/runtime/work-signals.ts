@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import { SparkLog } from '../common/spark-log.js';
 import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
 import { DELIVERIES, type Notifier, type Work } from '../notifier/notifier.js';
@@ -21,7 +21,7 @@ interface Workplace {
 
 /** Notifies the tickers of this process of work, and other processes of what this one has no place for. */
 export class WorkSignals {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly workplaces = new Map<keyof Work, Workplace>();
   /** When another process was last notified that there may be more deliveries, by handler and `performance.now()`. */
   private readonly hintedAt = new Map<string, number>();
@@ -68,6 +68,7 @@ export class WorkSignals {
   rescued(deliveries: number): void {
     this.logger.warn(
       `${deliveries} deliveries of a process that died, or did not renew its lease in time, are available again, one at a time.`,
+      { deliveries },
     );
     this.notify(DELIVERIES);
   }

@@ -54,6 +54,7 @@ export class AbandonedRechecks {
       () =>
         `Rechecks of entities of ${shown(entity)} were due for ${Math.round(this.kept / DAY)} days and are removed: no process has a live ` +
         `source of them. If you add one again, its first sweep finds the events that are missing.`,
+      { entity },
     );
   }
 }

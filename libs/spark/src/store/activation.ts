@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { shown } from '../error/text-of.js';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { HeldDeliveries } from './held-deliveries.js';
@@ -29,7 +29,7 @@ export async function addGroups(
  * the next sweep.
  */
 export class Activation {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -89,6 +89,7 @@ export class Activation {
       `${count} deliveries of the group ${name} are held: the first sweep of ${shown(source)} has found them, and more than ` +
         `activation.limit (${this.limit}) may be old data that needs no delivery. ` +
         `SparkService.release(${name}) delivers them, SparkService.discard(${name}) gives them up.`,
+      { source, group, deliveries: count },
     );
   }
 }

@@ -140,6 +140,7 @@ export class Ledger {
         () =>
           `The event ${shown(key)} of the group ${shown(group)} is not entered: the group ${shown(owner.group)} has entered ` +
           `that key. Keys are unique across all groups: give the event another key.`,
+        { key, group, source, ownerGroup: owner.group },
       );
     if (!this.isOtherEntity(owner, entry)) return;
     const of = ({ entity, entityId }: Owner) => `${this.rootNamed(entity!)?.name} ${shown(entityId)}`;
@@ -151,6 +152,7 @@ export class Ledger {
         `The event ${shown(key)} of ${of(entry)} (${shown(source)}) is not entered: ${of(owner)} has entered that key. Keys are unique ` +
         `across all entities: give the events of each entity a group of their own. If the entities share the key on purpose, ` +
         `ignore this line. It appears once for a source and group; SparkService.status() counts all such events.`,
+      { key, group, source, entityId: entry.entityId, ownerEntityId: owner.entityId },
     );
   }
 
@@ -162,6 +164,7 @@ export class Ledger {
       () =>
         `The event ${shown(key)} has no delivery: no handler that is registered matches its group ${shown(group)}. If you add ` +
         `one later, SparkService.replay({ handler }) delivers the events that it missed.`,
+      { key, group },
     );
   }
 

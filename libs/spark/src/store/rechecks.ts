@@ -28,6 +28,14 @@ export interface DueRecheck {
   readonly depth: number;
 }
 
+/** The due rechecks of an entity. */
+export interface DueOfEntity {
+  readonly entity: string;
+  readonly rechecks: number;
+  /** Since when the first of them is due, in epoch milliseconds. */
+  readonly since: number;
+}
+
 /** A request to claim rechecks. */
 export interface RecheckClaim {
   /** The entities that this process can recheck, one for each table. At least one. */
@@ -135,6 +143,17 @@ export class Rechecks {
     const next = `SELECT MIN(due_at) AS due FROM ${this.tables.recheck} WHERE due_at > :now AND due_at <= :upTo`;
     const [row] = await select<{ due: string | null }>(manager, next, { now, upTo });
     return row?.due ? Number(row.due) : undefined;
+  }
+
+  /** The entities among the `most` rechecks that have been due for longest: how many these are, and since when the first of each is due. */
+  async longestDue(manager: EntityManager, now: number, most: number): Promise<DueOfEntity[]> {
+    const longest = `SELECT entity, due_at FROM ${this.tables.recheck} WHERE due_at <= :now ORDER BY ${this.byTime} LIMIT ${most}`;
+    const rows = await select<{ entity: string; n: string; since: string }>(
+      manager,
+      `SELECT entity, COUNT(*) AS n, MIN(due_at) AS since FROM (${longest}) r GROUP BY entity`,
+      { now },
+    );
+    return rows.map(({ entity, n, since }) => ({ entity, rechecks: Number(n), since: Number(since) }));
   }
 
   /** Returns the entities that wait for a recheck that is due about now, or that is retried after its source failed. */

@@ -141,20 +141,30 @@ export class RegisteredHandlers {
   private matches({ pattern, recipient: { name } }: Candidate, group: string): boolean {
     const match = this.matcher.matches(pattern, group);
     if (match === undefined)
-      this.counters.reportOnce('unusablePatterns', `${name} ${group}`, () => {
-        const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
-        return `${what} takes too long for the group ${shown(group)}: it counts as no match, and gets none of its events. ${LINEAR}`;
-      });
+      this.counters.reportOnce(
+        'unusablePatterns',
+        `${name} ${group}`,
+        () => {
+          const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
+          return `${what} takes too long for the group ${shown(group)}: it counts as no match, and gets none of its events. ${LINEAR}`;
+        },
+        { handler: name, group },
+      );
     return match ?? false;
   }
 
   private warnOfSlow({ name, pattern }: Handler): void {
     const group = slowGroupOf(pattern);
     if (group === undefined) return;
-    this.counters.reportOnce('unusablePatterns', name, () => {
-      const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
-      return `${what} takes very long for groups such as ${shown(group)}, which then count as no match. ${LINEAR}`;
-    });
+    this.counters.reportOnce(
+      'unusablePatterns',
+      name,
+      () => {
+        const what = `The pattern ${shown(String(pattern))} of ${shown(name)}`;
+        return `${what} takes very long for groups such as ${shown(group)}, which then count as no match. ${LINEAR}`;
+      },
+      { handler: name },
+    );
   }
 
   private patternOf({ name, pattern }: HandlerRow): RegExp | undefined {
@@ -167,6 +177,7 @@ export class RegisteredHandlers {
         () =>
           `This process cannot read the pattern ${shown(pattern)} of ${shown(name)}, a handler of another process, and enters events ` +
           `without deliveries for it: SparkService.replay({ handler }) opens them. Run the same version of Node.js in all processes.`,
+        { handler: name },
       );
       return undefined;
     }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import type { Dialect } from '../database/dialect.js';
 import type { OwnConnection } from '../database/own-connection.js';
 import { execute, select } from '../database/statement.js';
@@ -24,7 +24,7 @@ const LAST_LIMIT = 1_000;
  * process always stops before others may take over.
  */
 export class WorkerLease {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private timer: NodeJS.Timeout | undefined;
   private expiry: NodeJS.Timeout | undefined;
   private until = 0;
@@ -101,7 +101,7 @@ export class WorkerLease {
       } catch (error) {
         if (this.stopped) throw error;
         if (!(error instanceof NoAnswerError))
-          this.logger.warn(`Deliveries cannot be settled yet, and Spark tries again: ${lineOf(error)}`);
+          this.logger.warn(`Deliveries cannot be settled yet, and Spark tries again: ${lineOf(error)}`, { error });
         const isRefusal = !(error instanceof NoAnswerError) && (await this.answers());
         since = isRefusal ? Math.min(since, performance.now()) : Infinity;
         if (performance.now() - since > this.times.ttl) throw error;
@@ -131,7 +131,9 @@ export class WorkerLease {
       await this.rescuing;
       this.reportRescued(await this.rescuer.of(this.id));
     } catch (error) {
-      this.logger.warn(`The lease of this process could not be given back. It expires by itself: ${lineOf(error)}`);
+      this.logger.warn(`The lease of this process could not be given back. It expires by itself: ${lineOf(error)}`, {
+        error,
+      });
     }
     await this.connection.close();
   }
@@ -159,7 +161,7 @@ export class WorkerLease {
     } catch (error) {
       const words = 'Spark logs this once, and again when it is over.';
       if (!this.isLogged)
-        this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`);
+        this.logger.warn(`The lease of this process could not be renewed: ${lineOf(error)}. ${words}`, { error });
       this.isLogged = true;
       this.endWaiting(error as Error);
       return false;
@@ -173,6 +175,7 @@ export class WorkerLease {
       if (!(error instanceof NoAnswerError))
         this.logger.warn(
           `Deliveries of dead processes could not be freed yet, and Spark tries again: ${lineOf(error)}`,
+          { error },
         );
     }
   }

@@ -1,4 +1,4 @@
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { shown } from '../error/text-of.js';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import type { Rechecks } from '../store/rechecks.js';
@@ -20,7 +20,7 @@ export interface Candidates {
  * because the last sweep did not find the event. So live capture has missed the change.
  */
 export class MissedDetector {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly warned = new Set<EntityMetadata>();
 
   constructor(
@@ -63,6 +63,7 @@ export class MissedDetector {
       `A sweep has found events of ${metadata.name} that live capture missed (${shown(name)}). Likely causes: raw SQL, another ` +
         `program, a database cascade or trigger, { listeners: false }, or a source that has changed. Sweeps find such changes, but ` +
         `later. SparkService.status() counts them; this line appears once.`,
+      { source: name, entity: metadata.name },
     );
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Logger } from '@nestjs/common';
+import { SparkLog } from '../common/spark-log.js';
 import { linesOf, shown } from '../error/text-of.js';
 import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import type { Source } from '../source/source.js';
@@ -20,7 +20,7 @@ const PAUSE = 50;
 
 /** The part of this process in the sweep of one source: takes ranges, and sweeps them. */
 export class Participant {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly held = new Set<Share>();
   /** How many ranges it has taken. */
   private taken = 0;
@@ -185,6 +185,7 @@ export class Participant {
     if (reason instanceof LostSweep && share.range.state !== 'apart') {
       this.logger.warn(
         `A part of the sweep of ${shown(name)} was taken over by another process, because this one was too slow. It goes on there.`,
+        { source: name },
       );
       return;
     }
@@ -193,6 +194,7 @@ export class Participant {
     this.sums.failed++;
     this.logger.error(
       `The sweep of ${shown(name)} failed: Spark could not read its entities. The other sources go on. ${linesOf(reason)}`,
+      { source: name, error: reason },
     );
     // The next sweep begins at the start: a page that always fails must not keep the others from being swept.
     await this.parts.sweeps.fail(share.range).catch(() => undefined);

@@ -1,5 +1,5 @@
-import { Logger } from '@nestjs/common';
 import type { Subject as Stream } from 'rxjs';
+import { SparkLog } from '../common/spark-log.js';
 import { shown } from '../error/text-of.js';
 import type { Source } from '../source/source.js';
 import type { SweepShare } from '../store/sweep-ticket.js';
@@ -13,7 +13,7 @@ type Counts = { -readonly [K in keyof Figures]: Figures[K] };
 
 /** How far the sweep of a source is: what this process has done, and how much all processes have passed. */
 export class Progress {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly counts: Counts = { subjects: 0, entered: 0, missed: 0, failed: 0, refused: 0 };
   private readonly shares = new Set<SweepShare>();
   private round: number | undefined;
@@ -86,6 +86,7 @@ export class Progress {
     const left = timeLeft === undefined ? '' : `, about ${Math.ceil(timeLeft / 1_000)} seconds left`;
     this.logger.log(
       `Sweep of ${shown(this.source.name)}: ${subjects} entities read, ${entered} new events so far;${part} ${rate} rows a second${left}.`,
+      { source: this.source.name, subjects, entered, passed, total, rate, timeLeft },
     );
   }
 }

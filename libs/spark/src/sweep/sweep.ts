@@ -1,6 +1,6 @@
-import { Logger } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Subject as Stream } from 'rxjs';
+import { SparkLog } from '../common/spark-log.js';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { BootContext } from '../common/boot-context.js';
 import { linesOf, shown } from '../error/text-of.js';
@@ -35,7 +35,7 @@ const PAUSE = 100;
 
 /** Goes through all entities of all sources, range by range, and enters the events that live capture could not find. */
 export class Sweep {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly stream = new Stream<SweepProgress>();
   private readonly queue = new SerialQueue();
   /** The slot of the scheduled sweep that waits in the queue. */
@@ -144,7 +144,7 @@ export class Sweep {
         new Participant(this.parts, source, limits, new Progress(source, this.stream), sums),
       end: (isLogged: boolean): SweepReport => {
         const report = { ...sums, durationMs: Math.round(performance.now() - started) };
-        if (isLogged) this.logger.log(wordsOf(report));
+        if (isLogged) this.logger.log(wordsOf(report), { ...report });
         signal?.throwIfAborted();
         return report;
       },
@@ -174,6 +174,7 @@ export class Sweep {
       sums.failed++;
       this.logger.error(
         `The sweep of ${shown(source.name)} failed: Spark could not read its entities. The other sources go on. ${linesOf(error)}`,
+        { source: source.name, error },
       );
       return 'gone';
     }
@@ -181,6 +182,8 @@ export class Sweep {
 
   private leaveTo({ name }: Source, sums: Sums): void {
     sums.elsewhere++;
-    this.logger.log(`Another process is sweeping another version of ${shown(name)}; this one skips it.`);
+    this.logger.log(`Another process is sweeping another version of ${shown(name)}; this one skips it.`, {
+      source: name,
+    });
   }
 }

@@ -1,4 +1,5 @@
 import ms, { type StringValue } from 'ms';
+import { HEALTH_LIMITS } from '../common/health-limits.js';
 import { type Duration, InvalidOptionsError } from '../index.js';
 
 /**
@@ -62,15 +63,7 @@ export interface HealthSettings {
 
 const DEFAULTS = {
   timeout: '3s',
-  discardedWithin: '1h',
-  missedWithin: '1d',
-  backlog: '15m',
-  discarded: 0,
-  orphans: 0,
-  held: '1h',
-  sweepStalled: '30m',
-  sweepOverdue: '1h',
-  missed: 0,
+  ...HEALTH_LIMITS,
   lease: 'down',
 } as const satisfies SparkHealthOptions;
 const NAMES = ['dataSource', ...Object.keys(DEFAULTS)];

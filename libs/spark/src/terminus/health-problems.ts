@@ -1,4 +1,5 @@
 import ms from 'ms';
+import { ADVICE } from '../common/health-limits.js';
 import type { SparkHealth } from '../index.js';
 import type { HealthHistory } from './health-history.js';
 import type { Figure, HealthSettings } from './health-options.js';
@@ -47,9 +48,7 @@ export function problemsOf(health: SparkHealth, history: HealthHistory, settings
 
 const LEASE = {
   message: 'This process has no lease, so it handles no deliveries.',
-  advice:
-    'It takes a lease by itself as soon as it can. If this lasts, the log says why: check the connection to the database, and whether ' +
-    'handlers block the event loop.',
+  advice: ADVICE.lease,
 };
 
 function judged({ about, values, unit, words, advice }: Rule, { limits }: HealthSettings): HealthProblem[] {
@@ -77,39 +76,32 @@ function deliveryRules({ now, backlog, discarded, orphans, held, workers }: Spar
       unit: 'time',
       values: backlog.map(({ handler, since }) => ({ name: handler, value: age(since) })),
       words: (values) => `Due deliveries wait: ${values}.`,
-      advice: workers === 0 ? NO_WORKER : SLOW_WORKERS,
+      advice: ADVICE.backlog(workers),
     },
     {
       about: 'discarded',
       unit: 'count',
       values: discarded.map(({ handler, deliveries }) => ({ name: handler, value: deliveries })),
       words: (values) => `Deliveries were discarded within ${ms(settings.discardedWithin)}: ${values}.`,
-      advice: `Read the errors: SparkService.errors({ state: 'discarded' }). Mend the cause, then call retry({ handler }).`,
+      advice: ADVICE.discarded,
     },
     {
       about: 'orphans',
       unit: 'count',
       values: orphans.map(({ handler, deliveries }) => ({ name: handler, value: deliveries })),
       words: (values) => `Deliveries wait for handlers that no process has: ${values}.`,
-      advice:
-        'Deploy the handler again, name it among the aliases of its successor, or call SparkService.discard({ handler }).',
+      advice: ADVICE.orphans,
     },
     {
       about: 'held',
       unit: 'time',
       values: held.map(({ group, since }) => ({ name: group, value: age(since) })),
       words: (values) => `Deliveries are held: ${values}.`,
-      advice: 'Call SparkService.release(group) or discard(group).',
+      advice: ADVICE.held,
     },
   ];
   return rules;
 }
-
-const NO_WORKER =
-  'No process has a lease, so nothing is handled. Start a process whose worker is on, or call SparkService.start() if it is paused.';
-const SLOW_WORKERS =
-  'The workers do not keep up or are paused, or their handlers fail or hang. Look at SparkService.errors() and status().running, add processes, or ' +
-  'raise worker.concurrency.';
 
 function sweepRules({ now, sweeps }: SparkHealth, history: HealthHistory, settings: HealthSettings) {
   const stalled = sweeps.filter(({ paused }) => !paused);
@@ -124,16 +116,14 @@ function sweepRules({ now, sweeps }: SparkHealth, history: HealthHistory, settin
       unit: 'time',
       values: stalled.map((sweep) => ({ name: sweep.source, value: history.stalledFor(sweep, now) })),
       words: (values) => `Sweeps have begun and do not move: ${values}.`,
-      advice:
-        'Look in the log for a source that hangs or fails. If no process sweeps, call SparkService.sweep(), which continues the sweep. ' +
-        'pauseSweep(source) says that it shall wait.',
+      advice: ADVICE.sweepStalled,
     },
     {
       about: 'sweepOverdue',
       unit: 'time',
       values: overdue,
       words: (values) => `No process has begun scheduled sweeps: ${values}.`,
-      advice: 'Check that a process with this schedule runs and is not paused, or call SparkService.sweep().',
+      advice: ADVICE.sweepOverdue,
     },
     {
       about: 'missed',
@@ -141,8 +131,7 @@ function sweepRules({ now, sweeps }: SparkHealth, history: HealthHistory, settin
       values: [...history.missedWithin(settings.missedWithin)].map(([name, value]) => ({ name, value })),
       words: (values) =>
         `Sweeps have found events that live capture missed within ${ms(settings.missedWithin)}: ${values}.`,
-      advice:
-        'Something writes without TypeORM, or a source has changed: the log says more. If that is meant, switch the figure off by missed: false.',
+      advice: `${ADVICE.missed} If that is meant, switch the figure off by missed: false.`,
     },
   ];
   return rules;

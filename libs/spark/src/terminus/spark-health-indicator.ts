@@ -1,5 +1,6 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { SparkLog } from '../common/spark-log.js';
 import { NotStartedError, type SparkHealth, SparkRegistry, type SparkService } from '../index.js';
 import { HealthHistory } from './health-history.js';
 import { type HealthSettings, settingsOf, type SparkHealthOptions } from './health-options.js';
@@ -36,7 +37,7 @@ interface Watched {
  */
 @Injectable()
 export class SparkHealthIndicator {
-  private readonly logger = new Logger('Spark');
+  private readonly logger = new SparkLog();
   private readonly watched = new WeakMap<SparkService, Watched>();
 
   constructor(
@@ -108,6 +109,7 @@ export class SparkHealthIndicator {
     const reason = error instanceof Error ? error.message : String(error);
     this.logger.warn(
       `The health check cannot read the tables: ${JSON.stringify(reason.slice(0, 1_000))}. Spark logs this once, and again when it is over.`,
+      { error },
     );
   }
 

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import type { SparkClock } from '../common/clock.js';
+import type { Counters } from '../common/counters.js';
+import type { AlertCondition, SparkAlert } from '../config/alert.options.js';
+import type { Transactions } from '../database/transactions.js';
+import { AlertTimeoutError } from '../error/alert-timeout.error.js';
+import { linesOf, shown } from '../error/text-of.js';
+import type { AlertRow, Alerts } from '../store/alerts.js';
+import type { AlertListeners, Listener } from './alert-listeners.js';
+import { isCondition, wordsOfOver, wordsOfRaised } from './alert-words.js';
+
+/** How long a listener may take, in milliseconds. */
+const LIMIT = 10_000;
+/** How long a process has to tell an alert: each listener gets at most two calls. By the database's clock, in milliseconds. */
+const TTL = 6 * LIMIT;
+/** How long an alert that is over is still told to listeners that were not told, in milliseconds. */
+const LATE = 24 * 60 * 60_000;
+const MINUTE = 60_000;
+/** A listener that fails is called again after a minute, then after twice as long each time, up to an hour. */
+const MOST_DOUBLINGS = 6;
+
+/** What a listener was told in one round. */
+interface Heard {
+  readonly name: string;
+  readonly raised: boolean;
+  readonly over: boolean;
+  readonly failed: boolean;
+}
+
+/**
+ * Tells the listeners of this process what they were not told. The row of an alert says who was told what, so another process goes on if
+ * this one dies. A listener that was called just before that is called again.
+ */
+export class AlertTeller {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly alerts: Alerts,
+    private readonly listeners: AlertListeners,
+    private readonly clock: SparkClock,
+    private readonly counters: Counters,
+    private readonly dataSource: string,
+  ) {}
+
+  /** Tells all that is untold, except what another process tells now, or has failed to tell of late. */
+  async tell(): Promise<void> {
+    const { manager } = this.transactions;
+    /** The names of listeners that have not ended in time. */
+    const hung = new Set<string>();
+    for (const row of await this.alerts.toTell(manager, this.clock.now() - LATE))
+      if (isCondition(row.about) && this.owed(row, hung).length > 0) await this.tellOne(row.id, hung);
+  }
+
+  // A listener that hangs delays the others once in a round, not once for each alert.
+  private owed(row: AlertRow, hung: ReadonlySet<string>): readonly Listener[] {
+    return this.listeners.owed(row).filter(({ name }) => !hung.has(name));
+  }
+
+  private async tellOne(id: string, hung: Set<string>): Promise<void> {
+    const { manager } = this.transactions;
+    const teller = randomUUID();
+    if (!(await this.alerts.claim(manager, id, teller, TTL))) return;
+    // Another process may have told it since it was read.
+    const row = await this.alerts.get(manager, id);
+    if (!row) return;
+    const heard = await Promise.all(this.owed(row, hung).map((listener) => this.inform(listener, row, hung)));
+    const failed = heard.some((one) => one.failed);
+    const attempt = failed ? row.attempt + 1 : 0;
+    await this.alerts.told(manager, id, teller, {
+      raised: [...row.toldRaised, ...heard.filter(({ raised }) => raised).map(({ name }) => name)],
+      over: [...row.toldOver, ...heard.filter(({ over }) => over).map(({ name }) => name)],
+      attempt,
+      pause: failed ? MINUTE * 2 ** Math.min(row.attempt, MOST_DOUBLINGS) : 0,
+    });
+  }
+
+  /** Tells a listener that an alert is raised, and then that it is over, as far as it was not told. */
+  private async inform(listener: Listener, row: AlertRow, hung: Set<string>): Promise<Heard> {
+    const { name } = listener;
+    const heard = { name, raised: false, over: false, failed: false };
+    try {
+      if (!row.toldRaised.includes(name)) {
+        await inTime(() => listener.call(this.alertOf(row, 'raised')));
+        heard.raised = true;
+      }
+      if (row.endedAt > 0 && !row.toldOver.includes(name)) {
+        await inTime(() => listener.call(this.alertOf(row, 'over')));
+        heard.over = true;
+      }
+    } catch (error) {
+      heard.failed = true;
+      if (error instanceof AlertTimeoutError) hung.add(name);
+      const message = () => `${shown(name)} has failed, and is told again. ${linesOf(error)}`;
+      this.counters.report('failedAlerts', name, message, { listener: name, condition: row.about, error });
+    }
+    return heard;
+  }
+
+  private alertOf(
+    { id, about, subject, since, clearAt, endedAt, figures }: AlertRow,
+    state: SparkAlert['state'],
+  ): SparkAlert {
+    const condition = about as AlertCondition;
+    const until = clearAt ?? endedAt;
+    const words =
+      state === 'raised'
+        ? wordsOfRaised(condition, subject, figures)
+        : wordsOfOver(condition, subject, figures, Math.max(0, until - since));
+    const of = this.dataSource === 'default' ? '' : `${this.dataSource}: `;
+    return {
+      id,
+      condition,
+      subject,
+      state,
+      since: new Date(since),
+      until: state === 'over' ? new Date(until) : undefined,
+      ...words,
+      summary: of + words.summary,
+      figures,
+      dataSource: this.dataSource,
+    };
+  }
+}
+
+/** Runs a listener, for `LIMIT` milliseconds at most. */
+async function inTime(call: () => unknown): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new AlertTimeoutError(LIMIT)), LIMIT);
+  });
+  try {
+    // The listener may throw before it returns a promise, and its promise may reject after the time-out.
+    await Promise.race([(async () => call())(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
