@@ -145,7 +145,7 @@ class Support {
   }
 }
 
-const ROUNDS = rounds(80, 600);
+const ROUNDS = rounds(40, 600);
 const AT_ONCE = 4;
 
 describe.each(databases)('two requests save one row, on $name', (database) => {

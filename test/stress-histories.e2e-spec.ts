@@ -125,7 +125,7 @@ const moment: fc.Arbitrary<Moment> = fc.record({
   hours: fc.constantFrom(0, 0, 0, 1, 4, 13, 30),
 });
 const history = fc.array(moment, { minLength: 8, maxLength: 20, size: 'max' });
-const HISTORIES = rounds(12, 60);
+const HISTORIES = rounds(6, 60);
 
 const still: Moment = { steps: [], drain: false, sweep: false, restart: undefined, hours: 0 };
 const save = (active: boolean, endsAt: number | null): Step => ({ kind: 'save', active, endsAt });

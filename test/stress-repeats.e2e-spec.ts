@@ -221,7 +221,7 @@ const EVERYTHING: History = {
 };
 const DEATHS = ['save', 'drain', 'sweep', 'pass'].map((kind) => `died in ${kind}`);
 
-const HISTORIES = rounds(15, 60);
+const HISTORIES = rounds(6, 60);
 /** At every so manieth statement a process dies. */
 const STRIDE = inStress(12, 4);
 

@@ -179,7 +179,7 @@ const EVERYTHING: Step<What>[] = [
 ];
 const DEATHS = ['save', 'drain', 'sweep', 'pass'].map((kind) => `died in ${kind}`);
 
-const HISTORIES = rounds(15, 60);
+const HISTORIES = rounds(6, 60);
 /** At every so manieth statement a process dies. */
 const STRIDE = inStress(12, 4);
 
@@ -234,7 +234,7 @@ class Slow {
   }
 }
 
-const ROUNDS = rounds(8, 40);
+const ROUNDS = rounds(4, 40);
 
 describe.each(databases)('no condition lasts longer than it has held, on $name', (database) => {
   let db: TestDatabase;
