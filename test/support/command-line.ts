@@ -23,6 +23,8 @@ export interface RunningCommand {
 /** The program `spark` as an application has installed it. */
 export interface CommandLine {
   readonly folder: string;
+  /** The file of the program. */
+  readonly bin: string;
   /** Writes a file of the application, and returns its path. */
   write(name: string, text: string): string;
   /** Removes a file of the application. */
@@ -42,6 +44,7 @@ export async function commandLine(): Promise<CommandLine> {
   };
   return {
     folder,
+    bin,
     start,
     remove,
     run: (args, env) => start(args, env).ended,
