@@ -148,7 +148,15 @@ const EVERYTHING: Moment[] = [
     ...still,
     steps: [...stepsBy(1, 1, { kind: 'raw', active: false, endsAt: null }), ...stepsBy(0, 2, { kind: 'takeBack' })],
   },
-  { ...still, drain: true, sweep: true, crash: { process: 1, statements: 0 }, hours: 13 },
+  // It dies for certain: a save sends statements.
+  {
+    ...still,
+    steps: [...stepsBy(1, 3, save(true, START + 16 * HOUR))],
+    drain: true,
+    sweep: true,
+    crash: { process: 1, statements: 0 },
+    hours: 13,
+  },
   {
     ...still,
     steps: [...stepsBy(0, 2, { kind: 'remove' }), ...stepsBy(1, 3, save(true, START))],
@@ -262,8 +270,8 @@ class History {
     const dying = this.processes[process]!;
     const its = Promise.allSettled(done[process]!);
     await Promise.all(done[1 - process]!);
-    const isHit = await Promise.race([its.then(() => false), dying.crash.happened.then(() => true)]);
-    if (isHit) tally('crash');
+    await Promise.race([its, dying.crash.happened]);
+    if (dying.crash.hasHappened) tally('crash');
     await dying.die(done[process]!);
     const next = (this.processes[process] = await this.start());
     for (const key of await next.takeOver()) this.allowed.set(key, (this.allowed.get(key) ?? 1) + 1);
