@@ -117,10 +117,11 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
     await write('thing_2');
     await delay(4_000);
     expect(handlers.handled).not.toContain('thing_2');
-    proxy.resume();
-    await until(() => completed('thing_2'));
+    // Afterwards, a busy database may be silent once more.
     expect(said('Spark logs this once')).toBeGreaterThan(0);
     expect(said('Spark logs this once')).toBeLessThanOrEqual(3);
+    proxy.resume();
+    await until(() => completed('thing_2'));
     // All places of the pool are there again.
     const counts = await Promise.all(Array.from({ length: 6 }, () => app.dataSource.manager.count(Note)));
     expect(counts).toEqual([1, 1, 1, 1, 1, 1]);

@@ -216,8 +216,9 @@ describe('a sweep goes on where it was killed', () => {
       await until(() => seen.pages.length > 0);
       const helped = other.spark.sweep();
       expect(await run).toMatchObject({ subjects: 1, entered: 1, elsewhere: 0 });
-      expect(seen.pages).toEqual([1]);
+      // The other call sweeps afterwards, as it came after the first one had begun.
       expect(await helped).toMatchObject({ subjects: 1, entered: 0 });
+      expect(seen.most).toBe(1);
     });
 
     it('each slot of a schedule is swept once, however many applications come to it, and when', async () => {
