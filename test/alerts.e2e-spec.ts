@@ -44,7 +44,7 @@ class Mails {
   }
 }
 
-/** What all pagers have heard, in order. */
+/** What all pagers have got, in order. */
 const calls: { readonly by: Pager; readonly alert: SparkAlert }[] = [];
 
 @Injectable()
@@ -85,7 +85,7 @@ interface Inside {
 const inside = ({ spark }: TestApp): Inside => (spark as unknown as { spark: Inside }).spark;
 const watch = (app: TestApp) => inside(app).alertWatch!.run(0);
 const pagerOf = ({ app }: TestApp) => app.get(Pager);
-const heardBy = (...apps: TestApp[]) =>
+const sentTo = (...apps: TestApp[]) =>
   calls.flatMap(({ by, alert }) => (apps.some((app) => pagerOf(app) === by) ? [alert] : []));
 
 describe.each(databases)('alerts, on $name', (database) => {
@@ -144,8 +144,8 @@ describe.each(databases)('alerts, on $name', (database) => {
     shift += by;
     await inside(a).maintenance.run();
   };
-  const heard = () => heardBy(a, b);
-  const told = () => heard().map(({ condition, subject, state }) => `${condition} ${subject} ${state}`);
+  const sent = () => sentTo(a, b);
+  const notified = () => sent().map(({ condition, subject, state }) => `${condition} ${subject} ${state}`);
   const logged = () => lines.filter((line) => /^(warn|log) .*(discarded|are late|no longer|waits? for)/.test(line));
 
   /** Discards deliveries of `mails`. */
@@ -156,10 +156,10 @@ describe.each(databases)('alerts, on $name', (database) => {
     lines.length = 0;
   }
 
-  it('are told once over all processes, and once when they are over, with a summary', async () => {
+  it('are notified once over all processes, and once when they are over, with a summary', async () => {
     await discard(2);
     await bothWatch();
-    expect(heard()).toEqual([
+    expect(sent()).toEqual([
       {
         id: expect.any(String),
         condition: 'discarded',
@@ -175,12 +175,12 @@ describe.each(databases)('alerts, on $name', (database) => {
     ]);
     await pass(61 * MINUTE);
     await bothWatch();
-    expect(told()).toEqual(['discarded mails raised']);
+    expect(notified()).toEqual(['discarded mails raised']);
     await pass(6 * MINUTE);
     await bothWatch();
     await bothWatch();
-    const [raised, over] = heard();
-    expect(heard()).toHaveLength(2);
+    const [raised, over] = sent();
+    expect(sent()).toHaveLength(2);
     expect(over).toMatchObject({ id: raised!.id, state: 'over', since: raised!.since, figures: { deliveries: 2 } });
     expect(over!.until!.getTime() - raised!.since.getTime()).toBeGreaterThanOrEqual(61 * MINUTE);
     expect(over!.summary).toBe('Deliveries of mails are no longer discarded. It lasted 1 hour.');
@@ -190,7 +190,7 @@ describe.each(databases)('alerts, on $name', (database) => {
       expect.stringMatching(/^warn 2 deliveries of mails were discarded within 1 hour\. Read the errors: /),
       'log Deliveries of mails are no longer discarded. It lasted 1 hour.',
     ]);
-    expect(JSON.stringify([heard(), lines])).not.toContain('SECRET');
+    expect(JSON.stringify([sent(), lines])).not.toContain('SECRET');
   });
 
   describe('each condition raises one', () => {
@@ -221,7 +221,7 @@ describe.each(databases)('alerts, on $name', (database) => {
           await a.dataSource.manager.save(Note, { text: 'new' });
           for (let i = 0; i < 2; i++) await a.spark.sweep();
           await watch(a);
-          expect(told()).toEqual([]);
+          expect(notified()).toEqual([]);
           await query(`INSERT INTO note (text) VALUES ('raw')`);
           await a.spark.sweep();
         },
@@ -291,12 +291,12 @@ describe.each(databases)('alerts, on $name', (database) => {
       const { subject, summary, begin, end } = cases[condition];
       await begin();
       await bothWatch();
-      expect(told()).toHaveLength(isSoon.includes(condition) ? 1 : 0);
+      expect(notified()).toHaveLength(isSoon.includes(condition) ? 1 : 0);
       // The sentences round to minutes.
       shift += 45_000;
       await bothWatch();
-      expect(told()).toHaveLength(1);
-      const [raised] = heard();
+      expect(notified()).toHaveLength(1);
+      const [raised] = sent();
       expect(raised).toMatchObject({ condition, state: 'raised' });
       expect(raised!.subject).toMatch(subject);
       expect(raised!.summary.replace(/1[67] minutes/, '16 minutes').replace(/3[12] minutes/, '31 minutes')).toMatch(
@@ -307,11 +307,11 @@ describe.each(databases)('alerts, on $name', (database) => {
       await bothWatch();
       await pass(4 * MINUTE);
       await bothWatch();
-      expect(told()).toHaveLength(1);
+      expect(notified()).toHaveLength(1);
       await pass(condition === 'missed' ? 24 * HOUR : 2 * MINUTE);
       await bothWatch();
-      expect(told()).toEqual([`${condition} ${raised!.subject} raised`, `${condition} ${raised!.subject} over`]);
-      expect(heard()[1]!.summary).toMatch(/^[A-Z].*\. It lasted .*\.$/);
+      expect(notified()).toEqual([`${condition} ${raised!.subject} raised`, `${condition} ${raised!.subject} over`]);
+      expect(sent()[1]!.summary).toMatch(/^[A-Z].*\. It lasted .*\.$/);
     });
 
     it('lease, and it is over when its process is gone', async () => {
@@ -324,10 +324,10 @@ describe.each(databases)('alerts, on $name', (database) => {
       await watch(b);
       await pass(6 * MINUTE);
       await watch(b);
-      expect(told()).toEqual([expect.stringMatching(/raised$/)]);
+      expect(notified()).toEqual([expect.stringMatching(/raised$/)]);
       await pass(6 * MINUTE);
       await watch(b);
-      expect(told()).toEqual([expect.stringMatching(/raised$/), expect.stringMatching(/over$/)]);
+      expect(notified()).toEqual([expect.stringMatching(/raised$/), expect.stringMatching(/over$/)]);
     });
   });
 
@@ -355,7 +355,7 @@ describe.each(databases)('alerts, on $name', (database) => {
       await watch(a);
       await late();
     }
-    expect(told()).toEqual(['backlog mails raised']);
+    expect(notified()).toEqual(['backlog mails raised']);
     expect(await rows()).toHaveLength(1);
   });
 
@@ -385,7 +385,7 @@ describe.each(databases)('alerts, on $name', (database) => {
     expect(await rows()).toEqual([]);
   });
 
-  it('what is stored when its process dies is told by another one', async () => {
+  it('what is stored when its process dies is sent by another one', async () => {
     const dying = await start();
     const crash = new Crash(dying.dataSource);
     await discard();
@@ -397,30 +397,30 @@ describe.each(databases)('alerts, on $name', (database) => {
       return isDone;
     };
     await expect(watch(dying)).rejects.toThrow('the process is gone');
-    expect(heardBy(dying)).toEqual([]);
+    expect(sentTo(dying)).toEqual([]);
     await watch(b);
-    expect(told()).toEqual(['discarded mails raised']);
+    expect(notified()).toEqual(['discarded mails raised']);
     await dying.close();
   });
 
-  it('what is told when its process dies is told again, once, when its time to tell is over', async () => {
+  it('what is sent when its process dies is sent again, once, when its time to send is over', async () => {
     const dying = await start();
     const crash = new Crash(dying.dataSource);
     await discard();
     pagerOf(dying).during = () => crash.after(0);
     await expect(watch(dying)).rejects.toThrow('the process is gone');
-    expect(heardBy(dying)).toHaveLength(1);
+    expect(sentTo(dying)).toHaveLength(1);
     await bothWatch();
-    expect(told()).toEqual([]);
+    expect(notified()).toEqual([]);
     // As if its time had passed.
-    await query('UPDATE spark_alert SET telling_until = 0');
+    await query('UPDATE spark_alert SET notifying_until = 0');
     await bothWatch();
-    expect(told()).toEqual(['discarded mails raised']);
-    expect(heard()[0]!.id).toBe(heardBy(dying)[0]!.id);
+    expect(notified()).toEqual(['discarded mails raised']);
+    expect(sent()[0]!.id).toBe(sentTo(dying)[0]!.id);
     await dying.close();
   });
 
-  it('a listener that throws is told again after a while, and the others are not', async () => {
+  it('a listener that throws is notified again after a while, and the others are not', async () => {
     const failed = async () => (await a.spark.status()).counts.failedAlerts;
     const before = await failed();
     await discard();
@@ -429,20 +429,20 @@ describe.each(databases)('alerts, on $name', (database) => {
     expect(pagerOf(a).discards).toHaveLength(1);
     expect(await failed()).toBe(before + 1);
     expect(lines.find((line) => line.startsWith('error'))).toMatch(
-      /^error Pager\.all has failed, and is told again\. Error: the chat is away/,
+      /^error Pager\.all has failed, and is notified again\. Error: the chat is away/,
     );
     await bothWatch();
-    expect(heard()).toHaveLength(1);
-    const [{ telling_until: until }] = await query('SELECT telling_until FROM spark_alert');
+    expect(sent()).toHaveLength(1);
+    const [{ notifying_until: until }] = await query('SELECT notifying_until FROM spark_alert');
     expect(Number(until) - Date.now()).toBeGreaterThan(30_000);
-    await query('UPDATE spark_alert SET telling_until = 0');
+    await query('UPDATE spark_alert SET notifying_until = 0');
     await bothWatch();
-    expect(told()).toEqual(['discarded mails raised', 'discarded mails raised']);
+    expect(notified()).toEqual(['discarded mails raised', 'discarded mails raised']);
     expect([a, b].flatMap((app) => pagerOf(app).discards)).toHaveLength(1);
     expect(logged()).toHaveLength(1);
   });
 
-  it('what is over before anybody was told is told with both', async () => {
+  it('what is over before anybody was notified is sent with both', async () => {
     await discard();
     for (const app of [a, b]) pagerOf(app).during = () => Promise.reject(new Error('away'));
     await watch(a);
@@ -452,19 +452,19 @@ describe.each(databases)('alerts, on $name', (database) => {
     await watch(a);
     for (const app of [a, b]) pagerOf(app).during = () => undefined;
     calls.length = 0;
-    await query('UPDATE spark_alert SET telling_until = 0');
+    await query('UPDATE spark_alert SET notifying_until = 0');
     await bothWatch();
-    expect(told()).toEqual(['discarded mails raised', 'discarded mails over']);
+    expect(notified()).toEqual(['discarded mails raised', 'discarded mails over']);
   });
 
-  it('a process without a listener leaves the alert to those that have it, and what it has told is not told again', async () => {
+  it('a process without a listener leaves the alert to those that have it, and what it has sent is not sent again', async () => {
     const other = await start([Notes, Mails]);
     await discard();
     await watch(other);
     expect(logged()).toHaveLength(1);
     lines.length = 0;
     await watch(b);
-    expect(told()).toEqual(['discarded mails raised']);
+    expect(notified()).toEqual(['discarded mails raised']);
     expect(logged()).toEqual([]);
     await other.close();
   });
@@ -480,7 +480,7 @@ describe.each(databases)('alerts, on $name', (database) => {
       await watch(a);
       await pass(25 * HOUR);
     }
-    expect(told()).toEqual(['missed elsewhere raised']);
+    expect(notified()).toEqual(['missed elsewhere raised']);
     expect((await rows()).map((row: { ended_at: string }) => Number(row.ended_at))).toEqual([0, 0]);
     await pass(31 * 24 * HOUR);
     await watch(a);
@@ -513,7 +513,7 @@ describe.each(databases)('alerts, on $name', (database) => {
     await alertWatch!.tick();
     await alertWatch!.tick();
     expect(await Promise.all(judges.mock.results.map(({ value }) => value as Promise<boolean>))).toEqual([true, false]);
-    expect(heardBy(app)).toHaveLength(1);
+    expect(sentTo(app)).toHaveLength(1);
     await app.close();
   });
 });
@@ -528,13 +528,13 @@ describe('the options of alerts, on SQLite', () => {
     lines.length = 0;
   };
 
-  it('say from when on, who is told, and that nothing is logged', async () => {
+  it('say from when on, who is notified, and that nothing is logged', async () => {
     const all: SparkAlert[] = [];
     const discards: SparkAlert[] = [];
     const app = await boot({
       alerts: {
         onAlert: (alert) => all.push(alert),
-        onDiscarded: { moreThan: 2, within: '30m', tell: (alert) => void discards.push(alert) },
+        onDiscarded: { moreThan: 2, within: '30m', notify: (alert) => void discards.push(alert) },
         onBacklog: false,
         logger: false,
       },
@@ -548,7 +548,7 @@ describe('the options of alerts, on SQLite', () => {
     await watch(app);
     expect(all).toMatchObject([{ figures: { deliveries: 3, moreThan: 2, within: 30 * MINUTE } }]);
     expect(discards).toHaveLength(1);
-    expect(heardBy(app)).toHaveLength(1);
+    expect(sentTo(app)).toHaveLength(1);
     expect(lines).toEqual([]);
     await app.close();
   });
@@ -584,7 +584,7 @@ describe('the options of alerts, on SQLite', () => {
     await watch(app);
     timers.mockRestore();
     expect(lines).toEqual([expect.stringContaining('It has not ended within 10000 ms.')]);
-    expect(heardBy(app)).toHaveLength(1);
+    expect(sentTo(app)).toHaveLength(1);
     await app.close();
   });
 

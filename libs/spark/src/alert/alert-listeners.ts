@@ -31,12 +31,12 @@ export class AlertListeners {
     this.all.push(same === 0 ? listener : { ...listener, name: `${listener.name} (${same + 1})` });
   }
 
-  /** The listeners that have to be told something of an alert. */
-  owed({ about, endedAt, toldRaised, toldOver }: AlertRow): readonly Listener[] {
+  /** The listeners that have to be notified of an alert. */
+  owed({ about, endedAt, notifiedRaised, notifiedOver }: AlertRow): readonly Listener[] {
     return this.all.filter(
       ({ name, conditions }) =>
         (conditions?.includes(about as AlertCondition) ?? true) &&
-        (!toldRaised.includes(name) || (endedAt > 0 && !toldOver.includes(name))),
+        (!notifiedRaised.includes(name) || (endedAt > 0 && !notifiedOver.includes(name))),
     );
   }
 

@@ -10,7 +10,7 @@ import type { Chores, ConfirmChore } from '../store/chores.js';
 import type { Rechecks } from '../store/rechecks.js';
 import type { SweepMarks } from '../store/sweep-marks.js';
 import { type Finding, type Judged, type Judgement, judgementOf, markOf } from './judgement.js';
-import type { AlertTeller } from './alert-teller.js';
+import type { AlertNotifier } from './alert-notifier.js';
 
 /** A chore is not done again for so long, in milliseconds. It is a little less than the shortest time between two ticks of a process. */
 const JUDGED_EVERY = 40_000;
@@ -33,7 +33,7 @@ export interface Watched extends Inspected {
 
 /**
  * Watches for conditions that a person should know of. In each minute, one process of all compares the figures with the limits, and stores
- * what has changed. Then each process tells its listeners what they were not told. Nothing is told before it is stored.
+ * what has changed. Then each process notifies its listeners of what they did not get. Nothing is sent before it is stored.
  */
 export class AlertWatch {
   private isBooting = true;
@@ -45,7 +45,7 @@ export class AlertWatch {
     private readonly settings: AlertSettings,
     private readonly alerts: Alerts,
     private readonly marks: SweepMarks,
-    private readonly teller: AlertTeller,
+    private readonly notifier: AlertNotifier,
   ) {}
 
   /**
@@ -58,13 +58,13 @@ export class AlertWatch {
     return 0;
   }
 
-  /** Judges, unless a process has in the last `every` milliseconds, and tells. A part that fails keeps no other from being done. */
+  /** Judges, unless a process has in the last `every` milliseconds, and notifies. A part that fails keeps no other from being done. */
   async run(every: number): Promise<void> {
     const errors: unknown[] = [];
     const parts: (() => Promise<unknown>)[] = [
       () => this.reportLease(),
       () => this.parts.chores.run('alerts', every, (confirm) => this.judge(confirm)),
-      () => this.teller.tell(),
+      () => this.notifier.notify(),
     ];
     for (const part of parts) await part().catch((error: unknown) => errors.push(error));
     if (errors.length > 0) throw errors[0];

@@ -5,7 +5,7 @@ import { shown } from '../error/text-of.js';
 import { MOST } from '../inspect/health.js';
 import type { AlertFigures } from '../store/alerts.js';
 
-/** How a condition is told. */
+/** The words for a condition. */
 interface Words {
   readonly raised: (subject: string, figures: AlertFigures) => string;
   readonly over: (subject: string, figures: AlertFigures) => string;
@@ -77,13 +77,13 @@ const WORDS: Readonly<Record<AlertCondition, Words>> = {
 /** Whether this release knows a condition. Another release may have more. */
 export const isCondition = (about: string): about is AlertCondition => Object.hasOwn(WORDS, about);
 
-/** What is told of an alert that is raised: a sentence, and what to do. */
+/** What listeners get of an alert that is raised: a sentence, and what to do. */
 export function wordsOfRaised(about: AlertCondition, subject: string, figures: AlertFigures) {
   const { raised, advice } = WORDS[about];
   return { summary: raised(shown(subject), figures), advice: advice(figures) };
 }
 
-/** What is told of an alert that is over after so many milliseconds. */
+/** What listeners get of an alert that is over after so many milliseconds. */
 export function wordsOfOver(about: AlertCondition, subject: string, figures: AlertFigures, lasted: number) {
   return { summary: `${WORDS[about].over(shown(subject), figures)} It lasted ${time(lasted)}.`, advice: undefined };
 }

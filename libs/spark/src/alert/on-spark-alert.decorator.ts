@@ -18,7 +18,7 @@ type AlertMethod = (alert: SparkAlert) => unknown;
 
 /**
  * Makes a method of a provider get alerts: once when a condition has come true for a subject, and once when that is over, in one process of
- * all. The name of the method, `Class.method`, stands for it in the table of alerts: a renamed one is told again what is open.
+ * all. The name of the method, `Class.method`, stands for it in the table of alerts: a renamed one is notified again of what is open.
  *
  * If it throws, rejects, or takes longer than 10 seconds, or if its process dies meanwhile, it is called again later, in any process that
  * has it. So it may get an alert twice, with the same `id`.

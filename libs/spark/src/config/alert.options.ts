@@ -6,7 +6,7 @@ export type AlertCondition =
 
 /** An alert, as listeners get it: once when its condition has come true for a subject, and once when that is over. */
 export interface SparkAlert {
-  /** The same for both states, and each time that it is told: a key to recognise what was told before. */
+  /** The same for both states, and each time that it is sent: a key to recognise what was sent before. */
   readonly id: string;
   readonly condition: AlertCondition;
   /**
@@ -32,8 +32,8 @@ export interface SparkAlert {
 /** A function that gets alerts. If it throws, rejects, or takes longer than 10 seconds, it is called again later. */
 export type AlertListener = (alert: SparkAlert) => unknown;
 
-/** A condition: `false` switches it off, a function gets its alerts, an object has its limits, and its function as `tell`. */
-export type AlertOption<Limits = unknown> = false | AlertListener | (Limits & { readonly tell?: AlertListener });
+/** A condition: `false` switches it off, a function gets its alerts, an object has its limits, and its function as `notify`. */
+export type AlertOption<Limits = unknown> = false | AlertListener | (Limits & { readonly notify?: AlertListener });
 
 /**
  * Which conditions raise alerts, from which limit on, and which functions get them. `@OnSparkAlert()` is for methods of providers.

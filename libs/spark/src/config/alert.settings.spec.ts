@@ -20,7 +20,7 @@ describe('the options of alerts', () => {
     const { limits, calls } = alertSettings({
       onMissed: false,
       onHeld: call,
-      onBacklog: { olderThan: '5m', tell: call },
+      onBacklog: { olderThan: '5m', notify: call },
       onDiscarded: { moreThan: 3, within: undefined as never },
       onAlert: call,
     })!;
@@ -47,7 +47,7 @@ describe('the options of alerts', () => {
     ['alerts.onBacklog.moreThan', { onBacklog: { moreThan: 1 } }],
     ['alerts.onBacklog.olderThan', { onBacklog: { olderThan: 'soon' } }],
     ['alerts.onDiscarded.moreThan', { onDiscarded: { moreThan: -1 } }],
-    ['alerts.onDiscarded', { onDiscarded: { tell: 'me' } }],
+    ['alerts.onDiscarded', { onDiscarded: { notify: 'me' } }],
     ['alerts.onAlert', { onAlert: {} }],
     ['alerts.logger', { logger: 'yes' }],
   ])('%s is refused by its name: %o', (name, options) => {

@@ -59,9 +59,9 @@ export function alertSettings(options: AlertOptions | false = {}): AlertSettings
     const value = options[optionOf(condition)];
     if (value === false) continue;
     const given: Exclude<AlertOption, false> = value === undefined ? {} : value;
-    const { tell, ...own } = typeof given === 'function' ? { tell: given } : partsOf(name, given, condition);
+    const { notify, ...own } = typeof given === 'function' ? { notify: given } : partsOf(name, given, condition);
     limits.set(condition, limitsOf(name, { ...DEFAULTS[condition], ...own }));
-    add(name, tell, [condition]);
+    add(name, notify, [condition]);
   }
   return { limits, calls, logger: parseBoolean('alerts.logger', options.logger ?? true) };
 }
@@ -72,8 +72,8 @@ const optionOf = (condition: AlertCondition): OptionName =>
   `on${condition[0]!.toUpperCase()}${condition.slice(1)}` as OptionName;
 
 /** The parts of a condition's option, without those that are given as undefined. */
-function partsOf(name: string, given: object, condition: AlertCondition): { tell?: AlertListener } {
-  refuseUnknown(name, given, [...Object.keys(DEFAULTS[condition]), 'tell']);
+function partsOf(name: string, given: object, condition: AlertCondition): { notify?: AlertListener } {
+  refuseUnknown(name, given, [...Object.keys(DEFAULTS[condition]), 'notify']);
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 

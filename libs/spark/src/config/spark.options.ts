@@ -146,8 +146,8 @@ export interface SparkDynamicOptions {
   /** How long Spark keeps finished deliveries, if `history` is true. Default: for ever. */
   retention?: RetentionOptions;
   /**
-   * When Spark raises alerts, and whom it tells. Processes with a worker watch for them together; give all of them the same options. With
-   * `false`, this process does not watch, and tells nobody. Default: `{}`, all conditions with their default limits, told to the log.
+   * When Spark raises alerts, and whom it notifies. Processes with a worker watch for them together; give all of them the same options. With
+   * `false`, this process does not watch, and notifies nobody. Default: `{}`, all conditions with their default limits, written to the log.
    */
   alerts?: AlertOptions | false;
   /** How long a handler still gets new deliveries after the last process that has it was seen. At least 5 minutes. Default: 7 days. */

@@ -1,6 +1,6 @@
 import { SparkError } from './spark.error.js';
 
-/** A listener of alerts took too long. It is told again later. */
+/** A listener of alerts took too long. It is notified again later. */
 export class AlertTimeoutError extends SparkError {
   constructor(limit: number) {
     super(

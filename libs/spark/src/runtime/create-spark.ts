@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { AlertListeners } from '../alert/alert-listeners.js';
-import { AlertTeller } from '../alert/alert-teller.js';
+import { AlertNotifier } from '../alert/alert-notifier.js';
 import { AlertWatch, type Watched } from '../alert/alert-watch.js';
 import { CriteriaWrites } from '../capture/criteria-writes.js';
 import { EntitySubscriber } from '../capture/entity.subscriber.js';
@@ -328,13 +328,13 @@ function createSweeping(base: Base, { recorder }: Recording, { held }: Administe
 // How often each process watches for alerts, in milliseconds.
 const WATCH = 60_000;
 
-/** The parts that watch for alerts. Where the options switch alerts off, there are only listeners, and nobody tells them anything. */
+/** The parts that watch for alerts. Where the options switch alerts off, there are only listeners, and nobody notifies them. */
 function createAlerting({ settings, dialect, tables, transactions, clock, counters, ...base }: Base, watched: Watched) {
   const alertListeners = new AlertListeners(settings.alerts);
   const alerts = new Alerts(dialect, tables);
-  const teller = new AlertTeller(transactions, alerts, alertListeners, clock, counters, base.dataSourceName);
+  const alertNotifier = new AlertNotifier(transactions, alerts, alertListeners, clock, counters, base.dataSourceName);
   const marks = new SweepMarks(tables);
-  const alertWatch = settings.alerts && new AlertWatch(watched, settings.alerts, alerts, marks, teller);
+  const alertWatch = settings.alerts && new AlertWatch(watched, settings.alerts, alerts, marks, alertNotifier);
   const pauses = { shortest: WATCH, longest: WATCH };
   const alertTicker = alertWatch && new Ticker('watch for alerts', base.context, pauses, () => alertWatch.tick());
   return { alertListeners, alertWatch, alertTicker };

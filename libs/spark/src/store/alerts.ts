@@ -27,29 +27,29 @@ export interface AlertRow extends AlertSubject {
   /** When the alert was over; 0 if it is not. */
   readonly endedAt: number;
   readonly figures: AlertFigures;
-  /** The names of the listeners that were told that it is raised. */
-  readonly toldRaised: readonly string[];
-  /** The names of the listeners that were told that it is over. */
-  readonly toldOver: readonly string[];
-  /** How often in a row it could not be told to all listeners of a process. */
+  /** The names of the listeners that were notified that it is raised. */
+  readonly notifiedRaised: readonly string[];
+  /** The names of the listeners that were notified that it is over. */
+  readonly notifiedOver: readonly string[];
+  /** How often in a row it could not be sent to all listeners of a process. */
   readonly attempt: number;
 }
 
-/** What was told of an alert. */
-export interface Told {
+/** Who was notified of an alert. */
+export interface Notified {
   readonly raised: readonly string[];
   readonly over: readonly string[];
   readonly attempt: number;
-  /** How long nobody tells it again, in milliseconds; 0 if all was told. */
+  /** How long nobody sends it again, in milliseconds; 0 if all was sent. */
   readonly pause: number;
 }
 
 type Columns = 'id' | 'about' | 'subject' | 'since' | 'seen_at' | 'ended_at' | 'figures' | 'attempt';
-type OptionalColumns = 'raised_at' | 'clear_at' | 'told_raised' | 'told_over';
+type OptionalColumns = 'raised_at' | 'clear_at' | 'notified_raised' | 'notified_over';
 type Row = Record<Columns, string> & Record<OptionalColumns, string | null>;
 
 const COLUMNS =
-  'id, about, subject, since, raised_at, seen_at, clear_at, ended_at, figures, told_raised, told_over, attempt';
+  'id, about, subject, since, raised_at, seen_at, clear_at, ended_at, figures, notified_raised, notified_over, attempt';
 
 /** A text for each subject, the same for equal ones. */
 export const subjectKey = ({ about, subject }: AlertSubject): string => JSON.stringify([about, subject]);
@@ -69,8 +69,8 @@ export class Alerts {
     return this.read(manager, 'ended_at = 0', {});
   }
 
-  /** Reads the alerts that listeners may have to be told: those that are not over, or not since an instant. */
-  async toTell(manager: EntityManager, since: number): Promise<AlertRow[]> {
+  /** Reads the alerts of which listeners may have to be notified: those that are not over, or not since an instant. */
+  async toNotify(manager: EntityManager, since: number): Promise<AlertRow[]> {
     return this.read(manager, 'raised_at IS NOT NULL AND (ended_at = 0 OR ended_at >= :since)', { since });
   }
 
@@ -126,27 +126,27 @@ export class Alerts {
     await execute(manager, remove, { before });
   }
 
-  /** Claims an alert to tell it, for `ttl` milliseconds by the database's clock. Returns whether nobody else tells it. */
-  async claim(manager: EntityManager, id: string, teller: string, ttl: number): Promise<boolean> {
+  /** Claims an alert to send it, for `ttl` milliseconds by the database's clock. Returns whether nobody else sends it. */
+  async claim(manager: EntityManager, id: string, notifier: string, ttl: number): Promise<boolean> {
     const { clock } = this.dialect;
-    const claim = `UPDATE ${this.tables.alert} SET teller = :teller, telling_until = ${clock} + :ttl
-      WHERE id = :id AND (telling_until IS NULL OR telling_until < ${clock})`;
-    return (await execute(manager, claim, { id, teller, ttl })).affected === 1;
+    const claim = `UPDATE ${this.tables.alert} SET notifier = :notifier, notifying_until = ${clock} + :ttl
+      WHERE id = :id AND (notifying_until IS NULL OR notifying_until < ${clock})`;
+    return (await execute(manager, claim, { id, notifier, ttl })).affected === 1;
   }
 
-  /** Stores what was told, if the claim is still valid or nobody has taken the alert since. */
-  async told(
+  /** Stores who was notified, if the claim is still valid or nobody has taken the alert since. */
+  async notified(
     manager: EntityManager,
     id: string,
-    teller: string,
-    { raised, over, attempt, pause }: Told,
+    notifier: string,
+    { raised, over, attempt, pause }: Notified,
   ): Promise<void> {
     const until = pause === 0 ? 'NULL' : `${this.dialect.clock} + :pause`;
     const update = `UPDATE ${this.tables.alert}
-      SET told_raised = :raised, told_over = :over, attempt = :attempt, teller = NULL, telling_until = ${until}
-      WHERE id = :id AND teller = :teller`;
+      SET notified_raised = :raised, notified_over = :over, attempt = :attempt, notifier = NULL, notifying_until = ${until}
+      WHERE id = :id AND notifier = :notifier`;
     const lists = { raised: JSON.stringify(raised), over: JSON.stringify(over) };
-    await execute(manager, update, { ...lists, id, teller, attempt, pause });
+    await execute(manager, update, { ...lists, id, notifier, attempt, pause });
   }
 
   private async change(manager: EntityManager, id: string, changes: string, values: object): Promise<void> {
@@ -173,8 +173,8 @@ function rowOf(row: Row): AlertRow {
     clearAt: instant(row.clear_at),
     endedAt: Number(row.ended_at),
     figures: JSON.parse(row.figures) as AlertFigures,
-    toldRaised: names(row.told_raised),
-    toldOver: names(row.told_over),
+    notifiedRaised: names(row.notified_raised),
+    notifiedOver: names(row.notified_over),
     attempt: Number(row.attempt),
   };
 }

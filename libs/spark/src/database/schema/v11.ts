@@ -57,10 +57,10 @@ async function tables(place: Place): Promise<TableOptions[]> {
         // 0 while it is not over, so that the unique index lets no second alert of a subject be open.
         { ...time('ended_at'), default: 0 },
         { name: 'figures', ...longText },
-        maybe({ name: 'told_raised', ...longText }),
-        maybe({ name: 'told_over', ...longText }),
-        maybe(text('teller', 64)),
-        maybe(time('telling_until')),
+        maybe({ name: 'notified_raised', ...longText }),
+        maybe({ name: 'notified_over', ...longText }),
+        maybe(text('notifier', 64)),
+        maybe(time('notifying_until')),
         { name: 'attempt', type: 'int', default: 0 },
       ],
       indices: [

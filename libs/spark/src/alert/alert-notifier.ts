@@ -11,16 +11,16 @@ import { isCondition, wordsOfOver, wordsOfRaised } from './alert-words.js';
 
 /** How long a listener may take, in milliseconds. */
 const LIMIT = 10_000;
-/** How long a process has to tell an alert: each listener gets at most two calls. By the database's clock, in milliseconds. */
+/** How long a process has to send an alert: each listener gets at most two calls. By the database's clock, in milliseconds. */
 const TTL = 6 * LIMIT;
-/** How long an alert that is over is still told to listeners that were not told, in milliseconds. */
+/** How long an alert that is over is still sent to listeners that did not get it, in milliseconds. */
 const LATE = 24 * 60 * 60_000;
 const MINUTE = 60_000;
 /** A listener that fails is called again after a minute, then after twice as long each time, up to an hour. */
 const MOST_DOUBLINGS = 6;
 
-/** What a listener was told in one round. */
-interface Heard {
+/** What a listener got in one round. */
+interface Informed {
   readonly name: string;
   readonly raised: boolean;
   readonly over: boolean;
@@ -28,10 +28,10 @@ interface Heard {
 }
 
 /**
- * Tells the listeners of this process what they were not told. The row of an alert says who was told what, so another process goes on if
+ * Notifies the listeners of this process of what they did not get. The row of an alert says who got what, so another process goes on if
  * this one dies. A listener that was called just before that is called again.
  */
-export class AlertTeller {
+export class AlertNotifier {
   constructor(
     private readonly transactions: Transactions,
     private readonly alerts: Alerts,
@@ -41,13 +41,13 @@ export class AlertTeller {
     private readonly dataSource: string,
   ) {}
 
-  /** Tells all that is untold, except what another process tells now, or has failed to tell of late. */
-  async tell(): Promise<void> {
+  /** Sends all that was not sent, except what another process sends now, or has failed to send of late. */
+  async notify(): Promise<void> {
     const { manager } = this.transactions;
     /** The names of listeners that have not ended in time. */
     const hung = new Set<string>();
-    for (const row of await this.alerts.toTell(manager, this.clock.now() - LATE))
-      if (isCondition(row.about) && this.owed(row, hung).length > 0) await this.tellOne(row.id, hung);
+    for (const row of await this.alerts.toNotify(manager, this.clock.now() - LATE))
+      if (isCondition(row.about) && this.owed(row, hung).length > 0) await this.notifyOf(row.id, hung);
   }
 
   // A listener that hangs delays the others once in a round, not once for each alert.
@@ -55,44 +55,44 @@ export class AlertTeller {
     return this.listeners.owed(row).filter(({ name }) => !hung.has(name));
   }
 
-  private async tellOne(id: string, hung: Set<string>): Promise<void> {
+  private async notifyOf(id: string, hung: Set<string>): Promise<void> {
     const { manager } = this.transactions;
-    const teller = randomUUID();
-    if (!(await this.alerts.claim(manager, id, teller, TTL))) return;
-    // Another process may have told it since it was read.
+    const notifier = randomUUID();
+    if (!(await this.alerts.claim(manager, id, notifier, TTL))) return;
+    // Another process may have sent it since it was read.
     const row = await this.alerts.get(manager, id);
     if (!row) return;
-    const heard = await Promise.all(this.owed(row, hung).map((listener) => this.inform(listener, row, hung)));
-    const failed = heard.some((one) => one.failed);
+    const informed = await Promise.all(this.owed(row, hung).map((listener) => this.inform(listener, row, hung)));
+    const failed = informed.some((one) => one.failed);
     const attempt = failed ? row.attempt + 1 : 0;
-    await this.alerts.told(manager, id, teller, {
-      raised: [...row.toldRaised, ...heard.filter(({ raised }) => raised).map(({ name }) => name)],
-      over: [...row.toldOver, ...heard.filter(({ over }) => over).map(({ name }) => name)],
+    await this.alerts.notified(manager, id, notifier, {
+      raised: [...row.notifiedRaised, ...informed.filter(({ raised }) => raised).map(({ name }) => name)],
+      over: [...row.notifiedOver, ...informed.filter(({ over }) => over).map(({ name }) => name)],
       attempt,
       pause: failed ? MINUTE * 2 ** Math.min(row.attempt, MOST_DOUBLINGS) : 0,
     });
   }
 
-  /** Tells a listener that an alert is raised, and then that it is over, as far as it was not told. */
-  private async inform(listener: Listener, row: AlertRow, hung: Set<string>): Promise<Heard> {
+  /** Notifies a listener that an alert is raised, and then that it is over, as far as it did not get that. */
+  private async inform(listener: Listener, row: AlertRow, hung: Set<string>): Promise<Informed> {
     const { name } = listener;
-    const heard = { name, raised: false, over: false, failed: false };
+    const informed = { name, raised: false, over: false, failed: false };
     try {
-      if (!row.toldRaised.includes(name)) {
+      if (!row.notifiedRaised.includes(name)) {
         await inTime(() => listener.call(this.alertOf(row, 'raised')));
-        heard.raised = true;
+        informed.raised = true;
       }
-      if (row.endedAt > 0 && !row.toldOver.includes(name)) {
+      if (row.endedAt > 0 && !row.notifiedOver.includes(name)) {
         await inTime(() => listener.call(this.alertOf(row, 'over')));
-        heard.over = true;
+        informed.over = true;
       }
     } catch (error) {
-      heard.failed = true;
+      informed.failed = true;
       if (error instanceof AlertTimeoutError) hung.add(name);
-      const message = () => `${shown(name)} has failed, and is told again. ${linesOf(error)}`;
+      const message = () => `${shown(name)} has failed, and is notified again. ${linesOf(error)}`;
       this.counters.report('failedAlerts', name, message, { listener: name, condition: row.about, error });
     }
-    return heard;
+    return informed;
   }
 
   private alertOf(
