@@ -6,19 +6,17 @@ import { namesOf, tableOf } from '../entity/entity-table.js';
 import { healthOf, leaseOf, MOST, type SparkHealth } from '../inspect/health.js';
 import type { Inspected } from '../inspect/inspected.js';
 import { type AlertRow, type Alerts, subjectKey } from '../store/alerts.js';
-import type { Chores, ConfirmChore } from '../store/chores.js';
+import { CHORE_EVERY, type Chores, type ConfirmChore } from '../store/chores.js';
 import type { Rechecks } from '../store/rechecks.js';
 import type { SweepMarks } from '../store/sweep-marks.js';
 import { type Finding, type Judged, type Judgement, judgementOf, markOf } from './judgement.js';
 import type { AlertNotifier } from './alert-notifier.js';
 
-/** A chore is not done again for so long, in milliseconds. It is a little less than the shortest time between two ticks of a process. */
-const JUDGED_EVERY = 40_000;
 /**
  * How long a condition has to be true before it raises an alert, in milliseconds: until the next time that it is judged. What has
  * happened, such as a discard, raises one at once.
  */
-const CONFIRMED = JUDGED_EVERY;
+const CONFIRMED = CHORE_EVERY;
 const AT_ONCE: readonly AlertCondition[] = ['discarded', 'missed'];
 /** How long a condition has to be untrue before its alert is over, in milliseconds. */
 const CALM = 5 * 60_000;
@@ -54,7 +52,7 @@ export class AlertWatch {
    */
   async tick(): Promise<number> {
     if (this.isBooting) this.isBooting = false;
-    else await this.run(JUDGED_EVERY);
+    else await this.run(CHORE_EVERY);
     return 0;
   }
 

@@ -1,7 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
-import { parseTimeout } from '../config/option-parsers.js';
 import { withoutDeadline } from '../database/statement-deadline.js';
 import type { Transactions } from '../database/transactions.js';
 import { HandlerTimeoutError } from '../error/handler-timeout.error.js';
@@ -174,10 +173,10 @@ export class HandlerCall {
   }
 
   private startTimer(): NodeJS.Timeout | undefined {
-    const { timeout } = this.handler.options;
-    if (timeout === undefined) return undefined;
-    const limit = parseTimeout('timeout', timeout);
-    return setTimeout(() => this.abort(new HandlerTimeoutError(this.handler.name, limit)), limit);
+    const { name, timeout } = this.handler;
+    return timeout === undefined
+      ? undefined
+      : setTimeout(() => this.abort(new HandlerTimeoutError(name, timeout)), timeout);
   }
 }
 

@@ -1,6 +1,6 @@
 import { Subject as Stream } from 'rxjs';
 import type { EntityManager } from 'typeorm';
-import { type LogFields, SparkLog } from '../common/spark-log.js';
+import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
@@ -11,6 +11,7 @@ import type { Transactions } from '../database/transactions.js';
 import { fingerprintOf } from '../error/fingerprint.js';
 import { lineOf, linesOf, shown } from '../error/text-of.js';
 import type { Counters } from '../common/counters.js';
+import { deliveryFields } from './delivery-fields.js';
 import type { Outcome } from './outcome.js';
 
 /** How an attempt to deliver ended. */
@@ -83,7 +84,7 @@ export class Settler {
     } catch (error) {
       this.logger.error(
         `Delivery ${delivery.id} of ${shown(delivery.event.key)} could not be settled: ${linesOf(error)}`,
-        { ...fieldsOf(delivery), error },
+        { ...deliveryFields(delivery), error },
       );
       return undefined;
     }
@@ -117,7 +118,7 @@ export class Settler {
     const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
     if (outcome.state === 'completed') return this.stream.next(report);
     const what = `${shown(key)} for ${shown(handler)}`;
-    const fields = { ...fieldsOf(delivery), state: outcome.state, durationMs };
+    const fields = { ...deliveryFields(delivery), state: outcome.state, durationMs };
     if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`, fields);
     if (outcome.state === 'discarded')
       this.logger.error(`${what} is discarded after ${tries(attempt)}: ${linesOf(whyOf(outcome))}`, {
@@ -139,7 +140,7 @@ export class Settler {
     this.fenced++;
     this.logger.warn(
       `${shown(event.key)} for ${shown(handler)} was taken over by another process meanwhile.`,
-      fieldsOf(delivery),
+      deliveryFields(delivery),
     );
   }
 
@@ -158,11 +159,6 @@ export class Settler {
     this.onLeft();
   }
 }
-
-/** What a line about a delivery says to machines. */
-const fieldsOf = ({ id, handler, attempt, event: { key, group } }: Delivery): LogFields => {
-  return { handler, key, group, deliveryId: id, attempt };
-};
 
 /** Whether the attempt counts as failed, so that its error becomes the error of the delivery. */
 function hasFailed(outcome: Unfinished): boolean {

@@ -8,6 +8,7 @@ import type { Attempt, Attempts } from './attempt.js';
 import type { Claimant, Claimer } from './claimer.js';
 import type { Completions } from './completions.js';
 import type { Contexts, Reading } from './contexts.js';
+import { deliveryFields } from './delivery-fields.js';
 import type { HandlerSlots } from './handler-slots.js';
 import type { Outcome } from './outcome.js';
 import { Pace } from './pace.js';
@@ -111,14 +112,7 @@ export class Worker {
       this.logger.warn(
         `${shown(handler.name)} has been handling ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
           `a timeout, and let it watch scope.signal.`,
-        {
-          handler: handler.name,
-          key: delivery.event.key,
-          group: delivery.event.group,
-          deliveryId: delivery.id,
-          attempt: delivery.attempt,
-          since: since.toISOString(),
-        },
+        { ...deliveryFields(delivery), handler: handler.name, since: since.toISOString() },
       );
     }
   }

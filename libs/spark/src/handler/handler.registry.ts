@@ -10,6 +10,8 @@ export interface Handler {
   readonly where: string;
   readonly pattern: RegExp;
   readonly options: GroupHandlerOptions;
+  /** How long a call may take, in milliseconds. Default: no limit. */
+  readonly timeout?: number | undefined;
   /** The definitions that its decorator names, by group. */
   readonly definitions?: ReadonlyMap<string, EventDefinition> | undefined;
   /** Its limits over all processes. */

@@ -135,6 +135,7 @@ export class Explorer {
     checkName(option('name'), name, LONGEST_NAME.handler);
     checkAliases(option('aliases'), options.aliases, LONGEST_NAME.handler);
     if (options.maxAttempts !== undefined) positiveInteger(option('maxAttempts'), options.maxAttempts);
+    const timeout = parseTimeout(option('timeout'), options.timeout ?? this.spark.settings.worker.handlerTimeout);
     this.checkLimits(name, options, option);
     const limits = fleetLimitsOf(options, option);
     const partitionBy = partitionByOf(options, option);
@@ -143,9 +144,7 @@ export class Explorer {
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
     if (!this.isMeant(where, options.dataSource)) return;
-    const { timeout = this.spark.settings.worker.handlerTimeout } = options;
-    const complete = { ...options, timeout: timeout && parseTimeout(option('timeout'), timeout) };
-    this.spark.handlers.add({ name, where, pattern, definitions, options: complete, limits, partitionBy, call });
+    this.spark.handlers.add({ name, where, pattern, definitions, options, timeout, limits, partitionBy, call });
   }
 
   private addInterceptor({ given: { options }, where, instance }: DecoratedClass<InterceptorMetadata>): void {
@@ -171,9 +170,8 @@ export class Explorer {
 
   private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {
     const { dataSource, settings } = this.spark;
-    const { concurrency, priority, timeout, transactional } = options;
+    const { concurrency, priority, transactional } = options;
     if (concurrency !== undefined) positiveInteger(option('concurrency'), concurrency);
-    if (timeout !== undefined) parseTimeout(option('timeout'), timeout);
     if (priority !== undefined) parsePriority(option('priority'), priority);
     if (transactional === undefined || !parseBoolean(option('transactional'), transactional)) return;
     if (hasOneConnection(dataSource) && !settings.sqlite.serialize)

@@ -9,7 +9,7 @@ import type { Worker } from '../deliver/worker.js';
 import type { TouchedPast } from '../record/touched-past.js';
 import type { Adoption } from '../store/adoption.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
-import type { Chores, ConfirmChore } from '../store/chores.js';
+import { CHORE_EVERY, type Chores, type ConfirmChore } from '../store/chores.js';
 import type { FleetLimiter } from '../store/fleet-limiter.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
 import type { Rescue } from '../store/rescue.js';
@@ -20,8 +20,6 @@ import { compareClocks } from './compare-clocks.js';
 import { Ticker } from './ticker.js';
 
 const EVERY = 60_000;
-// A chore is not done again for so long, in milliseconds. It is a little less than the shortest time between two ticks of a process.
-const CHORE_EVERY = 40_000;
 
 /** The parts that maintenance uses. */
 interface Maintained {

@@ -5,6 +5,12 @@ import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
 
+/**
+ * A chore of each minute is not done again for so long, in milliseconds. It is a little less than the shortest time between two ticks of a
+ * process.
+ */
+export const CHORE_EVERY = 40_000;
+
 /** Extends the lease of a chore in a transaction of its work, as its last statement. Throws LostChore if another process has taken it. */
 export type ConfirmChore = (manager: EntityManager) => Promise<void>;
 
