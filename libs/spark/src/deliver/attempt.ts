@@ -3,8 +3,8 @@ import { isBlocking, yieldToEventLoop } from '../common/event-loop.js';
 import type { Reading } from './contexts.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { Transactions } from '../database/transactions.js';
-import { inChainOf } from '../event/chain.js';
 import { readMetadata } from '../event/event-metadata.js';
+import type { EntityRef } from '../event/entity-lookup.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
@@ -13,9 +13,12 @@ import { type Outcome, outcomeOf } from './outcome.js';
 import type { StillWanted } from './still-wanted.js';
 import { typedContext } from './typed-context.js';
 
+const COMPLETED: Outcome = { state: 'completed', persisted: false };
+const PERSISTED: Outcome = { state: 'completed', persisted: true };
+
 /** One attempt of a delivery: it checks whether the event is still wanted, reads the context, calls the handler, and says how that ended. */
 export class Attempt {
-  readonly since = new Date();
+  private readonly begun = Date.now();
 
   constructor(
     private readonly call: HandlerCall,
@@ -28,6 +31,11 @@ export class Attempt {
     private readonly isSuspect: boolean,
   ) {}
 
+  /** When the attempt began. */
+  get since(): Date {
+    return new Date(this.begun);
+  }
+
   /** Whether the delivery has had all its attempts. Then its context is not read, and its handler is not called. */
   get isExhausted(): boolean {
     return this.delivery.attempt > this.maxAttempts;
@@ -38,31 +46,49 @@ export class Attempt {
     this.call.abort(reason);
   }
 
-  async run(contexts: Reading): Promise<Outcome> {
-    const { attempt, event } = this.delivery;
-    if (this.isExhausted) {
-      if (this.isSuspect)
-        return {
-          state: 'discarded',
-          error: `its process died, or was too slow to renew its lease, at each of ${this.maxAttempts} attempts`,
-        };
-      const error = `it has had ${attempt - 1} attempts, and maxAttempts is ${this.maxAttempts} now`;
-      return { state: 'discarded', error, keepsError: true };
-    }
+  /** Never rejects. */
+  run(contexts: Reading): Promise<Outcome> {
+    if (this.isExhausted) return Promise.resolve(this.exhausted());
+    const { revalidate = false } = this.handler.options;
+    const isChecked = revalidate || this.delivery.event.until !== null;
+    return isChecked || isBlocking() ? this.callLater(contexts, isChecked, revalidate) : this.callNow(contexts);
+  }
+
+  private exhausted(): Outcome {
+    const { delivery, maxAttempts, isSuspect } = this;
+    if (isSuspect)
+      return {
+        state: 'discarded',
+        error: `its process died, or was too slow to renew its lease, at each of ${maxAttempts} attempts`,
+      };
+    const error = `it has had ${delivery.attempt - 1} attempts, and maxAttempts is ${maxAttempts} now`;
+    return { state: 'discarded', error, keepsError: true };
+  }
+
+  private async callLater(contexts: Reading, isChecked: boolean, revalidate: boolean): Promise<Outcome> {
     try {
-      const { revalidate = false } = this.handler.options;
-      if (revalidate || event.until !== null) {
-        const unwanted = await this.call.inTime(() => this.wanted.reasonAgainst(this.delivery, revalidate));
-        if (unwanted !== undefined) return { state: 'skipped', error: unwanted };
-      }
-      while (isBlocking()) await yieldToEventLoop();
-      const { context, missing } = contexts.of(this.delivery);
-      const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
-      if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
-      await inChainOf(event.depth, () => this.call.handle(handed(event, typedContext(this.handler, event, context))));
-      return { state: 'completed', persisted: this.handler.options.transactional ?? false };
+      const check = () => this.wanted.reasonAgainst(this.delivery, revalidate);
+      const unwanted = isChecked ? await this.call.inTime(check) : undefined;
+      if (unwanted !== undefined) return { state: 'skipped', error: unwanted };
     } catch (error) {
       return this.failed(error);
+    }
+    while (isBlocking()) await yieldToEventLoop();
+    return this.callNow(contexts);
+  }
+
+  private callNow(contexts: Reading): Promise<Outcome> {
+    try {
+      const { context, missing } = contexts.of(this.delivery);
+      const { event } = this.delivery;
+      const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
+      if (gone) return Promise.resolve(goneFrom(gone));
+      return this.call.handle(handed(event, typedContext(this.handler, event, context))).then(
+        () => (this.handler.options.transactional ? PERSISTED : COMPLETED),
+        (error) => this.failed(error),
+      );
+    } catch (error) {
+      return Promise.resolve(this.failed(error));
     }
   }
 
@@ -71,6 +97,10 @@ export class Attempt {
     return outcomeOf(thrown, { handler, attempt: delivery.attempt, maxAttempts, now: clock.now() });
   }
 }
+
+const goneFrom = ({ entity, id }: EntityRef): Outcome => {
+  return { state: 'discarded', error: `${entity} ${id} in its context is gone` };
+};
 
 /** Creates the attempts of this process. */
 export class Attempts {

@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import { apart } from '../common/boot-context.js';
 import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import { withoutDeadline } from '../database/statement-deadline.js';
@@ -10,15 +11,17 @@ import { RevokedManagerError } from '../error/revoked-manager.error.js';
 import { lineOf, shown } from '../error/text-of.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
-import { waitedFor } from '../event/waited-for.js';
+import { inChainOf } from '../event/chain.js';
+import { runIn, type Waited } from '../event/work-context.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import type { Around } from '../interceptor/around.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { InterceptedDelivery } from '../interceptor/spark-interceptor.decorator.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
+import { Deadline } from './deadline.js';
 import { revocable } from './revocable.js';
-import { runToEnd } from './run-to-end.js';
+import { type Run, runToEnd } from './run-to-end.js';
 import { TooLate } from './too-late.js';
 
 const logger = new SparkLog();
@@ -29,7 +32,7 @@ const MOMENT = 1_000;
  * The call of a handler with an event. It runs inside of the interceptors, and in a transaction if the handler is transactional, until it
  * ends, fails, reaches its timeout or is aborted.
  */
-export class HandlerCall {
+export class HandlerCall implements Run {
   /** Created at the first read of `signal`, because most handlers do not read it. */
   private controller: AbortController | undefined;
   private stopped: Error | undefined;
@@ -37,7 +40,7 @@ export class HandlerCall {
   /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
   /** Functions that end the work that the handler returned, called when the call is over. */
-  private readonly ends: (() => void)[] = [];
+  private ends: (() => void)[] | undefined;
 
   constructor(
     private readonly transactions: Transactions,
@@ -56,7 +59,11 @@ export class HandlerCall {
     this.stop?.(reason);
   }
 
-  private get signal(): AbortSignal {
+  get handlerName(): string {
+    return this.handler.name;
+  }
+
+  get signal(): AbortSignal {
     if (!this.controller) {
       this.controller = new AbortController();
       if (this.stopped) this.controller.abort(this.stopped);
@@ -77,7 +84,7 @@ export class HandlerCall {
     const delivery = { id, handler: name, attempt, event, lagMs: Math.max(0, this.clock.now() - due) };
     const work = () => around(delivery, () => this.handleInside(event));
     try {
-      await this.inTime(() => waitedFor(`an interceptor of ${name}`, this.transactions.manager.dataSource, work));
+      await this.inChain(`an interceptor of ${name}`, work);
     } catch (error) {
       if (!this.isCommitted) throw error;
       this.interceptors.report(`aroundHandler of ${name}`, `${shown(event.key)} is completed`, error);
@@ -99,7 +106,9 @@ export class HandlerCall {
   }
 
   private handleItself(event: SparkEvent): Promise<void> {
-    return this.handler.options.transactional ? this.handleInTransaction(event) : this.call(event);
+    if (!this.handler.options.transactional) return this.call(event);
+    // The events of what it writes enter before its transaction commits.
+    return inChainOf(this.delivery.event.depth, () => this.handleInTransaction(event));
   }
 
   private async handleInTransaction(event: SparkEvent): Promise<void> {
@@ -131,40 +140,46 @@ export class HandlerCall {
   }
 
   private call(event: SparkEvent, manager?: EntityManager): Promise<void> {
-    const { handler, delivery } = this;
-    const run = { handler: handler.name, onEnd: (end: () => void) => void this.ends.push(end) };
-    const scope = new Scope(handler, delivery, () => this.signal, manager);
-    const call = () =>
-      runToEnd(
-        this.callInTime(() => handler.call(event, scope)),
-        run,
-      );
-    return this.inTime(() => waitedFor(`the handler ${handler.name}`, this.transactions.manager.dataSource, call));
+    return this.inChain(`the handler ${this.handler.name}`, () => runToEnd(this.begin(event, manager), this));
   }
 
   /** Calls the handler, unless it would begin later than the rate limit has counted. */
-  private callInTime<T>(call: () => T): T {
-    const { startBy = Infinity } = this.delivery;
-    if (performance.now() <= startBy) return call();
-    throw new TooLate(this.handler.name);
+  private begin(event: SparkEvent, manager: EntityManager | undefined): unknown {
+    const { handler, delivery } = this;
+    if (performance.now() > (delivery.startBy ?? Infinity)) throw new TooLate(handler.name);
+    return handler.call(event, new Scope(this, delivery, manager));
+  }
+
+  /** Runs code of the application in time, one step further down the event's chain. Such code must not wait for Spark. */
+  private inChain<T>(what: string, work: () => T): Promise<Awaited<T>> {
+    const waited: Waited = { what, dataSource: this.transactions.manager.dataSource, isOver: false };
+    const context = { depth: this.delivery.event.depth + 1, waited };
+    return this.inTime(() => apart(() => runIn(context, work)), waited);
+  }
+
+  /** Adds a function that ends the work of the handler early. */
+  onEnd(end: () => void): void {
+    (this.ends ??= []).push(end);
   }
 
   /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */
-  inTime<T>(work: () => T): Promise<Awaited<T>> {
+  inTime<T>(work: () => T, waited?: Waited): Promise<Awaited<T>> {
     // There are many calls, and each promise costs time. So this is written without `await` and `finally`.
     return new Promise((resolve, reject) => {
       if (this.stopped) throw this.stopped;
-      let timer: NodeJS.Timeout | undefined;
+      let deadline: Deadline | undefined;
       const settle = <V>(by: (value: V) => void, value: V) => {
-        clearTimeout(timer);
-        for (const end of this.ends.splice(0)) quietly(end);
+        deadline?.end();
+        if (this.stop === fail) this.stop = undefined;
+        if (waited) waited.isOver = true;
+        for (const end of this.ends?.splice(0) ?? []) quietly(end);
         by(value);
       };
       const fail = (error: unknown) => settle(reject, error);
       this.stop = fail;
       try {
         const ended = Promise.resolve(work());
-        timer = this.startTimer();
+        deadline = this.deadline();
         ended.then((result) => settle(resolve, result), fail);
       } catch (error) {
         fail(error);
@@ -172,11 +187,11 @@ export class HandlerCall {
     });
   }
 
-  private startTimer(): NodeJS.Timeout | undefined {
+  private deadline(): Deadline | undefined {
     const { name, timeout } = this.handler;
     return timeout === undefined
       ? undefined
-      : setTimeout(() => this.abort(new HandlerTimeoutError(name, timeout)), timeout);
+      : new Deadline(timeout, () => this.abort(new HandlerTimeoutError(name, timeout)));
   }
 }
 
@@ -194,9 +209,8 @@ class Scope implements HandlerScope {
   readonly deliveryId: string;
 
   constructor(
-    private readonly handler: Handler,
+    private readonly call: HandlerCall,
     { attempt, id }: Delivery,
-    private readonly signalOf: () => AbortSignal,
     private readonly given: EntityManager | undefined,
   ) {
     this.attempt = attempt;
@@ -204,11 +218,11 @@ class Scope implements HandlerScope {
   }
 
   get signal(): AbortSignal {
-    return this.signalOf();
+    return this.call.signal;
   }
 
   get manager(): EntityManager {
-    if (!this.given) throw new NotTransactionalError(this.handler.name);
+    if (!this.given) throw new NotTransactionalError(this.call.handlerName);
     return this.given;
   }
 }

@@ -3,7 +3,7 @@ import { UnusableResultError } from '../error/unusable-result.error.js';
 /** The attempt that a result belongs to. */
 export interface Run {
   /** The handler's name, for messages. */
-  readonly handler: string;
+  readonly handlerName: string;
   /** Adds a function that ends the work early. The attempt calls it when it is over. */
   onEnd(end: () => void): void;
 }
@@ -26,14 +26,14 @@ interface Subscribable {
  */
 export function runToEnd(given: unknown, run: Run): Promise<void> | undefined {
   if (typeof given === 'function')
-    throw new UnusableResultError(run.handler, 'a function', 'Call it, and return what it gives.');
+    throw new UnusableResultError(run.handlerName, 'a function', 'Call it, and return what it gives.');
   if (typeof given !== 'object' || given === null) return undefined;
   if (has(given, 'then')) return Promise.resolve(given).then((value) => runToEnd(value, run));
   if (Array.isArray(given)) return together(given, run);
   const observable = observableOf(given);
   if (observable) return observe(observable, run);
   if (isStream(given))
-    throw new UnusableResultError(run.handler, 'a stream', 'Return pipeline(…) of node:stream/promises instead.');
+    throw new UnusableResultError(run.handlerName, 'a stream', 'Return pipeline(…) of node:stream/promises instead.');
   return isLazy(given) ? iterate(given, run) : undefined;
 }
 

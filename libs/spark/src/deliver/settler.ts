@@ -112,6 +112,7 @@ export class Settler {
     if (!isOurs) return this.reportLost(delivery);
     if (outcome.state === 'undecided') return this.reportLacking(delivery, outcome.lacking);
     if (outcome.state === 'late') return this.onAvailable(this.clock.now());
+    if (outcome.state === 'completed' && !this.stream.observed) return;
     const { id, handler, attempt, event } = delivery;
     const { key, group } = event;
     const state = outcome.state === 'stopped' ? 'available' : outcome.state;

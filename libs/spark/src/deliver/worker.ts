@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
+import { isBlocking, yieldToEventLoop } from '../common/event-loop.js';
 import { SparkLog } from '../common/spark-log.js';
 import { shown } from '../error/text-of.js';
 import { WorkerStoppedError } from '../error/worker-stopped.error.js';
-import type { Delivery } from '../store/deliveries.js';
+import type { Delivery, Done } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 import type { Attempt, Attempts } from './attempt.js';
 import type { Claimant, Claimer } from './claimer.js';
@@ -28,6 +29,13 @@ export interface RunningDelivery {
   readonly attempt: number;
   /** When the attempt began. */
   readonly since: Date;
+}
+
+/** An attempt that has ended. Its outcome is undefined if its delivery is left to other processes. */
+interface Ended extends Done {
+  readonly attempt: Attempt;
+  readonly outcome: Outcome | undefined;
+  readonly isSuspect: boolean;
 }
 
 /** Handles deliveries after the commit: it claims them, runs an attempt, and completes them or schedules a retry. */
@@ -176,41 +184,56 @@ export class Worker {
     const contexts = this.contexts.read(isLate ? [] : attempts.filter(isReadable).map(({ delivery }) => delivery));
     // The next claim is sent before handlers keep the process busy.
     if (isMore) await setImmediate();
-    for (const attempt of attempts) void this.deliver(attempt, isLate ? undefined : contexts, suspect);
+    for (const attempt of attempts) {
+      while (isBlocking()) await yieldToEventLoop();
+      const reading = isReadable(attempt) ? contexts.ended(attempt.delivery) : undefined;
+      const deliver = () => this.deliver(attempt, isLate ? undefined : contexts, suspect);
+      if (reading) void reading.then(deliver);
+      else deliver();
+    }
   }
 
-  private async deliver(attempt: Attempt, contexts: Reading | undefined, suspect: boolean): Promise<void> {
-    const { delivery } = attempt;
-    const reading = isReadable(attempt) ? contexts?.ended(delivery) : undefined;
-    if (reading) await reading;
+  // There are many deliveries, and an async function costs more than a callback.
+  private deliver(attempt: Attempt, contexts: Reading | undefined, isSuspect: boolean): void {
     const started = performance.now();
-    const outcome = contexts ? await this.run(attempt, contexts) : LATE;
-    const durationMs = Math.round(performance.now() - started);
-    // Without this call the freed slot would stay unused until the next poll.
-    if (this.slots.leave(attempt.handler.name)) this.onFreed();
-    const settled = (isOurs?: boolean) => {
-      if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
-      this.running.delete(attempt);
-      this.slots.settle(suspect);
-      if (outcome?.state === 'late' && outcome !== LATE) this.claimer.tooLate(attempt.handler);
-      if (outcome?.state === 'undecided' && outcome.lacking?.kind === 'version')
-        this.claimer.isOutdated(attempt.handler);
-      if (suspect || this.claimer.settled(attempt.handler)) this.onFreed();
-      if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
-    };
-    // Completions share statements.
-    if (outcome?.state === 'completed' && !outcome.persisted) this.completions.add({ delivery, durationMs }, settled);
-    else {
-      const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
-      // The row of a delivery that could not be settled still says `running`, so the next claim gives it back.
-      if (outcome && isOurs === undefined) this.claimer.giveBackAtNextClaim();
-      settled(isOurs);
-    }
+    void Promise.resolve(contexts ? this.run(attempt, contexts) : LATE).then((outcome) => {
+      const durationMs = Math.round(performance.now() - started);
+      this.end({ attempt, delivery: attempt.delivery, outcome, durationMs, isSuspect });
+    });
   }
 
   /** Runs an attempt. If reading took longer than the lease, another process frees the delivery, as a suspect: what it reads may block. */
   private run(attempt: Attempt, contexts: Reading): Promise<Outcome> | undefined {
     return this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : undefined;
+  }
+
+  private end(ended: Ended): void {
+    const { attempt, outcome } = ended;
+    // Without this call the freed slot would stay unused until the next poll.
+    if (this.slots.leave(attempt.handler.name)) this.onFreed();
+    // Completions share statements.
+    if (outcome?.state === 'completed' && !outcome.persisted)
+      this.completions.add(ended, (isOurs) => this.settled(ended, isOurs));
+    else void this.settle(ended);
+  }
+
+  private async settle(ended: Ended): Promise<void> {
+    const { delivery, outcome, durationMs } = ended;
+    const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
+    // The row of a delivery that could not be settled still says `running`, so the next claim gives it back.
+    if (outcome && isOurs === undefined) this.claimer.giveBackAtNextClaim();
+    this.settled(ended, isOurs);
+  }
+
+  private settled({ attempt, delivery, outcome, durationMs, isSuspect }: Ended, isOurs: boolean | undefined): void {
+    const { handler } = attempt;
+    if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
+    this.running.delete(attempt);
+    this.slots.settle(isSuspect);
+    if (outcome?.state === 'late' && outcome !== LATE) this.claimer.tooLate(handler);
+    if (outcome?.state === 'undecided' && outcome.lacking?.kind === 'version') this.claimer.isOutdated(handler);
+    if (isSuspect || this.claimer.settled(handler)) this.onFreed();
+    if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
   }
 }
 

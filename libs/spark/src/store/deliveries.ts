@@ -50,9 +50,9 @@ export class Deliveries {
   async claim(manager: EntityManager, request: ClaimRequest): Promise<{ deliveries: Delivery[]; isMore: boolean }> {
     const { rows, isMore } = await this.dialect.claim(manager, request);
     const deliveries = rows.map((row) => {
-      const { id, handler, partition_key: partition, attempt } = row;
-      const claimed = { id: String(id), handler, partition, attempt: Number(attempt), due: Number(row.due_at) };
-      return { ...claimed, worker: request.worker, event: entryFrom(row) };
+      const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
+      const { handler, partition_key: partition } = row;
+      return { id, handler, partition, attempt, due, worker: request.worker, event: entryFrom(row) };
     });
     return { deliveries, isMore };
   }

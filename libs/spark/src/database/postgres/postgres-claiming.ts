@@ -7,6 +7,15 @@ import { prepared, raw } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 import { arrayOf } from './postgres-entering.js';
 
+/** A claimed row, with the number of its queue and how many deliveries the claim has found. */
+type Row = { -readonly [K in keyof ClaimedRow]: ClaimedRow[K] } & { readonly n: number; readonly found: number };
+
+/** What was found, as far as the rooms of its handlers and the connections reach. */
+const withinRooms = (connections: string) => `(
+  SELECT f.*, row_number() OVER (PARTITION BY handler_no ORDER BY n, due_at, id) AS nth,
+    SUM(CAST(connects AS int)) OVER (ORDER BY n, due_at, id) AS connected FROM found f) f
+  WHERE nth <= room AND (NOT connects OR connected <= CAST(${connections} AS int))`;
+
 /** The statements of PostgreSQL that find queues and claim from them. */
 export class PostgresClaiming {
   /** How large the table was at the last look: the logarithm of its size. */
@@ -50,17 +59,20 @@ export class PostgresClaiming {
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
     const { worker, queues, limit, connections, now, suspect, passed, durable } = request;
     const { delivery, event, pause } = this.tables;
-    const others = passed.length > 0 ? 'AND id <> ALL($16::bigint[])' : '';
+    const others = passed.length > 0 ? 'AND id <> ALL($15::bigint[])' : '';
+    const isShared = mayExceed(queues, connections);
     // A plan that was made for a small table reads all rows of a large one, so the name depends on the size of the table.
-    const name = this.prepare ? `spark-claim-${this.size}${passed.length > 0 ? '-others' : ''}` : undefined;
+    const kind = `${others && '-others'}${isShared ? '-shared' : ''}`;
+    const name = this.prepare ? `spark-claim-${this.size}${kind}` : undefined;
     // The database reads the queues one by one, and locks only deliveries that it has read: after the limit is reached it reads no more.
     // The UPDATE finds the rows by ctid, which costs least; the lock keeps them in place. The commit of a claim does not wait for the
     // disk, unless it is durable: if a crash of the server undoes it, the deliveries are available again.
-    const rows = await prepared<ClaimedRow & { found: number }>(
+    // The driver makes a text of each bigint, so numbers come in types that cost less.
+    const rows = await prepared<Row>(
       manager,
       name,
       `WITH queue AS MATERIALIZED (
-         SELECT * FROM unnest($7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[], $12::int[], $13::int[], $14::int[], $15::boolean[])
+         SELECT * FROM unnest($6::text[], $7::int[], $8::text[], $9::bigint[], $10::bigint[], $11::int[], $12::int[], $13::int[], $14::boolean[])
            WITH ORDINALITY AS q(handler, priority, partition_key, since, since_id, handler_no, room, most, connects, n)
          WHERE handler NOT IN (SELECT handler FROM ${pause})),
        found AS MATERIALIZED (
@@ -71,15 +83,13 @@ export class PostgresClaiming {
            ORDER BY due_at, id LIMIT q.most FOR UPDATE SKIP LOCKED) d
          LIMIT $3),
        due AS MATERIALIZED (
-         SELECT place, n FROM (
-           SELECT f.*, row_number() OVER (PARTITION BY handler_no ORDER BY n, due_at, id) AS nth,
-             SUM(CAST(connects AS int)) OVER (ORDER BY n, due_at, id) AS connected FROM found f) f
-         WHERE nth <= room AND (NOT connects OR connected <= $4)),
+         SELECT place FROM ${isShared ? withinRooms(others ? '$16' : '$15') : 'found'}),
        claimed AS (
-         UPDATE ${delivery} d SET ${SET.claimed('$5', '$1')}
-         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $6 OR set_config('synchronous_commit', 'off', true) = 'off')
+         UPDATE ${delivery} d SET ${SET.claimed('$4', '$1')}
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $5 OR set_config('synchronous_commit', 'off', true) = 'off')
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
-       SELECT c.id, c.handler, c.partition_key, c.attempt, c.due_at, ${entryColumns('e')}, (SELECT COUNT(*) FROM found) AS found
+       SELECT c.id, NULL AS handler, NULL AS partition_key, CAST(q.n AS int) AS n, c.attempt, CAST(c.due_at AS float8) AS due_at,
+         ${entryColumns('e')}, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
        FROM claimed c JOIN queue q USING (handler, priority, partition_key)
        CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY q.n, c.due_at, c.id`,
@@ -87,7 +97,6 @@ export class PostgresClaiming {
         now,
         Number(suspect),
         limit,
-        connections,
         worker,
         durable,
         arrayOf(queues.map(({ handler }) => handler)),
@@ -99,9 +108,27 @@ export class PostgresClaiming {
         arrayOf(queues.map(({ room }) => room)),
         arrayOf(queues.map(({ room, most = room }) => most)),
         arrayOf(queues.map(({ connects }) => connects)),
-        ...(passed.length > 0 ? [passed] : []),
+        ...(others ? [passed] : []),
+        ...(isShared ? [connections] : []),
       ],
     );
-    return { rows, isMore: Number(rows[0]?.found ?? 0) >= limit };
+    // Each row would hold texts of its own for what the queues say.
+    for (const row of rows) {
+      const { handler, partition } = queues[row.n - 1]!;
+      row.handler = handler;
+      row.partition_key = partition;
+    }
+    return { rows, isMore: (rows[0]?.found ?? 0) >= limit };
   }
+}
+
+/** Whether queues may give more deliveries than their handlers have room for, or transactional handlers have connections. */
+function mayExceed(queues: ClaimRequest['queues'], connections: number): boolean {
+  const left = new Map<number, number>();
+  let free = connections;
+  for (const { of, room, most = room, connects } of queues) {
+    left.set(of, (left.get(of) ?? room) - most);
+    if (connects) free -= most;
+  }
+  return free < 0 || [...left.values()].some((rooms) => rooms < 0);
 }
