@@ -196,10 +196,11 @@ export class Worker {
   // There are many deliveries, and an async function costs more than a callback.
   private deliver(attempt: Attempt, contexts: Reading | undefined, isSuspect: boolean): void {
     const started = performance.now();
-    void Promise.resolve(contexts ? this.run(attempt, contexts) : LATE).then((outcome) => {
+    const ended = (outcome: Outcome | undefined) => {
       const durationMs = Math.round(performance.now() - started);
       this.end({ attempt, delivery: attempt.delivery, outcome, durationMs, isSuspect });
-    });
+    };
+    void Promise.resolve(contexts ? this.run(attempt, contexts) : LATE).then(ended);
   }
 
   /** Runs an attempt. If reading took longer than the lease, another process frees the delivery, as a suspect: what it reads may block. */
