@@ -1012,7 +1012,7 @@ export const guards = [
   guard(
     'deliveries are opened for handlers that registered meanwhile',
     'store/ledger.ts',
-    'if (fresh.size > 0 && revision !== matched) {',
+    'if (revision !== matched) {',
     'if (fresh.size > 0 && revision < 0) {',
     ['deliver-registered-handlers', 'registers meanwhile gets the very next event'],
     { databases: ALL },

@@ -40,7 +40,6 @@ export class ConditionChanges {
     now: number,
     isPast: IsPast,
   ): Promise<Recheck[]> {
-    if (seen.isEmpty) return [];
     const { broken, confirmed } = seen;
     const replaced = seen.replaced();
     const again = broken.filter(({ isLive }) => isLive).map(({ ref }) => ref);
@@ -60,9 +59,12 @@ export class ConditionChanges {
   }
 
   /** The keys of events that are not entered, because their conditions are not there any more as they were. */
-  async lost(manager: EntityManager, seen: SeenConditions, keys: readonly string[]): Promise<Set<string>> {
-    if (seen.lasting.size === 0) return new Set();
-    const due = keys.flatMap((key) => seen.lasting.get(key) ?? []);
+  async lost(
+    manager: EntityManager,
+    seen: SeenConditions,
+    found: readonly { readonly key: string }[],
+  ): Promise<Set<string>> {
+    const due = found.flatMap(({ key }) => seen.lasting.get(key) ?? []);
     const unchanged = await this.conditions.unchanged(manager, due);
     return new Set(due.filter(({ id }) => !unchanged.has(id)).map(({ key }) => key));
   }

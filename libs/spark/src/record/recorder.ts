@@ -44,6 +44,8 @@ export interface RecordResult {
 
 export const NOTHING_RECORDED: RecordResult = { events: [], handlers: [], rechecks: false };
 
+const NO_KEYS: ReadonlySet<string> = new Set();
+
 /** How events are entered. */
 type Recording = Entering & {
   readonly emitted?: readonly LedgerEntry[];
@@ -83,8 +85,9 @@ export class Recorder {
   async record(manager: EntityManager, capture: Capture, isCommitted = false): Promise<RecordResult> {
     const now = this.clock.now();
     const derivation = new Derivation(now, undefined, this.interceptors.aroundSource);
-    const touched = await this.touchedBy(manager, capture);
-    const without = isCommitted ? undefined : await this.past.enter(manager, capture, touched);
+    const touched = capture.touched.size === 0 ? [] : await this.touchedBy(manager, capture);
+    const isPastNeeded = !isCommitted && this.past.isNeeded(manager, capture, touched);
+    const without = isPastNeeded ? await this.past.enter(manager, capture, touched) : undefined;
     const again = [...capture.rechecks.values(), ...touched];
     for (const [root, subjects] of byRoot(capture.subjects.values())) {
       const sources = this.sources.liveOf(root);
@@ -201,25 +204,24 @@ export class Recorder {
     now: number,
     { emitted = [], without, changesNothing, likelyNew, initialStateOf }: Recording = { likelyNew: false },
   ): Promise<RecordResult> {
-    const { conditions } = derivation;
+    const { rechecks } = derivation;
     const found = await derivation.written(this.codec, this.interceptors.stamp);
     const isPast: IsPast = (one) => this.adoption.isPast(one, initialStateOf?.(one) ?? 'available');
-    const more = await this.changes.write(manager, derivation, this.clock.now(), isPast);
-    const lost = await this.changes.lost(
-      manager,
-      conditions,
-      found.map(({ key }) => key),
-    );
-    const entries = [...emitted, ...found.filter(({ key }) => !lost.has(key) && !without?.has(key))];
+    // Saves wait for this, and each `await` costs time. Most have no conditions.
+    const { isEmpty, lasting } = derivation.conditions;
+    const more = isEmpty ? [] : await this.changes.write(manager, derivation, this.clock.now(), isPast);
+    const lost = lasting.size === 0 ? NO_KEYS : await this.changes.lost(manager, derivation.conditions, found);
+    const derived = found.filter(({ key }) => !lost.has(key) && !without?.has(key));
+    const entries = emitted.length === 0 ? derived : [...emitted, ...derived];
     const how = { likelyNew, initialStateOf: this.statesOf(derivation, initialStateOf) };
     const entered = await this.ledger.enter(manager, entries, now, how);
-    const rechecks = [...derivation.rechecks, ...more];
-    if (rechecks.length > 0) await this.rechecks.add(manager, rechecks, now, changesNothing);
+    const all = more.length === 0 ? rechecks : [...rechecks, ...more];
+    if (all.length > 0) await this.rechecks.add(manager, all, now, changesNothing);
     for (const error of derivation.refused) {
       const { source = '', key } = error instanceof ChainTooDeepError ? error : error.origin;
       this.counters.refuse(source, key, error.message);
     }
-    return { ...entered, rechecks: rechecks.length > 0 };
+    return { ...entered, rechecks: all.length > 0 };
   }
 
   /** Runs a source that does not wait on entities as they were before a transaction, for an instant that is past. */

@@ -58,12 +58,16 @@ export class TouchedPast {
     private readonly recorder: () => PastRecorder,
   ) {}
 
+  /** Whether a transaction has changed or touched entities that a source has not seen yet. */
+  isNeeded(manager: EntityManager, capture: Capture, touched: readonly SubjectRef[]): boolean {
+    return !this.isClosed && this.mayHaveOpen(capture, touched) && !isInMemory(manager.dataSource);
+  }
+
   /**
    * Enters what was true of the entities that a transaction has changed or touched. Returns the keys of these events, which the transaction
    * does not enter: it may not see them. If the former state cannot be read, this is logged, and the transaction goes on.
    */
   async enter(manager: EntityManager, capture: Capture, touched: readonly SubjectRef[]): Promise<ReadonlySet<string>> {
-    if (!this.mayHaveOpen(capture, touched) || this.isClosed || isInMemory(manager.dataSource)) return NONE;
     if (performance.now() < this.restsUntil) return NONE;
     this.users++;
     try {
@@ -80,13 +84,17 @@ export class TouchedPast {
 
   /** Closes the connection, unless it is used or may be needed. */
   async closeIfUnused(): Promise<void> {
-    if (this.users === 0 && !this.sources.all().some((source) => this.isOpen(source))) await this.connection.close();
+    if (this.users === 0 && !this.hasOpen) await this.connection.close();
   }
 
   /** Closes the connection for good. */
   close(): Promise<void> {
     this.isClosed = true;
     return this.connection.close();
+  }
+
+  private get hasOpen(): boolean {
+    return this.sources.all().some((source) => this.isOpen(source));
   }
 
   private isOpen(source: Source): boolean {
@@ -98,6 +106,7 @@ export class TouchedPast {
   }
 
   private mayHaveOpen({ subjects, rechecks, added }: Capture, touched: readonly SubjectRef[]): boolean {
+    if (!this.hasOpen) return false;
     const roots = new Set(added.keys());
     for (const { ref, isNew } of subjects.values()) if (!isNew) roots.add(ref.root);
     for (const { root } of [...rechecks.values(), ...touched]) roots.add(root);

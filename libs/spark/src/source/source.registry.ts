@@ -10,6 +10,7 @@ export const sourceNames = ({ name, options }: Source): string[] => [name, ...(o
 export class SourceRegistry {
   private readonly byName = new Map<string, Source>();
   private readonly byRoot = new Map<EntityMetadata, Source[]>();
+  private readonly sources: Source[] = [];
 
   add(source: Source): void {
     for (const name of sourceNames(source)) {
@@ -17,12 +18,13 @@ export class SourceRegistry {
       if (twin) throw new DuplicateSourceError(name, twin.where, source.where);
       this.byName.set(name, source);
     }
+    this.sources.push(source);
     const root = rootOf(source.metadata);
     this.byRoot.set(root, [...(this.byRoot.get(root) ?? []), source]);
   }
 
-  all(): Source[] {
-    return [...new Set(this.byName.values())];
+  all(): readonly Source[] {
+    return this.sources;
   }
 
   /** The source that has this name, or had it before. */

@@ -9,7 +9,7 @@ import type { TableNames } from '../database/table-names.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Counters } from '../common/counters.js';
 import { shown } from '../error/text-of.js';
-import type { RegisteredHandlers } from './registered-handlers.js';
+import type { GroupState, RegisteredHandlers } from './registered-handlers.js';
 
 /** An event that is ready to be entered. */
 export type LedgerEntry = Entry & { readonly event: SparkEvent };
@@ -73,15 +73,17 @@ export class Ledger {
         now,
         likelyNew,
       });
-      const groups = new Set(part.filter(({ key }) => fresh.has(key)).map(({ group }) => group));
-      const count = (all: readonly Opened[]) => availableOf(all, groups).forEach((name) => handlers.add(name));
-      count(opened);
-      if (fresh.size > 0 && revision !== matched) {
-        // Another process has registered handlers since this one read the registry.
-        await this.handlers.reload(manager);
-        const more = this.besides(opened, this.openedFor(part, initialStateOf));
-        await openByKey(manager, this.tables, more, [...fresh], now);
-        count(more);
+      if (fresh.size > 0) {
+        const groups = new Set(part.filter(({ key }) => fresh.has(key)).map(({ group }) => group));
+        const count = (all: readonly Opened[]) => availableOf(all, groups).forEach((name) => handlers.add(name));
+        count(opened);
+        if (revision !== matched) {
+          // Another process has registered handlers since this one read the registry.
+          await this.handlers.reload(manager);
+          const more = this.besides(opened, this.openedFor(part, initialStateOf));
+          await openByKey(manager, this.tables, more, [...fresh], now);
+          count(more);
+        }
       }
       for (const entry of part) {
         if (fresh.has(entry.key)) {
@@ -117,16 +119,9 @@ export class Ledger {
   }
 
   /** The handlers of the events that this process knows at the moment. */
-  private openedFor(entries: readonly LedgerEntry[], initialStateOf: InitialStateOf | undefined): Opened[] {
-    const all = new Map<string, Opened & { groups: string[] }>();
-    for (const { group, initialState, keys } of statesOf(entries, initialStateOf))
-      for (const recipient of this.handlers.matching(group)) {
-        const id = keys ? `${initialState} ${recipient.name} ${group}` : `${initialState} ${recipient.name}`;
-        const known = all.get(id);
-        if (known) known.groups.push(group);
-        else all.set(id, { ...recipient, initialState, groups: [group], keys });
-      }
-    return [...all.values()];
+  private openedFor(entries: readonly LedgerEntry[], initialStateOf: InitialStateOf | undefined): readonly Opened[] {
+    if (!initialStateOf) return this.handlers.openedFor(groupsOf(entries));
+    return this.handlers.openedIn(statesOf(entries, initialStateOf));
   }
 
   /** Reports an event that is not entered, because its key belongs to another group or entity. */
@@ -187,16 +182,9 @@ export class Ledger {
   }
 }
 
-/** Events of a group whose deliveries are opened in one state. `keys` is given if the deliveries of others are opened in another one. */
-interface GroupState {
-  readonly group: string;
-  readonly initialState: InitialState;
-  readonly keys?: ReadonlySet<string>;
-}
+const groupsOf = (entries: readonly LedgerEntry[]): string[] => [...new Set(entries.map(({ group }) => group))];
 
-function statesOf(entries: readonly LedgerEntry[], initialStateOf: InitialStateOf | undefined): GroupState[] {
-  if (!initialStateOf)
-    return [...new Set(entries.map(({ group }) => group))].map((group) => ({ group, initialState: 'available' }));
+function statesOf(entries: readonly LedgerEntry[], initialStateOf: InitialStateOf): GroupState[] {
   const groups = new Map<string, Map<InitialState, Set<string>>>();
   for (const entry of entries) {
     const states = groups.get(entry.group) ?? new Map<InitialState, Set<string>>();

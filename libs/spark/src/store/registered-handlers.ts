@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
 import type { SparkClock } from '../common/clock.js';
 import { HANDLER_LIVE } from '../config/spark.settings.js';
-import type { Recipient } from '../database/dialect.js';
+import type { InitialState } from '../database/delivery-states.js';
+import type { Opened, Recipient } from '../database/dialect.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { shown } from '../error/text-of.js';
@@ -23,6 +24,13 @@ interface HandlerRow {
   partition_by: string | null;
 }
 
+/** Events of a group whose deliveries are opened in one state. `keys` is given if the deliveries of others are opened in another one. */
+export interface GroupState {
+  readonly group: string;
+  readonly initialState: InitialState;
+  readonly keys?: ReadonlySet<string>;
+}
+
 /**
  * The handlers that all processes have registered in the database, so that each process opens the deliveries of all handlers. A handler
  * has one version for each pattern, as long as a process has that version.
@@ -30,6 +38,7 @@ interface HandlerRow {
 export class RegisteredHandlers {
   private lineages: Lineage[] = [];
   private readonly byGroup = new Map<string, Recipient[]>();
+  private readonly byGroups = new Map<string, readonly Opened[]>();
   private readonly matcher = new GroupMatcher();
   /** The handlers of this process. They never expire here, even if the process has stalled. */
   private own: readonly Handler[] = [];
@@ -89,6 +98,31 @@ export class RegisteredHandlers {
     return matching;
   }
 
+  /** The handlers that get deliveries of groups, all available. It is kept until the handlers are read again: most saves ask for the same. */
+  openedFor(groups: readonly string[]): readonly Opened[] {
+    const id = groups.join('\0');
+    let opened = this.byGroups.get(id);
+    if (!opened) {
+      opened = this.openedIn(groups.map((group) => ({ group, initialState: 'available' })));
+      if (this.byGroups.size > 1_000) this.byGroups.clear();
+      this.byGroups.set(id, opened);
+    }
+    return opened;
+  }
+
+  /** The handlers that get deliveries of groups, and in which state. */
+  openedIn(states: readonly GroupState[]): Opened[] {
+    const all = new Map<string, Opened & { groups: string[] }>();
+    for (const { group, initialState, keys } of states)
+      for (const recipient of this.matching(group)) {
+        const id = keys ? `${initialState} ${recipient.name} ${group}` : `${initialState} ${recipient.name}`;
+        const known = all.get(id);
+        if (known) known.groups.push(group);
+        else all.set(id, { ...recipient, initialState, groups: [group], keys });
+      }
+    return [...all.values()];
+  }
+
   async reload(manager: EntityManager): Promise<void> {
     const rows = await this.rows(manager);
     const since = this.clock.now() - this.expiry;
@@ -102,6 +136,7 @@ export class RegisteredHandlers {
     this.lineages = lineagesOf([...own, ...others], HANDLER_LIVE);
     this.revision = rows.reduce((sum, { revision }) => sum + Number(revision), 0);
     this.byGroup.clear();
+    this.byGroups.clear();
   }
 
   /** The names of handlers that no process has now, and when they were last seen, without old names of handlers that still exist. */
