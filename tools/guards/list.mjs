@@ -1726,6 +1726,14 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
+    'interceptors are notified of events that are made once more',
+    'store/ledger.ts',
+    'known.push(entry.event);',
+    '',
+    ['interceptors', 'make once more'],
+    { databases: ALL },
+  ),
+  guard(
     'metadata has a limit',
     'event/event-metadata.ts',
     'return size > MOST_BYTES ?',

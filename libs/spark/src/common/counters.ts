@@ -21,7 +21,7 @@ export interface SparkCounts {
   readonly abandonedRechecks: number;
   /** Events without any delivery, because no registered handler matched their group. `replay` opens deliveries for a later handler. */
   readonly eventsWithoutHandler: number;
-  /** How often `metadata` or `onRecorded` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
+  /** How often `metadata`, `onRecorded` or `onKnown` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
   readonly failedInterceptors: number;
   /** How often a listener of alerts has failed. It is called again. */
   readonly failedAlerts: number;
