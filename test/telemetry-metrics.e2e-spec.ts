@@ -132,6 +132,19 @@ describe.each(databases)('metrics of Spark, on $name', (database) => {
     expect(point!.attributes).not.toHaveProperty('error.type');
   });
 
+  it('attempts whose delivery another process has taken over are problems, and leave no state', async () => {
+    const lease = `'rival', 99999999999999, 'h', 1, 1`;
+    await app.dataSource.query(
+      `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES (${lease})`,
+    );
+    handle = () => app.dataSource.query(`UPDATE spark_delivery SET claimed_by = 'rival' WHERE state = 'running'`);
+    await emit(1, 2);
+    await app.spark.drain();
+    expect(await metering.sum('spark.problems', { 'spark.problem': 'fencedAttempts' })).toBe(2);
+    expect(await metering.points('spark.delivery.attempts')).toEqual([]);
+    expect(await metering.sum('messaging.client.consumed.messages')).toBe(2);
+  });
+
   it('the lag is the time from due to the beginning of the handler', async () => {
     await emit(1);
     clock.set(clock.now() + 90_000);

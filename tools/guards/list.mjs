@@ -2913,6 +2913,14 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
+    'attempts that were fenced are counted',
+    'deliver/settler.ts',
+    "this.counters.count('fencedAttempts');",
+    '',
+    ['telemetry-metrics', 'another process has taken over'],
+    { databases: ALL },
+  ),
+  guard(
     'metrics of a closed application end',
     'otel/process-metrics.ts',
     'this.stopObserving();',
