@@ -103,6 +103,19 @@ describe.each(databases)('metrics of Spark, on $name', (database) => {
     expect(min).toBeLessThan(10);
   });
 
+  it('events that saves, rechecks and emit make once more count as known, and those of sweeps do not', async () => {
+    const known = (group: string) =>
+      metering.sum('spark.known.events', { ...ENTERED, 'messaging.destination.name': group });
+    await save(1, 2);
+    await emit(1, 2);
+    expect([await known('order'), await known('mail')]).toEqual([0, 0]);
+    await app.dataSource.manager.update(Order, { id: 1 }, { isBad: false });
+    await app.spark.drain();
+    await emit(2, 3);
+    await app.spark.sweep();
+    expect([await known('order'), await known('mail')]).toEqual([1, 1]);
+  });
+
   it('attempts count by handler, group and error, and deliveries by how attempts leave them', async () => {
     handle = ({ key }, { attempt }) => {
       if (key === 'mail_2' && attempt === 1) throw new OutOfPaper('for mail 2');

@@ -2913,6 +2913,14 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   guard(
+    'events that were known are counted',
+    'otel/message-metrics.ts',
+    'this.known.add(1, this.ofGroup(group));',
+    '',
+    ['telemetry-metrics', 'make once more count as known'],
+    { databases: ALL },
+  ),
+  guard(
     'attempts that were fenced are counted',
     'deliver/settler.ts',
     "this.counters.count('fencedAttempts');",
