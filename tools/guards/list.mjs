@@ -1678,6 +1678,20 @@ export const guards = [
     { databases: ALL },
   ),
   guard(
+    'an interceptor that returns next() costs no promise',
+    'interceptor/around.ts',
+    'if (this.begun && ended === this.begun) return this.begun;',
+    '',
+    ['libs/spark/src/interceptor/around.spec.ts', 'adds none of its own'],
+  ),
+  guard(
+    'the work inside of an interceptor has ended before the error of the interceptor is thrown',
+    'interceptor/around.ts',
+    'await this.begun?.catch(ignore);',
+    '',
+    ['libs/spark/src/interceptor/around.spec.ts', 'comes after the work has ended'],
+  ),
+  guard(
     'interceptors round a source have a limit',
     'interceptor/around.ts',
     'timer = setTimeout(() => reject((error = late())), limit);',
