@@ -147,9 +147,7 @@ describe.each(databases)('metrics of Spark, on $name', (database) => {
 
   it('attempts whose delivery another process has taken over are problems, and leave no state', async () => {
     const lease = `'rival', 99999999999999, 'h', 1, 1`;
-    await app.dataSource.query(
-      `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES (${lease})`,
-    );
+    await app.dataSource.query(`INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES (${lease})`);
     handle = () => app.dataSource.query(`UPDATE spark_delivery SET claimed_by = 'rival' WHERE state = 'running'`);
     await emit(1, 2);
     await app.spark.drain();

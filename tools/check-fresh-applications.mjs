@@ -40,7 +40,8 @@ try {
   const [nodes] = await Promise.all([nodesOf(options.node.split(',')), makeApplications(home)]);
   console.log(`Two applications are installed and built after ${seconds()} s.`);
   const { createProgram } = await import(join(home, KINDS[0], 'node_modules/nestjs-spark/dist/cli/program.js'));
-  for (const name of unchecked(createProgram())) cells.fail(`the command ${name}`, 'No cell runs it: add it to tools/fresh/commands.mjs.');
+  for (const name of unchecked(createProgram()))
+    cells.fail(`the command ${name}`, 'No cell runs it: add it to tools/fresh/commands.mjs.');
   const seats = nodes.flatMap((node) => KINDS.map((kind) => ({ node, kind })));
   await inLanes(seats, availableParallelism(), checkSeat);
 } finally {

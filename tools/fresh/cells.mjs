@@ -74,7 +74,8 @@ export class Cells {
   /** TypeScript that is not built. */
   async source(seat, { words, target, loader, node, says }) {
     const name = `spark ${words} ${target.join(' ')}${loader ? ` by ${loader}` : ''}`;
-    if (node && isBelow(seat.node.name, node)) return console.log(`left  ${this.nameOf(seat, name)}: it needs a loader there`);
+    if (node && isBelow(seat.node.name, node))
+      return console.log(`left  ${this.nameOf(seat, name)}: it needs a loader there`);
     const env = loader ? { NODE_OPTIONS: `--import ${loader}` } : {};
     return this.spark(seat, [...words.split(' '), ...target], { says, env });
   }
@@ -86,7 +87,10 @@ export class Cells {
     const began = performance.now();
     try {
       const folder = pristineCopy(this.home, kind, `${kind}-${node.name.replace(' ', '-')}`);
-      for (const args of ['add nestjs-spark --skip-install', ...['source order', 'handler order-created'].map((what) => `g -c nestjs-spark ${what} --no-spec`)])
+      for (const args of [
+        'add nestjs-spark --skip-install',
+        ...['source order', 'handler order-created'].map((what) => `g -c nestjs-spark ${what} --no-spec`),
+      ])
         await nest(folder, node.program, args.split(' '));
       await build(folder, node.program);
       const args = ['node_modules/nestjs-spark/dist/cli/main.js', 'sources', 'list', ...TARGETS['-m']];

@@ -18,7 +18,10 @@ export async function nodesOf(versions) {
     version === 'current' ? process.execPath : join(FOLDER, 'node_modules', `node-${version}`, 'bin/node'),
   );
   return Promise.all(
-    programs.map(async (program) => ({ program, name: `Node ${(await mustRun(program, ['-p', 'process.version'])).trim().slice(1)}` })),
+    programs.map(async (program) => ({
+      program,
+      name: `Node ${(await mustRun(program, ['-p', 'process.version'])).trim().slice(1)}`,
+    })),
   );
 }
 

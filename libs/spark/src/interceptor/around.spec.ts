@@ -5,7 +5,9 @@ import { nested } from './around.js';
 
 type Next = () => Promise<void>;
 const within = (...hooks: ((call: string, next: Next) => unknown)[]) =>
-  nested<string>(hooks.map((call, i) => ({ where: `Hook.${i}`, call: call as (call: string, next: Next) => Promise<unknown> })))!;
+  nested<string>(
+    hooks.map((call, i) => ({ where: `Hook.${i}`, call: call as (call: string, next: Next) => Promise<unknown> })),
+  )!;
 
 it('a hook that returns the promise of next() adds none of its own', () => {
   const work = Promise.resolve();

@@ -19,8 +19,7 @@ export function nested<C>(hooks: readonly AroundHook<C>[]): Around<C> | undefine
 
 /** For every hook, the work runs at most once, it has ended when the returned promise settles, and its error is not lost. */
 function around<C>({ where, call: hook }: AroundHook<C>, inner: Around<C> | undefined): Around<C> {
-  return (call, work) =>
-    new Run(where, inner ? () => inner(call, work) : work).within((next) => hook(call, next));
+  return (call, work) => new Run(where, inner ? () => inner(call, work) : work).within((next) => hook(call, next));
 }
 
 const ignore = (): void => undefined;
