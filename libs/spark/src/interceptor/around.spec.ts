@@ -33,7 +33,13 @@ it.each([
   ['waits', async (_: string, next: Next) => next()],
   ['does not wait', async (_: string, next: Next) => void next().catch(() => undefined)],
   ['ignores the promise', (_: string, next: Next) => void next()],
-  ['calls it later', async (_: string, next: Next) => delay(5).then(() => void next())],
+  [
+    'calls it later',
+    async (_: string, next: Next) => {
+      await delay(5);
+      void next();
+    },
+  ],
 ])('the work has ended, and its error is not lost, where a hook %s', async (_, hook) => {
   let hasEnded = false;
   const failing = async () => {

@@ -52,7 +52,7 @@ class Run {
     if (this.begun) this.watch(this.begun);
     return Promise.resolve(ended).then(
       () => this.end(),
-      (error: unknown) => this.fail(error),
+      (thrown: unknown) => this.fail(thrown),
     );
   }
 
@@ -75,10 +75,10 @@ class Run {
     return this.isDone ? undefined : this.begun;
   }
 
-  private async fail(error: unknown): Promise<never> {
+  private async fail(thrown: unknown): Promise<never> {
     this.isOver = true;
     await this.begun?.catch(ignore);
-    throw error;
+    throw thrown;
   }
 }
 
