@@ -41,6 +41,8 @@ class Letter {
 }
 
 const tenants = new AsyncLocalStorage<string>();
+/** Runs work in another async context, as a queue does. */
+const elsewhere = AsyncLocalStorage.snapshot();
 const log: string[] = [];
 /** What hooks and handlers of a test do. */
 let on: Partial<SparkInterceptorHooks> & { handler?: (event: SparkEvent, scope: HandlerScope) => unknown } = {};
@@ -416,6 +418,16 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       await app.spark.drain();
       expect(await states()).toEqual(['transactional completed 1']);
       expect(await app.dataSource.manager.count(Letter)).toBe(1);
+    });
+
+    it('that calls next elsewhere does not take the handler out of the chain of its event', async () => {
+      on.aroundHandler = (_, next) => elsewhere(next);
+      await start([Outer]);
+      await app.spark.emit(sparkEvent('follow', 1));
+      await app.spark.drain();
+      const depths = await app.dataSource.query(`SELECT event_key, depth FROM spark_event ORDER BY event_key`);
+      const depthOf = (key: string) => Number(depths.find((row: any) => row.event_key === key).depth);
+      expect([depthOf('follow_1'), depthOf('order_77')]).toEqual([0, 1]);
     });
 
     it('that calls drain is refused instead of waiting for itself', async () => {

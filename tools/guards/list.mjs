@@ -1656,7 +1656,7 @@ export const guards = [
   guard(
     'an interceptor that does not call next fails the attempt',
     'interceptor/around.ts',
-    'if (!this.begun) throw new NextNotCalledError(this.where);',
+    'if (!this.begun) throw new NextNotCalledError(this.hook.where);',
     '',
     ['interceptors', 'does not call next fails'],
     { databases: ALL, sample: true },
@@ -1702,17 +1702,25 @@ export const guards = [
   guard(
     'what committed stays completed, whatever an interceptor throws',
     'deliver/handler-call.ts',
-    'if (!this.isCommitted) throw error;',
-    'if (error) throw error;',
+    'if (!this.isCommitted) throw thrown;',
+    'if (thrown) throw thrown;',
     ['interceptors', 'unless its transaction has committed'],
     { databases: ALL },
   ),
   guard(
     'an interceptor that hangs after a handler was aborted is left',
     'deliver/handler-call.ts',
-    'if (this.stopped) setTimeout(stopAround, MOMENT, this.stopped).unref();',
+    'if (this.stopped && stopAround) setTimeout(stopAround, MOMENT, this.stopped).unref();',
     '',
     ['interceptors', 'that hangs before, after or with'],
+    { databases: ALL },
+  ),
+  guard(
+    'a handler that an interceptor calls elsewhere is part of the chain of its event',
+    'deliver/handler-call.ts',
+    'waited && workContext().waited === waited ?',
+    'waited ?',
+    ['interceptors', 'calls next elsewhere'],
     { databases: ALL },
   ),
   guard(

@@ -18,14 +18,14 @@ export function nested<C>(hooks: readonly AroundHook<C>[]): Around<C> | undefine
 }
 
 /** For every hook, the work runs at most once, it has ended when the returned promise settles, and its error is not lost. */
-function around<C>({ where, call: hook }: AroundHook<C>, inner: Around<C> | undefined): Around<C> {
-  return (call, work) => new Run(where, inner ? () => inner(call, work) : work).within((next) => hook(call, next));
+function around<C>(hook: AroundHook<C>, inner: Around<C> | undefined): Around<C> {
+  return (call, work) => new Run(hook, call, work, inner).start();
 }
 
 const ignore = (): void => undefined;
 
 /** The work inside of one call of a hook. There are many calls, and each promise costs time, so this is written without `await`. */
-class Run {
+class Run<C> {
   private begun: Promise<void> | undefined;
   /** Whether the work has ended well. */
   private isDone = false;
@@ -35,14 +35,16 @@ class Run {
   private isReturned = false;
 
   constructor(
-    private readonly where: string,
+    private readonly hook: AroundHook<C>,
+    private readonly call: C,
     private readonly work: () => Promise<void>,
+    private readonly inner: Around<C> | undefined,
   ) {}
 
-  within(hook: (next: () => Promise<void>) => Promise<unknown>): Promise<void> {
+  start(): Promise<void> {
     let ended: Promise<unknown> | undefined;
     try {
-      ended = hook(() => this.next());
+      ended = this.hook.call(this.call, () => this.next());
     } catch (error) {
       ended = Promise.reject(error);
     }
@@ -58,10 +60,14 @@ class Run {
 
   private next(): Promise<void> {
     if (!this.begun) {
-      this.begun = this.isOver ? Promise.reject(new NextNotCalledError(this.where)) : this.work();
+      this.begun = this.isOver ? Promise.reject(new NextNotCalledError(this.hook.where)) : this.begin();
       if (this.isReturned) this.watch(this.begun);
     }
     return this.begun;
+  }
+
+  private begin(): Promise<void> {
+    return this.inner ? this.inner(this.call, this.work) : this.work();
   }
 
   /** The hook may ignore the promise, and its rejection must not be unhandled. */
@@ -71,7 +77,7 @@ class Run {
 
   private end(): Promise<void> | undefined {
     this.isOver = true;
-    if (!this.begun) throw new NextNotCalledError(this.where);
+    if (!this.begun) throw new NextNotCalledError(this.hook.where);
     return this.isDone ? undefined : this.begun;
   }
 
