@@ -48,6 +48,7 @@ const BENCHES = [
   'sweep',
   'adopt',
   'deliver',
+  'telemetry',
   'end-to-end',
   'latency',
   'tick',

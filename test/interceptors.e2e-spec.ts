@@ -41,6 +41,8 @@ class Letter {
 }
 
 const tenants = new AsyncLocalStorage<string>();
+/** Runs work in another async context, as a queue does. */
+const elsewhere = AsyncLocalStorage.snapshot();
 const log: string[] = [];
 /** What hooks and handlers of a test do. */
 let on: Partial<SparkInterceptorHooks> & { handler?: (event: SparkEvent, scope: HandlerScope) => unknown } = {};
@@ -108,6 +110,9 @@ class Outer implements SparkInterceptorHooks {
   }
   onRecorded(events: readonly SparkEvent[]) {
     return on.onRecorded?.(events);
+  }
+  onKnown(events: readonly SparkEvent[]) {
+    return on.onKnown?.(events);
   }
 }
 
@@ -415,6 +420,16 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       expect(await app.dataSource.manager.count(Letter)).toBe(1);
     });
 
+    it('that calls next elsewhere does not take the handler out of the chain of its event', async () => {
+      on.aroundHandler = (_, next) => elsewhere(next);
+      await start([Outer]);
+      await app.spark.emit(sparkEvent('follow', 1));
+      await app.spark.drain();
+      const depths = await app.dataSource.query(`SELECT event_key, depth FROM spark_event ORDER BY event_key`);
+      const depthOf = (key: string) => Number(depths.find((row: any) => row.event_key === key).depth);
+      expect([depthOf('follow_1'), depthOf('order_77')]).toEqual([0, 1]);
+    });
+
     it('that calls drain is refused instead of waiting for itself', async () => {
       await start([Outer]);
       on.aroundHandler = async (_, next) => {
@@ -566,6 +581,54 @@ describe.each(databases)('interceptors go round sources and handlers, on $name',
       await expect.poll(failed).toBe(2);
       const line = /^error Outer.onRecorded failed; the events are entered\. .*no audit/;
       expect(failures('Outer.onRecorded')).toEqual([expect.stringMatching(line)]);
+    });
+  });
+
+  describe('onKnown', () => {
+    const change = (tenant: string) => app.dataSource.manager.save(Order, { id: 1, tenant });
+
+    it('is notified of events that saves, rechecks and emit make once more, after the commit', async () => {
+      const notified: unknown[] = [];
+      on.onKnown = (events) => void notified.push([tenants.getStore(), events.map(({ key }) => key).toSorted()]);
+      await start([Outer]);
+      const { manager } = app.dataSource;
+      await save(1);
+      await app.spark.emit([sparkEvent('plain', 1), sparkEvent('plain', 1)]);
+      expect(notified).toEqual([]);
+      await app.spark.drain();
+      // A recheck runs all sources of the entity.
+      expect(notified.splice(0)).toEqual([[undefined, ['order_1']]]);
+      await tenants.run('acme', () => change('a'));
+      expect(notified.splice(0)).toEqual([['acme', ['order_1']]]);
+      await app.spark.drain();
+      expect(notified.splice(0)).toEqual([[undefined, ['batch_1', 'lines_1', 'order_1']]]);
+      await tenants.run('bolt', () => app.spark.emit([1, 2, 3].map((id) => sparkEvent('plain', id))));
+      expect(notified.splice(0)).toEqual([['bolt', ['plain_1']]]);
+      await manager.transaction(async (inner) => {
+        await app.spark.emit([sparkEvent('plain', 2), sparkEvent('plain', 3)], { manager: inner });
+        expect(notified).toEqual([]);
+      });
+      expect(notified.splice(0)).toEqual([[undefined, ['plain_2', 'plain_3']]]);
+      await manager
+        .transaction(async (inner) => {
+          await inner.save(Order, { id: 1, tenant: 'b' });
+          throw new Error('rolled back');
+        })
+        .catch(() => undefined);
+      await app.spark.sweep();
+      expect(notified).toEqual([]);
+    });
+
+    it('that throws or rejects harms nobody, and is counted', async () => {
+      on.onKnown = () => raise(new Error('no audit'));
+      await start([Outer]);
+      await save(1);
+      await change('a');
+      on.onKnown = () => Promise.reject(new Error('no audit'));
+      await change('b');
+      await expect.poll(failed).toBe(2);
+      const line = /^error Outer.onKnown failed; the events were entered before\. .*no audit/;
+      expect(failures('Outer.onKnown')).toEqual([expect.stringMatching(line)]);
     });
   });
 

@@ -90,6 +90,7 @@ describe.each(databases)('the Grafana board reads what the exporter writes, on $
       await app.dataSource.query('INSERT INTO parcel (id) VALUES (1)');
       await app.spark.sweep();
       await app.spark.emit([sparkEvent('mail', 1), sparkEvent('mail', 2)]);
+      await app.spark.emit(sparkEvent('mail', 1));
       await app.spark.drain();
       await app.dataSource.query(
         `INSERT INTO spark_handler (name, pattern, priority, revision, first_seen_at, last_seen_at) VALUES ('gone', '/nothing/', 0, 1, 1000, 1000)`,

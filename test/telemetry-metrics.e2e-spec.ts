@@ -103,6 +103,19 @@ describe.each(databases)('metrics of Spark, on $name', (database) => {
     expect(min).toBeLessThan(10);
   });
 
+  it('events that saves, rechecks and emit make once more count as known, and those of sweeps do not', async () => {
+    const known = (group: string) =>
+      metering.sum('spark.known.events', { ...ENTERED, 'messaging.destination.name': group });
+    await save(1, 2);
+    await emit(1, 2);
+    expect([await known('order'), await known('mail')]).toEqual([0, 0]);
+    await app.dataSource.manager.update(Order, { id: 1 }, { isBad: false });
+    await app.spark.drain();
+    await emit(2, 3);
+    await app.spark.sweep();
+    expect([await known('order'), await known('mail')]).toEqual([1, 1]);
+  });
+
   it('attempts count by handler, group and error, and deliveries by how attempts leave them', async () => {
     handle = ({ key }, { attempt }) => {
       if (key === 'mail_2' && attempt === 1) throw new OutOfPaper('for mail 2');
@@ -130,6 +143,17 @@ describe.each(databases)('metrics of Spark, on $name', (database) => {
     await app.spark.drain();
     const [point] = await metering.points('messaging.client.consumed.messages');
     expect(point!.attributes).not.toHaveProperty('error.type');
+  });
+
+  it('attempts whose delivery another process has taken over are problems, and leave no state', async () => {
+    const lease = `'rival', 99999999999999, 'h', 1, 1`;
+    await app.dataSource.query(`INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES (${lease})`);
+    handle = () => app.dataSource.query(`UPDATE spark_delivery SET claimed_by = 'rival' WHERE state = 'running'`);
+    await emit(1, 2);
+    await app.spark.drain();
+    expect(await metering.sum('spark.problems', { 'spark.problem': 'fencedAttempts' })).toBe(2);
+    expect(await metering.points('spark.delivery.attempts')).toEqual([]);
+    expect(await metering.sum('messaging.client.consumed.messages')).toBe(2);
   });
 
   it('the lag is the time from due to the beginning of the handler', async () => {

@@ -308,7 +308,9 @@ describe.each(databases)('what is taken over by another process is left alone, o
         `SELECT event_key, state, attempt, suspect, last_error, d.due_at FROM spark_delivery d JOIN spark_event e ON e.id = d.event_id
        ORDER BY event_id`,
       );
+      const { fencedAttempts } = (await app.spark.status()).counts;
       await app.close();
+      expect(fencedAttempts).toBe(cases.length);
       const sorted = cases.map(({ end, rival }) => `thing_${end}_${rival}`).sort();
       expect(rows.map((row: any) => ({ ...row, due_at: Number(row.due_at) }))).toEqual(
         sorted.map((key) => ({

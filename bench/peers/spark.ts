@@ -1,4 +1,4 @@
-import { Injectable, type INestApplicationContext, Module } from '@nestjs/common';
+import { Injectable, type INestApplicationContext, Module, type ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { GroupHandler, sparkEvent, type SparkEvent, SparkModule, SparkService } from 'nestjs-spark';
@@ -6,7 +6,7 @@ import { DataSource } from 'typeorm';
 import type { Peer } from './peer.js';
 
 /** Spark, with what its README advises where handlers are short. */
-export async function spark(url: string): Promise<Peer> {
+export async function spark(url: string, { imports = [], providers = [] }: ModuleMetadata = {}): Promise<Peer> {
   let report: (job: number) => void = () => undefined;
   @Injectable()
   class Handler {
@@ -20,8 +20,9 @@ export async function spark(url: string): Promise<Peer> {
       imports: [
         TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 25, synchronize: true }),
         SparkModule.forRoot({ worker: worker ? { concurrency: 1_000 } : false, history: false }),
+        ...imports,
       ],
-      providers: [Handler],
+      providers: [Handler, ...providers],
     })
     class App {}
     return NestFactory.createApplicationContext(App, { logger: ['error', 'warn'] });

@@ -21,7 +21,12 @@ export interface SparkCounts {
   readonly abandonedRechecks: number;
   /** Events without any delivery, because no registered handler matched their group. `replay` opens deliveries for a later handler. */
   readonly eventsWithoutHandler: number;
-  /** How often `metadata` or `onRecorded` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
+  /**
+   * Attempts that ended after another process had taken their delivery over, because this one was too slow to renew its lease. Their
+   * handlers may have run twice. The log names them.
+   */
+  readonly fencedAttempts: number;
+  /** How often `metadata`, `onRecorded` or `onKnown` of an interceptor has failed, or `aroundHandler` after a transaction had committed. */
   readonly failedInterceptors: number;
   /** How often a listener of alerts has failed. It is called again. */
   readonly failedAlerts: number;
@@ -40,6 +45,7 @@ const ZERO: Record<CountName, number> = {
   unusablePatterns: 0,
   abandonedRechecks: 0,
   eventsWithoutHandler: 0,
+  fencedAttempts: 0,
   failedInterceptors: 0,
   failedAlerts: 0,
 };

@@ -12,7 +12,7 @@ import { lineOf, shown } from '../error/text-of.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { inChainOf } from '../event/chain.js';
-import { runIn, type Waited } from '../event/work-context.js';
+import { runIn, type Waited, workContext } from '../event/work-context.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import type { Around } from '../interceptor/around.js';
@@ -39,6 +39,8 @@ export class HandlerCall implements Run {
   private stop: ((reason: Error) => void) | undefined;
   /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
+  /** What Spark waits for: the handler, or the interceptors around it. */
+  private waited: Waited | undefined;
   /** Functions that end the work that the handler returned, called when the call is over. */
   private ends: (() => void)[] | undefined;
 
@@ -78,31 +80,37 @@ export class HandlerCall implements Run {
   }
 
   /** Interceptors run around the transaction, too. The handler's `timeout` covers them. */
-  private async handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
+  private handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
     const { id, attempt, due } = this.delivery;
-    const { name } = this.handler;
+    const { name, options } = this.handler;
     const delivery = { id, handler: name, attempt, event, lagMs: Math.max(0, this.clock.now() - due) };
-    const work = () => around(delivery, () => this.handleInside(event));
-    try {
-      await this.inChain(`an interceptor of ${name}`, work);
-    } catch (error) {
-      if (!this.isCommitted) throw error;
-      this.interceptors.report(`aroundHandler of ${name}`, `${shown(event.key)} is completed`, error);
-    }
+    const next = options.transactional ? () => this.handleInTransactionWithin(event) : () => this.call(event);
+    const ended = this.inChain(`an interceptor of ${name}`, () => around(delivery, next));
+    return options.transactional ? ended.catch((thrown) => this.afterCommit(thrown, event)) : ended;
   }
 
-  /** Runs the handler inside of its interceptors. When the attempt is aborted, `next()` rejects, and the interceptors have MOMENT to end. */
-  private async handleInside(event: SparkEvent): Promise<void> {
+  /** An error of interceptors cannot undo a transaction that has committed. */
+  private afterCommit(thrown: unknown, event: SparkEvent): void {
+    if (!this.isCommitted) throw thrown;
+    this.interceptors.report(`aroundHandler of ${this.handler.name}`, `${shown(event.key)} is completed`, thrown);
+  }
+
+  /** Runs the transaction inside of interceptors. An abort ends the handler, not the attempt, until its transaction has ended. */
+  private async handleInTransactionWithin(event: SparkEvent): Promise<void> {
     if (this.stopped) throw this.stopped;
-    const stopAround = this.stop!;
-    // An abort ends the handler, not the attempt, until its transaction has ended.
+    const stopAround = this.stop;
     this.stop = undefined;
     try {
       await this.handleItself(event);
     } finally {
-      this.stop = stopAround;
-      if (this.stopped) setTimeout(stopAround, MOMENT, this.stopped).unref();
+      this.leave(stopAround);
     }
+  }
+
+  /** Ends an inner part of the call. If it was aborted, the interceptors around it have MOMENT to end. */
+  private leave(stopAround: ((reason: Error) => void) | undefined): void {
+    this.stop = stopAround;
+    if (this.stopped && stopAround) setTimeout(stopAround, MOMENT, this.stopped).unref();
   }
 
   private handleItself(event: SparkEvent): Promise<void> {
@@ -140,7 +148,18 @@ export class HandlerCall implements Run {
   }
 
   private call(event: SparkEvent, manager?: EntityManager): Promise<void> {
-    return this.inChain(`the handler ${this.handler.name}`, () => runToEnd(this.begin(event, manager), this));
+    const what = `the handler ${this.handler.name}`;
+    const work = () => runToEnd(this.begin(event, manager), this);
+    const { waited } = this;
+    // An interceptor may call next() elsewhere, from a queue for example.
+    return waited && workContext().waited === waited ? this.inContextOf(waited, what, work) : this.inChain(what, work);
+  }
+
+  /** The same as `inChain`, inside of interceptors that run in this context already. */
+  private inContextOf<T>(waited: Waited, what: string, work: () => T): Promise<Awaited<T>> {
+    const { what: around } = waited;
+    waited.what = what;
+    return this.inTime(work, () => (waited.what = around));
   }
 
   /** Calls the handler, unless it would begin later than the rate limit has counted. */
@@ -153,8 +172,12 @@ export class HandlerCall implements Run {
   /** Runs code of the application in time, one step further down the event's chain. Such code must not wait for Spark. */
   private inChain<T>(what: string, work: () => T): Promise<Awaited<T>> {
     const waited: Waited = { what, dataSource: this.transactions.manager.dataSource, isOver: false };
+    this.waited ??= waited;
     const context = { depth: this.delivery.event.depth + 1, waited };
-    return this.inTime(() => apart(() => runIn(context, work)), waited);
+    return this.inTime(
+      () => apart(() => runIn(context, work)),
+      () => (waited.isOver = true),
+    );
   }
 
   /** Adds a function that ends the work of the handler early. */
@@ -163,15 +186,16 @@ export class HandlerCall implements Run {
   }
 
   /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */
-  inTime<T>(work: () => T, waited?: Waited): Promise<Awaited<T>> {
+  inTime<T>(work: () => T, onSettled?: () => void): Promise<Awaited<T>> {
     // There are many calls, and each promise costs time. So this is written without `await` and `finally`.
     return new Promise((resolve, reject) => {
       if (this.stopped) throw this.stopped;
+      const stopAround = this.stop;
       let deadline: Deadline | undefined;
       const settle = <V>(by: (value: V) => void, value: V) => {
         deadline?.end();
-        if (this.stop === fail) this.stop = undefined;
-        if (waited) waited.isOver = true;
+        if (this.stop === fail) this.leave(stopAround);
+        onSettled?.();
         for (const end of this.ends?.splice(0) ?? []) quietly(end);
         by(value);
       };
@@ -179,7 +203,8 @@ export class HandlerCall implements Run {
       this.stop = fail;
       try {
         const ended = Promise.resolve(work());
-        deadline = this.deadline();
+        // The deadline of the interceptors around it comes first.
+        if (!stopAround) deadline = this.deadline();
         ended.then((result) => settle(resolve, result), fail);
       } catch (error) {
         fail(error);

@@ -43,8 +43,6 @@ export class Settler {
   private readonly stream = new Stream<DeliveryReport>();
   /** The deliveries that this process cannot decide on. It does not claim them for a while, so that others can. */
   readonly passed = new PassedOver();
-  /** How many attempts ended after another process had taken their delivery over. */
-  fenced = 0;
   readonly reports$ = this.stream.asObservable();
 
   constructor(
@@ -138,7 +136,7 @@ export class Settler {
 
   private reportLost(delivery: Delivery): void {
     const { event, handler } = delivery;
-    this.fenced++;
+    this.counters.count('fencedAttempts');
     this.logger.warn(
       `${shown(event.key)} for ${shown(handler)} was taken over by another process meanwhile.`,
       deliveryFields(delivery),

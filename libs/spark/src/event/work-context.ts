@@ -4,7 +4,7 @@ import { sharedByCopies } from '../common/shared-by-copies.js';
 
 /** A source or a handler that Spark waits for. */
 export interface Waited {
-  readonly what: string;
+  what: string;
   readonly dataSource: DataSource;
   isOver: boolean;
 }

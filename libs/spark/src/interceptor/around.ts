@@ -18,27 +18,74 @@ export function nested<C>(hooks: readonly AroundHook<C>[]): Around<C> | undefine
 }
 
 /** For every hook, the work runs at most once, it has ended when the returned promise settles, and its error is not lost. */
-function around<C>({ where, call: hook }: AroundHook<C>, inner: Around<C> | undefined): Around<C> {
-  return async (call, work) => {
-    const run: { begun?: Promise<void>; isOver?: true } = {};
-    const begin = async () => (inner ? inner(call, work) : work());
-    const next = (): Promise<void> => {
-      if (!run.begun) {
-        run.begun = run.isOver ? Promise.reject(new NextNotCalledError(where)) : begin();
-        // The hook may ignore the promise, and its rejection must not be unhandled.
-        run.begun.catch(() => undefined);
-      }
-      return run.begun;
-    };
+function around<C>(hook: AroundHook<C>, inner: Around<C> | undefined): Around<C> {
+  return (call, work) => new Run(hook, call, work, inner).start();
+}
+
+const ignore = (): void => undefined;
+
+/** The work inside of one call of a hook. There are many calls, and each promise costs time, so this is written without `await`. */
+class Run<C> {
+  private begun: Promise<void> | undefined;
+  /** Whether the work has ended well. */
+  private isDone = false;
+  /** Whether the hook has ended. */
+  private isOver = false;
+  /** Whether the hook has returned. */
+  private isReturned = false;
+
+  constructor(
+    private readonly hook: AroundHook<C>,
+    private readonly call: C,
+    private readonly work: () => Promise<void>,
+    private readonly inner: Around<C> | undefined,
+  ) {}
+
+  start(): Promise<void> {
+    let ended: Promise<unknown> | undefined;
     try {
-      await hook(call, next);
-    } finally {
-      run.isOver = true;
-      await run.begun?.catch(() => undefined);
+      ended = this.hook.call(this.call, () => this.next());
+    } catch (error) {
+      ended = Promise.reject(error);
     }
-    if (!run.begun) throw new NextNotCalledError(where);
-    await run.begun;
-  };
+    // A hook that returns the promise of next() ends as the work does.
+    if (this.begun && ended === this.begun) return this.begun;
+    this.isReturned = true;
+    if (this.begun) this.watch(this.begun);
+    return Promise.resolve(ended).then(
+      () => this.end(),
+      (thrown: unknown) => this.fail(thrown),
+    );
+  }
+
+  private next(): Promise<void> {
+    if (!this.begun) {
+      this.begun = this.isOver ? Promise.reject(new NextNotCalledError(this.hook.where)) : this.begin();
+      if (this.isReturned) this.watch(this.begun);
+    }
+    return this.begun;
+  }
+
+  private begin(): Promise<void> {
+    return this.inner ? this.inner(this.call, this.work) : this.work();
+  }
+
+  /** The hook may ignore the promise, and its rejection must not be unhandled. */
+  private watch(begun: Promise<void>): void {
+    begun.then(() => void (this.isDone = true), ignore);
+  }
+
+  private end(): Promise<void> | undefined {
+    this.isOver = true;
+    if (!this.begun) throw new NextNotCalledError(this.hook.where);
+    return this.isDone ? undefined : this.begun;
+  }
+
+  private async fail(thrown: unknown): Promise<never> {
+    this.isOver = true;
+    await this.begun?.catch(ignore);
+    throw thrown;
+  }
 }
 
 /** Runs work inside of interceptors. `limit` is the time for the interceptors alone, in milliseconds, because the work has its own limit. */

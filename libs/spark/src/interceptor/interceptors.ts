@@ -7,7 +7,7 @@ import { type Around, type Hook, nested } from './around.js';
 import type { InterceptedDelivery, InterceptedSource, SparkInterceptorHooks } from './spark-interceptor.decorator.js';
 
 /** The names of the methods that an interceptor may have. */
-export const HOOKS = ['metadata', 'aroundHandler', 'aroundSource', 'onRecorded'] as const;
+export const HOOKS = ['metadata', 'aroundHandler', 'aroundSource', 'onRecorded', 'onKnown'] as const;
 
 /** The interceptors of one SparkModule, nested once at boot. A method that no interceptor has is undefined, and costs nothing. */
 export class Interceptors {
@@ -18,17 +18,20 @@ export class Interceptors {
   aroundSource: Around<InterceptedSource> | undefined;
   /** Calls `onRecorded` of all interceptors with events after their commit. It never throws. */
   onRecorded: ((events: readonly SparkEvent[]) => void) | undefined;
+  /** Calls `onKnown` of all interceptors with events that were in the ledger already. It never throws. */
+  onKnown: ((events: readonly SparkEvent[]) => void) | undefined;
 
   constructor(private readonly counters: Counters) {}
 
   /** Adds an interceptor inside of those that were added before. */
   add(name: string, hooks: SparkInterceptorHooks): void {
     this.all.push({ name, hooks });
-    const [metadata, recorded] = [this.hooks('metadata'), this.hooks('onRecorded')];
+    const metadata = this.hooks('metadata');
     this.stamp = metadata.length === 0 ? undefined : (event) => this.stamped(metadata, event);
     this.aroundHandler = nested<InterceptedDelivery>(this.hooks('aroundHandler'));
     this.aroundSource = nested<InterceptedSource>(this.hooks('aroundSource'));
-    this.onRecorded = recorded.length === 0 ? undefined : (events) => this.callRecorded(recorded, events);
+    this.onRecorded = this.afterCommit(this.hooks('onRecorded'), 'the events are entered');
+    this.onKnown = this.afterCommit(this.hooks('onKnown'), 'the events were entered before');
   }
 
   /** Counts and logs an error of an interceptor that fails neither an event nor an attempt. */
@@ -62,17 +65,19 @@ export class Interceptors {
     return Object.keys(added).length === 0 ? event : withMetadata(event, metadata);
   }
 
-  // Changes that an interceptor makes are one event further down the chain.
-  private callRecorded(
+  private afterCommit(
     hooks: readonly Hook<(events: readonly SparkEvent[]) => unknown>[],
-    events: readonly SparkEvent[],
-  ): void {
-    inChainOf(chainDepth(), () => {
-      for (const { where, call } of hooks) {
-        const run = async () => call(events);
-        run().catch((error: unknown) => this.report(where, 'the events are entered', error));
-      }
-    });
+    outcome: string,
+  ): ((events: readonly SparkEvent[]) => void) | undefined {
+    if (hooks.length === 0) return undefined;
+    return (events) =>
+      // Changes that an interceptor makes are one event further down the chain.
+      inChainOf(chainDepth(), () => {
+        for (const { where, call } of hooks) {
+          const run = async () => call(events);
+          run().catch((error: unknown) => this.report(where, outcome, error));
+        }
+      });
   }
 }
 

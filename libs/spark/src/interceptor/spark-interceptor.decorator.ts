@@ -109,6 +109,19 @@ export interface SparkInterceptorHooks {
    * onRecorded(events: readonly SparkEvent[]) { this.entered.inc(events.length); }
    */
   onRecorded?(events: readonly SparkEvent[]): unknown;
+
+  /**
+   * Gets the events that were not entered because their keys were in the ledger already: those that a save, a recheck or `emit` of this
+   * process has made once more. Spark calls it after the commit, as it calls `onRecorded`. It does not get what a sweep has found again:
+   * a sweep leaves known events out before it enters the others.
+   *
+   * @param events The known events, at least one.
+   * @returns Any value. If it throws or rejects, Spark logs that and counts it in `status().counts.failedInterceptors`.
+   *
+   * @example
+   * onKnown(events: readonly SparkEvent[]) { this.known.inc(events.length); }
+   */
+  onKnown?(events: readonly SparkEvent[]): unknown;
 }
 
 /** Options of an interceptor. */

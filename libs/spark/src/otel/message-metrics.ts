@@ -1,4 +1,4 @@
-import { type Attributes, metrics } from '@opentelemetry/api';
+import { type Attributes, createNoopMeter, metrics } from '@opentelemetry/api';
 import type { InterceptedDelivery, SparkEvent } from '../index.js';
 import { ENTERING, ERROR_TYPE, GROUP, HANDLER, PROCESSING, SCOPE } from './attributes.js';
 import { FewValues, MOST_GROUPS } from './few-values.js';
@@ -10,10 +10,16 @@ const LAGS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600
 /** Counts and measures events and attempts. The names are those of the messaging conventions where they have one. */
 export class MessageMetrics {
   private readonly meter = metrics.getMeter(SCOPE);
+  /** Whether anything reads the metrics. An SDK that is registered later than this was created does not. */
+  readonly isOn = this.meter !== createNoopMeter();
   private readonly groups = new FewValues(MOST_GROUPS);
   private readonly sent = this.meter.createCounter('messaging.client.sent.messages', {
     description: 'Events that this process has entered, after their commit',
     unit: '{message}',
+  });
+  private readonly known = this.meter.createCounter('spark.known.events', {
+    description: 'Events that changes and calls of emit of this process have made once more',
+    unit: '{event}',
   });
   private readonly consumed = this.meter.createCounter('messaging.client.consumed.messages', {
     description: 'Attempts of handlers of this process',
@@ -41,10 +47,14 @@ export class MessageMetrics {
 
   /** @param since when entering it began, by `performance.now()`; undefined if that is not known */
   entered({ group }: SparkEvent, since: number | undefined): void {
-    const name = this.groups.of(group);
-    const attributes = cached(this.ofGroups, name, () => ({ ...ENTERING, [GROUP]: name }));
+    const attributes = this.ofGroup(group);
     this.sent.add(1, attributes);
     if (since !== undefined) this.entering.record(secondsSince(since), attributes);
+  }
+
+  /** Counts an event that was in the ledger already. */
+  wasKnown({ group }: SparkEvent): void {
+    this.known.add(1, this.ofGroup(group));
   }
 
   begins(delivery: InterceptedDelivery): void {
@@ -60,6 +70,11 @@ export class MessageMetrics {
     const attributes = errorType === undefined ? of : { ...of, [ERROR_TYPE]: errorType };
     this.consumed.add(1, attributes);
     this.processing.record(secondsSince(since), attributes);
+  }
+
+  private ofGroup(group: string): Attributes {
+    const name = this.groups.of(group);
+    return cached(this.ofGroups, name, () => ({ ...ENTERING, [GROUP]: name }));
   }
 
   private of({ handler, event }: InterceptedDelivery): Attributes {

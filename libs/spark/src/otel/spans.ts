@@ -22,6 +22,12 @@ import {
 } from './attributes.js';
 import { traceOf } from './traceparent.js';
 
+/** The span of an attempt, and the context in which its handler runs. */
+export interface ProcessSpan {
+  readonly span: Span;
+  readonly within: Context;
+}
+
 /** Makes the spans of events and handlers. */
 export class Spans {
   private readonly tracer = trace.getTracer(SCOPE);
@@ -33,9 +39,16 @@ export class Spans {
   /** @param parent whether handlers continue the trace of their event, in place of a link to it */
   constructor(private readonly parent: boolean) {}
 
+  /** Whether an SDK makes spans: one may be registered after the application was created. Spans that nobody makes still cost. */
+  get isOn(): boolean {
+    if (this.hasProvider) return true;
+    const provider = trace.getTracerProvider();
+    return (this.hasProvider = !(provider instanceof ProxyTracerProvider && !provider.getDelegateTracer(SCOPE)));
+  }
+
   /** Begins the span of an event that is about to be entered, in the context of the change. Returns undefined without an SDK. */
   begin(event: SparkEvent): Span | undefined {
-    if (!this.isOn()) return undefined;
+    if (!this.isOn) return undefined;
     const { group, key, metadata } = event;
     const given = traceOf(metadata);
     const active = context.active();
@@ -59,8 +72,8 @@ export class Spans {
   }
 
   /** Begins the span of an attempt. Whatever runs in the returned context is part of it. Returns undefined without an SDK. */
-  process({ id, handler, attempt, event }: InterceptedDelivery): { span: Span; within: Context } | undefined {
-    if (!this.isOn()) return undefined;
+  process({ id, handler, attempt, event }: InterceptedDelivery): ProcessSpan | undefined {
+    if (!this.isOn) return undefined;
     const origin = traceOf(event.metadata);
     const active = context.active();
     const around = this.parent && origin ? trace.setSpanContext(active, origin) : trace.deleteSpan(active);
@@ -89,12 +102,5 @@ export class Spans {
     if (type !== undefined) span.setAttribute(ERROR_TYPE, type);
     span.recordException(error instanceof Error ? error : String(error));
     span.setStatus({ code: SpanStatusCode.ERROR });
-  }
-
-  /** Whether an SDK makes spans: one may be registered after the application was created. Spans that nobody makes still cost. */
-  private isOn(): boolean {
-    if (this.hasProvider) return true;
-    const provider = trace.getTracerProvider();
-    return (this.hasProvider = !(provider instanceof ProxyTracerProvider && !provider.getDelegateTracer(SCOPE)));
   }
 }

@@ -10,7 +10,7 @@ import {
 import { ErrorTypes } from './error-types.js';
 import type { MessageMetrics } from './message-metrics.js';
 import { Pending } from './pending.js';
-import type { Spans } from './spans.js';
+import type { ProcessSpan, Spans } from './spans.js';
 import { traceMetadata } from './traceparent.js';
 
 /** An event that is about to be entered. */
@@ -37,12 +37,14 @@ export class SparkTelemetry implements SparkInterceptorHooks {
   /** Stores with an event where its span is. An event that comes with a trace keeps it. */
   metadata(event: SparkEvent): EventMetadata | undefined {
     const span = this.spans.begin(event);
+    if (!span && !this.metrics.isOn) return undefined;
     const metadata = span && traceMetadata(span.spanContext());
     this.pending.add(nameOf(event, metadata), { span, since: performance.now() });
     return metadata;
   }
 
   onRecorded(events: readonly SparkEvent[]): void {
+    if (!this.metrics.isOn && !this.spans.isOn) return;
     for (const event of events) {
       const entering = this.pending.take(nameOf(event));
       if (entering?.span) this.spans.entered(entering.span, events.length);
@@ -50,10 +52,23 @@ export class SparkTelemetry implements SparkInterceptorHooks {
     }
   }
 
-  async aroundHandler(delivery: InterceptedDelivery, next: () => Promise<void>): Promise<void> {
+  onKnown(events: readonly SparkEvent[]): void {
+    if (this.metrics.isOn) for (const event of events) this.metrics.wasKnown(event);
+  }
+
+  /** Without an SDK it adds nothing to the handler, not even a promise. */
+  aroundHandler(delivery: InterceptedDelivery, next: () => Promise<void>): Promise<void> {
+    const process = this.spans.process(delivery);
+    return process || this.metrics.isOn ? this.measured(delivery, process, next) : next();
+  }
+
+  private async measured(
+    delivery: InterceptedDelivery,
+    process: ProcessSpan | undefined,
+    next: () => Promise<void>,
+  ): Promise<void> {
     const since = performance.now();
     this.metrics.begins(delivery);
-    const process = this.spans.process(delivery);
     let errorType: string | undefined;
     try {
       await (process ? context.with(process.within, next) : next());

@@ -36,13 +36,15 @@ export interface Past {
 /** The result of a recording, which Spark publishes after the commit. */
 export interface RecordResult {
   readonly events: SparkEvent[];
+  /** The events that were to be entered, and were in the ledger already. */
+  readonly known: readonly SparkEvent[];
   /** The names of the handlers that deliveries were opened for, and are available. */
   readonly handlers: readonly string[];
   /** Whether rechecks were added. */
   readonly rechecks: boolean;
 }
 
-export const NOTHING_RECORDED: RecordResult = { events: [], handlers: [], rechecks: false };
+export const NOTHING_RECORDED: RecordResult = { events: [], known: [], handlers: [], rechecks: false };
 
 const NO_KEYS: ReadonlySet<string> = new Set();
 

@@ -17,9 +17,10 @@ export class RecordedEvents {
   ) {}
 
   /** Called after each commit. */
-  onRecorded({ events, handlers, rechecks }: RecordResult): void {
+  onRecorded({ events, known, handlers, rechecks }: RecordResult): void {
     if (events.length > 0 && this.stream.observed) this.emit(events, chainDepth());
     if (events.length > 0) this.interceptors.onRecorded?.(events);
+    if (known.length > 0) this.interceptors.onKnown?.(known);
     this.signals.committed({ rechecks, deliveries: handlers });
   }
 

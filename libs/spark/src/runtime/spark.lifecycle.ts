@@ -171,13 +171,13 @@ export class SparkLifecycle
 
   /** Waits for running handlers while the DataSource is still open, and gives the lease back. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, settler, lease, settings, signals, notifier, deadline } = this.spark;
+    const { worker, counters, lease, settings, signals, notifier, deadline } = this.spark;
     const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
     deadline.shorten(LAST_LIMIT);
     await lease.stop();
     if (left > 0) signals.notifyOthers(DELIVERIES);
     await Promise.all([notifier.stop(), deadline.dropIfSilent()]);
-    const { fenced } = settler;
+    const { fencedAttempts: fenced } = counters.all();
     if (left > 0)
       this.logger.warn(
         `${left} handlers were still running after ${settings.shutdownTimeout} ms; their deliveries are given back.`,

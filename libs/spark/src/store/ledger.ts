@@ -28,9 +28,11 @@ export interface Entering {
   readonly likelyNew: boolean;
 }
 
-/** What was new. */
+/** What was new, and what was not. */
 export interface EnteredEvents {
   readonly events: SparkEvent[];
+  /** The events whose keys were in the ledger already. */
+  readonly known: SparkEvent[];
   /** The names of the handlers that deliveries were opened for, and are available. */
   readonly handlers: readonly string[];
 }
@@ -60,6 +62,7 @@ export class Ledger {
     { initialStateOf, likelyNew }: Entering,
   ): Promise<EnteredEvents> {
     const events: SparkEvent[] = [];
+    const known: SparkEvent[] = [];
     const handlers = new Set<string>();
     const rows = this.dialect.skipsLocked ? ROWS : ROWS_AT_ONCE;
     for (const part of parts(this.sorted(entries), rows)) {
@@ -89,10 +92,13 @@ export class Ledger {
         if (fresh.has(entry.key)) {
           events.push(entry.event);
           if (initialStateOf?.(entry) !== 'discarded') this.countUnhandled(entry);
-        } else this.reportOwner(entry, others.get(entry.key));
+        } else {
+          known.push(entry.event);
+          this.reportOwner(entry, others.get(entry.key));
+        }
       }
     }
-    return { events, handlers: [...handlers] };
+    return { events, known, handlers: [...handlers] };
   }
 
   /** Returns the events whose keys are not in the ledger. It reports those whose key belongs to another group or entity. */

@@ -35,25 +35,59 @@ export const addBulkOptions = (command: Command): Command =>
     .option('--dry-run', 'counts what it would change, and changes nothing')
     .option('-y, --yes', 'does not ask');
 
+/** A change of many rows. It counts them as `T`. */
+export interface CountedChange<T> {
+  /** The command, for messages: `prune` */
+  readonly act: string;
+  count(): Promise<T>;
+  /** How many rows were counted. */
+  rowsOf(counted: T): number;
+  question(counted: T): string;
+  /** @param total how many rows it is about; undefined if they were not counted */
+  change(total: number | undefined): Promise<T>;
+}
+
 /**
- * Runs a call that changes many rows: with `--dry-run` it only counts. Without `--yes` it counts and asks. It prints how many rows it has
- * changed. Throws MisuseError if nobody can be asked; CommandError if the answer is no.
+ * Changes many rows: with `--dry-run` it only counts. Without `--yes` it counts and asks. Returns what it has counted or changed. Throws
+ * MisuseError if nobody can be asked; CommandError if the answer is no.
  */
-export async function runBulk(
+export async function countAndChange<T>(
   { options, output, progress, signal }: BulkInvocation,
-  { act, done, what }: BulkWords,
-  call: (options: BulkOptions) => Promise<number>,
-): Promise<void> {
+  { act, count: countRows, rowsOf, question, change }: CountedChange<T>,
+): Promise<T> {
   const { dryRun = false, yes = false } = options;
   const { streams } = output;
   if (!dryRun && !yes) mustBeAnswerable(streams, act);
-  const counts = dryRun || isAnswerable(streams);
-  const total = counts ? await call({ dryRun: true, signal }) : undefined;
-  if (!dryRun && !yes && total! > 0) await confirm(streams, `${capital(act)} ${count(total!)} ${what}?`, signal);
-  const onProgress = (sofar: number) => progress.show(sofar, what, total);
-  const changed = dryRun || total === 0 ? total! : await call({ signal, onProgress });
+  // The total is for the question and for the progress.
+  const counted = dryRun || isAnswerable(streams) ? { rows: await countRows() } : undefined;
   progress.end();
-  const line = dryRun ? `${count(changed)} ${what} would be ${done}.` : `${count(changed)} ${what} ${done}.`;
+  const total = counted && rowsOf(counted.rows);
+  if (counted && (dryRun || total === 0)) return counted.rows;
+  if (!yes) await confirm(streams, question(counted!.rows), signal);
+  const changed = await change(total);
+  progress.end();
+  return changed;
+}
+
+/**
+ * Runs a call that changes rows of one kind, as {@link countAndChange} does, and prints how many it has changed. Throws what
+ * {@link countAndChange} throws.
+ */
+export async function runBulk(
+  invocation: BulkInvocation,
+  { act, done, what }: BulkWords,
+  call: (options: BulkOptions) => Promise<number>,
+): Promise<void> {
+  const { options, output, progress, signal } = invocation;
+  const { dryRun = false } = options;
+  const changed = await countAndChange(invocation, {
+    act,
+    count: () => call({ dryRun: true, signal }),
+    rowsOf: (rows) => rows,
+    question: (rows) => `${capital(act)} ${count(rows)} ${what}?`,
+    change: (total) => call({ signal, onProgress: (sofar) => progress.show(sofar, what, total) }),
+  });
+  const line = `${count(changed)} ${what} ${dryRun ? `would be ${done}` : done}.`;
   output.record({ act, dryRun, [what]: changed }, () => output.text(line));
 }
 

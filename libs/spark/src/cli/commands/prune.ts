@@ -3,9 +3,8 @@ import { type Connected, onTables } from '../action.js';
 import { duration } from '../arguments/instant.js';
 import { commandOf } from '../command.js';
 import { CommandError, MisuseError } from '../command.error.js';
-import { confirm, isAnswerable, mustBeAnswerable } from '../output/confirm.js';
 import { count } from '../output/progress.js';
-import { addBulkOptions, type BulkFlags } from './bulk.js';
+import { addBulkOptions, type BulkFlags, countAndChange } from './bulk.js';
 
 interface Options extends BulkFlags {
   readonly olderThan?: number;
@@ -34,24 +33,23 @@ export const pruneCommand = () =>
     prune,
   );
 
-async function prune({ spark, options, output, progress, signal }: Connected<Options>): Promise<void> {
-  const { dryRun = false, yes = false } = options;
-  const { streams } = output;
+async function prune(invocation: Connected<Options>): Promise<void> {
+  const { spark, options, output, progress, signal } = invocation;
+  const { dryRun = false } = options;
   const times = timesOf(options, spark.settings.retention);
-  if (!dryRun && !yes) mustBeAnswerable(streams, 'prune');
   const { Pruning } = await import('../../runtime/pruning.js');
   const pruning = new Pruning(spark, times);
-  const counts = dryRun || isAnswerable(streams);
-  const counted = counts
-    ? await pruning.count({ signal, onProgress: (done) => progress.show(done, 'old rows') })
-    : undefined;
-  progress.end();
-  const total = counted && sumOf(counted);
-  if (!dryRun && !yes && total! > 0) await confirm(streams, `Remove ${wordsOf(counted!)}?`, signal);
-  const onProgress = (done: number) => progress.show(done, 'rows', total);
-  const pruned = dryRun || total === 0 ? counted : await pruning.prune({ signal, onProgress });
-  progress.end();
-  if (!pruned) throw new CommandError('Another process removes old rows at this moment. Try again in a minute.');
+  const pruned = await countAndChange<Pruned>(invocation, {
+    act: 'prune',
+    count: () => pruning.count({ signal, onProgress: (done) => progress.show(done, 'old rows') }),
+    rowsOf: ({ deliveries, contexts, keys }) => deliveries + contexts + keys,
+    question: (counted) => `Remove ${wordsOf(counted)}?`,
+    change: async (total) => {
+      const removed = await pruning.prune({ signal, onProgress: (done) => progress.show(done, 'rows', total) });
+      if (removed) return removed;
+      throw new CommandError('Another process removes old rows at this moment. Try again in a minute.');
+    },
+  });
   const line = `${wordsOf(pruned)} ${dryRun ? 'would be removed' : 'removed'}.`;
   output.record({ act: 'prune', dryRun, ...pruned }, () => output.text(line));
 }
@@ -65,8 +63,6 @@ function timesOf({ olderThan }: Options, retention: KeptTimes): KeptTimes {
     'Nothing was changed: say how old, as in --older-than 90d. With --module, the option `retention` of the SparkModule may say it.',
   );
 }
-
-const sumOf = ({ deliveries, contexts, keys }: Pruned): number => deliveries + contexts + keys;
 
 const wordsOf = ({ deliveries, contexts, keys }: Pruned): string =>
   `${count(deliveries)} deliveries, ${count(contexts)} contexts and ${count(keys)} keys`;
