@@ -33,6 +33,8 @@ export interface DashboardApp {
   get(path: string, headers?: Record<string, string>): Promise<request.Response>;
   /** Sends what a form of a page of the dashboard would send. An empty header is not sent. */
   post(path: string, headers?: Record<string, string>): Promise<request.Response>;
+  /** Listens for browsers. Returns its address, without a slash at its end. */
+  listen(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -69,6 +71,10 @@ export async function startDashboardApp(options: DashboardAppOptions): Promise<D
     post: (path, headers = {}) => {
       const all = Object.entries({ 'Sec-Fetch-Site': 'same-origin', ...headers }).filter(([, value]) => value !== '');
       return server().post(path).type('form').set(Object.fromEntries(all));
+    },
+    listen: async () => {
+      await app.listen(0, '127.0.0.1');
+      return app.getUrl();
     },
     close: () => app.close(),
   };
