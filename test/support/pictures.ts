@@ -57,5 +57,5 @@ async function passHour({ kit, dataSource }: Demo): Promise<void> {
 /** The pictures are the same on all machines. */
 const renameHost = `(host) => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(host, 'app-1').replaceAll(/(process )\\\\d+/g, '$14711');
+  while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(host, 'app-1').replaceAll(/process \\d+/g, 'process 4711');
 }`;

@@ -3244,6 +3244,39 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
 
+  inDashboard(
+    'the policy of the dashboard replaces that of the application',
+    'http/responder.ts',
+    'Object.entries({ ...HEADERS, ...headers })',
+    'Object.entries(headers)',
+    ['dashboard-browser-mounting', 'below a global prefix'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'pages of the dashboard fit a phone',
+    'html/stylesheet.ts',
+    '.scroll { overflow-x: auto; }',
+    '',
+    ['dashboard-browser-reading', 'no page is wider'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'what has the focus is seen',
+    'html/stylesheet.ts',
+    ':focus-visible { outline: 3px',
+    ':focus-visible { outline: 0px',
+    ['dashboard-browser-reading', 'the first Tab reaches'],
+    { databases: ['SQLite'] },
+  ),
+  inDashboard(
+    'tables that scroll have a name and can be reached by keyboard',
+    'view/elements.ts',
+    'role="region" aria-label="${caption}" tabindex="0"',
+    'role="region" tabindex="-1"',
+    ['dashboard-browser-reading', 'axe finds no flaw'],
+    { databases: ['SQLite'] },
+  ),
+
   // Schematics
   guard(
     'nest add changes nothing the second time',
