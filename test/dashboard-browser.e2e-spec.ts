@@ -1,10 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type DeliveryRecordFilter, sparkEvent } from 'nestjs-spark';
 import { SparkDashboardModule } from 'nestjs-spark-dashboard';
 import { TestClock } from 'nestjs-spark/testing';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasBrowser, openBrowser, overflowOf, show, visit, type Visit } from './support/browser.js';
+import { hasBrowser, openBrowser, overflowOf, visit, type Visit } from './support/browser.js';
 import { type DashboardApp, type Framework, startDashboardApp } from './support/dashboard-app.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { Parcel, ParcelHandlers, ParcelSource } from './support/parcels.js';
@@ -34,7 +33,6 @@ describe.runIf(hasBrowser).each(arms)('the dashboard in Chromium, on $name with 
   let db: TestDatabase;
   let app: DashboardApp;
   let base: string;
-  let isOpen = true;
 
   beforeAll(async () => {
     db = await create();
@@ -51,7 +49,7 @@ describe.runIf(hasBrowser).each(arms)('the dashboard in Chromium, on $name with 
     await fill();
   });
   afterAll(async () => {
-    if (isOpen) await app.close();
+    await app.close();
     await db.drop();
   });
 
@@ -233,54 +231,6 @@ describe.runIf(hasBrowser).each(arms)('the dashboard in Chromium, on $name with 
     await open(`events?keyPrefix=${encodeURIComponent(key)}`);
     expect(await page.locator('main').textContent()).toContain('invoice\\u202efdp.exe');
     expect(complaints).toEqual([]);
-    await close();
-  });
-
-  it('shows what is new on an open page without loading it again, and asks for nothing while it is hidden', async () => {
-    const { page, open, requests, complaints, close } = await visit(browser, base);
-    await open('events?group=live');
-    await page.evaluate('globalThis.isFirst = true');
-    await app.spark.emit(sparkEvent('live', 1));
-    await page.getByRole('link', { name: 'live_1', exact: true }).waitFor();
-    await show(page, false);
-    // What was asked for before may still come.
-    await delay(500);
-    const asked = requests.length;
-    await app.spark.emit(sparkEvent('live', 2));
-    await delay(2_000);
-    expect(requests.slice(asked)).toEqual([]);
-    expect(await page.getByRole('link', { name: 'live_2', exact: true }).count()).toBe(0);
-    await show(page, true);
-    await page.getByRole('link', { name: 'live_2', exact: true }).waitFor();
-    expect(await page.evaluate('globalThis.isFirst')).toBe(true);
-    expect(complaints).toEqual([]);
-    await close();
-  });
-
-  it('shows a new backlog on the open overview, and keeps what a person is typing on an open list', async () => {
-    const { page, open, complaints, close } = await visit(browser, base);
-    await open('');
-    expect(await page.getByRole('link', { name: 'works', exact: true }).count()).toBe(0);
-    await app.spark.emit(sparkEvent('work_backlog', 1));
-    await page.getByRole('link', { name: 'works', exact: true }).first().waitFor();
-    await open('events?group=typed');
-    await page.getByLabel('Beginning of the key').fill('half of a wo');
-    await app.spark.emit(sparkEvent('typed', 1));
-    await page.getByRole('link', { name: 'typed_1', exact: true }).waitFor();
-    expect(await page.getByLabel('Beginning of the key').inputValue()).toBe('half of a wo');
-    expect(complaints).toEqual([]);
-    await app.spark.drain();
-    await close();
-  });
-
-  it('does not keep the application from closing while a page is open', async () => {
-    const { page, open, close } = await visit(browser, base);
-    await open('');
-    await page.locator('main h1').waitFor();
-    const started = performance.now();
-    isOpen = false;
-    await app.close();
-    expect(performance.now() - started).toBeLessThan(5_000);
     await close();
   });
 });

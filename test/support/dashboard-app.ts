@@ -33,7 +33,7 @@ export interface DashboardApp {
   get(path: string, headers?: Record<string, string>): Promise<request.Response>;
   /** Sends what a form of a page of the dashboard would send. An empty header is not sent. */
   post(path: string, headers?: Record<string, string>): Promise<request.Response>;
-  /** Listens for browsers. Returns its address, without a slash at its end. */
+  /** Opens a port, and returns the address of the application. */
   listen(): Promise<string>;
   close(): Promise<void>;
 }
@@ -74,7 +74,7 @@ export async function startDashboardApp(options: DashboardAppOptions): Promise<D
     },
     listen: async () => {
       await app.listen(0, '127.0.0.1');
-      return app.getUrl();
+      return (await app.getUrl()).replace('[::1]', '127.0.0.1');
     },
     close: () => app.close(),
   };
