@@ -177,6 +177,24 @@ describe.runIf(hasBrowser).each(arms)('the dashboard in Chromium, on $name with 
       expect(visitor.complaints).toEqual([]);
     });
 
+    it('replays what a handler has done, after a count', async () => {
+      const group = `work_again_${mode}`;
+      await app.spark.emit([1, 2, 3].map((id) => sparkEvent(group, id)));
+      await app.spark.drain();
+      await visitor.open('handlers');
+      const row = page.getByRole('row', { name: /^works .*Replay/ });
+      await row.getByRole('link', { name: 'Replay events' }).click();
+      await page.getByLabel('Group', { exact: true }).fill(group);
+      await page.getByLabel('Finished deliveries').selectOption({ label: 'deliver them again' });
+      await press(page, 'Count');
+      await sees(page, 'Deliveries to open: 3.');
+      await press(page, 'Replay');
+      await sees(page, 'Deliveries that were opened: 3.');
+      expect(await countOf({ group, state: 'available' })).toBe(3);
+      await app.spark.drain();
+      expect(visitor.complaints).toEqual([]);
+    });
+
     it('pauses and resumes a handler', async () => {
       await visitor.open('handlers');
       await press(page, 'Pause');
