@@ -64,93 +64,94 @@ if (hasBrowser) {
   afterAll(() => browser.close());
 }
 
-describe
-  .runIf(hasBrowser)
-  .each(['Express', 'Fastify'] as const)("in Chromium, on 'SQLite' with %s, the dashboard", (framework) => {
-  let db: TestDatabase;
-  let app: DashboardApp;
-  let root: string;
+describe.runIf(hasBrowser).each(['Express', 'Fastify'] as const)(
+  "in Chromium, on 'SQLite' with %s, the dashboard",
+  (framework) => {
+    let db: TestDatabase;
+    let app: DashboardApp;
+    let root: string;
 
-  beforeAll(async () => {
-    db = await databases[0]!.create();
-    const decorators = [Public()];
-    app = await startDashboardApp({
-      database: db,
-      framework,
-      entities: [Parcel],
-      providers: [ParcelSource, ParcelHandlers],
-      dashboards: [
-        SparkDashboardModule.forRoot({ decorators, access: () => 'all' }),
-        SparkDashboardModule.forRoot({ decorators, path: 'guarded', guards: [BadgeGuard] }),
-        SparkDashboardModule.forRoot({ decorators, path: 'refusing', access: () => false }),
-        SparkDashboardModule.forRoot({ decorators, path: 'closed' }),
-        SparkDashboardModule.forRoot({ decorators, path: 'reading', access: () => 'read' }),
-      ],
-      spark: { worker: false },
-      configure,
+    beforeAll(async () => {
+      db = await databases[0]!.create();
+      const decorators = [Public()];
+      app = await startDashboardApp({
+        database: db,
+        framework,
+        entities: [Parcel],
+        providers: [ParcelSource, ParcelHandlers],
+        dashboards: [
+          SparkDashboardModule.forRoot({ decorators, access: () => 'all' }),
+          SparkDashboardModule.forRoot({ decorators, path: 'guarded', guards: [BadgeGuard] }),
+          SparkDashboardModule.forRoot({ decorators, path: 'refusing', access: () => false }),
+          SparkDashboardModule.forRoot({ decorators, path: 'closed' }),
+          SparkDashboardModule.forRoot({ decorators, path: 'reading', access: () => 'read' }),
+        ],
+        spark: { worker: false },
+        configure,
+      });
+      root = `${await app.listen()}/api/v9/`;
     });
-    root = `${await app.listen()}/api/v9/`;
-  });
-  afterAll(async () => {
-    await app.close();
-    await db.drop();
-  });
+    afterAll(async () => {
+      await app.close();
+      await db.drop();
+    });
 
-  it('works below a global prefix, with its own policy in place of that of the application', async () => {
-    const { page, open, complaints, close } = await visit(browser, root);
-    await open('spark');
-    expect(page.url()).toBe(`${root}spark/`);
-    const seen = [];
-    for (const name of HEADINGS) {
-      await page.getByRole('navigation').getByRole('link', { name, exact: true }).click();
-      await page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
-      seen.push(await page.locator('nav [aria-current=page]').textContent());
-    }
-    expect(seen).toEqual(HEADINGS);
-    // The stylesheet is in force.
-    expect(await page.evaluate(`getComputedStyle(document.querySelector('nav ul')).display`)).toBe('flex');
-    await open('spark/handlers');
-    await page.getByRole('button', { name: 'Pause', exact: true }).first().click();
-    await page.getByRole('button', { name: 'Resume', exact: true }).waitFor();
-    expect(page.url()).toBe(`${root}spark/handlers`);
-    expect((await app.spark.health()).paused).toHaveLength(1);
-    await app.spark.resumeHandler((await app.spark.health()).paused[0]!);
-    expect(complaints).toEqual([]);
-    await close();
-  });
+    it('works below a global prefix, with its own policy in place of that of the application', async () => {
+      const { page, open, complaints, close } = await visit(browser, root);
+      await open('spark');
+      expect(page.url()).toBe(`${root}spark/`);
+      const seen = [];
+      for (const name of HEADINGS) {
+        await page.getByRole('navigation').getByRole('link', { name, exact: true }).click();
+        await page.getByRole('heading', { level: 1, name, exact: true }).waitFor();
+        seen.push(await page.locator('nav [aria-current=page]').textContent());
+      }
+      expect(seen).toEqual(HEADINGS);
+      // The stylesheet is in force.
+      expect(await page.evaluate(`getComputedStyle(document.querySelector('nav ul')).display`)).toBe('flex');
+      await open('spark/handlers');
+      await page.getByRole('button', { name: 'Pause', exact: true }).first().click();
+      await page.getByRole('button', { name: 'Resume', exact: true }).waitFor();
+      expect(page.url()).toBe(`${root}spark/handlers`);
+      expect((await app.spark.health()).paused).toHaveLength(1);
+      await app.spark.resumeHandler((await app.spark.health()).paused[0]!.handler);
+      expect(complaints).toEqual([]);
+      await close();
+    });
 
-  it('is not there for whom a guard refuses, and is there for whom it lets through', async () => {
-    const stranger = await visit(browser, root);
-    expect(await stranger.open('guarded/')).toBe(403);
-    expect(await stranger.page.locator('nav, main').count()).toBe(0);
-    await stranger.close();
-    const { page, open, complaints, close } = await visit(browser, root, { extraHTTPHeaders: { 'x-badge': '7' } });
-    expect(await open('guarded/')).toBe(200);
-    await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
-    expect(complaints).toEqual([]);
-    await close();
-  });
+    it('is not there for whom a guard refuses, and is there for whom it lets through', async () => {
+      const stranger = await visit(browser, root);
+      expect(await stranger.open('guarded/')).toBe(403);
+      expect(await stranger.page.locator('nav, main').count()).toBe(0);
+      await stranger.close();
+      const { page, open, complaints, close } = await visit(browser, root, { extraHTTPHeaders: { 'x-badge': '7' } });
+      expect(await open('guarded/')).toBe(200);
+      await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
+      expect(complaints).toEqual([]);
+      await close();
+    });
 
-  it.each([
-    ['refusing', 'You may not see this dashboard.'],
-    ['closed', 'SparkDashboardModule.forRoot({ guards: [AdminGuard] })'],
-  ])('is a page with the code 403 and no pages to go to: %s', async (path, words) => {
-    const { page, open, complaints, close } = await visit(browser, root);
-    expect(await open(`${path}/deliveries`)).toBe(403);
-    expect(await page.locator('main').textContent()).toContain(words);
-    expect(await page.locator('nav, main form').count()).toBe(0);
-    // Chromium tells the code of the page as an error.
-    expect(complaints.filter((complaint) => !complaint.includes('status of 403'))).toEqual([]);
-    await close();
-  });
+    it.each([
+      ['refusing', 'You may not see this dashboard.'],
+      ['closed', 'SparkDashboardModule.forRoot({ guards: [AdminGuard] })'],
+    ])('is a page with the code 403 and no pages to go to: %s', async (path, words) => {
+      const { page, open, complaints, close } = await visit(browser, root);
+      expect(await open(`${path}/deliveries`)).toBe(403);
+      expect(await page.locator('main').textContent()).toContain(words);
+      expect(await page.locator('nav, main form').count()).toBe(0);
+      // Chromium tells the code of the page as an error.
+      expect(complaints.filter((complaint) => !complaint.includes('status of 403'))).toEqual([]);
+      await close();
+    });
 
-  it('has no button or link that acts for whoever may only read', async () => {
-    const { page, open, complaints, close } = await visit(browser, root);
-    for (const path of ['deliveries', 'handlers', 'sweeps', 'held', 'errors']) {
-      expect(await open(`reading/${path}`)).toBe(200);
-      expect([path, await page.locator('form[method=post], a[href^=act]').count()]).toEqual([path, 0]);
-    }
-    expect(complaints).toEqual([]);
-    await close();
-  });
-});
+    it('has no button or link that acts for whoever may only read', async () => {
+      const { page, open, complaints, close } = await visit(browser, root);
+      for (const path of ['deliveries', 'handlers', 'sweeps', 'held', 'errors']) {
+        expect(await open(`reading/${path}`)).toBe(200);
+        expect([path, await page.locator('form[method=post], a[href^=act]').count()]).toEqual([path, 0]);
+      }
+      expect(complaints).toEqual([]);
+      await close();
+    });
+  },
+);

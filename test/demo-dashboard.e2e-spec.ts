@@ -62,10 +62,13 @@ describe('the dashboard of the demo, on SQLite,', () => {
     const { port } = app.getHttpServer().address() as AddressInfo;
     const statusFor = (localAddress: string) =>
       new Promise((resolve, reject) => {
-        const asked = get({ host: '127.0.0.1', port, localAddress, path: '/spark/events', agent: false }, (response) => {
-          response.resume();
-          resolve(response.statusCode);
-        });
+        const asked = get(
+          { host: '127.0.0.1', port, localAddress, path: '/spark/events', agent: false },
+          (response) => {
+            response.resume();
+            resolve(response.statusCode);
+          },
+        );
         asked.on('error', reject);
       });
     expect(await statusFor('127.0.0.1')).toBe(200);

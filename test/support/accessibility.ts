@@ -8,5 +8,7 @@ export async function flawsOf(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const options = JSON.stringify({ runOnly: TAGS, resultTypes: ['violations'], preload: false });
   const { violations } = await page.evaluate<AxeResults>(`axe.run(document, ${options})`);
-  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.target.join()}: ${node.failureSummary}`));
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map((node) => `${id}: ${node.target.join()}: ${node.failureSummary}`),
+  );
 }

@@ -53,7 +53,8 @@ function found(type: TestServer['type'], given: string | undefined, usual: strin
 /** The Chromium that is given, which has to be there, or the one of the system if it is. */
 function foundChromium(): string | undefined {
   const given = process.env.TEST_CHROMIUM;
-  if (given !== undefined && !existsSync(given)) throw new Error(`TEST_CHROMIUM is ${given}, but there is no such file.`);
+  if (given !== undefined && !existsSync(given))
+    throw new Error(`TEST_CHROMIUM is ${given}, but there is no such file.`);
   return given ?? ['/usr/bin/chromium', '/usr/bin/google-chrome'].find((path) => existsSync(path));
 }
 

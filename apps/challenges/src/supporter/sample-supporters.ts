@@ -14,7 +14,20 @@ const NEW = [
   'Radia Perlman',
   'Annie Easley',
 ];
-const FIRST = ['Ada', 'Alan', 'Barbara', 'Donald', 'Edsger', 'Frances', 'Grace', 'Jean', 'John', 'Karen', 'Leslie', 'Tim'];
+const FIRST = [
+  'Ada',
+  'Alan',
+  'Barbara',
+  'Donald',
+  'Edsger',
+  'Frances',
+  'Grace',
+  'Jean',
+  'John',
+  'Karen',
+  'Leslie',
+  'Tim',
+];
 const LAST = ['Adams', 'Bauer', 'Costa', 'Dahl', 'Evans', 'Ferrari', 'Gruber', 'Horvat', 'Ivanova', 'Jansen'];
 
 /**
