@@ -41,7 +41,7 @@ describe('the dashboard of the demo, on SQLite,', () => {
     ['deliveries?state=discarded', /a badge has room for 24.* 1 in all/],
     ['errors', /printer is jammed.* supporter-badges 1 0 /],
     ['entity?type=Challenge&id=1', /challenge_created_1 was entered.* Now .*Recheck/],
-    ['plan?days=30', /supporter_year .*challenge_ends_2d/],
+    ['plan?days=2', /challenge_week.* supporter_year/],
     ['held', /supporter_joined Deliveries 240 /],
     ['sweeps', /SupporterEvents.events Supporter idle .* 120 /],
     ['handlers', /supporter-letters .* paused \d{4}-/],
