@@ -34,18 +34,18 @@ describe('the dashboard of the demo, on SQLite,', () => {
   };
 
   it.each([
-    ['', /1 discarded in the last hour.* 240 held.* 1 paused handlers/],
-    ['events', /supporter_joined_\d+ supporter_joined Supporter \d+ .*134 in all/],
+    ['', /1 discarded in the last hour.* 120 held.* 1 paused handlers/],
+    ['events', /supporter_joined_\d+ supporter_joined Supporter \d+ .*74 in all/],
     ['deliveries?state=completed', /challenge-mails .*supporter-badges /],
     ['deliveries?state=available&handler=supporter-badges', /printer is jammed at badge 5.* 1 in all/],
     ['deliveries?state=discarded', /a badge has room for 24.* 1 in all/],
     ['errors', /printer is jammed.* supporter-badges 1 0 /],
     ['entity?type=Challenge&id=1', /challenge_created_1 was entered.* Now .*Recheck/],
-    ['plan?days=2', /challenge_week.* supporter_year/],
-    ['held', /supporter_joined Deliveries 240 /],
-    ['sweeps', /SupporterEvents.events Supporter idle .* 120 /],
+    ['plan?days=2', /challenge_goal_1d .*supporter_year /],
+    ['held', /supporter_joined Deliveries 120 /],
+    ['sweeps', /SupporterEvents.events Supporter idle .* 60 /],
     ['handlers', /supporter-letters .* paused \d{4}-/],
-    ['rechecks', /Challenge 1 0 .*Supporter 126 0 /],
+    ['rechecks', /Challenge 1 0 .*Supporter 8 0 /],
     ['workers', new RegExp(` ${process.pid} `)],
   ])('shows something on the page %j', async (page, words) => {
     expect(await textOfPage(page)).toMatch(words);
@@ -53,7 +53,7 @@ describe('the dashboard of the demo, on SQLite,', () => {
 
   it('has its samples once, and no letter is sent to them while their handler is paused', async () => {
     await app.get(SampleSupporters).add(new Date());
-    expect(await textOfPage('events?entity=Supporter')).toContain('126 in all');
+    expect(await textOfPage('events?entity=Supporter')).toContain('66 in all');
     expect((await readdir(join(data, 'outbox'))).filter((mail) => mail.startsWith('supporter'))).toEqual([]);
   });
 

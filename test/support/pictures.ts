@@ -9,7 +9,7 @@ import type { Demo } from './demo.js';
 
 const FOLDER = join(import.meta.dirname, '../../docs/images');
 
-const WIDE = { viewport: { width: 1100, height: 720 } };
+const WIDE = { viewport: { width: 1200, height: 800 } };
 const DARK = { ...WIDE, colorScheme: 'dark' } as const;
 const PHONE = { viewport: { width: 390, height: 720 } };
 

@@ -29,7 +29,7 @@ export class AppModule {
       imports: [
         TypeOrmModule.forRoot({ ...settings.database, autoLoadEntities: true, synchronize: true }),
         ScheduleModule.forRoot(),
-        SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES }, activation: { limit: 100 } }),
+        SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_HOUR }, activation: { limit: 100 } }),
         SparkDashboardModule.forRoot({
           access: localAccess,
           environment: 'demo',
