@@ -26,9 +26,7 @@ describe.runIf(hasBrowser)("a person reads the dashboard of the demo, on 'SQLite
       'deliveries?entity=Supporter&id=4',
       `delivery?id=${failed!.id}`,
       'errors',
-      'entity',
       'entity?type=Challenge&id=1',
-      'plan',
       'plan?days=2',
       'held',
       'sweeps',
@@ -58,7 +56,7 @@ describe.runIf(hasBrowser)("a person reads the dashboard of the demo, on 'SQLite
     }
     expect(flaws).toEqual([]);
     await close();
-  });
+  }, 120_000);
 
   it('no page is wider than a phone', async () => {
     const { page, open, close } = await visit(browser, demo.base);
@@ -135,7 +133,11 @@ describe.runIf(hasBrowser)("a person reads the dashboard of the demo, on 'SQLite
   });
 
   // `npm run draw:dashboard` draws the pictures of docs/dashboard.md.
-  it.runIf(process.env.SPARK_PICTURES)('the pictures of the documents are drawn', async () => {
-    await takePictures(browser, demo);
-  });
+  it.runIf(process.env.SPARK_PICTURES)(
+    'the pictures of the documents are drawn',
+    async () => {
+      await takePictures(browser, demo);
+    },
+    120_000,
+  );
 });

@@ -1,15 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { addMinutes } from 'date-fns';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { Supporter } from '../../apps/challenges/src/supporter/supporter.entity.js';
 import { visit } from './browser.js';
 import type { Demo } from './demo.js';
 
-const FOLDER = join(import.meta.dirname, '../../docs/images');
+const ROOT = resolve(import.meta.dirname, '../..');
+const FOLDER = join(ROOT, 'docs/images');
 
-const WIDE = { viewport: { width: 1200, height: 800 } };
+const WIDE = { viewport: { width: 1200, height: 800 }, deviceScaleFactor: 0.75 };
 const DARK = { ...WIDE, colorScheme: 'dark' } as const;
 const PHONE = { viewport: { width: 390, height: 720 } };
 
@@ -32,7 +33,7 @@ export async function takePictures(browser: Browser, demo: Demo): Promise<void> 
   for (const [name, path, options] of pictures) {
     const { page, open, close } = await visit(browser, demo.base, options);
     await open(path);
-    await page.evaluate(`(${renameHost})('${hostname()}')`);
+    await page.evaluate(`(${asElsewhere})('${hostname()}', '${ROOT}')`);
     await page.screenshot({ path: join(FOLDER, `dashboard-${name}.png`), animations: 'disabled' });
     await close();
   }
@@ -52,10 +53,14 @@ async function passHour({ kit, dataSource }: Demo): Promise<void> {
     await dataSource.manager.save(Supporter, joined);
     await kit.drain();
   }
+  await dataSource.manager.save(Supporter, { name: 'The last one', mail: 'last@example.org', joined: kit.clock.date });
+  kit.clock.set(addMinutes(kit.clock.date, 4));
 }
 
-/** The pictures are the same on all machines. */
-const renameHost = `(host) => {
+/** Opens what can be opened, and makes the picture the same on all machines. */
+const asElsewhere = `(host, root) => {
+  for (const details of document.querySelectorAll('.timeline details')) details.open = true;
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(host, 'app-1').replaceAll(/process \\d+/g, 'process 4711');
+  const shown = (text) => text.replaceAll(host, 'app-1').replaceAll(root, '/app').replaceAll(/process \\d+/g, 'process 4711');
+  while (walker.nextNode()) walker.currentNode.data = shown(walker.currentNode.data);
 }`;

@@ -36,8 +36,8 @@ th, td { text-align: left; vertical-align: top; padding: 0.4rem 0.75rem 0.4rem 0
 th { color: var(--faint); font-weight: 600; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 time { white-space: nowrap; font-variant-numeric: tabular-nums; }
+td time { white-space: normal; }
 caption { text-align: left; color: var(--faint); padding-bottom: 0.25rem; }
-h2 + .scroll caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1rem; margin: 0.5rem 0; }
 dl.facts dt { color: var(--faint); }
 dl.facts dd { margin: 0; overflow-wrap: anywhere; }
@@ -68,6 +68,7 @@ ol.timeline { list-style: none; margin: 0.5rem 0; padding: 0 0 0 1rem; border-le
 ol.timeline > li { padding: 0.35rem 0; overflow-wrap: anywhere; }
 ol.timeline > li.now { color: var(--link); font-weight: 600; }
 ol.timeline details { display: inline-block; vertical-align: top; max-width: 100%; }
+ol.timeline summary { padding: 0; }
 ol.timeline ul { margin: 0.15rem 0; padding-left: 1.2rem; }
 .pages { display: flex; gap: 1rem; margin: 0.75rem 0; }
 meter { width: 8rem; max-width: 100%; }
