@@ -12,7 +12,7 @@ const FOLDER = join(ROOT, 'docs/images');
 
 const WIDE = { viewport: { width: 1200, height: 800 }, deviceScaleFactor: 0.75 };
 const DARK = { ...WIDE, colorScheme: 'dark' } as const;
-const PHONE = { viewport: { width: 390, height: 720 } };
+const PHONE = { viewport: { width: 390, height: 720 }, deviceScaleFactor: 0.75 };
 
 /** Draws the pictures of docs/dashboard.md from the demo after a busy hour. */
 export async function takePictures(browser: Browser, demo: Demo): Promise<void> {
