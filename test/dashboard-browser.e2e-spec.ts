@@ -1,19 +1,9 @@
-import { type DeliveryRecordFilter, sparkEvent } from 'nestjs-spark';
-import { SparkDashboardModule } from 'nestjs-spark-dashboard';
-import { TestClock } from 'nestjs-spark/testing';
+import { setTimeout as delay } from 'node:timers/promises';
+import { sparkEvent } from 'nestjs-spark';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasBrowser, openBrowser, overflowOf, visit, type Visit } from './support/browser.js';
-import { type DashboardApp, type Framework, startDashboardApp } from './support/dashboard-app.js';
-import { databases, type TestDatabase } from './support/databases.js';
-import { Parcel, ParcelHandlers, ParcelSource } from './support/parcels.js';
-
-const FRAMEWORKS: readonly Framework[] = ['Express', 'Fastify'];
-const arms = databases.flatMap((database) => FRAMEWORKS.map((framework) => ({ ...database, framework })));
-const modes = [
-  { mode: 'with', javaScriptEnabled: true },
-  { mode: 'without', javaScriptEnabled: false },
-];
+import { arms, BrowsedApp } from './support/browsed-app.js';
+import { hasBrowser, openBrowser, overflowOf, show, visit, type Visit } from './support/browser.js';
 
 const LONG = 'long_'.repeat(19);
 const HOSTILE = `<script>alert('1')</script><img src=x onerror="alert(2)">`;
@@ -21,243 +11,240 @@ const GROUP = `parcel_${HOSTILE}`;
 const HIDDEN = 'invoice\u202efdp.exe';
 const HEBREW = 'שלום עולם';
 
+const opened: BrowsedApp[] = [];
 let browser: Browser;
 if (hasBrowser) {
   beforeAll(async () => {
     browser = await openBrowser();
   });
-  afterAll(() => browser.close());
+  afterAll(async () => {
+    for (const app of opened) await app.close();
+    await browser.close();
+  });
 }
 
+const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).first().click();
+const follow = (page: Page, name: string) => page.getByRole('link', { name, exact: true }).first().click();
+const sees = (page: Page, words: string) => page.getByText(words).first().waitFor();
+
 describe.runIf(hasBrowser).each(arms)(
-  'the dashboard in Chromium, on $name with $framework,',
-  ({ create, framework }) => {
-    const handlers = new ParcelHandlers();
-    let db: TestDatabase;
-    let app: DashboardApp;
-    let base: string;
+  'in Chromium, on $name with $framework, $mode JavaScript, the dashboard',
+  ({ name, javaScriptEnabled, ...arm }) => {
+    let app: BrowsedApp;
+    let visitor: Visit;
+    let page: Page;
 
     beforeAll(async () => {
-      db = await create();
-      app = await startDashboardApp({
-        database: db,
-        framework,
-        entities: [Parcel],
-        providers: [ParcelSource, { provide: ParcelHandlers, useValue: handlers }],
-        dashboards: [SparkDashboardModule.forRoot({ access: () => 'all', environment: 'test' })],
-        spark: { activation: { limit: 0 } },
-        clock: new TestClock('2026-03-01T10:00:00Z'),
-      });
-      base = `${await app.listen()}/spark/`;
-      await fill();
+      app = await BrowsedApp.start({ name, javaScriptEnabled, ...arm });
+      opened.push(app);
+      visitor = await visit(browser, `${app.root}spark/`, { javaScriptEnabled });
+      page = visitor.page;
     });
-    afterAll(async () => {
-      await app.close();
-      await db.drop();
+    afterAll(() => visitor.close());
+
+    it('shows its pages, within its policy and from one host', async () => {
+      await visitor.open('../spark');
+      expect(page.url()).toBe(`${app.root}spark/`);
+      await page.getByRole('navigation').getByRole('link', { name: 'Events', exact: true }).click();
+      await page.waitForURL(`${app.root}spark/events`);
+      // The stylesheet is in force.
+      await page.getByRole('link', { name: 'Skip to the content' }).waitFor({ state: 'attached' });
+      expect((await page.getByRole('navigation').getByRole('listitem').first().boundingBox())!.x).toBe(16);
+      const paths = ['event?key=parcel_sent_1', 'entity?type=Parcel&id=1', 'plan?days=7', 'workers', 'rechecks'];
+      const shown = [];
+      for (const path of paths) shown.push([path, await visitor.open(path), await page.locator('main h1').count()]);
+      expect(shown).toEqual(paths.map((path) => [path, 200, 1]));
+      expect(visitor.complaints).toEqual([]);
     });
 
-    /** Two parcels, one of which `labels` has failed for, and 15 that a sweep has found, so that their deliveries are held. */
-    async function fill() {
-      handlers.failing.set('labels parcel_sent_2', 'No printer');
-      const due = String(Date.parse('2026-03-03T09:00:00Z'));
-      await app.dataSource.manager.save(
-        Parcel,
-        [1, 2].map((id) => ({ id, sender: 'Ada', due })),
-      );
+    it('retries one delivery, and all with one error', async () => {
+      await app.fail('work', 3, 'The server is away');
+      await visitor.open(`delivery?id=${await app.idOf({ group: 'work' })}`);
+      await press(page, 'Retry now');
+      await sees(page, 'available');
+      expect(await app.countOf({ group: 'work', state: 'available' })).toBe(1);
+      await visitor.open('errors?group=work');
+      await follow(page, 'Retry all');
+      await sees(page, 'Deliveries to retry: 2.');
+      await press(page, 'Retry');
+      await sees(page, 'Deliveries that are available again: 2.');
       await app.spark.drain();
-      await sweepRows(100, 15);
-    }
-
-    async function sweepRows(from: number, count: number) {
-      const rows = Array.from({ length: count }, (_, i) => `(${from + i}, 'Raw', 4102444800000)`);
-      await app.dataSource.query(`INSERT INTO parcel (id, sender, due) VALUES ${rows.join()}`);
-      await app.spark.sweep();
-    }
-
-    /** Deliveries of a group that their handler has failed for. */
-    async function fail(group: string, count: number, error: string) {
-      handlers.failing.set(`works ${group}`, error);
-      await app.spark.emit(Array.from({ length: count }, (_, i) => sparkEvent(group, i)));
-      await app.spark.drain();
-      handlers.failing.delete(`works ${group}`);
-      expect(await countOf({ group, state: 'discarded' })).toBe(count);
-    }
-
-    const countOf = async (filter: DeliveryRecordFilter) =>
-      (await app.spark.deliveries(filter, { limit: 1, countUpTo: 1_000 })).count;
-    const idOf = async (filter: DeliveryRecordFilter) =>
-      (await app.spark.deliveries(filter, { limit: 1 })).records[0]!.id;
-
-    const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).first().click();
-    const follow = (page: Page, name: string) => page.getByRole('link', { name, exact: true }).first().click();
-    const sees = (page: Page, words: string) => page.getByText(words).first().waitFor();
-
-    describe.each(modes)('$mode JavaScript', ({ mode, javaScriptEnabled }) => {
-      let visitor: Visit;
-      let page: Page;
-
-      beforeAll(async () => {
-        visitor = await visit(browser, base, { javaScriptEnabled });
-        page = visitor.page;
-      });
-      afterAll(() => visitor.close());
-
-      it('shows each page, within its policy and from one host', async () => {
-        const delivery = await idOf({ handler: 'labels', state: 'discarded' });
-        const paths = [
-          '',
-          'events',
-          'event?key=parcel_sent_1',
-          'deliveries?handler=labels',
-          `delivery?id=${delivery}`,
-          'errors',
-          'entity?type=Parcel&id=1',
-          'plan?days=7',
-          'held',
-          'sweeps',
-          'handlers',
-          'workers',
-          'rechecks',
-          'act?do=retry&state=discarded',
-        ];
-        const shown = [];
-        for (const path of paths) shown.push([path, await visitor.open(path), await page.locator('main h1').count()]);
-        expect(shown).toEqual(paths.map((path) => [path, 200, 1]));
-        expect(visitor.complaints).toEqual([]);
-      });
-
-      it('retries one delivery, all that match, and all with one error', async () => {
-        const group = `work_${mode}`;
-        await fail(group, 3, `The server of ${mode} is away`);
-        await visitor.open(`delivery?id=${await idOf({ group })}`);
-        await press(page, 'Retry now');
-        await sees(page, 'available');
-        expect(await countOf({ group, state: 'available' })).toBe(1);
-        await visitor.open(`deliveries?state=discarded&group=${group}`);
-        await follow(page, 'Retry');
-        await sees(page, 'Deliveries to retry: 2.');
-        await press(page, 'Retry');
-        await sees(page, 'Deliveries that are available again: 2.');
-        expect(await countOf({ group, state: 'available' })).toBe(3);
-        await app.spark.drain();
-        await fail(`${group}_kind`, 2, `The printer of ${mode} burns`);
-        await visitor.open(`errors?group=${group}_kind`);
-        await follow(page, 'Retry all');
-        await press(page, 'Retry');
-        await sees(page, 'Deliveries that are available again: 2.');
-        await app.spark.drain();
-        expect(visitor.complaints).toEqual([]);
-      });
-
-      it('discards what waits, after a question that can be answered with no', async () => {
-        const group = `work_late_${mode}`;
-        await app.spark.emit([sparkEvent(group, 1), sparkEvent(group, 2)]);
-        await visitor.open(`deliveries?group=${group}`);
-        await follow(page, 'Discard');
-        await follow(page, 'Cancel');
-        await page.waitForURL(/\/deliveries\?/);
-        expect(await countOf({ group, state: 'available' })).toBe(2);
-        await follow(page, 'Discard');
-        await press(page, 'Discard');
-        await sees(page, 'Deliveries that were discarded: 2.');
-        expect(await countOf({ group, state: 'discarded' })).toBe(2);
-        expect(visitor.complaints).toEqual([]);
-      });
-
-      it('releases what is held', async () => {
-        const held = (await countOf({ state: 'held' }))!;
-        await visitor.open('held');
-        await follow(page, 'Release 10 first');
-        await sees(page, 'Deliveries to release: 10.');
-        await press(page, 'Release');
-        await sees(page, 'Deliveries that are available now: 10.');
-        expect(await countOf({ state: 'held' })).toBe(held - 10);
-        await visitor.open(`delivery?id=${await idOf({ state: 'held' })}`);
-        await follow(page, 'Discard this delivery');
-        await press(page, 'Discard');
-        await sees(page, 'discarded');
-        expect(await countOf({ state: 'held' })).toBe(held - 11);
-        await app.spark.drain();
-        expect(visitor.complaints).toEqual([]);
-      });
-
-      it('replays what a handler has done, after a count', async () => {
-        const group = `work_again_${mode}`;
-        await app.spark.emit([1, 2, 3].map((id) => sparkEvent(group, id)));
-        await app.spark.drain();
-        await visitor.open('handlers');
-        const row = page.getByRole('row', { name: /^works .*Replay/ });
-        await row.getByRole('link', { name: 'Replay events' }).click();
-        await page.getByLabel('Group', { exact: true }).fill(group);
-        await page.getByLabel('Finished deliveries').selectOption({ label: 'deliver them again' });
-        await press(page, 'Count');
-        await sees(page, 'Deliveries to open: 3.');
-        await press(page, 'Replay');
-        await sees(page, 'Deliveries that were opened: 3.');
-        expect(await countOf({ group, state: 'available' })).toBe(3);
-        await app.spark.drain();
-        expect(visitor.complaints).toEqual([]);
-      });
-
-      it('pauses and resumes a handler', async () => {
-        await visitor.open('handlers');
-        await press(page, 'Pause');
-        await press(page, 'Resume');
-        await page.getByRole('button', { name: 'Resume' }).waitFor({ state: 'detached' });
-        expect((await app.spark.health()).paused).toEqual([]);
-        expect(visitor.complaints).toEqual([]);
-      });
-
-      it('starts a sweep, and pauses and resumes the sweeps of a source', async () => {
-        const id = javaScriptEnabled ? 900 : 901;
-        await app.dataSource.query(`INSERT INTO parcel (id, sender, due) VALUES (${id}, 'Raw', 4102444800000)`);
-        await visitor.open('sweeps');
-        await press(page, 'Start a sweep');
-        await expect.poll(() => countOf({ key: `parcel_sent_${id}` }), { timeout: 10_000 }).toBe(2);
-        await press(page, 'Pause');
-        await press(page, 'Resume');
-        await press(page, 'Pause');
-        await page.getByRole('button', { name: 'Resume' }).waitFor();
-        expect((await app.spark.sources())[0]!.paused).toBeInstanceOf(Date);
-        await press(page, 'Resume');
-        await page.getByRole('button', { name: 'Pause' }).waitFor();
-        expect((await app.spark.sources())[0]!.paused).toBeUndefined();
-        await app.spark.drain();
-        expect(visitor.complaints).toEqual([]);
-      });
+      expect(await app.countOf({ group: 'work', state: 'completed' })).toBe(3);
+      expect(visitor.complaints).toEqual([]);
     });
 
-    it('shows hostile texts as texts, and none makes a page wider than a phone', async () => {
-      handlers.failing.set(`labels ${GROUP}`, `${HOSTILE} ${LONG} ${HIDDEN} ${HEBREW}\n    at ${LONG}`);
+    it('discards what waits, after a question that can be answered with no', async () => {
+      const late = { group: 'work_late' };
+      await app.spark.emit([sparkEvent(late.group, 1), sparkEvent(late.group, 2)]);
+      await visitor.open('deliveries?group=work_late');
+      await follow(page, 'Discard');
+      await follow(page, 'Cancel');
+      await page.waitForURL(/\/deliveries\?/);
+      expect(await app.countOf({ ...late, state: 'available' })).toBe(2);
+      await follow(page, 'Discard');
+      await press(page, 'Discard');
+      await sees(page, 'Deliveries that were discarded: 2.');
+      expect(await app.countOf({ ...late, state: 'discarded' })).toBe(2);
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    it('releases what is held', async () => {
+      expect(await app.countOf({ state: 'held' })).toBe(30);
+      await visitor.open('held');
+      await follow(page, 'Release 10 first');
+      await sees(page, 'Deliveries to release: 10.');
+      await press(page, 'Release');
+      await sees(page, 'Deliveries that are available now: 10.');
+      expect(await app.countOf({ state: 'held' })).toBe(20);
+      await app.spark.drain();
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    it('replays what a handler has done, after a count', async () => {
+      const again = { group: 'work_again' };
+      await app.spark.emit([1, 2, 3].map((id) => sparkEvent(again.group, id)));
+      await app.spark.drain();
+      await visitor.open('handlers');
+      const row = page.getByRole('row', { name: /^works .*Replay/ });
+      await row.getByRole('link', { name: 'Replay events' }).click();
+      await page.getByLabel('Group', { exact: true }).fill(again.group);
+      await page.getByLabel('Finished deliveries').selectOption({ label: 'deliver them again' });
+      await press(page, 'Count');
+      await sees(page, 'Deliveries to open: 3.');
+      await press(page, 'Replay');
+      await sees(page, 'Deliveries that were opened: 3.');
+      expect(await app.countOf({ ...again, state: 'available' })).toBe(3);
+      await app.spark.drain();
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    it('pauses and resumes a handler', async () => {
+      await visitor.open('handlers');
+      await press(page, 'Pause');
+      await page.getByRole('button', { name: 'Resume' }).waitFor();
+      expect((await app.spark.health()).paused).toHaveLength(1);
+      await press(page, 'Resume');
+      await page.getByRole('button', { name: 'Resume' }).waitFor({ state: 'detached' });
+      expect((await app.spark.health()).paused).toEqual([]);
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    it('starts a sweep, and pauses and resumes the sweeps of a source', async () => {
+      await app.insertRows(900, 1);
+      await visitor.open('sweeps');
+      await press(page, 'Start a sweep');
+      await expect.poll(() => app.countOf({ key: 'parcel_sent_900' }), { timeout: 10_000 }).toBe(2);
+      await press(page, 'Pause');
+      await page.getByRole('button', { name: 'Resume' }).waitFor();
+      expect((await app.spark.sources())[0]!.paused).toBeInstanceOf(Date);
+      await press(page, 'Resume');
+      await page.getByRole('button', { name: 'Pause' }).waitFor();
+      expect((await app.spark.sources())[0]!.paused).toBeUndefined();
+      await app.spark.drain();
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    it('lets in whom a guard lets through, and nobody else', async () => {
+      expect(await visitor.open('../guarded/')).toBe(403);
+      expect(await page.locator('nav, main').count()).toBe(0);
+      await page.setExtraHTTPHeaders({ 'x-badge': '7' });
+      expect(await visitor.open('../guarded/')).toBe(200);
+      await page.setExtraHTTPHeaders({});
+      for (const [path, words] of [
+        ['../refusing/deliveries', 'You may not see this dashboard.'],
+        ['../closed/deliveries', 'SparkDashboardModule.forRoot({ guards: [AdminGuard] })'],
+      ] as const) {
+        expect([path, await visitor.open(path)]).toEqual([path, 403]);
+        expect(await page.locator('main').textContent()).toContain(words);
+        expect(await page.locator('nav, main form').count()).toBe(0);
+      }
+      // Chromium tells the code of such a page as an error.
+      expect(visitor.complaints.splice(0).filter((text) => !text.includes('status of 403'))).toEqual([]);
+    });
+
+    it('has no button or link that acts for whoever may only read', async () => {
+      for (const path of ['deliveries', 'handlers']) {
+        expect(await visitor.open(`../reading/${path}`)).toBe(200);
+        expect([path, await page.locator('form[method=post], a[href^=act]').count()]).toEqual([path, 0]);
+      }
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    it.runIf(name === 'SQLite')('shows hostile texts as texts, and none makes a page wider than a phone', async () => {
+      app.handlers.failing.set(`labels ${GROUP}`, `${HOSTILE} ${LONG} ${HIDDEN} ${HEBREW}\n    at ${LONG}`);
       await app.spark.emit([
         sparkEvent(GROUP, LONG, { [HOSTILE]: `${HEBREW} ${HIDDEN} ${HOSTILE} ${LONG}` }),
         sparkEvent('parcel', HIDDEN),
       ]);
       await app.spark.drain();
-      const { page, open, complaints, close } = await visit(browser, base, { viewport: { width: 390, height: 844 } });
+      await page.setViewportSize({ width: 390, height: 844 });
       const search = new URLSearchParams({ group: GROUP }).toString();
       const { key } = (await app.spark.events({ group: GROUP })).records[0]!;
       const pages = [
         `event?${new URLSearchParams({ key }).toString()}`,
-        `delivery?id=${await idOf({ group: GROUP, state: 'discarded' })}`,
+        `delivery?id=${await app.idOf({ group: GROUP, state: 'discarded' })}`,
         `events?${search}`,
         `deliveries?${search}`,
         'errors',
         `act?do=retry&${search}`,
       ];
       for (const path of pages) {
-        expect([path, await open(path)]).toEqual([path, 200]);
+        expect([path, await visitor.open(path)]).toEqual([path, 200]);
         expect(await page.locator('main').textContent()).toContain(HOSTILE);
-        expect([path, await page.locator('main script, main img').count(), await overflowOf(page)]).toEqual([
-          path,
-          0,
-          0,
-        ]);
+        const { width } = (await page.locator('main').boundingBox())!;
+        expect([path, await page.locator('main script, main img').count(), width]).toEqual([path, 0, 390]);
+        if (javaScriptEnabled) expect([path, await overflowOf(page)]).toEqual([path, 0]);
       }
-      await open('events?keyPrefix=parcel_invoice');
+      await visitor.open('events?keyPrefix=parcel_invoice');
       expect(await page.locator('main').textContent()).toContain('invoice\\u202efdp.exe');
-      expect(complaints).toEqual([]);
-      await close();
+      expect(visitor.complaints).toEqual([]);
     });
+  },
+);
+
+// An open page is read again after five seconds at the earliest.
+const SOON = { timeout: 20_000 };
+const LONGER_THAN_AN_UPDATE = 7_000;
+
+// Nearly all of it is waiting, so the applications wait together.
+describe.runIf(hasBrowser)(
+  "in Chromium, on 'SQLite', 'PostgreSQL' and 'MariaDB', an open page of the dashboard",
+  () => {
+    it('shows what is new, keeps what is typed, rests while it is hidden, and keeps no application from closing', async () => {
+      await Promise.all(
+        opened.map(async (app) => {
+          const list = await visit(browser, `${app.root}spark/`);
+          const overview = await visit(browser, `${app.root}spark/`);
+          const link = (seen: Visit, name: string) => seen.page.getByRole('link', { name, exact: true });
+          await list.open('events?group=work_new');
+          await overview.open('');
+          await list.page.evaluate('globalThis.isFirst = true');
+          await list.page.getByLabel('Beginning of the key').fill('half of a wo');
+          expect(await link(overview, 'works').count()).toBe(0);
+
+          await app.spark.emit(sparkEvent('work_new', 1));
+          await link(list, 'work_new_1').waitFor(SOON);
+          // The handler that has something to do now.
+          await link(overview, 'works').first().waitFor(SOON);
+          expect(await list.page.getByLabel('Beginning of the key').inputValue()).toBe('half of a wo');
+
+          await show(list.page, false);
+          const asked = list.requests.length;
+          await app.spark.emit(sparkEvent('work_new', 2));
+          await delay(LONGER_THAN_AN_UPDATE);
+          expect([list.requests.slice(asked), await link(list, 'work_new_2').count()]).toEqual([[], 0]);
+          await show(list.page, true);
+          await link(list, 'work_new_2').waitFor(SOON);
+          expect(await list.page.evaluate('globalThis.isFirst')).toBe(true);
+          expect([...list.complaints, ...overview.complaints]).toEqual([]);
+
+          const started = performance.now();
+          await app.close();
+          expect(performance.now() - started).toBeLessThan(10_000);
+          await list.close();
+          await overview.close();
+        }),
+      );
+    }, 90_000);
   },
 );

@@ -3249,7 +3249,7 @@ export const guards = [
     'http/responder.ts',
     'Object.entries({ ...HEADERS, ...headers })',
     'Object.entries(headers)',
-    ['dashboard-browser-mounting', 'below a global prefix'],
+    ['dashboard-browser', 'shows its pages'],
     { databases: ['SQLite'] },
   ),
   inDashboard(
@@ -3257,7 +3257,7 @@ export const guards = [
     'html/stylesheet.ts',
     '.scroll { overflow-x: auto; }',
     '',
-    ['dashboard-browser-reading', 'no page is wider'],
+    ['dashboard-browser-reading', 'without a flaw'],
     { databases: ['SQLite'] },
   ),
   inDashboard(
@@ -3273,7 +3273,7 @@ export const guards = [
     'view/elements.ts',
     'role="region" aria-label="${caption}" tabindex="0"',
     'role="region" tabindex="-1"',
-    ['dashboard-browser-reading', 'axe finds no flaw'],
+    ['dashboard-browser-reading', 'without a flaw'],
     { databases: ['SQLite'] },
   ),
 
