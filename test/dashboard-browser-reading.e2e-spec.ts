@@ -32,7 +32,7 @@ describe.runIf(hasBrowser)("a person reads the dashboard of the demo, on 'SQLite
       'sweeps',
       'handlers',
       'workers',
-      'rechecks',
+      'rechecks?entity=Challenge&id=1',
       'act?do=retry&state=discarded',
       'nothing',
       'events?from=yesterday',

@@ -78,10 +78,10 @@ describe.runIf(hasBrowser).each(arms)(
       await app.spark.emit([sparkEvent(late.group, 1), sparkEvent(late.group, 2)]);
       await visitor.open('deliveries?group=work_late');
       await follow(page, 'Discard');
-      await follow(page, 'Cancel');
-      await page.waitForURL(/\/deliveries\?/);
+      await sees(page, 'Deliveries to discard: 2.');
+      const no = page.getByRole('link', { name: 'Cancel', exact: true });
+      expect(await no.getAttribute('href')).toBe('deliveries?group=work_late');
       expect(await app.countOf({ ...late, state: 'available' })).toBe(2);
-      await follow(page, 'Discard');
       await press(page, 'Discard');
       await sees(page, 'Deliveries that were discarded: 2.');
       expect(await app.countOf({ ...late, state: 'discarded' })).toBe(2);
@@ -144,7 +144,7 @@ describe.runIf(hasBrowser).each(arms)(
       expect(visitor.complaints).toEqual([]);
     });
 
-    it('lets in whom a guard lets through, and nobody else', async () => {
+    it.runIf(name === 'SQLite')('lets in whom a guard lets through, and nobody else', async () => {
       expect(await visitor.open('../guarded/')).toBe(403);
       expect(await page.locator('nav, main').count()).toBe(0);
       // The answer is that of the application, for which Chromium asks for an icon.
@@ -164,7 +164,7 @@ describe.runIf(hasBrowser).each(arms)(
       expect(visitor.complaints.splice(0).filter((text) => !text.includes('status of 403'))).toEqual([]);
     });
 
-    it('has no button or link that acts for whoever may only read', async () => {
+    it.runIf(name === 'SQLite')('has no button or link that acts for whoever may only read', async () => {
       for (const path of ['deliveries', 'handlers']) {
         expect(await visitor.open(`../reading/${path}`)).toBe(200);
         expect([path, await page.locator('form[method=post], a[href^=act]').count()]).toEqual([path, 0]);
