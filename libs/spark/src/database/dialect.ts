@@ -115,6 +115,7 @@ export interface Claimed {
 /** The row of a claimed delivery, with columns of its event. */
 export interface ClaimedRow extends EntryRow {
   readonly id: string;
+  readonly event_id: string;
   readonly handler: string;
   readonly partition_key: string;
   readonly attempt: number;

@@ -47,16 +47,19 @@ export function errorPage(
   page: PageRequest,
 ): Promise<Page<ErrorRecord>> {
   const { event, delivery, attempt } = spark.tables;
-  const { sql, parameters } = deliveryConditions(filter, of, spark.tables).add(
+  const { readUpTo } = page;
+  const { sql, parameters } = deliveryConditions(filter, of, spark.tables, readUpTo).add(
     true,
     `d.state IN ('available', 'discarded')`,
     {},
   );
+  const some = filter.fingerprint === undefined ? '' : 'WHERE fingerprint = :fingerprint';
+  const latest = `(SELECT id, delivery_id, fingerprint, started_at FROM ${attempt} ${some} ORDER BY id DESC LIMIT ${readUpTo})`;
   const groups = `SELECT d.fingerprint, d.handler, COUNT(DISTINCT d.id) AS deliveries,
       COUNT(DISTINCT CASE WHEN d.state = 'discarded' THEN d.id END) AS discarded,
       MIN(a.started_at) AS first_at, MAX(a.started_at) AS last_at, MAX(a.id) AS latest
     FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id
-    JOIN ${attempt} a ON a.delivery_id = d.id AND a.fingerprint = d.fingerprint ${sql} GROUP BY d.fingerprint, d.handler`;
+    JOIN ${readUpTo === undefined ? attempt : latest} a ON a.delivery_id = d.id AND a.fingerprint = d.fingerprint ${sql} GROUP BY d.fingerprint, d.handler`;
   return read(spark, page, new Conditions(parameters), {
     from: `(${groups}) g JOIN ${attempt} s ON s.id = g.latest`,
     columns: 'g.fingerprint, g.handler, g.deliveries, g.discarded, g.first_at, g.last_at, g.latest, s.error',

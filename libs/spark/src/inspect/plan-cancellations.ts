@@ -19,10 +19,15 @@ interface RecheckRow {
 const PAGE = 500;
 
 /** Yields the future rechecks at which nothing becomes true any more. */
-export async function* cancellations(spark: Inspected, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
+export async function* cancellations(
+  spark: Inspected,
+  request: PlanRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<PlannedCancellation> {
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
   for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
+    signal?.throwIfAborted();
     const last = after;
     const rows = await spark.transactions.reading((manager) => rechecks(manager, spark, roots, request, last));
     const seen = new Set<string>();
