@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm';
 const STEP = 600;
 
 /**
- * Fills the tables of a new database on PostgreSQL with events, each with a delivery and every tenth led to by the one before. Of a hundred
+ * Fills the tables of a new database on PostgreSQL with events, each with a delivery and every tenth led to by the one before. Of forty
  * deliveries one is discarded, after an error of one of twenty kinds; 12,000 are held; the first 200 and the last 2,000 wait; 20 run. Few events have
  * the group `rare`, the source `rare-source`, or a delivery to `rare-handler`.
  */
@@ -28,10 +28,10 @@ export async function fillLargeTables(dataSource: DataSource, events: number): P
        CASE WHEN state IN ('held', 'available') THEN 0 ELSE 1 END, 0, 0, ${at}, CASE WHEN state IN ('completed', 'running') THEN 'worker' END,
        CASE WHEN state <> 'held' THEN ${at} END, CASE WHEN state IN ('completed', 'discarded') THEN ${at} + 9 END,
        CASE WHEN state = 'completed' THEN 9 END,
-       CASE WHEN state = 'discarded' THEN 'Error: no server ' || n % 20 END,
-       CASE WHEN state = 'discarded' THEN lpad(to_hex(n % 20), 16, '0') END
+       CASE WHEN state = 'discarded' THEN 'Error: no server ' || n / 40 % 20 END,
+       CASE WHEN state = 'discarded' THEN lpad(to_hex(n / 40 % 20), 16, '0') END
      FROM (SELECT n, CASE WHEN ${held} THEN 'held' WHEN ${waits} THEN 'available' WHEN n > ${events - 2_020} THEN 'running'
-       WHEN n % 100 = 0 OR n % 700 = 1 THEN 'discarded' ELSE 'completed' END AS state FROM ${numbers}) d`,
+       WHEN n % 40 = 1 THEN 'discarded' ELSE 'completed' END AS state FROM ${numbers}) d`,
     `INSERT INTO spark_attempt (delivery_id, attempt, host, pid, started_at, duration_ms, error, fingerprint)
      SELECT id, 1, 'host', 1, started_at, 5, last_error || repeat(E'\\n    at somewhere', 20), fingerprint
      FROM spark_delivery WHERE state = 'discarded' ORDER BY id`,

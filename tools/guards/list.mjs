@@ -3328,8 +3328,8 @@ export const guards = [
   inDashboard(
     'an interceptor that does not call next keeps an action from running',
     'acts/audit.ts',
-    'if (running) return running;',
-    'return running ?? work();',
+    'if (run.begun) return run.begun;',
+    'return run.begun ?? work();',
     ['dashboard-work', 'an interceptor'],
     { databases: ['SQLite'] },
   ),

@@ -58,9 +58,9 @@ const countIn = ({ count }: Ended) => (count === undefined ? {} : { count });
 /** Runs an action inside of the interceptor. */
 async function within<R>({ settings: { interceptor }, act }: Audited, work: () => Promise<R>): Promise<R> {
   if (!interceptor) return work();
-  let running: Promise<R> | undefined;
-  await interceptor(act, async () => void (await (running ??= work())));
-  if (running) return running;
+  const run: { begun?: Promise<R> } = {};
+  await interceptor(act, async () => void (await (run.begun ??= work())));
+  if (run.begun) return run.begun;
   throw new Error(`The option interceptor of SparkDashboardModule did not call next, so ${act.action} did not run.`);
 }
 

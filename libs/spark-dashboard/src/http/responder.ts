@@ -61,6 +61,8 @@ export class Responder {
     }
     const { 'Cache-Control': cached } = headers;
     const all = { ...HEADERS, ...headers, 'Cache-Control': `${cached}, no-transform`, 'X-Accel-Buffering': 'no' };
+    // Otherwise the connection would stay open for a while after its end, and the application with it.
+    raw.shouldKeepAlive = false;
     raw.writeHead(200, all);
     raw.flushHeaders();
     return raw;
