@@ -37,7 +37,9 @@ async function dashboard(db: DatabaseName, rounds: number): Promise<Row[]> {
       const times = await timesOf(url + page, rounds);
       const work = `${EVENTS.toLocaleString('en')} events and deliveries: /${page}`;
       const spread = { lowest: Math.min(...times), highest: Math.max(...times), rounds };
-      rows.push(figure({ bench: 'dashboard', work, db, ratio: 'ms', median: middle(times), target: '≤ 150', ...spread }));
+      rows.push(
+        figure({ bench: 'dashboard', work, db, ratio: 'ms', median: middle(times), target: '≤ 150', ...spread }),
+      );
     }
     return rows;
   } finally {

@@ -37,7 +37,8 @@ interface Node {
 
 const partsOf = (node: Node): Node[] => [node, ...(node.Plans ?? []).flatMap(partsOf)];
 
-const readBy = (node: Node): number => (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'];
+const readBy = (node: Node): number =>
+  (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'];
 
 describe("the dashboard on large tables, on 'PostgreSQL',", () => {
   const log = new SentLog();
@@ -69,10 +70,15 @@ describe("the dashboard on large tables, on 'PostgreSQL',", () => {
     expect(reads.length).toBeGreaterThan(0);
     for (const { statement, parameters } of reads) {
       const [row] = await app.dataSource.query(`EXPLAIN (ANALYZE, FORMAT JSON) ${statement}`, parameters);
-      const parts = partsOf(row['QUERY PLAN'][0].Plan).filter(({ 'Relation Name': name }) => LARGE.includes(name ?? ''));
+      const parts = partsOf(row['QUERY PLAN'][0].Plan).filter(({ 'Relation Name': name }) =>
+        LARGE.includes(name ?? ''),
+      );
       const whole = parts.filter((part) => part['Node Type'] === 'Seq Scan');
       expect({ statement, whole }).toEqual({ statement, whole: [] });
-      expect({ statement, read: Math.max(0, ...parts.map(readBy)) }).toEqual({ statement, read: expect.toSatisfy((n: number) => n <= MOST_READ) });
+      expect({ statement, read: Math.max(0, ...parts.map(readBy)) }).toEqual({
+        statement,
+        read: expect.toSatisfy((n: number) => n <= MOST_READ),
+      });
     }
   });
 });

@@ -1,3 +1,4 @@
+import { type ClientRequest, get, type IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sparkEvent } from 'nestjs-spark';
 import { SparkDashboardModule } from 'nestjs-spark-dashboard';
@@ -24,40 +25,39 @@ class Browser {
   readonly updates: Update[] = [];
   readonly comments: string[] = [];
   hasEnded = false;
-  private readonly closing = new AbortController();
-  private response: Response | undefined;
+  private request: ClientRequest;
+  private response: IncomingMessage;
 
-  get headers(): Headers {
-    return this.response!.headers;
+  get headers(): IncomingMessage['headers'] {
+    return this.response.headers;
   }
 
-  get status(): number {
-    return this.response!.status;
+  get status(): number | undefined {
+    return this.response.statusCode;
   }
 
   async open(url: string, headers: Record<string, string> = {}): Promise<this> {
-    this.response = await fetch(url, {
-      headers: { Accept: 'text/event-stream', ...headers },
-      signal: this.closing.signal,
+    this.response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const options = { agent: false, headers: { Accept: 'text/event-stream', ...headers } };
+      this.request = get(url, options, resolve).on('error', reject);
     });
     void this.listen().catch(() => undefined);
     return this;
   }
 
   close(): void {
-    this.closing.abort();
+    this.request.destroy();
   }
 
   async until(condition: () => boolean, seconds = 15): Promise<void> {
     for (let tries = 0; !condition() && tries < seconds * 50; tries++) await delay(20);
-    expect(condition()).toBe(true);
+    if (!condition()) throw new Error('It did not come in time.');
   }
 
   private async listen(): Promise<void> {
     let text = '';
-    const decoder = new TextDecoder();
-    for await (const part of this.response!.body!) {
-      text += decoder.decode(part, { stream: true });
+    for await (const part of this.response.setEncoding('utf8')) {
+      text += part;
       const messages = text.split('\n\n');
       text = messages.pop()!;
       for (const message of messages) this.take(message);
@@ -69,7 +69,8 @@ class Browser {
     const lines = message.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.replace(/^[^:]*: ?/, '')]);
     const of = (name: string) => lines.filter(([field]) => field === name).map(([, value]) => value!);
     this.comments.push(...of(''));
-    if (of('data').length > 0) this.updates.push({ id: of('id')[0], event: of('event')[0], data: of('data').join('\n') });
+    if (of('data').length > 0)
+      this.updates.push({ id: of('id')[0], event: of('event')[0], data: of('data').join('\n') });
   }
 }
 
@@ -88,7 +89,9 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
       framework,
       entities: [Parcel],
       providers: [ParcelSource, ParcelHandlers],
-      dashboards: [SparkDashboardModule.forRoot({ access: ({ headers }) => JSON.parse(headers['x-access'] ?? '"all"') })],
+      dashboards: [
+        SparkDashboardModule.forRoot({ access: ({ headers }) => JSON.parse(headers['x-access'] ?? '"all"') }),
+      ],
       clock: new TestClock('2026-03-01T10:00:00Z'),
       dataSource: { logger: log, logging: true },
     });
@@ -102,7 +105,10 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
   });
 
   const open = async (page: string, more: Record<string, string> = {}, headers: Record<string, string> = {}) => {
-    const browser = await new Browser().open(`${url}live?${new URLSearchParams({ of: page, ...more })}`, headers);
+    const browser = await new Browser().open(
+      `${url}live?${new URLSearchParams({ of: page, ...more }).toString()}`,
+      headers,
+    );
     browsers.push(browser);
     return browser;
   };
@@ -118,7 +124,7 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
     expect(has).toMatch(/^[\w-]{16}$/);
     const browser = await open('events?group=work', { has });
     expect(browser.status).toBe(200);
-    expect(Object.fromEntries(browser.headers)).toMatchObject({
+    expect(browser.headers).toMatchObject({
       'content-type': 'text/event-stream',
       'cache-control': 'no-cache, no-transform',
       'x-accel-buffering': 'no',
@@ -146,7 +152,9 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
     const asked = await fetch(`${url}live?of=deliveries&has=${has}`, { headers: { Accept: 'text/html' } });
     expect([asked.status, asked.headers.get('spark-version')]).toEqual([200, browser.updates[0]!.id]);
     expect(await asked.text()).toBe(browser.updates[0]!.data);
-    const same = await fetch(`${url}live?of=deliveries&has=${browser.updates[0]!.id}`, { headers: { Accept: 'text/html' } });
+    const same = await fetch(`${url}live?of=deliveries&has=${browser.updates[0]!.id}`, {
+      headers: { Accept: 'text/html' },
+    });
     expect([same.status, await same.text()]).toEqual([204, '']);
     const again = await open('deliveries', { has }, { 'Last-Event-ID': browser.updates[0]!.id! });
     await delay(500);
@@ -182,8 +190,19 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
   });
 
   it('ten open pages cost less than five statements a second, also if all show the same', async () => {
-    const pages = ['', 'events', 'deliveries', 'errors', 'held', 'sweeps', 'handlers', 'workers', 'rechecks', 'event?key=work_1'];
-    const seconds = 30;
+    const pages = [
+      '',
+      'events',
+      'deliveries',
+      'errors',
+      'held',
+      'sweeps',
+      'handlers',
+      'workers',
+      'rechecks',
+      'event?key=work_1',
+    ];
+    const seconds = 12;
     for (const opened of [Array.from({ length: 10 }, () => ''), pages]) {
       await Promise.all(opened.map((page) => open(page)));
       log.statements.length = 0;
@@ -203,7 +222,8 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
     await delay(500);
     log.statements.length = 0;
     await delay(7_000);
-    expect(log.statements).toEqual([]);
+    // The lease of the process is renewed as always.
+    expect(log.statements.filter((statement) => !statement.includes('spark_worker'))).toEqual([]);
   });
 
   it('and they end when the application stops', async () => {

@@ -236,7 +236,9 @@ describe.each(arms)('the dashboard shows, on $name with $framework,', ({ create,
 
   it('the last hour, minute by minute, as charts with descriptions and as a table', async () => {
     const html = await page('');
-    expect(html).toMatch(/<title id="rates-events-title">Events a minute<\/title>\s*<desc id="rates-events-desc">At most [\d,]+ in a minute, [\d,]+ in all\.<\/desc>/);
+    expect(html).toMatch(
+      /<title id="rates-events-title">Events a minute<\/title>\s*<desc id="rates-events-desc">At most [\d,]+ in a minute, [\d,]+ in all\.<\/desc>/,
+    );
     expect([...html.matchAll(/<rect /g)]).toHaveLength(120);
     expect(html).toMatch(/<rect [^>]*><title>10:00: 1,01\d<\/title><\/rect>/);
     expect(textOf(html)).toMatch(/As a table .* 10:00 UTC 1,01\d \d+/);

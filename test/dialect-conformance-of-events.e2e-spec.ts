@@ -54,7 +54,7 @@ describe.each(databases)('the dialect, of events, on $name', ({ create }) => {
           at: NOW - 5,
           until_at: NOW + 5,
           depth: 3,
-          caused_by: 42,
+          caused_by: '42',
           recorded_at: NOW,
         },
       ]);

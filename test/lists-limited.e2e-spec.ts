@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { GroupHandler, InvalidOptionsError, type PageRequest, sparkEvent } from 'nestjs-spark';
 import { TestClock } from 'nestjs-spark/testing';
@@ -81,7 +82,9 @@ describe.each(databases)('lists of large tables read only so many rows, on $name
   });
 
   /** The pages that one has to open to see all that a filter selects: how many records each has. */
-  const pagesOf = async (list: (page: PageRequest) => Promise<{ records: readonly unknown[]; next: string | undefined }>) => {
+  const pagesOf = async (
+    list: (page: PageRequest) => Promise<{ records: readonly unknown[]; next: string | undefined }>,
+  ) => {
     const lengths: number[] = [];
     for (let after: string | undefined, isLast = false; !isLast;) {
       const { records, next } = await list({ ...LIMITED, ...(after === undefined ? {} : { after }) });
@@ -107,7 +110,9 @@ describe.each(databases)('lists of large tables read only so many rows, on $name
       bad.push(...found.records.map(({ event }) => event.key));
       return found;
     });
-    const tenths = Array.from({ length: EVENTS / 10 }, (_, i) => EVENTS - i * 10).filter((n) => n !== 3_000 && n !== 100);
+    const tenths = Array.from({ length: EVENTS / 10 }, (_, i) => EVENTS - i * 10).filter(
+      (n) => n !== 3_000 && n !== 100,
+    );
     expect(bad).toEqual(tenths.map((n) => `order_bad_${numberOf(n)}`));
   });
 
@@ -132,7 +137,9 @@ describe.each(databases)('lists of large tables read only so many rows, on $name
     await app.spark.retry({ key: 'order_bad_10010' });
     const { records, next } = await app.spark.deliveries({ state: 'available', handler: 'mails' }, LIMITED);
     expect([records.map(({ event }) => event.key), next]).toEqual([['order_bad_10010'], undefined]);
-    expect(await app.spark.deliveries({ state: 'discarded' }, { ...LIMITED, countUpTo: 9_999 })).toMatchObject({ count: 397 });
+    expect(await app.spark.deliveries({ state: 'discarded' }, { ...LIMITED, countUpTo: 9_999 })).toMatchObject({
+      count: 397,
+    });
     await app.spark.resumeHandler('mails');
     await app.spark.drain();
   });
@@ -194,7 +201,10 @@ describe.each(databases)('the figures of Spark, on $name:', (database) => {
     ]);
     expect((await app.spark.rates({ within: '1m' })).minutes).toMatchObject([{ events: 3, deliveries: 2 }]);
     clock.set(clock.now() + 59 * MINUTE);
-    expect((await app.spark.rates()).minutes).toMatchObject([{ events: 3 }, ...Array.from({ length: 59 }, () => ({ events: 0 }))]);
+    expect((await app.spark.rates()).minutes).toMatchObject([
+      { events: 3 },
+      ...Array.from({ length: 59 }, () => ({ events: 0 })),
+    ]);
     await expect(app.spark.rates({ within: '25h' })).rejects.toThrow(/at most a day/);
     await app.spark.drain();
   });
@@ -227,7 +237,8 @@ describe.each(databases)('the figures of Spark, on $name:', (database) => {
       transactional: false,
       revalidate: false,
     });
-    await app.dataSource.query(`INSERT INTO spark_handler (name, version, pattern, priority, revision, first_seen_at, last_seen_at)
+    await app.dataSource
+      .query(`INSERT INTO spark_handler (name, version, pattern, priority, revision, first_seen_at, last_seen_at)
       VALUES ('elsewhere', 'a', '/^b/', 0, 1, 1, 1), ('elsewhere', 'b', '/^a/', 0, 1, 1, 2)`);
     expect((await app.spark.handlers()).find(({ handler }) => handler === 'elsewhere')).toMatchObject({
       patterns: ['/^a/', '/^b/'],
@@ -244,9 +255,18 @@ describe.each(databases)('the figures of Spark, on $name:', (database) => {
     await app.spark.pauseHandler('mails');
     await emit('order_late', 30);
     const mails = async (countUpTo?: number) =>
-      (await app.spark.handlers(countUpTo === undefined ? {} : { countUpTo })).find(({ handler }) => handler === 'mails')!;
+      (await app.spark.handlers(countUpTo === undefined ? {} : { countUpTo })).find(
+        ({ handler }) => handler === 'mails',
+      )!;
     const all = await mails();
-    expect(all).toMatchObject({ available: 30, waiting: 0, running: 0, held: 0, discarded: 30, oldest: new Date(clock.now()) });
+    expect(all).toMatchObject({
+      available: 30,
+      waiting: 0,
+      running: 0,
+      held: 0,
+      discarded: 30,
+      oldest: new Date(clock.now()),
+    });
     expect(await mails(1_000)).toEqual(all);
     const { available, discarded } = await mails(10);
     expect(available).toBe(10);
@@ -264,7 +284,9 @@ describe.each(databases)('the figures of Spark, on $name:', (database) => {
     const held = await app.spark.held();
     expect(held.map(({ group, deliveries }) => `${group} ${deliveries}`)).toEqual(['order_held 12', 'order_kept 7']);
     expect(held[0]).toMatchObject({ since: new Date(clock.now()) });
-    expect(held[0]!.sample.map(({ event }) => event.key)).toEqual([104, 103, 102, 101, 100].map((n) => `order_held_${n}`));
+    expect(held[0]!.sample.map(({ event }) => event.key)).toEqual(
+      [104, 103, 102, 101, 100].map((n) => `order_held_${n}`),
+    );
     expect((await app.spark.held({ countUpTo: 15 })).map(({ deliveries }) => deliveries)).toEqual([12, 3]);
     await expect(app.spark.held({ countUpTo: -1 })).rejects.toThrow(InvalidOptionsError);
 
@@ -287,15 +309,21 @@ describe.each(databases)('workers, on $name,', (database) => {
   it('have a lease until later, and say what they handle since when', async () => {
     Slow.begun = 0;
     const db = await database.create();
-    const app = await startApp({ database: db, entities: [], providers: [Slow], spark: { worker: { leaseTtl: '20s' } } });
+    const app = await startApp({
+      database: db,
+      entities: [],
+      providers: [Slow],
+      spark: { worker: { leaseTtl: '20s' } },
+    });
     try {
+      for (let tries = 0; (await app.spark.workers()).length === 0 && tries < 500; tries++) await delay(10);
       const [idle] = await app.spark.workers();
       expect(idle).toMatchObject({ pid: process.pid, running: 0, oldest: undefined });
       expect(idle!.leaseUntil.getTime() - Date.now()).toBeGreaterThan(0);
       expect(idle!.leaseUntil.getTime() - Date.now()).toBeLessThan(21_000);
       const before = Date.now();
       await app.spark.emit([sparkEvent('slow', 1), sparkEvent('slow', 2)]);
-      for (let tries = 0; Slow.begun < 2 && tries < 500; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let tries = 0; Slow.begun < 2 && tries < 500; tries++) await delay(10);
       const [busy] = await app.spark.workers();
       expect(busy).toMatchObject({ id: idle!.id, running: 2 });
       expect(busy!.oldest!.getTime()).toBeGreaterThanOrEqual(before - 1_000);

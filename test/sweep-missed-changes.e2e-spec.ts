@@ -182,7 +182,9 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
         },
       ],
       held: [],
-      handlers: [expect.objectContaining({ handler: 'mails', available: 0, waiting: 0, running: 0, held: 0, discarded: 0 })],
+      handlers: [
+        expect.objectContaining({ handler: 'mails', available: 0, waiting: 0, running: 0, held: 0, discarded: 0 }),
+      ],
       rechecks: { due: 0, oldest: undefined, others: 0 },
       orphans: [],
       running: [],

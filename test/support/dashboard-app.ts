@@ -92,7 +92,9 @@ export function checkedPage(response: request.Response, status = 200): string {
   const { headers, text } = response;
   expect({ status: response.status, text: response.status === status ? '' : text }).toEqual({ status, text: '' });
   expect(headers['content-type']).toBe('text/html; charset=utf-8');
-  expect(headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img/);
+  expect(headers['content-security-policy']).toMatch(
+    /^default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img/,
+  );
   expect(headers['content-security-policy']).not.toMatch(/unsafe|\*/);
   expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   expect(text).toMatch(/^<!doctype html>/);

@@ -63,10 +63,22 @@ export function pagesOfLargeTables(events: number): string[] {
     `event?key=parcel_sent_${events / 2 - 1}`,
     `delivery?id=${events / 2}`,
   ];
-  const ofEvents = ['', 'group=parcel_sent', 'group=rare', 'source=rare-source', 'keyPrefix=rare_', 'keyPrefix=parcel_'];
+  const ofEvents = [
+    '',
+    'group=parcel_sent',
+    'group=rare',
+    'source=rare-source',
+    'keyPrefix=rare_',
+    'keyPrefix=parcel_',
+  ];
   ofEvents.push('entity=Parcel', 'entity=Parcel&id=1000', times, `to=${day(1)}&group=rare`, `after=${events / 2}`);
   const ofDeliveries = ['held', 'available', 'running', 'discarded', 'completed'].map((state) => `state=${state}`);
-  ofDeliveries.push('handler=labels', 'handler=rare-handler', 'state=available&handler=labels', 'state=discarded&handler=mails');
+  ofDeliveries.push(
+    'handler=labels',
+    'handler=rare-handler',
+    'state=available&handler=labels',
+    'state=discarded&handler=mails',
+  );
   ofDeliveries.push('error=server', 'error=nowhere', 'state=discarded&error=nowhere', 'fingerprint=0000000000000001');
   return [
     ...some,

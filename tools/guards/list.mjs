@@ -3175,7 +3175,7 @@ export const guards = [
   guard(
     'times are found by their place in the table',
     'inspect/page-window.ts',
-    "if (to) conditions.push([`${event} < :endEvent`, { endEvent: await idAt(to, OUT_OF_ORDER) }]);",
+    'if (to) conditions.push([`${event} < :endEvent`, { endEvent: await idAt(to, OUT_OF_ORDER) }]);',
     '',
     ['lists-limited', 'by times what is far'],
     { databases: ['SQLite'] },
@@ -3272,7 +3272,7 @@ export const guards = [
   inDashboard(
     'an audit log that refuses keeps an action from running',
     'acts/audit.ts',
-    "await tell(audited, { phase: 'started' });",
+    "await tell(told, { phase: 'started' });",
     '',
     ['dashboard-actions', 'not act if the audit log refuses'],
     { databases: ['SQLite'] },
@@ -3333,13 +3333,9 @@ export const guards = [
     ['dashboard-work', 'an interceptor'],
     { databases: ['SQLite'] },
   ),
-  inDashboard(
-    'all who look at a page share its reads',
-    'live/shared-reads.ts',
-    'if (!results.has(call))',
-    '',
-    ['libs/spark-dashboard/src/live/shared-reads.spec.ts'],
-  ),
+  inDashboard('all who look at a page share its reads', 'live/shared-reads.ts', 'if (!results.has(call))', '', [
+    'libs/spark-dashboard/src/live/shared-reads.spec.ts',
+  ]),
   inDashboard(
     'pages that are open rest after each read',
     'live/live-pages.ts',

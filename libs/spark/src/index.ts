@@ -80,13 +80,7 @@ export type {
   YieldedEvent,
 } from './inspect/explanation.js';
 export type { PlannedGroup, PlannedHandler, PlannedProblems, PlanSummary, PlanTotal } from './inspect/plan-summary.js';
-export type {
-  Planned,
-  PlannedCancellation,
-  PlannedEvent,
-  PlannedProblem,
-  PlanWatch,
-} from './inspect/planned.js';
+export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem, PlanWatch } from './inspect/planned.js';
 export type { SparkCounts } from './common/counters.js';
 export type {
   AttemptRecord,

@@ -8,5 +8,5 @@ export function userOf(request: unknown): string | undefined {
   if (typeof user !== 'object' || user === null) return undefined;
   const named = NAMES.map((name) => (user as Record<string, unknown>)[name]);
   const name = named.find((value) => (typeof value === 'string' && value !== '') || typeof value === 'number');
-  return name === undefined ? undefined : String(name as string | number);
+  return typeof name === 'number' ? String(name) : (name as string | undefined);
 }

@@ -27,28 +27,28 @@ async function tell({ settings, act }: Audited, { phase, count, error }: Told): 
 }
 
 /** Tells the end of an action. The action is over, so an audit log that throws changes nothing; it is logged. */
-async function tellEnd(audited: Audited, end: Told): Promise<void> {
+async function tellEnd(told: Audited, end: Told): Promise<void> {
   try {
-    await tell(audited, end);
+    await tell(told, end);
   } catch (error) {
-    const { action } = audited.act;
+    const { action } = told.act;
     logger.error(`auditLog has thrown at the phase ${end.phase} of ${action}, after the action.`, stackOf(error));
   }
 }
 
 async function begun({ settings, request }: View, { action, about }: Act): Promise<Audited> {
-  const audited = { settings, act: { action, about, user: await settings.user(request), request } };
-  await tell(audited, { phase: 'started' });
-  return audited;
+  const told = { settings, act: { action, about, user: await settings.user(request), request } };
+  await tell(told, { phase: 'started' });
+  return told;
 }
 
-async function ended<R extends Ended>(audited: Audited, work: () => Promise<R>): Promise<R> {
+async function ended<R extends Ended>(told: Audited, work: () => Promise<R>): Promise<R> {
   try {
-    const result = await within(audited, work);
-    await tellEnd(audited, { phase: result.isComplete === false ? 'stopped' : 'done', ...countIn(result) });
+    const result = await within(told, work);
+    await tellEnd(told, { phase: result.isComplete === false ? 'stopped' : 'done', ...countIn(result) });
     return result;
   } catch (error) {
-    await tellEnd(audited, { phase: 'failed', error });
+    await tellEnd(told, { phase: 'failed', error });
     throw error;
   }
 }

@@ -28,7 +28,11 @@ export class Responder {
   }
 
   /** Sends what a page shows, with its version; 204 if there is nothing new, and 503 if there is nothing at all. */
-  snapshot(response: unknown, snapshot: { readonly html: string; readonly version: string } | undefined, status: number) {
+  snapshot(
+    response: unknown,
+    snapshot: { readonly html: string; readonly version: string } | undefined,
+    status: number,
+  ) {
     const headers = { 'Content-Type': 'text/html; charset=utf-8', 'Cache-Control': 'no-store' };
     const version: Record<string, string> = snapshot ? { 'Spark-Version': snapshot.version } : {};
     this.send(response, snapshot?.html ?? '', status, { ...headers, ...version });
@@ -56,7 +60,8 @@ export class Responder {
   private stream(response: unknown, headers: Readonly<Record<string, string>>): ServerResponse {
     const raw = rawOf(response);
     if (isReply(response)) {
-      for (const [name, value] of Object.entries(response.getHeaders())) if (value !== undefined) raw.setHeader(name, value);
+      for (const [name, value] of Object.entries(response.getHeaders()))
+        if (value !== undefined) raw.setHeader(name, value);
       response.hijack();
     }
     const { 'Cache-Control': cached } = headers;
@@ -96,5 +101,4 @@ const isReply = (response: unknown): response is Reply =>
   typeof (response as Reply).hijack === 'function' && (response as Reply).raw !== undefined;
 
 /** The answer of Node, which Express has itself and Fastify keeps inside. */
-const rawOf = (response: unknown): ServerResponse =>
-  isReply(response) ? response.raw : (response as ServerResponse);
+const rawOf = (response: unknown): ServerResponse => (isReply(response) ? response.raw : (response as ServerResponse));

@@ -47,10 +47,13 @@ export async function answerWork(work: Work, answer: WorkAnswer, ending: AbortSi
   response.write(begin + html`<h1>${work.title}</h1>`.text);
   lines.to(response);
   // The answer has begun, so whoever waits for it need not wait for its end.
-  void ended.then((content) => {
-    if (response.writableEnded || response.destroyed) return;
-    response.end(html`<div class="ended">${content?.body}</div>`.text + end);
-  });
+  void complete(response, ended, end);
+}
+
+async function complete(response: ServerResponse, ended: Promise<Content | undefined>, end: string): Promise<void> {
+  const content = await ended;
+  if (response.writableEnded || response.destroyed) return;
+  response.end(html`<div class="ended">${content?.body}</div>`.text + end);
 }
 
 /** Sends lines of progress, not too often. */

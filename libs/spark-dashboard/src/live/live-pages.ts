@@ -131,7 +131,8 @@ export class LivePages {
       for (const variant of page.variants.values()) await show(variant, spark);
       page.failures = 0;
     } catch (error) {
-      if (page.failures === 0) this.logger.error(`The page ${address} of the dashboard cannot be updated.`, stackOf(error));
+      if (page.failures === 0)
+        this.logger.error(`The page ${address} of the dashboard cannot be updated.`, stackOf(error));
       page.failures = Math.min(page.failures + 1, MOST_FAILURES);
     }
     page.readAt = performance.now();

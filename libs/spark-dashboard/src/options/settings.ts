@@ -71,7 +71,16 @@ export function settingsOf(
   { guards = [] }: SparkDashboardStaticOptions,
   options: SparkDashboardDynamicOptions,
 ): DashboardSettings {
-  const { access, redact, title = 'Spark', environment, user = userOf, auditLog, interceptor, actTime = 20_000 } = options;
+  const {
+    access,
+    redact,
+    title = 'Spark',
+    environment,
+    user = userOf,
+    auditLog,
+    interceptor,
+    actTime = 20_000,
+  } = options;
   return {
     access: access ?? (guards.length > 0 ? () => 'all' : undefined),
     redactor: new Redactor(redact),

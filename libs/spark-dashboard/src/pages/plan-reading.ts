@@ -61,7 +61,7 @@ class PlanCounts {
     else if (planned.outcome === 'cancel') {
       this.cancelled++;
       addSome(this.cancellations, planned);
-    } else this.addProblem(planned);
+    } else if (planned.outcome === 'fail' || planned.outcome === 'unreliable') this.addProblem(planned);
   }
 
   reading(): Omit<PlanReading, 'isCut'> {

@@ -29,6 +29,7 @@ export class Work {
 /** One line of progress. The stylesheet shows the last one only. */
 export function progressLine(words: string, stop: Html, done?: number, total?: number): Html {
   const isKnown = done !== undefined && total !== undefined && total > 0;
-  const bar = isKnown && html`<progress max="${total}" value="${Math.min(done, total)}" aria-label="${words}"></progress>`;
+  const bar =
+    isKnown && html`<progress max="${total}" value="${Math.min(done, total)}" aria-label="${words}"></progress>`;
   return html`<div class="progress"><p role="status">${words}</p>${bar}<p>${stop}</p></div>`;
 }

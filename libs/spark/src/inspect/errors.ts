@@ -49,7 +49,8 @@ export function errorPage(
   const { readUpTo } = page;
   const conditions = deliveryConditions(filter, of, spark.tables, readUpTo);
   conditions.add(true, `d.state IN ('available', 'discarded')`, {});
-  const failures = readUpTo === undefined ? allFailures(spark, conditions) : latestFailures(spark, conditions, readUpTo);
+  const failures =
+    readUpTo === undefined ? allFailures(spark, conditions) : latestFailures(spark, conditions, readUpTo);
   const groups = `SELECT f.fingerprint, f.handler, COUNT(DISTINCT f.delivery_id) AS deliveries,
       COUNT(DISTINCT CASE WHEN f.state = 'discarded' THEN f.delivery_id END) AS discarded,
       MIN(f.started_at) AS first_at, MAX(f.started_at) AS last_at, MAX(f.id) AS latest

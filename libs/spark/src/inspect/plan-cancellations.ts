@@ -1,5 +1,6 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../database/statement.js';
+import { CHAIN_START } from '../event/chain.js';
 import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
 import type { Condition } from '../store/conditions.js';
@@ -87,7 +88,7 @@ async function byId({ transactions }: Inspected, source: Source, ids: readonly s
 
 /** Whether something becomes true at the instant. If a source throws, that is unknown, and counts as true. */
 async function stands(source: Source, subject: Subject, conditions: readonly Condition[], due: number) {
-  const derivation = new Derivation(due, () => 0);
+  const derivation = new Derivation(due, () => CHAIN_START);
   derivation.conditions.know(source, conditions);
   await derivation.run(source, [subject]);
   return derivation.failures.length > 0 || derivation.found.some(({ event }) => event.at?.getTime() === due);

@@ -11,11 +11,7 @@ const SAMPLES = 5;
 const MOST_KINDS = 1_000;
 
 /** Counts what a plan yields. It keeps counts and samples only. Throws the reason of the signal. */
-export async function summarize(
-  spark: Inspected,
-  request: PlanRequest,
-  watch: PlanWatch,
-): Promise<PlanSummary> {
+export async function summarize(spark: Inspected, request: PlanRequest, watch: PlanWatch): Promise<PlanSummary> {
   const started = performance.now();
   const counts = new PlanCounts(request.now);
   for await (const page of plannedPages(spark, request, watch)) counts.add(page);

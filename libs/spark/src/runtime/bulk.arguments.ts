@@ -1,4 +1,10 @@
-import { parseBoolean, parsePriority, positiveInteger, refuseUnknown, wholeNumberWithin } from '../config/option-parsers.js';
+import {
+  parseBoolean,
+  parsePriority,
+  positiveInteger,
+  refuseUnknown,
+  wholeNumberWithin,
+} from '../config/option-parsers.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { BulkOptions, RedeliveryOptions } from '../store/bulk-run.js';
 import { STATES_OF } from '../store/delivery-admin.js';

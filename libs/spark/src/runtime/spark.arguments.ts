@@ -38,7 +38,8 @@ const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
   ...Object.fromEntries(
     Object.entries({ deliveryId: 'a delivery', eventId: 'an event', causedBy: 'an event' }).map(([name, of]) => [
       name,
-      (value) => (isList(value, isNumber, MOST_IDS) ? undefined : `the id of ${of}, or a list of up to ${MOST_IDS} of them`),
+      (value) =>
+        isList(value, isNumber, MOST_IDS) ? undefined : `the id of ${of}, or a list of up to ${MOST_IDS} of them`,
     ]),
   ),
   ...Object.fromEntries(

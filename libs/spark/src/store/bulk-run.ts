@@ -78,12 +78,7 @@ export class BulkRun {
     }
   }
 
-  private chunk(
-    rows: BulkRows,
-    { change, count = ofAll }: BulkWork,
-    after: string,
-    size: number,
-  ): Promise<ChunkDone> {
+  private chunk(rows: BulkRows, { change, count = ofAll }: BulkWork, after: string, size: number): Promise<ChunkDone> {
     const { dryRun = false } = this.options;
     const work = dryRun ? count : change;
     const step = async (manager: EntityManager) => {

@@ -27,7 +27,11 @@ export const v12: SchemaVersion = {
 };
 
 /** Processes of the previous release insert rows without it. */
-const CAUSED_BY: TableColumnOptions & { readonly name: string } = { name: 'caused_by', type: 'bigint', isNullable: true };
+const CAUSED_BY: TableColumnOptions & { readonly name: string } = {
+  name: 'caused_by',
+  type: 'bigint',
+  isNullable: true,
+};
 
 const changed = ({ names }: Place): string[] => [names.plain.event, names.plain.recheck];
 
