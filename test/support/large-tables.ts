@@ -77,6 +77,9 @@ export function pagesOfLargeTables(events: number): string[] {
     'handler=labels',
     'handler=rare-handler',
     'state=available&handler=labels',
+    'state=discarded&group=rare',
+    'state=held&source=rare-source',
+    'state=completed&group=rare',
     'state=discarded&handler=mails',
   );
   ofDeliveries.push('error=server', 'error=nowhere', 'state=discarded&error=nowhere', 'fingerprint=0000000000000001');

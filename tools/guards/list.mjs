@@ -3167,8 +3167,8 @@ export const guards = [
   guard(
     'what few rows have is found by its index',
     'inspect/page-window.ts',
-    'if ((await counted(manager, probe, conditions, most)) < most) return RARE;',
-    'await counted(manager, probe, conditions, most);',
+    'if (await isRare(manager, probe, conditions)) return { isRare: true, low: undefined };',
+    'await isRare(manager, probe, conditions);',
     ['lists-limited', 'the beginning of a key'],
     { databases: ['SQLite'] },
   ),

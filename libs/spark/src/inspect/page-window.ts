@@ -8,11 +8,17 @@ import { Conditions, type EventFilter } from '../store/record-filter.js';
 export interface Probe {
   readonly from: string;
   readonly where: string;
+  /** The order of the index, as SQL after ORDER BY. */
+  readonly by: string;
 }
 
 /** The rows that a page reads, newest first, if it must not read all. */
 export interface Scan {
   readonly from: string;
+  /** From what the list of these rows reads, as SQL after FROM. Default: as the list says. */
+  readonly list?: string;
+  /** Whether `list` has only so many rows by itself. */
+  readonly isLimited?: boolean;
   /** The column by which an index has them. */
   readonly by: string;
   /** A condition that the index has. Default: none. */
@@ -29,14 +35,18 @@ export interface Window {
   readonly isRare: boolean;
   /** The lowest value of the column that is read; undefined if there are no rows below. */
   readonly low: string | undefined;
+  /** From what it reads, as SQL after FROM. Default: as the list says. */
+  readonly list?: string | undefined;
 }
 
+/** With more rows, a database may take its way through the whole table for the shorter one. */
+const FEW = 1_000;
+
 export const WHOLE: Window = { isRare: false, low: undefined };
-const RARE: Window = { isRare: true, low: undefined };
 
 /**
- * Chooses the rows that a page reads: those of an index if they are at most `most`, or else the newest `most` rows below the cursor. It adds
- * to the conditions which rows these are.
+ * Chooses the rows that a page reads: those of an index if they are few, or else the newest `most` rows below the cursor. It adds to the
+ * conditions which rows these are.
  */
 export async function windowOf(
   manager: EntityManager,
@@ -46,8 +56,9 @@ export async function windowOf(
   after: number | undefined,
   most: number,
 ): Promise<Window> {
-  const { from, by, where, probes } = scan;
-  for (const probe of probes) if ((await counted(manager, probe, conditions, most)) < most) return RARE;
+  const { from, list, isLimited, by, where, probes } = scan;
+  for (const probe of probes) if (await isRare(manager, probe, conditions)) return { isRare: true, low: undefined };
+  if (isLimited) return { isRare: false, low: undefined, list };
   const below = new Conditions(conditions.parameters).add(where, where ?? '', {});
   for (const [text, parameters] of await timesOf(manager, tables, scan))
     for (const both of [below, conditions]) both.add(true, text, parameters);
@@ -55,10 +66,10 @@ export async function windowOf(
   const newest = `SELECT ${by} AS id FROM ${from} ${below.sql} ORDER BY ${by} DESC LIMIT ${most}`;
   const sql = `SELECT MIN(w.id) AS low, COUNT(*) AS n FROM (${newest}) w`;
   const [row] = await select<{ low: string | null; n: string }>(manager, sql, below.parameters);
-  if (Number(row!.n) < most || row!.low === null) return WHOLE;
+  if (Number(row!.n) < most || row!.low === null) return { isRare: false, low: undefined, list };
   const low = String(row!.low);
   conditions.add(low, `${by} >= :low`, { low });
-  return { isRare: false, low };
+  return { isRare: false, low, list };
 }
 
 /** The conditions on the numbers of events that were recorded within the times of a filter. */
@@ -70,8 +81,8 @@ async function timesOf(manager: EntityManager, tables: TableNames, { event, filt
   return conditions;
 }
 
-async function counted(manager: EntityManager, { from, where }: Probe, { parameters }: Conditions, most: number) {
-  const sql = `SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM ${from} WHERE ${where} LIMIT ${most}) p`;
-  const [row] = await select<{ n: string }>(manager, sql, parameters);
-  return Number(row!.n);
+async function isRare(manager: EntityManager, { from, where, by }: Probe, { parameters }: Conditions) {
+  const some = `SELECT 1 AS one FROM ${from} WHERE ${where} ORDER BY ${by} LIMIT ${FEW}`;
+  const [row] = await select<{ n: string }>(manager, `SELECT COUNT(*) AS n FROM (${some}) p`, parameters);
+  return Number(row!.n) < FEW;
 }

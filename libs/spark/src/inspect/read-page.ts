@@ -29,15 +29,18 @@ export async function read<Row, R>(
   conditions: Conditions,
   listing: Listing<Row, R>,
 ): Promise<Page<R>> {
-  const { from, columns, order, isDescending, scan, cursorOf, recordOf } = listing;
+  const { columns, order, isDescending, scan, cursorOf, recordOf } = listing;
   const { limit = USUAL, after, countUpTo, readUpTo } = page;
   checkPage(page, order.length);
   const cursor = after?.split('.').map(Number);
   return withRunner(spark.dataSource.manager, async ({ manager }) => {
-    const { isRare, low } =
-      scan && readUpTo !== undefined
-        ? await windowOf(manager, spark.tables, conditions, scan, cursor?.[0], readUpTo)
-        : WHOLE;
+    const {
+      isRare,
+      low,
+      list: from = listing.from,
+    } = scan && readUpTo !== undefined
+      ? await windowOf(manager, spark.tables, conditions, scan, cursor?.[0], readUpTo)
+      : WHOLE;
     // The sum keeps the database from going through all rows in this order to find few.
     const first = isRare ? `${order[0]} + 0` : order[0]!;
     const by = [first, ...order.slice(1)].map((column) => `${column} ${isDescending ? 'DESC' : 'ASC'}`).join();

@@ -12,9 +12,9 @@ import {
   inStates,
   isNarrow,
   OF_ENTITY,
+  PREFIX_BOUNDS,
   recheckConditions,
   type RecheckFilter,
-  WITH_PREFIX,
 } from '../store/record-filter.js';
 import { deliveryOf } from './delivery-of.js';
 import { instant } from './instant.js';
@@ -51,8 +51,8 @@ export function eventPage(
 
 /** What the indexes of events find. */
 const probesOf = ({ event }: TableNames, { keyPrefix, entity }: EventFilter): Probe[] => [
-  ...(keyPrefix === undefined ? [] : [{ from: `${event} e`, where: WITH_PREFIX }]),
-  ...(entity === undefined ? [] : [{ from: `${event} e`, where: OF_ENTITY }]),
+  ...(keyPrefix === undefined ? [] : [{ from: `${event} e`, where: PREFIX_BOUNDS, by: 'e.event_key' }]),
+  ...(entity === undefined ? [] : [{ from: `${event} e`, where: OF_ENTITY, by: 'e.entity, e.entity_id' }]),
 ];
 
 /**
@@ -72,7 +72,7 @@ export function deliveryPage(
     columns: `${deliveryColumns('d')}, e.event_key, e.event_group, e.entity, e.entity_id, e.source, e.recorded_at`,
     order: byId ? ['d.id'] : ['d.event_id', 'd.id'],
     isDescending: true,
-    scan: isNarrow(filter) ? undefined : deliveryScan(spark.tables, filter, byId),
+    scan: isNarrow(filter) ? undefined : deliveryScan(spark, filter, byId, page),
     cursorOf: (row: DeliveryRow & OriginRow) => (byId ? [row.id] : [row.event_id, row.id]),
     recordOf: (row) => ({ ...deliveryOf(row), event: { ...originOf(spark, row), id: row.event_id } }),
   });
@@ -82,17 +82,28 @@ export function deliveryPage(
 const isById = ({ state, from, to }: DeliveryRecordFilter): boolean =>
   (state === 'held' || state === 'discarded') && from === undefined && to === undefined;
 
-function deliveryScan(tables: TableNames, filter: DeliveryRecordFilter, byId: boolean): Scan {
+function deliveryScan(
+  { tables, dialect }: Inspected,
+  filter: DeliveryRecordFilter,
+  byId: boolean,
+  { readUpTo = MOST_WAITING }: PageRequest,
+): Scan {
   const { state, handler } = filter;
   const from = `${tables.delivery} d`;
-  const probes = probesOf(tables, filter);
-  if (byId) return { from, by: 'd.id', where: inStates([state as DeliveryState]), event: 'd.event_id', probes, filter };
-  if (state === 'available' || state === 'running') {
-    const ofHandler = state === 'available' && handler !== undefined ? ' AND d.handler = :handler' : '';
-    probes.push({ from, where: inStates([state]) + ofHandler });
-  }
-  return { from, by: 'd.event_id', event: 'd.event_id', probes, filter };
+  const scan = { from, event: 'd.event_id', probes: probesOf(tables, filter), filter };
+  if (byId)
+    return { ...scan, list: `${from} ${dialect.joinedEvents}`, by: 'd.id', where: inStates([state as DeliveryState]) };
+  if (state !== 'available' && state !== 'running')
+    return { ...scan, list: `${from} ${dialect.joinedEvents}`, by: 'd.event_id' };
+  // As the index of queues has them: those that are due first.
+  const ofHandler = handler === undefined || state === 'running' ? '' : 'AND d.handler = :handler';
+  const order = state === 'running' ? '' : 'ORDER BY d.handler, d.suspect, d.priority, d.partition_key, d.due_at, d.id';
+  const some = `SELECT * FROM ${from} WHERE ${inStates([state])} ${ofHandler} ${order} LIMIT ${Math.min(readUpTo, MOST_WAITING)}`;
+  return { ...scan, list: `(${some}) d ${dialect.joinedEvents}`, isLimited: true, by: 'd.event_id' };
 }
+
+/** How many deliveries that wait or run are read at most, of all or of a handler. */
+const MOST_WAITING = 5_000;
 
 /** Reads rechecks, soonest first. */
 export function recheckPage(

@@ -114,7 +114,8 @@ export interface PageRequest {
   /**
    * About how many rows the page reads at most, 1,000 or more. If no index finds what the filter selects, it looks only at so many of the
    * newest rows after `after`. It may then have fewer records than `limit`, or none, and still a `next` that goes on behind them; `count` is
-   * of these rows, too. Use it for large tables. Times are found by the order in which events were entered. Default: no limit.
+   * of these rows, too. Of available deliveries, it lists at most 5,000, those of a handler that are due first. Use it for large tables. Times
+   * are found by the order in which events were entered. Default: no limit.
    */
   readonly readUpTo?: number;
 }

@@ -115,9 +115,11 @@ export function eventConditions(filter: EventFilter, of: FilteredEntity | undefi
 // The last character of all, in the order of each database.
 const LAST = '\u{10ffff}';
 
-/** The condition that a key has a prefix. LIKE ignores case on SQLite, so SUBSTR compares it. The bounds let the database use the index. */
-export const WITH_PREFIX =
-  'e.event_key >= :prefix AND e.event_key <= :prefixEnd AND SUBSTR(e.event_key, 1, :prefixLength) = :prefix';
+/** The bounds of the keys with a prefix, which let the database use the index. */
+export const PREFIX_BOUNDS = 'e.event_key >= :prefix AND e.event_key <= :prefixEnd';
+
+/** The condition that a key has a prefix. LIKE ignores case on SQLite, so SUBSTR compares it. */
+const WITH_PREFIX = `${PREFIX_BOUNDS} AND SUBSTR(e.event_key, 1, :prefixLength) = :prefix`;
 
 /** The condition that an event came from one of the names of an entity. */
 export const OF_ENTITY = 'e.entity IN (:...names)';

@@ -53,6 +53,7 @@ export class MysqlDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
   readonly byKey = BY_KEY;
+  readonly joinedEvents: string;
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = false;
@@ -63,6 +64,7 @@ export class MysqlDialect implements Dialect {
   private readonly claiming: MysqlClaiming;
 
   constructor(private readonly tables: TableNames) {
+    this.joinedEvents = `STRAIGHT_JOIN ${tables.event} e ${BY_KEY} ON e.id = d.event_id`;
     this.claiming = new MysqlClaiming(tables);
   }
 

@@ -43,6 +43,7 @@ export class PostgresDialect implements Dialect {
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
   readonly byKey = '';
+  readonly joinedEvents: string;
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { within: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = true;
@@ -60,6 +61,7 @@ export class PostgresDialect implements Dialect {
     private readonly tables: TableNames,
     private readonly prepare: boolean,
   ) {
+    this.joinedEvents = `CROSS JOIN LATERAL (SELECT * FROM ${tables.event} e WHERE e.id = d.event_id OFFSET 0) e`;
     this.entering = new PostgresEntering(tables);
     this.claiming = new PostgresClaiming(tables, prepare);
   }

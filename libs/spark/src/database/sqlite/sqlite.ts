@@ -33,6 +33,7 @@ export class SqliteDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';
   readonly byKey = '';
+  readonly joinedEvents: string;
   readonly isolation = undefined;
   readonly readOnly = {};
   readonly worksByStatement = false;
@@ -50,6 +51,7 @@ export class SqliteDialect implements Dialect {
   // The texts are built once, because building one takes as long as running it.
   constructor(private readonly tables: TableNames) {
     const { event, delivery, handler, pause } = tables;
+    this.joinedEvents = `CROSS JOIN ${event} e ON e.id = d.event_id`;
     this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
     this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
     this.openSql = `INSERT INTO ${delivery} (${OPENED_COLUMNS}) VALUES (${OPENED_PLACES})`;
