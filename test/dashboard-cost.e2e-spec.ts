@@ -8,7 +8,7 @@ import { QueryLog } from './support/query-log.js';
 
 const EVENTS = 400_000;
 /** How many rows one part of a statement may read: those of a page, and those that are found beside them. */
-const MOST_READ = 60_000;
+const MOST_READ = 25_000;
 const LARGE = ['spark_event', 'spark_delivery', 'spark_attempt'];
 
 interface Sent {

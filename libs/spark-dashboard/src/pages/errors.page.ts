@@ -5,7 +5,7 @@ import { filterForm, pager, pageRequest } from '../view/lists.js';
 import type { Content, View } from '../view/view.js';
 
 /** How many of the latest failed attempts are read. */
-const MOST_ATTEMPTS = 5_000;
+const MOST_ATTEMPTS = 2_000;
 const PARTS = ['handler', 'group', 'state', 'error', 'from', 'to'] as const;
 
 /** The kinds of errors of deliveries that wait or are discarded, latest first. */

@@ -28,4 +28,4 @@ export type Page = (view: View) => Promise<Content | Work>;
 export const COUNTED = 1_000;
 
 /** About how many rows a list reads. */
-export const MOST_READ = 20_000;
+export const MOST_READ = 10_000;

@@ -159,10 +159,10 @@ export interface Dialect {
   /** What follows a table so that a statement reads only the rows whose keys it names: by another way it could wait for other rows. */
   readonly byKey: string;
   /**
-   * SQL that joins the events `e` to deliveries `d`. The database reads the deliveries first, and looks up the event of each by its key,
-   * whatever other conditions there are on events.
+   * SQL that joins a table to what stands before it in FROM, by its id. The database looks up the row of each by its key, whatever other
+   * conditions there are on them.
    */
-  readonly joinedEvents: string;
+  lookedUp(table: string, alias: string, id: string): string;
   /** The isolation of Spark's own transactions. */
   readonly isolation: 'READ COMMITTED' | undefined;
   /** The statement that makes a transaction read only: sent before it begins, or as its first statement. SQLite has none. */

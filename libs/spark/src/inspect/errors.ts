@@ -54,7 +54,7 @@ export function errorPage(
   const groups = `SELECT f.fingerprint, f.handler, COUNT(DISTINCT f.delivery_id) AS deliveries,
       COUNT(DISTINCT CASE WHEN f.state = 'discarded' THEN f.delivery_id END) AS discarded,
       MIN(f.started_at) AS first_at, MAX(f.started_at) AS last_at, MAX(f.id) AS latest
-    FROM (${failures}) f WHERE f.state IS NOT NULL GROUP BY f.fingerprint, f.handler`;
+    FROM (${failures}) f GROUP BY f.fingerprint, f.handler`;
   const error = `(SELECT s.error FROM ${spark.tables.attempt} s WHERE s.id = g.latest)`;
   return read(spark, page, new Conditions(conditions.parameters), {
     from: `(${groups}) g`,
@@ -81,15 +81,12 @@ function allFailures({ tables: { event, delivery, attempt } }: Inspected, { sql 
     JOIN ${attempt} a ON a.delivery_id = d.id AND a.fingerprint = d.fingerprint ${sql}`;
 }
 
-/** The same of the latest failed attempts; the state of other deliveries is null. By a join, the database might read all deliveries. */
-function latestFailures({ tables }: Inspected, { sql, parameters }: Conditions, most: number): string {
-  const { event, delivery, attempt } = tables;
+/** The same of the latest failed attempts. */
+function latestFailures({ tables, dialect }: Inspected, { sql, parameters }: Conditions, most: number): string {
   const some = 'fingerprint' in parameters ? 'WHERE fingerprint = :fingerprint' : '';
-  const latest = `SELECT id, delivery_id, fingerprint, started_at FROM ${attempt} ${some} ORDER BY id DESC LIMIT ${most}`;
-  const events = /\be\.\w/.test(sql) ? `JOIN ${event} e ON e.id = d.event_id` : '';
-  const own = 'd.id = a.delivery_id';
-  return `SELECT a.id, a.delivery_id, a.fingerprint, a.started_at,
-      (SELECT d.handler FROM ${delivery} d WHERE ${own}) AS handler,
-      (SELECT d.state FROM ${delivery} d ${events} ${sql} AND ${own} AND d.fingerprint = a.fingerprint) AS state
-    FROM (${latest}) a`;
+  const latest = `SELECT id, delivery_id, fingerprint, started_at FROM ${tables.attempt} ${some} ORDER BY id DESC LIMIT ${most}`;
+  const deliveries = dialect.lookedUp(tables.delivery, 'd', 'a.delivery_id');
+  const events = /\be\.\w/.test(sql) ? dialect.lookedUp(tables.event, 'e', 'd.event_id') : '';
+  return `SELECT a.id, a.delivery_id, a.fingerprint, a.started_at, d.handler, d.state
+    FROM (${latest}) a ${deliveries} ${events} ${sql} AND d.fingerprint = a.fingerprint`;
 }

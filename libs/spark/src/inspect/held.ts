@@ -31,7 +31,7 @@ export async function heldOf(manager: EntityManager, spark: Inspected, most: num
     manager,
     `SELECT name, id, n, since FROM (
        SELECT e.event_group AS name, d.id, ROW_NUMBER() OVER ${own} AS nth, COUNT(*) OVER ${all} AS n, MIN(d.due_at) OVER ${all} AS since
-       FROM (${held}) d ${dialect.joinedEvents}) g
+       FROM (${held}) d ${dialect.lookedUp(tables.event, 'e', 'd.event_id')}) g
      WHERE nth <= ${SAMPLE} ORDER BY name, nth`,
   );
   const groups = new Map<string, { group: string; deliveries: number; since: Date; ids: string[] }>();

@@ -44,8 +44,8 @@ export async function read<Row, R>(
     // The sum keeps the database from going through all rows in this order to find few.
     const first = isRare ? `${order[0]} + 0` : order[0]!;
     const by = [first, ...order.slice(1)].map((column) => `${column} ${isDescending ? 'DESC' : 'ASC'}`).join();
-    const count = countUpTo === undefined ? undefined : await counted(manager, from, conditions, by, countUpTo);
     const names = order.map((_, i) => `:after${i}`).join();
+    const { sql: whole } = conditions;
     conditions.add(
       cursor,
       `(${order.join()}) ${isDescending ? '<' : '>'} (${names})`,
@@ -58,19 +58,23 @@ export async function read<Row, R>(
     // Below the lowest row that was read there may be more.
     const end = low === undefined ? undefined : [low, ...order.slice(1).map(() => 0)];
     const next = isLast ? end : cursorOf(shown.at(-1)!);
+    const isAll = isLast && cursor === undefined;
+    const counting = async (most: number) =>
+      isAll ? Math.min(rows.length, most) : counted(manager, `${from} ${whole}`, conditions, by, most);
+    const count = countUpTo === undefined ? undefined : await counting(countUpTo);
     return { records: shown.map(recordOf), next: next?.join('.'), count };
   });
 }
 
 async function counted(
   manager: EntityManager,
-  from: string,
-  { sql, parameters }: Conditions,
+  rows: string,
+  { parameters }: Conditions,
   by: string,
   most: number,
 ): Promise<number> {
   // In the order of the list, so that it reads the rows that the list reads.
-  const some = `SELECT 1 AS one FROM ${from} ${sql} ORDER BY ${by} LIMIT ${most}`;
+  const some = `SELECT 1 AS one FROM ${rows} ORDER BY ${by} LIMIT ${most}`;
   const [row] = await select<{ n: string }>(manager, `SELECT COUNT(*) AS n FROM (${some}) counted`, parameters);
   return Number(row!.n);
 }

@@ -90,16 +90,15 @@ function deliveryScan(
 ): Scan {
   const { state, handler } = filter;
   const from = `${tables.delivery} d`;
+  const events = dialect.lookedUp(tables.event, 'e', 'd.event_id');
   const scan = { from, event: 'd.event_id', probes: probesOf(tables, filter), filter };
-  if (byId)
-    return { ...scan, list: `${from} ${dialect.joinedEvents}`, by: 'd.id', where: inStates([state as DeliveryState]) };
-  if (state !== 'available' && state !== 'running')
-    return { ...scan, list: `${from} ${dialect.joinedEvents}`, by: 'd.event_id' };
+  if (byId) return { ...scan, list: `${from} ${events}`, by: 'd.id', where: inStates([state as DeliveryState]) };
+  if (state !== 'available' && state !== 'running') return { ...scan, list: `${from} ${events}`, by: 'd.event_id' };
   // As the index of queues has them: those that are due first.
   const ofHandler = handler === undefined || state === 'running' ? '' : 'AND d.handler = :handler';
   const order = state === 'running' ? '' : 'ORDER BY d.handler, d.suspect, d.priority, d.partition_key, d.due_at, d.id';
   const some = `SELECT * FROM ${from} WHERE ${inStates([state])} ${ofHandler} ${order} LIMIT ${Math.min(readUpTo, MOST_WAITING)}`;
-  return { ...scan, list: `(${some}) d ${dialect.joinedEvents}`, isLimited: true, by: 'd.event_id' };
+  return { ...scan, list: `(${some}) d ${events}`, isLimited: true, by: 'd.event_id' };
 }
 
 /** How many deliveries that wait or run are read at most, of all or of a handler. */

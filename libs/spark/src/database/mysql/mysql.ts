@@ -53,7 +53,6 @@ export class MysqlDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = 'FOR UPDATE';
   readonly byKey = BY_KEY;
-  readonly joinedEvents: string;
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { before: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = false;
@@ -64,7 +63,6 @@ export class MysqlDialect implements Dialect {
   private readonly claiming: MysqlClaiming;
 
   constructor(private readonly tables: TableNames) {
-    this.joinedEvents = `STRAIGHT_JOIN ${tables.event} e ${BY_KEY} ON e.id = d.event_id`;
     this.claiming = new MysqlClaiming(tables);
   }
 
@@ -74,6 +72,10 @@ export class MysqlDialect implements Dialect {
 
   isTransient(error: unknown): boolean {
     return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);
+  }
+
+  lookedUp(table: string, alias: string, id: string): string {
+    return `STRAIGHT_JOIN ${table} ${alias} ${BY_KEY} ON ${alias}.id = ${id}`;
   }
 
   insertOrIgnore(rows: string): string {

@@ -43,7 +43,6 @@ export class PostgresDialect implements Dialect {
   readonly returnsFromUpdate = true;
   readonly forUpdate = 'FOR UPDATE';
   readonly byKey = '';
-  readonly joinedEvents: string;
   readonly isolation = 'READ COMMITTED';
   readonly readOnly = { within: 'SET TRANSACTION READ ONLY' };
   readonly worksByStatement = true;
@@ -61,7 +60,6 @@ export class PostgresDialect implements Dialect {
     private readonly tables: TableNames,
     private readonly prepare: boolean,
   ) {
-    this.joinedEvents = `CROSS JOIN LATERAL (SELECT * FROM ${tables.event} e WHERE e.id = d.event_id OFFSET 0) e`;
     this.entering = new PostgresEntering(tables);
     this.claiming = new PostgresClaiming(tables, prepare);
   }
@@ -72,6 +70,10 @@ export class PostgresDialect implements Dialect {
 
   isTransient(error: unknown): boolean {
     return ['40001', '40P01'].includes((error as { code?: string }).code ?? '');
+  }
+
+  lookedUp(table: string, alias: string, id: string): string {
+    return `CROSS JOIN LATERAL (SELECT * FROM ${table} r WHERE r.id = ${id} OFFSET 0) ${alias}`;
   }
 
   insertOrIgnore(rows: string): string {

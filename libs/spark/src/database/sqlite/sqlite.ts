@@ -33,7 +33,6 @@ export class SqliteDialect implements Dialect {
   readonly returnsFromUpdate = false;
   readonly forUpdate = '';
   readonly byKey = '';
-  readonly joinedEvents: string;
   readonly isolation = undefined;
   readonly readOnly = {};
   readonly worksByStatement = false;
@@ -51,7 +50,6 @@ export class SqliteDialect implements Dialect {
   // The texts are built once, because building one takes as long as running it.
   constructor(private readonly tables: TableNames) {
     const { event, delivery, handler, pause } = tables;
-    this.joinedEvents = `CROSS JOIN ${event} e ON e.id = d.event_id`;
     this.ownerSql = `SELECT ${OWNER_COLUMNS} FROM ${event} WHERE event_key = ?`;
     this.insertSql = `INSERT INTO ${event} (${EVENT_COLUMNS}) VALUES (${EVENT_PLACES}) ON CONFLICT DO NOTHING`;
     this.openSql = `INSERT INTO ${delivery} (${OPENED_COLUMNS}) VALUES (${OPENED_PLACES})`;
@@ -72,6 +70,10 @@ export class SqliteDialect implements Dialect {
 
   isTransient(error: unknown): boolean {
     return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');
+  }
+
+  lookedUp(table: string, alias: string, id: string): string {
+    return `CROSS JOIN ${table} ${alias} ON ${alias}.id = ${id}`;
   }
 
   insertOrIgnore(rows: string): string {
