@@ -55,6 +55,7 @@ const BENCHES = [
   'size',
   'fleet',
   'limited',
+  'dashboard',
 ];
 
 const idOf = ({ bench, work, db, ratio }: Row): string => [bench, work, db, ratio].join(' · ');

@@ -22,6 +22,10 @@ a { color: var(--link); }
 header, nav, main { padding: 0 1rem; max-width: 80rem; margin: 0 auto; }
 header { display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem 1rem; padding-top: 0.75rem; min-height: 2.75rem; }
 header strong { font-size: 1.2rem; }
+.live { margin: 0 0 0 auto; display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem; font-size: 0.85rem; }
+.live[hidden] { display: none; }
+.live button { min-height: 2rem; padding: 0.1rem 0.75rem; color: var(--faint); }
+.live button[aria-pressed='true'] { color: var(--good); border-color: currentColor; }
 nav ul { display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; list-style: none; margin: 0; padding: 0.5rem 0; border-bottom: 1px solid var(--line); }
 nav a { display: inline-block; padding: 0.35rem 0; text-decoration: none; border-bottom: 2px solid transparent; }
 nav a:hover { border-color: currentColor; }
@@ -71,7 +75,26 @@ ol.timeline details { display: inline-block; vertical-align: top; max-width: 100
 ol.timeline summary { padding: 0; }
 ol.timeline ul { margin: 0.15rem 0; padding-left: 1.2rem; }
 .pages { display: flex; gap: 1rem; margin: 0.75rem 0; }
-meter { width: 8rem; max-width: 100%; }
+meter, progress { width: 8rem; max-width: 100%; }
+input[type='range'] { padding: 0; accent-color: var(--link); }
+output { font-variant-numeric: tabular-nums; }
+.progress:has(~ .progress), .progress:has(~ .ended) { display: none; }
+.charts { display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { flex: 1 1 18rem; margin: 0; padding: 0.75rem; background: var(--raised); border: 1px solid var(--line); border-radius: 0.4rem; }
+figcaption { color: var(--faint); font-size: 0.85rem; }
+.chart { display: block; width: 100%; height: auto; }
+.chart rect { fill: var(--link); }
+.chart line { stroke: var(--line); }
+.chart text { fill: var(--faint); font-size: 12px; }
+summary { cursor: pointer; padding: 0.35rem 0; }
+.calendar td.heat1 { background: color-mix(in srgb, var(--link) 8%, var(--ground)); }
+.calendar td.heat2 { background: color-mix(in srgb, var(--link) 14%, var(--ground)); }
+.calendar td.heat3 { background: color-mix(in srgb, var(--link) 20%, var(--ground)); }
+.calendar td.heat4 { background: color-mix(in srgb, var(--link) 26%, var(--ground)); }
+.calendar td, .calendar th { padding-left: 0.5rem; }
+.calendar td.number a { color: var(--text); }
+ul.chain, ul.chain ul { list-style: none; margin: 0.25rem 0; padding-left: 1rem; border-left: 2px solid var(--line); }
+ul.chain li { overflow-wrap: anywhere; padding: 0.15rem 0; }
 @media (max-width: 40rem) {
   dl.facts { grid-template-columns: 1fr; gap: 0; }
   dl.facts dd { margin-bottom: 0.5rem; }

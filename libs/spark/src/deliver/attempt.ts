@@ -39,7 +39,7 @@ export class Attempt {
   }
 
   async run(contexts: Reading): Promise<Outcome> {
-    const { attempt, event } = this.delivery;
+    const { attempt, event, eventId } = this.delivery;
     if (this.isExhausted) {
       if (this.isSuspect)
         return {
@@ -59,7 +59,8 @@ export class Attempt {
       const { context, missing } = contexts.of(this.delivery);
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return { state: 'discarded', error: `${gone.entity} ${gone.id} in its context is gone` };
-      await inChainOf(event.depth, () => this.call.handle(handed(event, typedContext(this.handler, event, context))));
+      const link = { depth: event.depth, cause: eventId };
+      await inChainOf(link, () => this.call.handle(handed(event, typedContext(this.handler, event, context))));
       return { state: 'completed', persisted: this.handler.options.transactional ?? false };
     } catch (error) {
       return this.failed(error);

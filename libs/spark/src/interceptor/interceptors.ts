@@ -1,6 +1,6 @@
 import type { Counters } from '../common/counters.js';
 import { linesOf, shown } from '../error/text-of.js';
-import { chainDepth, inChainOf } from '../event/chain.js';
+import { chainLink, inChainOf } from '../event/chain.js';
 import { type EventMetadata, flawInMetadata, mergedMetadata } from '../event/event-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { type Around, type Hook, nested } from './around.js';
@@ -67,7 +67,7 @@ export class Interceptors {
     hooks: readonly Hook<(events: readonly SparkEvent[]) => unknown>[],
     events: readonly SparkEvent[],
   ): void {
-    inChainOf(chainDepth(), () => {
+    inChainOf(chainLink(), () => {
       for (const { where, call } of hooks) {
         const run = async () => call(events);
         run().catch((error: unknown) => this.report(where, 'the events are entered', error));

@@ -16,6 +16,8 @@ export interface Delivery {
   /** Since when it was due, in epoch ms. */
   readonly due: number;
   readonly worker: string;
+  /** The number of its event. */
+  readonly eventId: string;
   readonly event: Entry;
   /** Until when its handler may be called, by `performance.now()`. Default: no limit of time. */
   readonly startBy?: number;
@@ -52,7 +54,7 @@ export class Deliveries {
     const deliveries = rows.map((row) => {
       const { id, handler, partition_key: partition, attempt } = row;
       const claimed = { id: String(id), handler, partition, attempt: Number(attempt), due: Number(row.due_at) };
-      return { ...claimed, worker: request.worker, event: entryFrom(row) };
+      return { ...claimed, worker: request.worker, eventId: String(row.event_id), event: entryFrom(row) };
     });
     return { deliveries, isMore };
   }

@@ -79,7 +79,7 @@ export class PostgresClaiming {
          UPDATE ${delivery} d SET ${SET.claimed('$5', '$1')}
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $6 OR set_config('synchronous_commit', 'off', true) = 'off')
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
-       SELECT c.id, c.handler, c.partition_key, c.attempt, c.due_at, ${entryColumns('e')}, (SELECT COUNT(*) FROM found) AS found
+       SELECT c.id, c.event_id, c.handler, c.partition_key, c.attempt, c.due_at, ${entryColumns('e')}, (SELECT COUNT(*) FROM found) AS found
        FROM claimed c JOIN queue q USING (handler, priority, partition_key)
        CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY q.n, c.due_at, c.id`,
