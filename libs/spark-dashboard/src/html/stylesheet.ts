@@ -64,6 +64,8 @@ input[type='range'] { width: calc(100% - 3rem); vertical-align: middle; }
 button { cursor: pointer; padding: 0.35rem 0.9rem; }
 button.danger { color: var(--bad); border-color: var(--bad); }
 .acts { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; align-items: center; margin: 0.75rem 0; }
+td .acts { flex-wrap: nowrap; margin: 0; }
+td button { min-height: 2rem; padding: 0.1rem 0.75rem; white-space: nowrap; }
 .notice { padding: 0.75rem 1rem; border-left: 0.3rem solid var(--warn); background: var(--raised); overflow-wrap: anywhere; }
 .notice.done { border-color: var(--good); }
 .notice.wrong { border-color: var(--bad); color: inherit; }
@@ -98,7 +100,8 @@ ul.chain li { overflow-wrap: anywhere; padding: 0.15rem 0; }
 @media (max-width: 40rem) {
   dl.facts { grid-template-columns: 1fr; gap: 0; }
   dl.facts dd { margin-bottom: 0.5rem; }
-  form.filter div { flex-basis: 100%; max-width: none; }
+  form.filter div { flex-basis: 40%; max-width: none; }
+  form.filter div:has([type='datetime-local']) { flex-basis: 100%; }
 }
 `.trimStart();
 
