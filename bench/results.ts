@@ -56,6 +56,7 @@ const BENCHES = [
   'size',
   'fleet',
   'limited',
+  'dashboard',
 ];
 
 const idOf = ({ bench, work, db, ratio }: Row): string => [bench, work, db, ratio].join(' · ');

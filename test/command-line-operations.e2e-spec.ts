@@ -150,7 +150,15 @@ describe('the command line operates Spark', { timeout: 120_000 }, () => {
       `INSERT INTO spark_worker (id, lease_until, host, pid, started_at) VALUES ('w', ${until}, 'host-7', 42, 1000)`,
     );
     expect((await spark('workers', 'list', '--json')).json).toEqual([
-      { id: 'w', host: 'host-7', pid: 42, started: '1970-01-01T00:00:01.000Z' },
+      {
+        id: 'w',
+        host: 'host-7',
+        pid: 42,
+        started: '1970-01-01T00:00:01.000Z',
+        leaseUntil: new Date(until).toISOString(),
+        running: 0,
+        oldest: null,
+      },
     ]);
     await query('DELETE FROM spark_worker');
   });

@@ -222,13 +222,38 @@ describe.each(arms)('the dashboard shows, on $name with $framework,', ({ create,
 
   it('what will happen, by day and group, down to the entities', async () => {
     const html = await page('plan?days=7');
-    expect(textOf(html)).toContain('2026-03-03 parcel_due 15');
+    expect(textOf(html)).toContain('Day parcel_due In all 2026-03-03 15 15');
     const group = await follow(html, 'parcel_due');
-    expect(textOf(group)).toContain('2026-03-03 09:00:00 UTC parcel_due_2 parcel_due Parcel 2 labels');
+    expect(textOf(group)).toContain('2026-03-03 09:00:00 UTC parcel_due_2 parcel_due Parcel 2 parcels labels');
     expect([...group.matchAll(/<td class="">parcel_due_\d+<\/td>/g)]).toHaveLength(15);
+    const day = await follow(html, '15');
+    expect(textOf(day)).toContain('parcel_due, 2026-03-03');
+    expect(linkIn(day, 'All days and groups')).toBe('plan?days=7');
     const none = await text('plan?days=1&entity=Parcel');
     expect(none).toContain('Nothing will happen.');
     expect(none).toContain('Known to become true after that: 15.');
+  });
+
+  it('the last hour, minute by minute, as charts with descriptions and as a table', async () => {
+    const html = await page('');
+    expect(html).toMatch(
+      /<title id="rates-events-title">Events a minute<\/title>\s*<desc id="rates-events-desc">At most [\d,]+ in a minute, [\d,]+ in all\.<\/desc>/,
+    );
+    expect([...html.matchAll(/<rect /g)]).toHaveLength(120);
+    expect(html).toMatch(/<rect [^>]*><title>10:00: 1,01\d<\/title><\/rect>/);
+    expect(textOf(html)).toMatch(/As a table .* 10:00 UTC 1,01\d \d+/);
+  });
+
+  it('the limits of handlers, and a replay that is counted first', async () => {
+    const html = await page('handlers');
+    expect(textOf(html)).toContain('labels /^parcel/ 0 shared with others – 1 h 0 min 1 – Replay events');
+    expect(textOf(html)).toMatch(/mails \/\^parcel_sent\$\/ 0 shared with others – 1 h 0 min 80 –/);
+    const question = await follow(html, 'Replay events');
+    expect(linkIn(html, 'Replay events')).toBe('act?do=replay&handler=labels&from=2026-03-01T00%3A00');
+    expect(textOf(question)).toContain('There is no delivery that this would change.');
+    expect(question).toContain('<input type="hidden" name="handler" value="labels">');
+    expect(textOf(await page('act?do=replay&handler=works&group=many&repeat=true'))).toContain('no delivery that this');
+    expect(await text('act?do=replay&handler=nobody', 400)).toContain('nobody');
   });
 
   it('what is held, with a sample', async () => {
@@ -246,6 +271,7 @@ describe.each(arms)('the dashboard shows, on $name with $framework,', ({ create,
     await app.spark.drain();
     const [worker] = await app.spark.workers();
     expect(await text('workers')).toContain(`${worker!.host} ${worker!.pid}`);
+    expect(await text('workers')).toMatch(/Lease until .* UTC 20\d\d-.* UTC 0 –/);
     expect(await text('rechecks?entity=Parcel&id=2')).toContain('2026-03-03 09:00:00 UTC Parcel 2 0');
   });
 
@@ -303,5 +329,13 @@ describe.each(arms)('the dashboard shows, on $name with $framework,', ({ create,
     expect(headers['cache-control']).toContain('immutable');
     expect(css).toContain('prefers-color-scheme: dark');
     expect(css).not.toMatch(/@import|url\(/);
+  });
+
+  it('its module, which browsers may keep', async () => {
+    const script = /src="(script\.js\?v=[0-9a-f]+)"/.exec(await page(''))![1]!;
+    const { status, headers, text: code } = await app.get(`/spark/${script}`);
+    expect({ status, type: headers['content-type'] }).toEqual({ status: 200, type: 'text/javascript; charset=utf-8' });
+    expect(headers['cache-control']).toContain('immutable');
+    expect(code).toContain('new EventSource');
   });
 });

@@ -124,6 +124,7 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
         metadata: '{"b":1}',
       });
       expect([Number(first!.at), Number(first!.until_at)]).toEqual([NOW - 5, NOW + 5]);
+      expect(String(first!.event_id)).toBe((await deliveryOf('full')).event_id);
       expect(second).toMatchObject({
         event_key: 'void',
         entity_id: null,

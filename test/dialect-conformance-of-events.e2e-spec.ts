@@ -25,6 +25,7 @@ describe.each(databases)('the dialect, of events, on $name', ({ create }) => {
         at: NOW - 5,
         until: NOW + 5,
         depth: 3,
+        cause: '42',
         metadata: '{"note":"ä 💡"}',
       });
       const emitted = entry('emitted', { group: 'other', entity: null, entityId: null, source: null });
@@ -53,6 +54,7 @@ describe.each(databases)('the dialect, of events, on $name', ({ create }) => {
           at: NOW - 5,
           until_at: NOW + 5,
           depth: 3,
+          caused_by: '42',
           recorded_at: NOW,
         },
       ]);

@@ -368,7 +368,7 @@ describe.each(databases)('the dialect, on $name', ({ create }) => {
       skip(!on.dialect.skipsLocked, NOBODY_ELSE_WRITES);
       const rechecks = new Rechecks(on.dialect, on.tables);
       const root = on.db.getMetadata(Row);
-      const due = (at: number) => ({ ref: { root, id: String(at) }, due: at, attempt: 0, depth: 0 });
+      const due = (at: number) => ({ ref: { root, id: String(at) }, due: at, attempt: 0, depth: 0, cause: null });
       await on.own.run((manager) => rechecks.add(manager, [due(1_000), due(2_000)], 0));
       const claim = (manager: EntityManager, now: number) =>
         rechecks.claim(manager, { roots: [root], now, after: undefined, limit: 10, by: String(now), ttl: 60_000 });

@@ -134,6 +134,24 @@ describe.each(databases)('a chain of events that lead to one another stops at 16
     const depths: { depth: number }[] = await app.dataSource.query('SELECT depth FROM spark_event ORDER BY id');
     expect(depths.map(({ depth }) => depth)).toEqual(Array.from({ length: 17 }, (_, i) => i));
     expect(app.logs.join('\n')).toContain('yielded step_17 at the end of a chain of 16 events');
+    // Each was led to by the one before, and the first by none.
+    const { records } = await app.spark.events();
+    expect(records.map(({ causedBy }) => causedBy)).toEqual([...records.slice(1).map(({ id }) => id), undefined]);
+    const [last, before] = records;
+    expect((await app.spark.events({ causedBy: before!.id })).records).toEqual([last]);
+    expect((await app.spark.deliveries({ causedBy: before!.id })).records).toMatchObject([{ event: { id: last!.id } }]);
+  });
+
+  it('and a date begins a new one, with no event that led to it', async () => {
+    const clock = new TestClock();
+    app = await startApp({ database: db, entities: [Task], providers: [Frequent], clock });
+    const kit = new SparkTestKit(app.app);
+    await app.dataSource.manager.save(Task, { id: 1, due: String(clock.now() + 5 * MINUTE) });
+    await kit.advance('12m');
+    expect((await app.spark.events()).records).toMatchObject([
+      { causedBy: undefined, depth: 0 },
+      { causedBy: undefined, depth: 0 },
+    ]);
   });
 
   it('and rests longer each time where nothing ends it, up to an hour', async () => {

@@ -94,6 +94,7 @@ describe.each(databases)('events and deliveries are listed, on $name', (database
       until: undefined,
       recorded: new Date('2026-03-01T10:00:00Z'),
       depth: 0,
+      causedBy: undefined,
       context: expect.stringContaining('"id":1'),
     });
     const [emitted] = (await app.spark.events({ keyPrefix: 'order_%' })).records;

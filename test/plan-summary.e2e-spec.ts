@@ -553,6 +553,26 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
     expect((await app.spark.plan({ summary: true })).total.enter).toBe(5_000);
   });
 
+  it('and a plan of single events ends by a signal between two pages, too', async () => {
+    await start([OtherNotes]);
+    await insertNotes(Array.from({ length: 5_000 }, () => 'fine'));
+    const ending = new AbortController();
+    const reason = new Error('enough');
+    const read: number[] = [];
+    const onProgress = (rows: number) => {
+      read.push(rows);
+      if (rows === 1_000) ending.abort(reason);
+    };
+    let planned = 0;
+    const consume = async () => {
+      for await (const one of app.spark.plan({ signal: ending.signal, onProgress })) if ('key' in one) planned++;
+    };
+    await expect(consume()).rejects.toBe(reason);
+    expect([planned, read]).toEqual([1_000, [500, 1_000]]);
+    await expect(consume()).rejects.toBe(reason);
+    expect(planned).toBe(1_000);
+  });
+
   it('and misuse is reported', async () => {
     await start([OtherNotes]);
     // oxlint-disable-next-line vitest/valid-expect -- the matcher follows in each line
@@ -565,6 +585,6 @@ describe.each(databases)('the summary of a plan, on $name', (database) => {
     await misused({ signal: {} }).toThrow(/an AbortSignal/);
     await misused({ ids: [1] }).toThrow(/SparkService\.plan \{ ids \} is unknown/);
     await expect(plan({ summary: 1 } as never)).rejects.toThrow(/true or false/);
-    await expect(plan({ signal: AbortSignal.abort() } as never)).rejects.toThrow(/summary: true beside it/);
+    await expect(plan({ signal: {} as AbortSignal })).rejects.toThrow(/an AbortSignal/);
   });
 });

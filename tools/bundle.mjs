@@ -12,7 +12,10 @@ export async function bundle(file) {
     plugins: broken(),
     logLevel: 'error',
     oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
-    ssr: { noExternal: ['nestjs-spark'], resolve: { conditions: ['nestjs-spark/source', ...defaultServerConditions] } },
+    ssr: {
+      noExternal: ['nestjs-spark', 'nestjs-spark-dashboard'],
+      resolve: { conditions: ['nestjs-spark/source', ...defaultServerConditions] },
+    },
     build: { ssr: file, outDir: folder, rollupOptions: { output: { entryFileNames: name } } },
   });
   return { path: join(folder, name), remove: () => rmSync(folder, { recursive: true, force: true }) };

@@ -37,7 +37,7 @@ const LIBRARIES = [
   },
   {
     root: 'libs/spark-dashboard/src',
-    layers: ['html', 'texts', 'access', 'redact', 'options', 'view', 'acts', 'pages', 'http'],
+    layers: ['client', 'html', 'texts', 'access', 'redact', 'options', 'view', 'acts', 'pages', 'live', 'http'],
     above: [],
     outside: [],
     apart: [],

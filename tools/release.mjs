@@ -61,7 +61,7 @@ function bump() {
   for (const library of [LIBRARY, DASHBOARD])
     write(library, read(library).replace(`"version": "${version}"`, `"version": "${next}"`));
   for (const dependent of DEPENDENTS)
-    write(dependent, read(dependent).replace(/("nestjs-spark": )"[^"]*"/, `$1"^${next}"`));
+    write(dependent, read(dependent).replace(/("nestjs-spark(?:-dashboard)?": )"[^"]*"/g, `$1"^${next}"`));
   show('npm', 'install', '--package-lock-only', '--ignore-scripts');
 }
 

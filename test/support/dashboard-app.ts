@@ -21,6 +21,8 @@ export interface DashboardAppOptions {
   readonly controllers?: DynamicModule['controllers'];
   readonly spark?: SparkModuleOptions;
   readonly clock?: SparkClock;
+  /** More options of the DataSource. */
+  readonly dataSource?: object;
   /** Changes the application before it is initialised. */
   readonly configure?: (app: INestApplication) => void;
 }
@@ -33,6 +35,8 @@ export interface DashboardApp {
   get(path: string, headers?: Record<string, string>): Promise<request.Response>;
   /** Sends what a form of a page of the dashboard would send. An empty header is not sent. */
   post(path: string, headers?: Record<string, string>): Promise<request.Response>;
+  /** Opens a port, and returns the address of the application. */
+  listen(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -46,7 +50,7 @@ export async function startDashboardApp(options: DashboardAppOptions): Promise<D
   const module: DynamicModule = {
     module: TestModule,
     imports: [
-      TypeOrmModule.forRoot({ ...database.options, entities, synchronize: true }),
+      TypeOrmModule.forRoot({ ...database.options, entities, synchronize: true, ...options.dataSource }),
       SparkModule.forRoot(options.spark),
       ...imports,
       ...dashboards,
@@ -70,6 +74,10 @@ export async function startDashboardApp(options: DashboardAppOptions): Promise<D
       const all = Object.entries({ 'Sec-Fetch-Site': 'same-origin', ...headers }).filter(([, value]) => value !== '');
       return server().post(path).type('form').set(Object.fromEntries(all));
     },
+    listen: async () => {
+      await app.listen(0, '127.0.0.1');
+      return (await app.getUrl()).replace('[::1]', '127.0.0.1');
+    },
     close: () => app.close(),
   };
 }
@@ -79,18 +87,22 @@ function createApp(compiled: TestingModule, framework: Framework, logger: Logger
   return compiled.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), { logger });
 }
 
-/** Checks what every page keeps: the policy, no script, no inline style, no address outside, and escaped text. Returns its HTML. */
+/** Checks what every page keeps: the policy, one module and no other script, no inline style, no address outside, and escaped text. Returns its HTML. */
 export function checkedPage(response: request.Response, status = 200): string {
   const { headers, text } = response;
   expect({ status: response.status, text: response.status === status ? '' : text }).toEqual({ status, text: '' });
   expect(headers['content-type']).toBe('text/html; charset=utf-8');
-  expect(headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'self';/);
-  expect(headers['content-security-policy']).not.toMatch(/unsafe|script-src|\*/);
+  expect(headers['content-security-policy']).toMatch(
+    /^default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img/,
+  );
+  expect(headers['content-security-policy']).not.toMatch(/unsafe|\*/);
   expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   expect(text).toMatch(/^<!doctype html>/);
-  expect(text).not.toMatch(/<script|<img|<style|<iframe|javascript:| style="| on\w+="/i);
+  const [, ...others] = text.split(/<script type="module" src="script\.js\?v=[0-9a-f]{12}"><\/script>/);
+  expect(others).toHaveLength(1);
+  expect(others[0]).not.toMatch(/<script|<img|<style|<iframe|javascript:| style="| on\w+="/i);
   for (const [, target] of text.matchAll(/ (?:href|action|src)="([^"]*)"/g))
-    expect(target).toMatch(/^(#main|data:,|\.\/|[a-z]+(\.css)?(\?[^"]*)?)$/);
+    expect(target).toMatch(/^(#main|data:,|\.\/|[a-z]+(\.css|\.js)?(\?[^"]*)?)$/);
   return text;
 }
 

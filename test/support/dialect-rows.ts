@@ -15,6 +15,7 @@ export const entry = (key: string, more: Partial<Entry> = {}): Entry => ({
   at: null,
   until: null,
   depth: 0,
+  cause: null,
   ...more,
 });
 
@@ -41,6 +42,7 @@ export const enterRequest = (keys: readonly string[], more: Partial<EnterRequest
 /** A delivery, as far as all versions of the table have it. */
 export interface DeliveryRow {
   readonly id: string;
+  readonly event_id: string;
   readonly event_key: string;
   readonly handler: string;
   readonly state: string;

@@ -1,12 +1,16 @@
 import { type DynamicModule, Global, Module, ValidationPipe } from '@nestjs/common';
 import { APP_PIPE } from '@nestjs/core';
 import { CronExpression, ScheduleModule } from '@nestjs/schedule';
+import { ApiExcludeController } from '@nestjs/swagger';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SparkModule } from 'nestjs-spark';
+import { SparkDashboardModule } from 'nestjs-spark-dashboard';
 import { ChallengeModule } from './challenge/challenge.module.js';
 import { HomeController } from './home.controller.js';
 import { LedgerModule } from './ledger/ledger.module.js';
+import { localAccess } from './local-access.js';
 import { type Settings, SETTINGS } from './settings.js';
+import { SupporterModule } from './supporter/supporter.module.js';
 
 const validation = new ValidationPipe({
   whitelist: true,
@@ -25,8 +29,14 @@ export class AppModule {
       imports: [
         TypeOrmModule.forRoot({ ...settings.database, autoLoadEntities: true, synchronize: true }),
         ScheduleModule.forRoot(),
-        SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_10_MINUTES } }),
+        SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_HOUR }, activation: { limit: 100 } }),
+        SparkDashboardModule.forRoot({
+          access: localAccess,
+          environment: 'demo',
+          decorators: [ApiExcludeController()],
+        }),
         ChallengeModule,
+        SupporterModule,
         LedgerModule,
       ],
       controllers: [HomeController],

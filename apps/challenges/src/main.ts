@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { createApp } from './app.js';
 import { type Settings, settingsFrom, SettingsError } from './settings.js';
+import { SampleSupporters } from './supporter/sample-supporters.js';
 
 async function main(): Promise<void> {
   const settings = settingsFrom(process.env);
@@ -11,6 +12,7 @@ async function main(): Promise<void> {
     await app.close();
     throw portIsTaken(error) ? portTaken(settings) : error;
   }
+  await app.get(SampleSupporters).add(new Date());
   printAddresses(settings);
 }
 
@@ -23,6 +25,7 @@ function printAddresses({ port, databaseName, smtpUrl, outbox }: Settings): void
   const logger = new Logger('Challenges');
   logger.log(`REST API  http://localhost:${port}/challenges`);
   logger.log(`OpenAPI   http://localhost:${port}/api`);
+  logger.log(`Dashboard http://localhost:${port}/spark/`);
   logger.log(`Mails     ${smtpUrl ? new URL(smtpUrl).host : outbox}`);
   logger.log(`Data      ${databaseName}`);
 }

@@ -1,5 +1,5 @@
 export type { DashboardAction } from './access/actions.js';
-export type { DashboardAudit, DashboardAuditLog } from './access/audit.js';
+export type { DashboardAct, DashboardAudit, DashboardAuditLog, DashboardInterceptor } from './access/audit.js';
 export type { DashboardAccess } from './access/permission.js';
 export type {
   SparkDashboardAsyncOptions,

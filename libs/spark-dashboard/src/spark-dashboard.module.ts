@@ -45,6 +45,7 @@ const CONTROLLER = Symbol('SPARK_DASHBOARD_CONTROLLER');
 export class SparkDashboardModule implements NestModule, OnModuleInit, OnModuleDestroy {
   constructor(
     @Inject(SweepWatch) private readonly sweeps: SweepWatch,
+    @Inject(Dashboard) private readonly dashboard: Dashboard,
     @Inject(WATCHED) private readonly spark: () => SparkService,
     @Inject(CONTROLLER) private readonly controller: Type<unknown>,
     @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
@@ -100,7 +101,9 @@ export class SparkDashboardModule implements NestModule, OnModuleInit, OnModuleD
     this.sweeps.follow(this.spark());
   }
 
+  /** Ends what would keep the server open. */
   onModuleDestroy(): void {
+    this.dashboard.end();
     this.sweeps.end();
   }
 }

@@ -80,7 +80,7 @@ export type {
   YieldedEvent,
 } from './inspect/explanation.js';
 export type { PlannedGroup, PlannedHandler, PlannedProblems, PlanSummary, PlanTotal } from './inspect/plan-summary.js';
-export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem } from './inspect/planned.js';
+export type { Planned, PlannedCancellation, PlannedEvent, PlannedProblem, PlanWatch } from './inspect/planned.js';
 export type { SparkCounts } from './common/counters.js';
 export type {
   AttemptRecord,
@@ -99,7 +99,10 @@ export type {
   SparkHealth,
   SweepHealth,
 } from './inspect/health.js';
-export type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
+export type { HandlerLimits, HandlersRequest, HandlerStatus } from './inspect/handlers.js';
+export type { HeldRequest, HeldSample } from './inspect/held.js';
+export type { MinuteRate, RatesRequest, SparkRates } from './inspect/rates.js';
+export type { SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './database/schema/migrations.js';
 export type { DeliveryReport } from './deliver/settler.js';
 export type { RunningDelivery } from './deliver/worker.js';

@@ -6,6 +6,7 @@ import type { Erased } from './store/event-admin.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
+import { positiveInteger } from './config/option-parsers.js';
 import { messageOf } from './error/wording.js';
 import { checkEvent, NEVER } from './event/event-check.js';
 import type { SparkEvent } from './event/spark-event.js';
@@ -39,9 +40,10 @@ import type {
   PageRequest,
   RecheckRecord,
 } from './inspect/records.js';
+import { handlersOf, type HandlersRequest, type HandlerStatus } from './inspect/handlers.js';
+import { heldOf, type HeldRequest, type HeldSample, MOST_HELD } from './inspect/held.js';
+import { ratesOf, type RatesRequest, type SparkRates } from './inspect/rates.js';
 import {
-  handlersOf,
-  type HandlerStatus,
   sourcesOf,
   type SourceStatus,
   type SparkStatus,
@@ -390,13 +392,16 @@ export class SparkService {
    *
    * @param what The group's name; or the deliveries, as in {@link deliveries}; `{ all: true }` means all, and an empty filter is refused.
    * If a first sweep is still running, the deliveries that it finds after this call are held again.
-   * @param options Options for many deliveries, and their priority: see {@link RedeliveryOptions}.
+   * @param options Options for many deliveries, their priority, and how many at most: see {@link RedeliveryOptions}.
    * @returns How many deliveries are available now.
    * @throws InvalidOptionsError for an invalid part of the filter or options, an empty filter, or a `state` other than `held`; and what
    * {@link deliveries} throws.
    *
    * @example
    * for (const { group } of (await spark.status()).held) await spark.release(group);
+   *
+   * @example
+   * await spark.release('challenge_ends_2d', { limit: 10 }); // the ten that were opened first
    */
   async release(what: string | DeliveryRecordFilter | All, options: RedeliveryOptions = {}): Promise<number> {
     this.checkStarted();
@@ -463,17 +468,23 @@ export class SparkService {
   /**
    * Lists events of the ledger, latest first.
    *
-   * @param filter Selects by key, the beginning of the key, group, entity and id, source, and the time at which they were entered.
-   * Default: all.
+   * @param filter Selects by key, the beginning of the key, number, group, entity and id, source, the event that led to them, and the time at
+   * which they were entered. Default: all.
    * @param page.limit How many records, 1 to 1,000. Default: 100.
    * @param page.after The `next` of the previous page. Default: the first page.
    * @param page.countUpTo Counts all records that the filter selects, up to this number. Default: it does not count.
+   * @param page.readUpTo About how many rows it reads at most: see {@link PageRequest}. Default: no limit.
    * @throws InvalidOptionsError for an invalid part of the filter or page; UnknownEntityError if the DataSource does not have the entity;
    * TypeError for an id without an entity, or an invalid id.
    *
    * @example
    * const { records, next } = await spark.events({ entity: Challenge, id: 7 }, { limit: 20 });
    * for (const { key, recorded } of records) console.log(recorded.toISOString(), key);
+   *
+   * @example
+   * // What the handlers of an event have led to:
+   * const [{ id }] = (await spark.events({ key: 'order_paid_7' })).records;
+   * const { records: next } = await spark.events({ causedBy: id });
    */
   async events(filter: EventFilter = {}, page: PageRequest = {}): Promise<Page<EventRecord>> {
     this.checkStarted();
@@ -482,7 +493,8 @@ export class SparkService {
   }
 
   /**
-   * Lists deliveries, those of the latest events first.
+   * Lists deliveries, those of the latest events first. With the state `held` or `discarded`, and no times, those that were opened last come
+   * first.
    *
    * @param filter Selects as in {@link events}, and by id, handler, state, a part of the text of the last error, and its fingerprint.
    * Default: all.
@@ -521,7 +533,7 @@ export class SparkService {
    * handler, latest first. It reads all of these deliveries and their failed attempts.
    *
    * @param filter Selects the deliveries that count, as in {@link deliveries}. Default: all.
-   * @param page As in {@link events}.
+   * @param page As in {@link events}; with `readUpTo` it reads only so many of the latest failed attempts, and counts only their deliveries.
    * @throws What {@link events} throws.
    *
    * @example
@@ -551,13 +563,48 @@ export class SparkService {
   }
 
   /**
-   * Counts the deliveries of each handler that are not completed, as in {@link status}.
+   * Lists the handlers of all processes, with their patterns and limits, and counts their deliveries that are not completed, as in
+   * {@link status}.
+   *
+   * @param request.countUpTo About how many deliveries are counted at most: see {@link HandlersRequest}. Default: all.
+   * @throws InvalidOptionsError if `countUpTo` is not a whole number above 0.
    *
    * @example
-   * for (const { handler, discarded } of await spark.handlers()) console.log(handler, discarded);
+   * for (const { handler, patterns, discarded } of await spark.handlers({ countUpTo: 1_000 })) console.log(handler, patterns, discarded);
    */
-  async handlers(): Promise<HandlerStatus[]> {
-    return this.reading((manager) => handlersOf(manager, this.spark, this.spark.clock.now()));
+  async handlers({ countUpTo }: HandlersRequest = {}): Promise<HandlerStatus[]> {
+    if (countUpTo !== undefined) positiveInteger('SparkService.handlers: countUpTo', countUpTo);
+    return this.reading((manager) => handlersOf(manager, this.spark, this.spark.clock.now(), countUpTo));
+  }
+
+  /**
+   * Lists the groups with held deliveries, with some of these. It reads at most about `countUpTo` held deliveries, and lists at most 100
+   * groups.
+   *
+   * @param request.countUpTo How many held deliveries are counted at most. Default: 10,000.
+   * @throws InvalidOptionsError if `countUpTo` is not a whole number above 0.
+   *
+   * @example
+   * for (const { group, deliveries, sample } of await spark.held()) console.log(group, deliveries, sample[0]?.event.key);
+   * await spark.release('challenge_ends_2d', { limit: 10 }); // the first ten
+   */
+  async held({ countUpTo = MOST_HELD }: HeldRequest = {}): Promise<HeldSample[]> {
+    positiveInteger('SparkService.held: countUpTo', countUpTo);
+    return this.reading((manager) => heldOf(manager, this.spark, countUpTo));
+  }
+
+  /**
+   * Counts the events of the last hour and their deliveries, minute by minute. It counts at most 100,000 of each, by their ids. If there were
+   * more, the first minutes are left out.
+   *
+   * @param request.within How far back, in ms or as text such as `'3h'`. Default: an hour. At most a day.
+   * @throws InvalidOptionsError if `within` is not a duration of at most a day.
+   *
+   * @example
+   * for (const { at, events, deliveries } of (await spark.rates()).minutes) console.log(at.toISOString(), events, deliveries);
+   */
+  async rates(request: RatesRequest = {}): Promise<SparkRates> {
+    return this.reading((manager) => ratesOf(manager, this.spark, request));
   }
 
   /**
@@ -571,10 +618,11 @@ export class SparkService {
   }
 
   /**
-   * Lists the processes that handle deliveries, as in {@link status}.
+   * Lists the processes that handle deliveries, as in {@link status}: until when the lease of each lasts, and how many deliveries it is
+   * handling since when. `deliveries({ state: 'running' })` lists these.
    *
    * @example
-   * console.log(`${(await spark.workers()).length} processes work`);
+   * for (const { host, pid, running, oldest } of await spark.workers()) console.log(host, pid, running, oldest?.toISOString());
    */
   async workers(): Promise<WorkerStatus[]> {
     return this.reading((manager) => workersOf(manager, this.spark));
@@ -614,6 +662,8 @@ export class SparkService {
    * @param options.entity Only this entity, and all sources of its table. Default: all that have sources.
    * @param options.id Only the entity of this id; the parts of a composite one in the order of its primary columns, or as an object.
    * @param options.at The end of the plan. Default: now.
+   * @param options.onProgress Called after each page with how many entities were read so far.
+   * @param options.signal Ends the plan between two pages: it throws the signal's reason.
    * @returns What would happen, in no order across pages. It reports a source that reads another clock than `scope.now` as `unreliable`,
    * and one that throws as `fail`.
    * @throws NoSourceError if the entity has no source; InvalidOptionsError if `at` is not a Date or is in the past; TypeError for an id
@@ -684,7 +734,7 @@ export class SparkService {
 
   private async *planned(options: PlanOptions): AsyncGenerator<Planned> {
     this.checkStarted();
-    yield* plan(this.spark, planGiven(this.spark, options));
+    yield* plan(this.spark, planGiven(this.spark, options), options);
   }
 
   private async summarized(options: PlanSummaryOptions): Promise<PlanSummary> {

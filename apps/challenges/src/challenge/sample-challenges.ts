@@ -10,10 +10,14 @@ import { Donation } from './donation.entity.js';
 export class SampleChallenges implements OnApplicationBootstrap {
   constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
 
-  async onApplicationBootstrap(): Promise<void> {
+  onApplicationBootstrap(): Promise<void> {
+    return this.add(new Date());
+  }
+
+  async add(now: Date): Promise<void> {
     if (await this.dataSource.manager.exists(Challenge)) return;
     await this.dataSource.transaction(async (manager) => {
-      for (const { amounts, ...sample } of samplesOf(new Date())) {
+      for (const { amounts, ...sample } of samplesOf(now)) {
         const challenge = await manager.save(Challenge, sample);
         await manager.save(
           Donation,

@@ -11,6 +11,11 @@ export class Permission {
   /** What the request may do. Anything that is not a {@link DashboardAccess} grants nothing. */
   constructor(private readonly granted: DashboardAccess) {}
 
+  /** What tells it from other permissions. */
+  get name(): string {
+    return JSON.stringify(this.granted);
+  }
+
   get mayRead(): boolean {
     return this.granted === 'all' || this.granted === 'read' || Array.isArray(this.granted);
   }

@@ -27,10 +27,7 @@ export async function perform(view: View, act: Act): Promise<string> {
     case 'sweep': {
       const entity = await entityOfSource(view);
       if (!sweeps.isRunning(entity))
-        await auditedInBackground(view, act, async () => {
-          const end = await sweeps.start(spark, entity);
-          return end instanceof Error ? end : end.entered;
-        });
+        await auditedInBackground(view, act, async () => ({ count: (await sweeps.start(spark, entity)).entered }));
       return address('sweeps');
     }
     default:

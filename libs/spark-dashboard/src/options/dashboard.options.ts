@@ -1,5 +1,5 @@
 import type { CanActivate, InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
-import type { DashboardAuditLog } from '../access/audit.js';
+import type { DashboardAuditLog, DashboardInterceptor } from '../access/audit.js';
 import type { DashboardAccess } from '../access/permission.js';
 import type { DashboardRedact } from '../redact/redactor.js';
 
@@ -36,11 +36,18 @@ export interface SparkDashboardDynamicOptions {
   readonly title?: string;
   /** The environment, such as `'production'`, shown beside the title. Default: none. */
   readonly environment?: string;
+  /**
+   * Says who has sent a request, for the audit log and the interceptor. It gets the request of Express or Fastify. Default: the `name`,
+   * `username`, `email`, `sub` or `id` of `request.user`.
+   */
+  readonly user?: (request: any) => string | undefined | Promise<string | undefined>;
   /** Is told of each action: see {@link DashboardAuditLog}. Default: a log line for each. */
   readonly auditLog?: DashboardAuditLog;
+  /** Runs around each action: see {@link DashboardInterceptor}. Default: none. */
+  readonly interceptor?: DashboardInterceptor;
   /**
    * For how long a request may work on many deliveries, in milliseconds. Then it stops, and the page offers to go on. Default: 20,000. It
-   * works on at least 1,000 deliveries.
+   * works on at least 1,000 deliveries. It also stops when the person leaves the page.
    */
   readonly actTime?: number;
 }

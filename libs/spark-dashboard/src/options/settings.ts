@@ -1,6 +1,7 @@
 import { InvalidOptionsError } from 'nestjs-spark';
-import type { DashboardAuditLog } from '../access/audit.js';
+import type { DashboardAuditLog, DashboardInterceptor } from '../access/audit.js';
 import type { DashboardAccess } from '../access/permission.js';
+import { userOf } from '../access/user.js';
 import { Redactor } from '../redact/redactor.js';
 import type { SparkDashboardDynamicOptions, SparkDashboardStaticOptions } from './dashboard.options.js';
 
@@ -11,12 +12,14 @@ export interface DashboardSettings {
   readonly redactor: Redactor;
   readonly title: string;
   readonly environment: string | undefined;
+  readonly user: (request: unknown) => string | undefined | Promise<string | undefined>;
   readonly auditLog: DashboardAuditLog | undefined;
+  readonly interceptor: DashboardInterceptor | undefined;
   readonly actTime: number;
 }
 
 const STATIC = ['path', 'guards', 'imports', 'decorators', 'dataSource'];
-const DYNAMIC = ['access', 'redact', 'title', 'environment', 'auditLog', 'actTime'];
+const DYNAMIC = ['access', 'redact', 'title', 'environment', 'user', 'auditLog', 'interceptor', 'actTime'];
 const ASYNC = ['inject', 'useFactory'];
 
 const isFunction = (value: unknown): boolean => typeof value === 'function';
@@ -33,7 +36,9 @@ const EXPECTED: Record<string, [is: (value: unknown) => boolean, expected: strin
   redact: [(value) => value === false || isFunction(value), 'a function, or false'],
   title: [isText, 'text'],
   environment: [isText, 'text'],
+  user: [isFunction, 'a function'],
   auditLog: [isFunction, 'a function'],
+  interceptor: [isFunction, 'a function'],
   actTime: [(value) => Number.isSafeInteger(value) && (value as number) >= 0, 'whole milliseconds, 0 or above'],
 };
 
@@ -64,14 +69,26 @@ export const checkReturned = (options: object): void =>
 /** The settings of options that were checked. */
 export function settingsOf(
   { guards = [] }: SparkDashboardStaticOptions,
-  { access, redact, title = 'Spark', environment, auditLog, actTime = 20_000 }: SparkDashboardDynamicOptions,
+  options: SparkDashboardDynamicOptions,
 ): DashboardSettings {
+  const {
+    access,
+    redact,
+    title = 'Spark',
+    environment,
+    user = userOf,
+    auditLog,
+    interceptor,
+    actTime = 20_000,
+  } = options;
   return {
     access: access ?? (guards.length > 0 ? () => 'all' : undefined),
     redactor: new Redactor(redact),
     title,
     environment,
+    user,
     auditLog,
+    interceptor,
     actTime,
   };
 }

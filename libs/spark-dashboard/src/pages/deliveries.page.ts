@@ -13,7 +13,7 @@ export async function deliveries(view: View): Promise<Content> {
     title: texts.pages.deliveries,
     body: html`${filterForm(view, 'deliveries', fields(view))}
       ${page.records.length > 0 && ofAll(view)}
-      ${table(texts.pages.deliveries, deliveryColumns(view), page.records, texts.lists.none)}
+      ${table(texts.pages.deliveries, deliveryColumns(view), page.records, texts.lists.none, ({ id }) => id)}
       ${pager(view, 'deliveries', DELIVERY_PARTS, page)}`,
   };
 }

@@ -4,12 +4,14 @@ import { askLink, type Column, firstLine, link, table } from '../view/elements.j
 import { filterForm, pager, pageRequest } from '../view/lists.js';
 import type { Content, View } from '../view/view.js';
 
+/** How many of the latest failed attempts are read. */
+const MOST_ATTEMPTS = 2_000;
 const PARTS = ['handler', 'group', 'state', 'error', 'from', 'to'] as const;
 
 /** The kinds of errors of deliveries that wait or are discarded, latest first. */
 export async function errors(view: View): Promise<Content> {
   const { query, spark, texts } = view;
-  const page = await spark.errors(query.deliveries(), pageRequest(view));
+  const page = await spark.errors(query.deliveries(), { ...pageRequest(view), readUpTo: MOST_ATTEMPTS });
   const { fields, states } = texts;
   const choices = [
     ['discarded', states.discarded],
@@ -25,10 +27,13 @@ export async function errors(view: View): Promise<Content> {
   ]);
   return {
     title: texts.pages.errors,
-    body: html`${form} ${table(texts.errorsPage.caption, columns(view), page.records, texts.errorsPage.none)}
+    body: html`${form} <p class="faint">${texts.errorsPage.about(view.format.number(MOST_ATTEMPTS))}</p>
+      ${table(texts.errorsPage.caption, columns(view), page.records, texts.errorsPage.none, keyOf)}
       ${pager(view, 'errors', PARTS, page)}`,
   };
 }
+
+const keyOf = ({ handler, fingerprint }: ErrorRecord): string => `${fingerprint} ${handler}`;
 
 function columns(view: View): Column<ErrorRecord>[] {
   const { texts, format } = view;

@@ -2,10 +2,11 @@ import type { EventRecord } from 'nestjs-spark';
 import { html, type Html } from '../html/html.js';
 import { entityLink, facts, link, table } from '../view/elements.js';
 import type { Content, View } from '../view/view.js';
+import { chain } from './chain.js';
 import { deliveryColumns } from './delivery-columns.js';
 import { notFound } from './not-found.page.js';
 
-/** One event: what the ledger has of it, and its deliveries. */
+/** One event: what the ledger has of it, its deliveries, what led to it, and what it has led to. */
 export async function event(view: View): Promise<Content> {
   const { query, spark, texts } = view;
   const key = query.needed('key');
@@ -16,7 +17,8 @@ export async function event(view: View): Promise<Content> {
     title: found.key,
     body: html`${about(view, found)}
       <h2>${texts.pages.deliveries}</h2>
-      ${table(texts.pages.deliveries, deliveryColumns(view, ['event', 'group']), deliveries.records, texts.event.noDeliveries)}
+      ${table(texts.pages.deliveries, deliveryColumns(view, ['event', 'group']), deliveries.records, texts.event.noDeliveries, ({ id }) => id)}
+      ${await chain(view, found)}
       ${data(view, found)}`,
   };
 }

@@ -12,7 +12,7 @@ export async function events(view: View): Promise<Content> {
   return {
     title: texts.pages.events,
     body: html`${filterForm(view, 'events', eventFields(view))}
-      ${table(texts.pages.events, columns(view), page.records, texts.lists.none)}
+      ${table(texts.pages.events, columns(view), page.records, texts.lists.none, ({ id }) => id)}
       ${pager(view, 'events', EVENT_PARTS, page)}`,
   };
 }

@@ -1,9 +1,10 @@
-import { Logger } from '@nestjs/common';
+import { HttpException, Logger } from '@nestjs/common';
 import {
   InvalidOptionsError,
   NoSourceError,
   UnknownEntityError,
   UnknownHandlerError,
+  UnknownHistoryError,
   UnknownSourceError,
 } from 'nestjs-spark';
 import { html } from '../html/html.js';
@@ -20,6 +21,7 @@ const OF_REQUEST = [
   NoSourceError,
   UnknownEntityError,
   UnknownHandlerError,
+  UnknownHistoryError,
   UnknownSourceError,
 ];
 
@@ -31,6 +33,9 @@ export function failed({ texts: { errors } }: Pick<View, 'texts'>, error: unknow
       body: html`<p class="notice wrong" lang="en">${error.message}</p>`,
       status: 400,
     };
+  // An interceptor of actions may refuse one.
+  if (error instanceof HttpException && error.getStatus() === 403)
+    return { title: errors.denied, body: html`<p class="notice wrong">${errors.actDenied}</p>`, status: 403 };
   logger.error('A page of the dashboard has failed.', stackOf(error));
   return { title: errors.failed, body: html`<p class="notice wrong">${errors.seeLog}</p>`, status: 500 };
 }

@@ -1,33 +1,32 @@
-import type { HeldGroup } from 'nestjs-spark';
+import type { HeldSample } from 'nestjs-spark';
 import { html, type Html } from '../html/html.js';
 import { acts, askLink, facts, link, table } from '../view/elements.js';
-import { type Content, COUNTED, type View } from '../view/view.js';
+import type { Content, View } from '../view/view.js';
 import { deliveryColumns } from './delivery-columns.js';
 
 const FIRST = 10;
-const SAMPLE = 5;
-// Each group costs a read.
-const MOST_GROUPS = 20;
+/** How many held deliveries are counted. */
+const MOST_HELD = 10_000;
 
 /** Deliveries that wait for a decision: how many of each group, a sample, and what can be done with them. */
 export async function held(view: View): Promise<Content> {
-  const { spark, texts } = view;
-  const groups = (await spark.health()).held;
-  const parts: Html[] = [];
-  for (const group of groups.slice(0, MOST_GROUPS)) parts.push(await ofGroup(view, group));
+  const { spark, texts, format } = view;
+  const groups = await spark.held({ countUpTo: MOST_HELD });
+  const isCut = groups.reduce((sum, { deliveries }) => sum + deliveries, 0) >= MOST_HELD;
   const body = html`<p>${texts.held.about}</p>
-    ${groups.length === 0 ? html`<p class="faint">${texts.held.none}</p>` : parts}
+    ${isCut && html`<p class="notice">${texts.held.cut(format.number(MOST_HELD))}</p>`}
+    ${groups.length === 0 ? html`<p class="faint">${texts.held.none}</p>` : groups.map((group) => ofGroup(view, group, isCut))}
     ${groups.length > 0 && html`<p>${link(texts.held.all, 'deliveries', { state: 'held' })}</p>`}`;
   return { title: texts.pages.held, body };
 }
 
-async function ofGroup(view: View, { group, since }: HeldGroup): Promise<Html> {
-  const { spark, texts, format } = view;
-  const page = await spark.deliveries({ state: 'held', group }, { limit: SAMPLE, countUpTo: COUNTED });
+function ofGroup(view: View, { group, deliveries, since, sample }: HeldSample, isCut: boolean): Html {
+  const { texts, format } = view;
   const few = { group, limit: FIRST };
-  return html`<h2>${group}</h2>
+  const count = isCut ? texts.act.atLeast(format.number(deliveries)) : format.number(deliveries);
+  return html`<section data-key="${group}"><h2>${group}</h2>
     ${facts([
-      [texts.held.count, link(format.capped(page.count!, COUNTED), 'deliveries', { state: 'held', group })],
+      [texts.held.count, link(count, 'deliveries', { state: 'held', group })],
       [texts.held.since, format.time(since)],
     ])}
     ${acts(
@@ -35,5 +34,6 @@ async function ofGroup(view: View, { group, since }: HeldGroup): Promise<Html> {
       askLink(view, 'release', { group, state: 'held' }, texts.held.release),
       askLink(view, 'discard', { group, state: 'held' }, texts.held.discard),
     )}
-    ${table(texts.held.sample, deliveryColumns(view, ['group', 'state', 'attempt', 'finished', 'error']), page.records, texts.held.none)}`;
+    ${table(texts.held.sample, deliveryColumns(view, ['group', 'state', 'attempt', 'finished', 'error']), sample, texts.held.none, ({ id }) => id)}
+  </section>`;
 }

@@ -3,6 +3,7 @@ import { address, type Parameters } from '../html/address.js';
 import { html, type Html } from '../html/html.js';
 import { type Column, link, table } from '../view/elements.js';
 import { type Content, COUNTED, type View } from '../view/view.js';
+import { ratesChart } from './rates-chart.js';
 
 /** A figure that leads to its list. */
 interface Figure {
@@ -34,8 +35,9 @@ export async function overview(view: View): Promise<Content> {
     },
   ];
   const body = html`<ul class="figures">${figures.map(written)}</ul>
+    ${ratesChart(view, await spark.rates())}
     <h2>${texts.overview.backlog}</h2>
-    ${table(texts.overview.backlogCaption, columns, backlog, texts.overview.noBacklog)}
+    ${table(texts.overview.backlogCaption, columns, backlog, texts.overview.noBacklog, ({ handler }) => handler)}
     ${health.lease === 'lost' && html`<p class="notice wrong">${texts.overview.leaseLost}</p>`}`;
   return { title: texts.pages['./'], body };
 }

@@ -33,3 +33,9 @@ export const PAGES: ReadonlyMap<string, Page> = new Map(
     workers,
   }),
 );
+
+/** Pages that run sources, or count: each is read only when a person asks for it. */
+const AT_REST = ['act', 'entity', 'plan'];
+
+/** The pages that are kept up to date. */
+export const LIVE: ReadonlyMap<string, Page> = new Map([...PAGES].filter(([name]) => !AT_REST.includes(name)));

@@ -1,81 +1,71 @@
-import type { PlannedEvent } from 'nestjs-spark';
+import type { PlannedCancellation, PlannedEvent } from 'nestjs-spark';
 import { html, type Html, type HtmlValue } from '../html/html.js';
 import { type Column, entityLink, link, table } from '../view/elements.js';
 import { filterForm } from '../view/lists.js';
 import type { Content, View } from '../view/view.js';
+import { Work } from '../view/work.js';
+import { calendar } from './plan-calendar.js';
 import { type PlanReading, readPlan } from './plan-reading.js';
 
 const DAY = 86_400_000;
 const MOST_DAYS = 366;
-const PARTS = ['days', 'entity'] as const;
+const SLIDER = { least: 0, most: 90, usual: 7 };
 
-/** What will happen, by day and group. It runs the sources of the entities, so it begins only when it is asked for. */
-export async function plan(view: View): Promise<Content> {
-  const { query, spark, texts } = view;
+/**
+ * What will happen, by day and group. It runs the sources of the entities, so it begins only when it is asked for, and ends when the person
+ * leaves the page.
+ */
+export async function plan(view: View): Promise<Content | Work> {
+  const { query, spark, texts, format } = view;
   const days = query.number('days', 0, MOST_DAYS);
-  const { plan: words, fields } = texts;
-  const entities = [
-    ...new Set((await spark.sources()).map((source) => source.entity).filter((name) => name !== undefined)),
-  ];
-  const form = filterForm(
+  const { plan: words } = texts;
+  const title = texts.pages.plan;
+  const form = await planForm(view, days);
+  if (days === undefined) return { title, body: html`<p>${words.about}</p>${form}` };
+  const { now } = await spark.health();
+  const at = new Date(now.getTime() + days * DAY);
+  const entity = query.text('entity');
+  const listed = { day: query.text('day'), group: query.text('group') };
+  return new Work(title, link(words.stop, 'plan'), async ({ tell, signal }) => {
+    const onProgress = (read: number) => tell(words.read(format.number(read)));
+    const planned = spark.plan({ at, signal, onProgress, ...(entity === undefined ? {} : { entity }) });
+    const reading = await readPlan(planned, listed);
+    return { title, body: html`${form} <p>${words.until} ${format.time(at)}</p> ${shown(view, reading)}` };
+  });
+}
+
+async function planForm(view: View, days: number | undefined): Promise<Html> {
+  const { texts, spark } = view;
+  const entities = (await spark.sources()).map((source) => source.entity).filter((name) => name !== undefined);
+  const most = Math.max(SLIDER.most, days ?? 0);
+  return filterForm(
     view,
     'plan',
     [
-      { name: 'days', label: words.days, type: 'number', isNeeded: true },
-      { name: 'entity', label: fields.entity, choices: entities.map((name) => [name, name]) },
+      { name: 'days', label: texts.plan.days, range: { ...SLIDER, most } },
+      { name: 'entity', label: texts.fields.entity, choices: [...new Set(entities)].map((name) => [name, name]) },
     ],
-    words.show,
+    texts.plan.show,
   );
-  if (days === undefined) return { title: texts.pages.plan, body: html`<p>${words.about}</p>${form}` };
-  const { now } = await spark.health();
-  const entity = query.text('entity');
-  const request = { at: new Date(now.getTime() + days * DAY), ...(entity === undefined ? {} : { entity }) };
-  const listed = { day: query.text('day'), group: query.text('group') };
-  const reading = await readPlan(spark.plan(request), listed);
-  return { title: texts.pages.plan, body: html`${form} ${shown(view, reading)}` };
 }
 
 function shown(view: View, reading: PlanReading): Html {
   const { texts, format, query } = view;
   const { plan: words } = texts;
-  const { day, group } = query.some(['day', 'group']);
-  const heading = day === undefined && group === undefined ? words.first : words.chosen(day, group);
+  const { day, group, entity, days } = query.some(['day', 'group', 'entity', 'days']);
+  const isChosen = day !== undefined || group !== undefined;
+  const heading = isChosen ? words.chosen(day, group) : words.first;
+  const sorted = reading.events.toSorted((a, b) => a.at.getTime() - b.at.getTime());
   return html`${reading.isCut && html`<p class="notice">${words.cut}</p>`}
     ${problems(view, reading)}
-    ${table(words.calendar, calendarColumns(view, reading), rowsOf(reading), words.nothing)}
+    ${calendar(view, reading)}
     ${reading.later > 0 && html`<p>${words.later(format.number(reading.later))}</p>`}
     <h2>${heading}</h2>
-    ${table(
-      heading,
-      eventColumns(view),
-      reading.events.toSorted((a, b) => a.at.getTime() - b.at.getTime()),
-      words.nothing,
-    )}
+    ${isChosen && html`<p>${link(words.allDays, 'plan', { days, entity })}</p>`}
+    ${reading.chosen > sorted.length && html`<p class="faint">${words.some(format.number(sorted.length), format.number(reading.chosen))}</p>`}
+    ${table(heading, eventColumns(view), sorted, words.nothing)}
     ${cancellations(view, reading)}`;
 }
-
-interface Row {
-  readonly day: string;
-  readonly group: string;
-  readonly count: number;
-}
-
-const rowsOf = ({ days }: PlanReading): Row[] =>
-  [...days.keys()].sort().flatMap((day) => [...days.get(day)!].map(([group, count]) => ({ day, group, count })));
-
-function calendarColumns({ texts, format, query }: View, reading: PlanReading): Column<Row>[] {
-  const most = Math.max(1, ...rowsOf(reading).map(({ count }) => count));
-  const asked = query.some(PARTS);
-  return [
-    { head: texts.plan.day, cell: ({ day }) => link(day, 'plan', { ...asked, day }) },
-    { head: texts.fields.group, cell: ({ day, group }) => link(group, 'plan', { ...asked, day, group }) },
-    { head: texts.plan.events, cell: ({ count }) => format.number(count), isNumber: true },
-    { head: texts.plan.share, cell: ({ count, group, day }) => meter(count, most, `${day} ${group}`) },
-  ];
-}
-
-const meter = (count: number, most: number, label: string): HtmlValue =>
-  html`<meter min="0" max="${most}" value="${count}" aria-label="${label}"></meter>`;
 
 function eventColumns({ texts: { fields, plan: words }, format }: View): Column<PlannedEvent>[] {
   return [
@@ -83,6 +73,7 @@ function eventColumns({ texts: { fields, plan: words }, format }: View): Column<
     { head: fields.key, cell: ({ key }) => key },
     { head: fields.group, cell: ({ group }) => group },
     { head: fields.entity, cell: ({ entity, id }) => entityLink(entity, id) },
+    { head: fields.source, cell: ({ source }) => source },
     { head: words.handlers, cell: ({ handlers }) => handlers.join(', ') || '–' },
   ];
 }
@@ -95,14 +86,15 @@ function problems({ texts: { plan: words }, format, settings }: View, { problems
   </div>`;
 }
 
-function cancellations(
-  { texts: { plan: words, fields }, format }: View,
-  { cancellations: all }: PlanReading,
-): HtmlValue {
+function cancellations(view: View, { cancellations: all, cancelled }: PlanReading): HtmlValue {
   if (all.length === 0) return undefined;
-  const columns: Column<(typeof all)[number]>[] = [
+  const { texts, format } = view;
+  const { plan: words, fields } = texts;
+  const columns: Column<PlannedCancellation>[] = [
     { head: words.at, cell: ({ at }) => format.time(at) },
     { head: fields.entity, cell: ({ entity, id }) => entityLink(entity, id) },
   ];
-  return html`<h2>${words.cancellations}</h2>${table(words.cancellations, columns, all, '')}`;
+  return html`<h2>${words.cancellations}</h2>
+    ${cancelled > all.length && html`<p class="faint">${words.some(format.number(all.length), format.number(cancelled))}</p>`}
+    ${table(words.cancellations, columns, all, '')}`;
 }

@@ -22,7 +22,7 @@ export async function rechecks(view: View): Promise<Content> {
   ];
   return {
     title: texts.rechecks.title,
-    body: html`${form} ${table(texts.rechecks.title, columns, page.records, texts.lists.none)}
+    body: html`${form} ${table(texts.rechecks.title, columns, page.records, texts.lists.none, ({ id }) => id)}
       ${pager(view, 'rechecks', RECHECK_PARTS, page)}`,
   };
 }

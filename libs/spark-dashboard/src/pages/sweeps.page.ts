@@ -10,7 +10,7 @@ export async function sweeps(view: View): Promise<Content> {
   return {
     title: texts.pages.sweeps,
     body: html`<p>${texts.sweeps.about}</p>
-      ${table(texts.pages.sweeps, columns(view), sources, texts.sweeps.none)}`,
+      ${table(texts.pages.sweeps, columns(view), sources, texts.sweeps.none, ({ source }) => source)}`,
   };
 }
 

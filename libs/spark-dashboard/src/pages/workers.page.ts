@@ -5,29 +5,30 @@ import type { Content, View } from '../view/view.js';
 
 const MOST = 200;
 
-/** The processes that handle deliveries, and what they are handling. */
+/** The processes that handle deliveries, until when their leases last, and what they are handling since when. */
 export async function workers(view: View): Promise<Content> {
   const { spark, texts } = view;
   const known = await spark.workers();
-  const running = (await spark.deliveries({ state: 'running' }, { limit: MOST })).records;
+  const { records, next } = await spark.deliveries({ state: 'running' }, { limit: MOST });
+  const running = records.toSorted((a, b) => (a.started?.getTime() ?? 0) - (b.started?.getTime() ?? 0));
+  const { workers: words, pages } = texts;
   return {
-    title: texts.pages.workers,
-    body: html`${table(texts.pages.workers, columns(view, running), known, texts.workers.none)}
-      <h2>${texts.workers.running}</h2>
-      ${table(texts.workers.running, runningColumns(view, known), running, texts.workers.nothingRuns)}`,
+    title: pages.workers,
+    body: html`${table(pages.workers, columns(view), known, words.none, ({ id }) => id)}
+      <h2>${words.running}</h2>
+      ${table(words.running, runningColumns(view, known), running, words.nothingRuns, ({ id }) => id)}
+      ${next !== undefined && html`<p>${link(words.all, 'deliveries', { state: 'running' })}</p>`}`,
   };
 }
 
-function columns(
-  { texts: { workers: words }, format }: View,
-  running: readonly DeliveryRecord[],
-): Column<WorkerStatus>[] {
-  const runs = ({ id }: WorkerStatus) => running.filter(({ worker }) => worker === id).length;
+function columns({ texts: { workers: words }, format }: View): Column<WorkerStatus>[] {
   return [
     { head: words.host, cell: ({ host }) => host },
     { head: words.pid, cell: ({ pid }) => pid, isNumber: true },
     { head: words.started, cell: ({ started }) => format.time(started) },
-    { head: words.runs, cell: (worker) => format.number(runs(worker)), isNumber: true },
+    { head: words.leaseUntil, cell: ({ leaseUntil }) => format.time(leaseUntil) },
+    { head: words.runs, cell: ({ running }) => format.number(running), isNumber: true },
+    { head: words.oldest, cell: ({ oldest }) => format.time(oldest) },
   ];
 }
 

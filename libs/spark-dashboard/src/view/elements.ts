@@ -10,8 +10,18 @@ export interface Column<R> {
   readonly isNumber?: boolean;
 }
 
-/** A table; a sentence if there is nothing to show. */
-export function table<R>(caption: string, columns: readonly Column<R>[], records: readonly R[], empty: string): Html {
+/**
+ * A table; a sentence if there is nothing to show.
+ *
+ * @param keyOf What tells a record from the others, so that its row stays the same one when the page is updated. Default: its place.
+ */
+export function table<R>(
+  caption: string,
+  columns: readonly Column<R>[],
+  records: readonly R[],
+  empty: string,
+  keyOf?: (record: R) => string,
+): Html {
   if (records.length === 0) return html`<p class="faint">${empty}</p>`;
   const kind = ({ isNumber }: Column<R>) => (isNumber ? 'number' : '');
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0">
@@ -19,7 +29,7 @@ export function table<R>(caption: string, columns: readonly Column<R>[], records
       <caption>${caption}</caption>
       <thead><tr>${columns.map((column) => html`<th scope="col" class="${kind(column)}">${column.head}</th>`)}</tr></thead>
       <tbody>
-        ${records.map((record) => html`<tr>${columns.map((column) => html`<td class="${kind(column)}">${column.cell(record)}</td>`)}</tr>`)}
+        ${records.map((record) => html`<tr${keyOf && html` data-key="${keyOf(record)}"`}>${columns.map((column) => html`<td class="${kind(column)}">${column.cell(record)}</td>`)}</tr>`)}
       </tbody>
     </table>
   </div>`;

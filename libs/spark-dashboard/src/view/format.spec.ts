@@ -23,7 +23,7 @@ describe('how pages write', () => {
 
   it('times in UTC, for machines, too', () => {
     expect(format.time(new Date('2026-03-01T10:00:00.123Z')).text).toBe(
-      '<time datetime="2026-03-01T10:00:00.123Z">2026-03-01 10:00:00 UTC</time>',
+      '<time datetime="2026-03-01T10:00:00.123Z">2026-03-01 10:00:00\u00a0UTC</time>',
     );
     expect(format.time(undefined).text).toBe('–');
   });

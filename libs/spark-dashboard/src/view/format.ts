@@ -28,7 +28,8 @@ export class Format {
   time(at: Date | undefined): Html {
     if (!at) return html`–`;
     const iso = at.toISOString();
-    return html`<time datetime="${iso}">${iso.slice(0, 19).replace('T', ' ')} UTC</time>`;
+    // A line breaks before the time of the day only.
+    return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 19)}\u00a0UTC</time>`;
   }
 
   /** A duration in its two largest units: `2 h 5 min`; `–` for none. */

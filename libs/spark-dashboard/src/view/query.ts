@@ -2,7 +2,18 @@ import type { DeliveryRecordFilter, EventFilter, RecheckFilter } from 'nestjs-sp
 import { BadRequestError } from './bad-request.error.js';
 
 /** The parts of the address that select events, deliveries and rechecks. */
-export const EVENT_PARTS = ['key', 'keyPrefix', 'group', 'entity', 'id', 'source', 'from', 'to'] as const;
+export const EVENT_PARTS = [
+  'key',
+  'keyPrefix',
+  'eventId',
+  'causedBy',
+  'group',
+  'entity',
+  'id',
+  'source',
+  'from',
+  'to',
+] as const;
 export const DELIVERY_PARTS = [...EVENT_PARTS, 'deliveryId', 'handler', 'state', 'error', 'fingerprint'] as const;
 export const RECHECK_PARTS = ['entity', 'id', 'from', 'to'] as const;
 

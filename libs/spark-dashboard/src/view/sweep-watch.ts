@@ -1,11 +1,8 @@
-import { Logger } from '@nestjs/common';
 import type { SparkService, SweepProgress, SweepReport } from 'nestjs-spark';
 import type { Subscription } from 'rxjs';
-import { stackOf } from './stack-of.js';
 
 /** Knows how far the sweeps of this process are, and starts sweeps that go on when the request has ended. */
 export class SweepWatch {
-  private readonly logger = new Logger('Spark');
   private readonly latest = new Map<string, SweepProgress>();
   private readonly started = new Set<string>();
   private readonly failed = new Set<string>();
@@ -36,21 +33,17 @@ export class SweepWatch {
     return this.failed.has(entity);
   }
 
-  /**
-   * Starts a sweep of an entity's sources, and does not wait for it.
-   *
-   * @returns What comes of it. It never rejects, so nobody has to wait for it.
-   */
-  start(spark: SparkService, entity: string): Promise<SweepReport | Error> {
+  /** Sweeps an entity's sources, and remembers that meanwhile. */
+  async start(spark: SparkService, entity: string): Promise<SweepReport> {
     this.started.add(entity);
     this.failed.delete(entity);
-    return spark
-      .sweep({ entity })
-      .catch((error: unknown) => {
-        this.failed.add(entity);
-        this.logger.error(`A sweep of ${entity} that was started in the dashboard has failed.`, stackOf(error));
-        return error instanceof Error ? error : new Error(String(error));
-      })
-      .finally(() => this.started.delete(entity));
+    try {
+      return await spark.sweep({ entity });
+    } catch (error) {
+      this.failed.add(entity);
+      throw error;
+    } finally {
+      this.started.delete(entity);
+    }
   }
 }

@@ -1,11 +1,11 @@
 import type { SparkService } from 'nestjs-spark';
 import type { Permission } from '../access/permission.js';
-import type { Html } from '../html/html.js';
 import type { DashboardSettings } from '../options/settings.js';
 import type { Texts } from '../texts/en.js';
 import type { Format } from './format.js';
 import type { Query } from './query.js';
 import type { SweepWatch } from './sweep-watch.js';
+import type { Content, Work } from './work.js';
 
 /** What a page is made of. */
 export interface View {
@@ -19,16 +19,13 @@ export interface View {
   readonly request: unknown;
 }
 
-/** What a page shows. */
-export interface Content {
-  readonly title: string;
-  readonly body: Html;
-  /** The status of the answer. Default: 200. */
-  readonly status?: number;
-}
+export type { Content } from './work.js';
 
 /** Reads what a page shows. */
-export type Page = (view: View) => Promise<Content>;
+export type Page = (view: View) => Promise<Content | Work>;
 
 /** Up to which number lists count. */
 export const COUNTED = 1_000;
+
+/** About how many rows a list reads. */
+export const MOST_READ = 10_000;

@@ -6,9 +6,7 @@ import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
 /** A claimed delivery without its event. */
-export type WithoutEvent = Pick<ClaimedRow, 'id' | 'handler' | 'partition_key' | 'attempt' | 'due_at'> & {
-  readonly event_id: string;
-};
+export type WithoutEvent = Pick<ClaimedRow, 'id' | 'event_id' | 'handler' | 'partition_key' | 'attempt' | 'due_at'>;
 
 /** Claimed deliveries with their events, which another statement reads. */
 async function withEvents(
@@ -16,7 +14,7 @@ async function withEvents(
   tables: TableNames,
   rows: readonly WithoutEvent[],
 ): Promise<ClaimedRow[]> {
-  const events = await select<Omit<ClaimedRow, 'handler' | 'partition_key' | 'attempt' | 'due_at'>>(
+  const events = await select<Omit<ClaimedRow, 'event_id' | 'handler' | 'partition_key' | 'attempt' | 'due_at'>>(
     manager,
     `SELECT id, ${ENTRY_COLUMNS} FROM ${tables.event} WHERE id IN (:...ids)`,
     { ids: [...new Set(rows.map((row) => row.event_id))] },

@@ -115,6 +115,7 @@ export interface Claimed {
 /** The row of a claimed delivery, with columns of its event. */
 export interface ClaimedRow extends EntryRow {
   readonly id: string;
+  readonly event_id: string;
   readonly handler: string;
   readonly partition_key: string;
   readonly attempt: number;
@@ -157,6 +158,11 @@ export interface Dialect {
   readonly forUpdate: string;
   /** What follows a table so that a statement reads only the rows whose keys it names: by another way it could wait for other rows. */
   readonly byKey: string;
+  /**
+   * SQL that joins a table to what stands before it in FROM, by its id. The database looks up the row of each by its key, whatever other
+   * conditions there are on them.
+   */
+  lookedUp(table: string, alias: string, id: string): string;
   /** The isolation of Spark's own transactions. */
   readonly isolation: 'READ COMMITTED' | undefined;
   /** The statement that makes a transaction read only: sent before it begins, or as its first statement. SQLite has none. */

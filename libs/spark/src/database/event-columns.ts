@@ -20,6 +20,8 @@ export interface Entry {
   readonly depth: number;
   /** The metadata of the event, as JSON text. */
   readonly metadata: string | null;
+  /** The number of the event whose handler led to this one; null outside of any handler. */
+  readonly cause: string | null;
 }
 
 /** A row of the columns of an entry, as drivers return it: some return numbers as text. */
@@ -34,6 +36,7 @@ export interface EntryRow {
   readonly until_at: string | number | null;
   readonly depth: string | number;
   readonly metadata: string | null;
+  readonly caused_by: string | number | null;
 }
 
 /** A column, and the value of an entry for it. */
@@ -55,13 +58,15 @@ export const ENTRY: readonly EntryColumn[] = [
   { name: 'until_at', type: 'bigint', of: ({ until }) => until },
   { name: 'depth', type: 'int', of: ({ depth }) => depth },
   { name: 'metadata', type: 'text', of: ({ metadata }) => metadata },
+  { name: 'caused_by', type: 'bigint', of: ({ cause }) => cause },
 ];
 
 /** Reads an event. */
 export function entryFrom(row: EntryRow): Entry {
   const { event_key: key, event_group: group, entity, entity_id: entityId, source, context, metadata } = row;
   const [at, until, depth] = [numberOf(row.at), numberOf(row.until_at), Number(row.depth)];
-  return { key, group, entity, entityId, source, context, at, until, depth, metadata };
+  const cause = row.caused_by === null ? null : String(row.caused_by);
+  return { key, group, entity, entityId, source, context, at, until, depth, metadata, cause };
 }
 
 // The columns with data of the application.

@@ -1,5 +1,5 @@
 // Ids of rows are text, because a number may not hold them exactly.
-const IDS = new Set(['id', 'event_id']);
+const IDS = new Set(['id', 'event_id', 'caused_by']);
 const NUMBERS = new Set(
   (
     'attempt priority suspect due_at started_at finished_at duration_ms recorded_at at until_at depth revision ' +

@@ -12,7 +12,7 @@ import { lineOf, shown } from '../error/text-of.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { inChainOf } from '../event/chain.js';
-import { runIn, type Waited, workContext } from '../event/work-context.js';
+import { type ChainLink, runIn, type Waited, workContext } from '../event/work-context.js';
 import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import type { Around } from '../interceptor/around.js';
@@ -113,10 +113,15 @@ export class HandlerCall implements Run {
     if (this.stopped && stopAround) setTimeout(stopAround, MOMENT, this.stopped).unref();
   }
 
+  private get link(): ChainLink {
+    const { event, eventId } = this.delivery;
+    return { depth: event.depth, cause: eventId };
+  }
+
   private handleItself(event: SparkEvent): Promise<void> {
     if (!this.handler.options.transactional) return this.call(event);
     // The events of what it writes enter before its transaction commits.
-    return inChainOf(this.delivery.event.depth, () => this.handleInTransaction(event));
+    return inChainOf(this.link, () => this.handleInTransaction(event));
   }
 
   private async handleInTransaction(event: SparkEvent): Promise<void> {
@@ -173,7 +178,8 @@ export class HandlerCall implements Run {
   private inChain<T>(what: string, work: () => T): Promise<Awaited<T>> {
     const waited: Waited = { what, dataSource: this.transactions.manager.dataSource, isOver: false };
     this.waited ??= waited;
-    const context = { depth: this.delivery.event.depth + 1, waited };
+    const { depth, cause } = this.link;
+    const context = { depth: depth + 1, cause, waited };
     return this.inTime(
       () => apart(() => runIn(context, work)),
       () => (waited.isOver = true),

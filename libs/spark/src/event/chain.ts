@@ -1,5 +1,5 @@
 import { apart } from '../common/boot-context.js';
-import { runIn, workContext } from './work-context.js';
+import { type ChainLink, runIn, workContext } from './work-context.js';
 
 /** How many events may follow from one another in a chain before the chain pauses. */
 export const DEEPEST = 16;
@@ -34,10 +34,16 @@ export function pauseOf(depth: number, isLate: boolean): ChainPause {
 /** Whether an instant is past by more than the first pause, so that an event of that instant is late. */
 export const isLate = (at: number, now: number): boolean => at < now - FIRST_PAUSE;
 
-/** How many events led to the work of the present async context: 0 outside of any handler. */
-export const chainDepth = (): number => workContext().depth;
+/** Where a chain begins: outside of any handler. */
+export const CHAIN_START: ChainLink = { depth: 0, cause: null };
 
-/** Runs a handler of an event with this depth. Events of its changes are one step deeper. */
-export function inChainOf<T>(depth: number, work: () => T): T {
-  return apart(() => runIn({ depth: depth + 1, waited: workContext().waited }, work));
+/** The place of the present async context in a chain of events. */
+export function chainLink(): ChainLink {
+  const { depth, cause } = workContext();
+  return { depth, cause };
+}
+
+/** Runs a handler of an event with this depth, or what follows from it. Events of its changes are one step deeper, and have this cause. */
+export function inChainOf<T>({ depth, cause }: ChainLink, work: () => T): T {
+  return apart(() => runIn({ depth: depth + 1, cause, waited: workContext().waited }, work));
 }

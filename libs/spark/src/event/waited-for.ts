@@ -7,7 +7,8 @@ export function waitedFor<T>(what: string, dataSource: DataSource, work: () => T
   const end = () => void (call.isOver = true);
   let isWaiting = false;
   try {
-    const result = runIn({ depth: workContext().depth, waited: call }, work);
+    const { depth, cause } = workContext();
+    const result = runIn({ depth, cause, waited: call }, work);
     isWaiting = result instanceof Promise;
     if (result instanceof Promise) void result.then(end, end);
     return result;

@@ -46,20 +46,19 @@ export function errorPage(
   of: FilteredEntity | undefined,
   page: PageRequest,
 ): Promise<Page<ErrorRecord>> {
-  const { event, delivery, attempt } = spark.tables;
-  const { sql, parameters } = deliveryConditions(filter, of, spark.tables).add(
-    true,
-    `d.state IN ('available', 'discarded')`,
-    {},
-  );
-  const groups = `SELECT d.fingerprint, d.handler, COUNT(DISTINCT d.id) AS deliveries,
-      COUNT(DISTINCT CASE WHEN d.state = 'discarded' THEN d.id END) AS discarded,
-      MIN(a.started_at) AS first_at, MAX(a.started_at) AS last_at, MAX(a.id) AS latest
-    FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id
-    JOIN ${attempt} a ON a.delivery_id = d.id AND a.fingerprint = d.fingerprint ${sql} GROUP BY d.fingerprint, d.handler`;
-  return read(spark, page, new Conditions(parameters), {
-    from: `(${groups}) g JOIN ${attempt} s ON s.id = g.latest`,
-    columns: 'g.fingerprint, g.handler, g.deliveries, g.discarded, g.first_at, g.last_at, g.latest, s.error',
+  const { readUpTo } = page;
+  const conditions = deliveryConditions(filter, of, spark.tables, readUpTo);
+  conditions.add(true, `d.state IN ('available', 'discarded')`, {});
+  const failures =
+    readUpTo === undefined ? allFailures(spark, conditions) : latestFailures(spark, conditions, readUpTo);
+  const groups = `SELECT f.fingerprint, f.handler, COUNT(DISTINCT f.delivery_id) AS deliveries,
+      COUNT(DISTINCT CASE WHEN f.state = 'discarded' THEN f.delivery_id END) AS discarded,
+      MIN(f.started_at) AS first_at, MAX(f.started_at) AS last_at, MAX(f.id) AS latest
+    FROM (${failures}) f GROUP BY f.fingerprint, f.handler`;
+  const error = `(SELECT s.error FROM ${spark.tables.attempt} s WHERE s.id = g.latest)`;
+  return read(spark, page, new Conditions(conditions.parameters), {
+    from: `(${groups}) g`,
+    columns: `g.fingerprint, g.handler, g.deliveries, g.discarded, g.first_at, g.last_at, g.latest, ${error} AS error`,
     order: ['g.latest'],
     isDescending: true,
     cursorOf: (row: ErrorRow) => [row.latest],
@@ -73,4 +72,21 @@ export function errorPage(
       error: row.error,
     }),
   });
+}
+
+/** All failed attempts of deliveries, with the handler and the state of these. */
+function allFailures({ tables: { event, delivery, attempt } }: Inspected, { sql }: Conditions): string {
+  return `SELECT a.id, a.delivery_id, a.fingerprint, a.started_at, d.handler, d.state
+    FROM ${delivery} d JOIN ${event} e ON e.id = d.event_id
+    JOIN ${attempt} a ON a.delivery_id = d.id AND a.fingerprint = d.fingerprint ${sql}`;
+}
+
+/** The same of the latest failed attempts. */
+function latestFailures({ tables, dialect }: Inspected, { sql, parameters }: Conditions, most: number): string {
+  const some = 'fingerprint' in parameters ? 'WHERE fingerprint = :fingerprint' : '';
+  const latest = `SELECT id, delivery_id, fingerprint, started_at FROM ${tables.attempt} ${some} ORDER BY id DESC LIMIT ${most}`;
+  const deliveries = dialect.lookedUp(tables.delivery, 'd', 'a.delivery_id');
+  const events = /\be\.\w/.test(sql) ? dialect.lookedUp(tables.event, 'e', 'd.event_id') : '';
+  return `SELECT a.id, a.delivery_id, a.fingerprint, a.started_at, d.handler, d.state
+    FROM (${latest}) a ${deliveries} ${events} ${sql} AND d.fingerprint = a.fingerprint`;
 }

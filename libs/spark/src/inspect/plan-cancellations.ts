@@ -1,5 +1,6 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { select } from '../database/statement.js';
+import { CHAIN_START } from '../event/chain.js';
 import { Derivation } from '../record/derivation.js';
 import type { Source } from '../source/source.js';
 import type { Condition } from '../store/conditions.js';
@@ -19,10 +20,15 @@ interface RecheckRow {
 const PAGE = 500;
 
 /** Yields the future rechecks at which nothing becomes true any more. */
-export async function* cancellations(spark: Inspected, request: PlanRequest): AsyncGenerator<PlannedCancellation> {
+export async function* cancellations(
+  spark: Inspected,
+  request: PlanRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<PlannedCancellation> {
   const roots = spark.sources.liveRoots().filter((root) => request.entities.some((entity) => rootOf(entity) === root));
   if (roots.length === 0) return;
   for (let after = { due_at: String(request.now), id: '0' }, isEnd = false; !isEnd;) {
+    signal?.throwIfAborted();
     const last = after;
     const rows = await spark.transactions.reading((manager) => rechecks(manager, spark, roots, request, last));
     const seen = new Set<string>();
@@ -82,7 +88,7 @@ async function byId({ transactions }: Inspected, source: Source, ids: readonly s
 
 /** Whether something becomes true at the instant. If a source throws, that is unknown, and counts as true. */
 async function stands(source: Source, subject: Subject, conditions: readonly Condition[], due: number) {
-  const derivation = new Derivation(due, () => 0);
+  const derivation = new Derivation(due, () => CHAIN_START);
   derivation.conditions.know(source, conditions);
   await derivation.run(source, [subject]);
   return derivation.failures.length > 0 || derivation.found.some(({ event }) => event.at?.getTime() === due);

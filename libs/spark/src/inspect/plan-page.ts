@@ -3,6 +3,7 @@ import { SourceTimeoutError } from '../error/source-timeout.error.js';
 import { textOf } from '../error/text-of.js';
 import { rootOf, tableOf } from '../entity/entity-table.js';
 import type { Subject } from '../entity/subjects.js';
+import { CHAIN_START } from '../event/chain.js';
 import { Derivation } from '../record/derivation.js';
 import { watchedSource } from '../source/clock-reads.js';
 import type { Source } from '../source/source.js';
@@ -136,7 +137,7 @@ export class PagePlan {
     const { reported, hanging, request } = this.planning;
     const known = this.subjects.get(source)!;
     const subjects = ids.flatMap((id) => known.get(id) ?? []);
-    const derivation = new Derivation(instant, () => 0);
+    const derivation = new Derivation(instant, () => CHAIN_START);
     this.conditions.tell(source, derivation);
     // Several entities are watched, because the branch that a source takes depends on the entity. A batch is one run.
     const checked = source.options.batch ? subjects.length : CHECKED;

@@ -4,7 +4,7 @@ import type { Inspected } from './inspected.js';
 import { cancellations } from './plan-cancellations.js';
 import { PagePlan, type Planning } from './plan-page.js';
 import { pagesOf, type PlanPage } from './plan-pages.js';
-import type { Planned, PlanRequest } from './planned.js';
+import type { Planned, PlanRequest, PlanWatch } from './planned.js';
 import { SharedKeys } from './shared-keys.js';
 import { sweepSlots } from './sweep-slots.js';
 
@@ -19,23 +19,32 @@ export interface PlannedPage {
 }
 
 /** Yields what would happen up to an instant if no entity changed, page by page. It enters nothing. */
-export async function* plan(spark: Inspected, request: PlanRequest): AsyncGenerator<Planned> {
-  for await (const { planned } of plannedPages(spark, request)) yield* planned;
-  yield* cancellations(spark, request);
+export async function* plan(spark: Inspected, request: PlanRequest, watch: PlanWatch = {}): AsyncGenerator<Planned> {
+  for await (const { planned } of plannedPages(spark, request, watch)) yield* planned;
+  yield* cancellations(spark, request, watch.signal);
 }
 
 /**
  * The same, without the rechecks that no event needs any more. While the consumer works on a page, the next ones are read and planned.
  */
-export async function* plannedPages(spark: Inspected, request: PlanRequest): AsyncGenerator<PlannedPage> {
+export async function* plannedPages(
+  spark: Inspected,
+  request: PlanRequest,
+  { onProgress, signal }: PlanWatch,
+): AsyncGenerator<PlannedPage> {
+  let read = 0;
+  signal?.throwIfAborted();
   const slots = sweepSlots(spark.settings.sweep, request.now, request.end);
   const shared = new SharedKeys();
   for (const metadata of request.entities) {
     const planning: Planning = { request, slots, reported: new Set<Source>(), hanging: new Set<Source>() };
     const pages = prefetch(pagesOf(spark, metadata, request.id), (page) => page);
     const planned = prefetch(pages, (page) => plannedPage(spark, page, planning), PLANNED_AT_ONCE);
-    for await (const page of planned)
+    for await (const page of planned) {
       yield { ...page, planned: page.planned.filter((one) => !('key' in one) || shared.isFirst(one)) };
+      onProgress?.((read += page.read));
+      signal?.throwIfAborted();
+    }
   }
 }
 

@@ -41,6 +41,14 @@ export interface PlannedProblem {
 /** One result of `SparkService.plan`. */
 export type Planned = PlannedEvent | PlannedCancellation | PlannedProblem;
 
+/** How a plan is watched and ended. */
+export interface PlanWatch {
+  /** Called after each page with how many entities were read so far. If it throws, the plan ends with that error. */
+  readonly onProgress?: (read: number) => void;
+  /** Ends the plan between two pages: it throws the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
 /** A request for a plan. */
 export interface PlanRequest {
   /** The entities of the plan. */

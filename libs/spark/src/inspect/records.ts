@@ -19,6 +19,11 @@ export interface EventRecord {
   readonly recorded: Date;
   /** How many events led to it. */
   readonly depth: number;
+  /**
+   * The number of the event that led to it: a handler of that event made the change, or called `emit`. Undefined outside of handlers, for
+   * events that a date or a sweep has brought, and for those that a release before 0.2 entered.
+   */
+  readonly causedBy: string | undefined;
   /** Its context as JSON text, as it is stored; undefined if it has none, or `retention` has removed it. */
   readonly context: string | undefined;
   /** Its metadata; undefined if it has none, or `retention` has removed it. */
@@ -106,6 +111,13 @@ export interface PageRequest {
   readonly after?: string;
   /** Counts all records that the filter selects, up to this number. Default: it does not count. */
   readonly countUpTo?: number;
+  /**
+   * About how many rows the page reads at most, 1,000 or more. If no index finds what the filter selects, it looks only at so many of the
+   * newest rows after `after`. It may then have fewer records than `limit`, or none, and still a `next` that goes on behind them; `count` is
+   * of these rows, too. Of available deliveries, it lists at most 5,000, those of a handler that are due first. Use it for large tables. Times
+   * are found by the order in which events were entered. Default: no limit.
+   */
+  readonly readUpTo?: number;
 }
 
 /** A page of a list. */

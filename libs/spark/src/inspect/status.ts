@@ -1,9 +1,9 @@
 import type { EntityManager } from 'typeorm';
-import { FINAL_REASONS } from '../store/discard-reasons.js';
 import type { Orphans } from '../store/delivery-admin.js';
 import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
 import type { RunningDelivery } from '../deliver/worker.js';
+import { handlersOf, type HandlerStatus } from './handlers.js';
 import { instant } from './instant.js';
 import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
@@ -45,30 +45,18 @@ export interface SourceStatus {
   readonly last: { readonly rows: 'all' | 'changed'; readonly why: string } | undefined;
 }
 
-/** The deliveries of a handler that are not completed. */
-export interface HandlerStatus {
-  readonly handler: string;
-  /** How many are due now. */
-  readonly available: number;
-  /** Since when the oldest of these is due; undefined where none is. */
-  readonly oldest: Date | undefined;
-  /** How many are due later: they failed, and will be retried. */
-  readonly waiting: number;
-  readonly running: number;
-  /** How many wait for `release` or `discard`. */
-  readonly held: number;
-  /** How many were given up, after failures or by a call, without those of a baseline, those that were held, and erased ones. */
-  readonly discarded: number;
-  /** Since when `pauseHandler` keeps it from going on; undefined where it is not paused. */
-  readonly paused: Date | undefined;
-}
-
 /** A process that handles deliveries. */
 export interface WorkerStatus {
   readonly id: string;
   readonly host: string;
   readonly pid: number;
   readonly started: Date;
+  /** Until when its lease lasts, by the clock of the database. It renews the lease as long as it lives. */
+  readonly leaseUntil: Date;
+  /** How many deliveries it is handling. */
+  readonly running: number;
+  /** When the attempt began that it has been at for longest; undefined where nothing runs. */
+  readonly oldest: Date | undefined;
 }
 
 /** The result of `SparkService.status()`. */
@@ -162,41 +150,6 @@ function statusOfSource(name: string, source: Source | undefined, row: SweepRow 
   };
 }
 
-/** Counts the deliveries of each handler that are not completed. */
-export async function handlersOf(
-  manager: EntityManager,
-  { tables, handlerPauses }: Inspected,
-  now: number,
-): Promise<HandlerStatus[]> {
-  const none = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0 };
-  const byName = new Map<string, Record<keyof typeof none, number> & { oldest?: Date }>();
-  // One statement for each state, with the state as a literal, as in the partial index: SQLite compares the texts of both.
-  for (const state of ['available', 'running', 'held', 'discarded'] as const) {
-    const rows = await select<{ handler: string; n: string; later: string; history: string; oldest: string | null }>(
-      manager,
-      `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later,
-         SUM(CASE WHEN last_error IN (:...reasons) THEN 1 ELSE 0 END) AS history,
-         MIN(CASE WHEN due_at <= :now THEN due_at END) AS oldest
-       FROM ${tables.delivery} WHERE state = '${state}' GROUP BY handler`,
-      { now, reasons: FINAL_REASONS },
-    );
-    for (const { handler, n, later, history, oldest } of rows) {
-      const counts = byName.get(handler) ?? { ...none };
-      const waiting = state === 'available' ? Number(later) : 0;
-      counts.waiting += waiting;
-      if (state === 'available') counts.oldest = instant(oldest);
-      counts[state] = Number(n) - waiting - (state === 'discarded' ? Number(history) : 0);
-      byName.set(handler, counts);
-    }
-  }
-  const registered = await select<{ name: string }>(manager, `SELECT name FROM ${tables.handler}`);
-  for (const { name } of registered) if (!byName.has(name)) byName.set(name, { ...none });
-  const paused = await handlerPauses.since(manager);
-  return [...byName]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([handler, { oldest, ...counts }]) => ({ handler, ...counts, oldest, paused: paused.get(handler) }));
-}
-
 async function rechecks(manager: EntityManager, spark: Inspected, now: number): Promise<SparkStatus['rechecks']> {
   const rows = await select<{ entity: string; n: string; oldest: string }>(
     manager,
@@ -216,14 +169,30 @@ async function rechecks(manager: EntityManager, spark: Inspected, now: number): 
 
 /** Reads the processes whose lease has not expired. */
 export async function workersOf(manager: EntityManager, { dialect, tables }: Inspected): Promise<WorkerStatus[]> {
-  const rows = await select<{ id: string; host: string; pid: number; started_at: string }>(
+  const own = (what: string) =>
+    `(SELECT ${what} FROM ${tables.delivery} d WHERE d.state = 'running' AND d.claimed_by = w.id)`;
+  const rows = await select<WorkerRow>(
     manager,
-    `SELECT id, host, pid, started_at FROM ${tables.worker} WHERE lease_until >= ${dialect.clock} ORDER BY started_at, id`,
+    `SELECT id, host, pid, started_at, lease_until, ${own('COUNT(*)')} AS n, ${own('MIN(d.started_at)')} AS oldest
+     FROM ${tables.worker} w WHERE lease_until >= ${dialect.clock} ORDER BY started_at, id`,
   );
-  return rows.map(({ id, host, pid, started_at: started }) => ({
-    id,
-    host,
-    pid: Number(pid),
-    started: instant(started)!,
+  return rows.map((row) => ({
+    id: row.id,
+    host: row.host,
+    pid: Number(row.pid),
+    started: instant(row.started_at)!,
+    leaseUntil: instant(row.lease_until)!,
+    running: Number(row.n),
+    oldest: instant(row.oldest),
   }));
+}
+
+interface WorkerRow {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly started_at: string;
+  readonly lease_until: string;
+  readonly n: string;
+  readonly oldest: string | null;
 }

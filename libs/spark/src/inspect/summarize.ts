@@ -4,33 +4,17 @@ import type { Source } from '../source/source.js';
 import type { Inspected } from './inspected.js';
 import { type PlannedPage, plannedPages } from './plan.js';
 import type { PlannedGroup, PlannedProblems, PlanSummary } from './plan-summary.js';
-import type { PlannedEvent, PlannedProblem, PlanRequest } from './planned.js';
+import type { PlannedEvent, PlannedProblem, PlanRequest, PlanWatch } from './planned.js';
 
 const SAMPLES = 5;
 // With more kinds of problems, those of a source count as one kind.
 const MOST_KINDS = 1_000;
 
-/** How a summary is watched and ended. */
-export interface SummaryWatch {
-  /** Called after each page with how many entities were read so far. */
-  readonly onProgress?: ((read: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** Counts what a plan yields. It keeps counts and samples only. Throws the reason of the signal. */
-export async function summarize(
-  spark: Inspected,
-  request: PlanRequest,
-  { onProgress, signal }: SummaryWatch,
-): Promise<PlanSummary> {
+export async function summarize(spark: Inspected, request: PlanRequest, watch: PlanWatch): Promise<PlanSummary> {
   const started = performance.now();
   const counts = new PlanCounts(request.now);
-  signal?.throwIfAborted();
-  for await (const page of plannedPages(spark, request)) {
-    counts.add(page);
-    onProgress?.(counts.read);
-    signal?.throwIfAborted();
-  }
+  for await (const page of plannedPages(spark, request, watch)) counts.add(page);
   const groups: PlannedGroup[] = [];
   for (const [source, own] of counts.bySource()) groups.push(...(await groupsOf(spark, source, own)));
   groups.sort((a, b) => b.enter - a.enter || b.later - a.later || b.schedule - a.schedule);

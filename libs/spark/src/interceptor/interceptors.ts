@@ -1,6 +1,6 @@
 import type { Counters } from '../common/counters.js';
 import { linesOf, shown } from '../error/text-of.js';
-import { chainDepth, inChainOf } from '../event/chain.js';
+import { chainLink, inChainOf } from '../event/chain.js';
 import { type EventMetadata, flawInMetadata, mergedMetadata } from '../event/event-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { type Around, type Hook, nested } from './around.js';
@@ -72,7 +72,7 @@ export class Interceptors {
     if (hooks.length === 0) return undefined;
     return (events) =>
       // Changes that an interceptor makes are one event further down the chain.
-      inChainOf(chainDepth(), () => {
+      inChainOf(chainLink(), () => {
         for (const { where, call } of hooks) {
           const run = async () => call(events);
           run().catch((error: unknown) => this.report(where, outcome, error));

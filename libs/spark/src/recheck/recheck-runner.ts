@@ -5,6 +5,7 @@ import type { DueRecheck, Rechecks } from '../store/rechecks.js';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Transactions } from '../database/transactions.js';
+import { CHAIN_START } from '../event/chain.js';
 import { linesOf } from '../error/text-of.js';
 import type { Past, RecordResult, Recorder } from '../record/recorder.js';
 import type { Source } from '../source/source.js';
@@ -239,12 +240,13 @@ class LostClaim extends Error {}
 /** The ids of the entities to recheck, each once, with the past of its rechecks. */
 function pastOf(root: EntityMetadata, due: readonly DueRecheck[]): Map<string, Past> {
   const entities = new Map<string, Past>();
-  for (const { entity_id: written, attempt, depth } of due) {
+  for (const { entity_id: written, attempt, depth, caused_by: cause } of due) {
     const id = sameKey(root, written);
-    const other = entities.get(id) ?? { attempt: 0, depth: 0 };
+    const other = entities.get(id) ?? { attempt: 0, ...CHAIN_START };
+    const own = { depth: Number(depth), cause: cause === null ? null : String(cause) };
     entities.set(id, {
       attempt: Math.max(other.attempt, Number(attempt)),
-      depth: Math.max(other.depth, Number(depth)),
+      ...(own.depth > other.depth ? own : { depth: other.depth, cause: other.cause }),
     });
   }
   return entities;

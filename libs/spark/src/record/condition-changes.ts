@@ -1,7 +1,8 @@
 import type { EntityManager } from 'typeorm';
 import type { Counters } from '../common/counters.js';
 import { shown } from '../error/text-of.js';
-import { isTooDeep, pauseOf } from '../event/chain.js';
+import { CHAIN_START, isTooDeep, pauseOf } from '../event/chain.js';
+import type { ChainLink } from '../event/work-context.js';
 import type { Condition, Conditions, NewCondition } from '../store/conditions.js';
 import type { Recheck } from '../store/rechecks.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
@@ -36,7 +37,7 @@ export class ConditionChanges {
    */
   async write(
     manager: EntityManager,
-    { conditions: seen, depthOf }: Pick<Derivation, 'conditions' | 'depthOf'>,
+    { conditions: seen, linkOf }: Pick<Derivation, 'conditions' | 'linkOf'>,
     now: number,
     isPast: IsPast,
   ): Promise<Recheck[]> {
@@ -48,7 +49,7 @@ export class ConditionChanges {
     const live = confirmed.filter(({ isLive }) => isLive);
     const begun = await this.conditions.begin(manager, sorted(confirmed), now);
     if (begun < confirmed.length) again.push(...live.map(({ ref }) => ref));
-    const atOnce = again.map((ref) => recheckAgain(ref, now, depthOf(ref) + (replaced.has(ref.id) ? 1 : 0)));
+    const atOnce = again.map((ref) => recheckAgain(ref, now, linkOf(ref), replaced.has(ref.id)));
     return [...atOnce, ...live.map(({ ref, length }) => recheck(ref, now + length))];
   }
 
@@ -104,11 +105,13 @@ export class ConditionChanges {
 const sorted = (all: readonly { readonly condition: Condition }[]): Condition[] =>
   all.map(({ condition }) => condition).sort((a, b) => (a.key < b.key ? -1 : 1));
 
-function recheckAgain(ref: SubjectRef, now: number, depth: number): Recheck {
-  if (!isTooDeep(depth)) return { ref, due: now, attempt: 0, depth };
+function recheckAgain(ref: SubjectRef, now: number, link: ChainLink, isDeeper: boolean): Recheck {
+  const { cause } = link;
+  const depth = link.depth + (isDeeper ? 1 : 0);
+  if (!isTooDeep(depth)) return { ref, due: now, attempt: 0, depth, cause };
   const { pause, depth: after } = pauseOf(depth, false);
-  return { ref, due: now + pause, attempt: 0, depth: after };
+  return { ref, due: now + pause, attempt: 0, depth: after, cause };
 }
 
 // A recheck for a date begins a new chain.
-const recheck = (ref: SubjectRef, due: number): Recheck => ({ ref, due, attempt: 0, depth: 0 });
+const recheck = (ref: SubjectRef, due: number): Recheck => ({ ref, due, attempt: 0, ...CHAIN_START });

@@ -2,7 +2,7 @@ import { yieldToEventLoop, isBlocking } from '../common/event-loop.js';
 import type { Recheck } from '../store/rechecks.js';
 import { apart } from '../common/boot-context.js';
 import { checkEvent, NEVER } from '../event/event-check.js';
-import { chainDepth, DEEPEST, isLate, isTooDeep, pauseOf } from '../event/chain.js';
+import { CHAIN_START, chainLink, DEEPEST, isLate, isTooDeep, pauseOf } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import { checkContext } from '../event/context-schema.js';
 import { writeMetadata } from '../event/event-metadata.js';
@@ -10,6 +10,7 @@ import { idText, idTextIn } from '../event/event-key.js';
 import { eventSince, type Lasting, lasts, lengthOf } from '../event/lasting.js';
 import { eventsAt, mostMissedOf, repeats } from '../event/repetitions.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { ChainLink } from '../event/work-context.js';
 import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { InvalidEventError } from '../error/invalid-event.error.js';
 import { messageOf } from '../error/wording.js';
@@ -80,13 +81,15 @@ export function flawInSource({ options, where }: Source): string | undefined {
 /** An event that is true, with its origin. */
 export type Found = Pick<LedgerEntry, 'event' | 'key' | 'group'> & Origin;
 
-/** Where an event came from. All fields but `depth` are null for an emitted event. `className` is for messages. */
-type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth'> & { readonly className: string | null };
+/** Where an event came from. All fields but its place in a chain are null for an emitted event. `className` is for messages. */
+type Origin = Pick<LedgerEntry, 'entity' | 'entityId' | 'source' | 'depth' | 'cause'> & {
+  readonly className: string | null;
+};
 
 /** Adds metadata to an event that is to be entered. */
 type Stamp = (event: SparkEvent) => SparkEvent;
 
-const always = (depth: number) => () => depth;
+const always = (link: ChainLink) => () => link;
 
 /** The result of sources for subjects: events to enter, rechecks to add, and failures. */
 export class Derivation {
@@ -105,8 +108,8 @@ export class Derivation {
 
   constructor(
     private readonly now: number,
-    /** How many events led to the events of an entity. */
-    readonly depthOf: (ref: SubjectRef | undefined) => number = always(chainDepth()),
+    /** Which events led to the events of an entity. */
+    readonly linkOf: (ref: SubjectRef | undefined) => ChainLink = always(chainLink()),
     /** What goes round each run of a source. */
     private readonly around?: Around<InterceptedSource>,
   ) {}
@@ -208,10 +211,10 @@ export class Derivation {
   }
 
   private add(source: Source, events: readonly SparkEvent[], subject?: Subject, isCaptured = false): void {
-    const depth = this.depthOf(subject?.ref);
+    const { depth, cause } = this.linkOf(subject?.ref);
     const { name: className } = source.metadata;
     const entity = tableOf(rootOf(source.metadata));
-    const origin = { entity, className, entityId: subject?.ref.id ?? null, source: source.name, depth };
+    const origin = { entity, className, entityId: subject?.ref.id ?? null, source: source.name, depth, cause };
     const isKnown = !subject || subject.ref.id.length < UNSAFE_LENGTH || isExact(subject.ref.root, subject.entity);
     const take = (event: SparkEvent) => {
       const { verdict, reason } = isKnown ? judge(event, this.now) : INEXACT;
@@ -258,7 +261,8 @@ export class Derivation {
     if (missed <= 0) return found;
     this.isCatchingUp = true;
     if (!captured) return found;
-    this.rechecks.push({ ref: captured.ref, due: this.now, attempt: 0, depth: this.depthOf(captured.ref) });
+    const { depth, cause } = this.linkOf(captured.ref);
+    this.rechecks.push({ ref: captured.ref, due: this.now, attempt: 0, depth, cause });
     return found.slice(missed);
   }
 
@@ -269,13 +273,13 @@ export class Derivation {
    */
   private enter(event: SparkEvent, origin: Origin, again: SubjectRef | undefined): void {
     const { key, group } = event;
-    const { className, entity, entityId, source, depth } = origin;
+    const { className, entity, entityId, source, depth, cause } = origin;
     // A spread copy with one more property takes thirty times as long.
-    if (!isTooDeep(depth)) this.found.push({ event, key, group, className, entity, entityId, source, depth });
+    if (!isTooDeep(depth)) this.found.push({ event, key, group, className, entity, entityId, source, depth, cause });
     else {
       const { pause, depth: depthAfter } = pauseOf(depth, event.at ? isLate(event.at.getTime(), this.now) : false);
       this.refused.push(new ChainTooDeepError(key, source!, DEEPEST, pause));
-      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: depthAfter });
+      if (again) this.rechecks.push({ ref: again, due: this.now + pause, attempt: 0, depth: depthAfter, cause });
     }
   }
 
@@ -283,7 +287,7 @@ export class Derivation {
   private recheckLater(source: Source, event: SparkEvent, at: number, subject: Subject | undefined): void {
     this.future.push({ event, at, ref: subject?.ref });
     if (!source.live) return;
-    if (subject) this.rechecks.push({ ref: subject.ref, due: at, attempt: 0, depth: 0 });
+    if (subject) this.rechecks.push({ ref: subject.ref, due: at, attempt: 0, ...CHAIN_START });
     else this.refuse(UNKNOWN_SUBJECT, source, event, undefined);
   }
 
@@ -340,14 +344,13 @@ function checkSize(sizes: Map<string, number>, { entity, entityId, source, conte
 /** The ledger entry of an event of `emit`. Throws when the context does not pass its schema, or it or the metadata cannot be stored. */
 export function emitted(codec: ContextCodec, event: SparkEvent, stamp?: Stamp): LedgerEntry {
   const { key, group } = event;
-  const depth = chainDepth();
-  const origin = { className: null, entity: null, entityId: null, source: null, depth };
+  const origin = { className: null, entity: null, entityId: null, source: null, ...chainLink() };
   return entryOf(codec, { event, key, group, ...origin }, stamp);
 }
 
 /** The ledger entry of an event. Throws as {@link emitted}. */
 function entryOf(codec: ContextCodec, found: Found, stamp: Stamp | undefined): LedgerEntry {
-  const { key, group, entity, entityId, source, depth } = found;
+  const { key, group, entity, entityId, source, depth, cause } = found;
   const event = stamp ? stamp(found.event) : found.event;
   // An interceptor may have replaced the event by a copy.
   checkContext(found.event);
@@ -355,7 +358,7 @@ function entryOf(codec: ContextCodec, found: Found, stamp: Stamp | undefined): L
   const at = event.at?.getTime() ?? null;
   const until = event.until?.getTime() ?? null;
   const metadata = writeMetadata(event.metadata);
-  return { event, key, group, entity, entityId, source, context, at, until, depth, metadata };
+  return { event, key, group, entity, entityId, source, context, at, until, depth, metadata, cause };
 }
 
 /** The group and key of a refused event, as far as they can be read. */

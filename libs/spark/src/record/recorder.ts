@@ -8,9 +8,10 @@ import { ChainTooDeepError } from '../error/chain-too-deep.error.js';
 import { backoffDelay } from '../config/backoff.js';
 import type { InitialState } from '../database/delivery-states.js';
 import { withRunner } from '../database/statement.js';
-import { chainDepth } from '../event/chain.js';
+import { CHAIN_START, chainLink } from '../event/chain.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { ChainLink } from '../event/work-context.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { Entering, InitialStateOf, Ledger, LedgerEntry } from '../store/ledger.js';
 import { NotSynchronous, type Source } from '../source/source.js';
@@ -27,10 +28,9 @@ import { inHalves } from './in-halves.js';
 import type { TouchedPast } from './touched-past.js';
 import { linesOf, shown } from '../error/text-of.js';
 
-/** The past of a recheck: how often it has failed, and how many events led to it. */
-export interface Past {
+/** The past of a recheck: how often it has failed, and which events led to it. */
+export interface Past extends ChainLink {
   readonly attempt: number;
-  readonly depth: number;
 }
 
 /** The result of a recording, which Spark publishes after the commit. */
@@ -98,7 +98,7 @@ export class Recorder {
       await this.deriveNow(manager, derivation, own, subjects);
     }
     derivation.rechecks.push(
-      ...again.map((ref) => ({ ref, due: now, attempt: 0, depth: chainDepth() })),
+      ...again.map((ref) => ({ ref, due: now, attempt: 0, ...chainLink() })),
       ...this.retries(derivation.failures, now),
     );
     return this.enter(manager, derivation, now, { emitted: capture.entries, without, likelyNew: capture.isNew });
@@ -126,9 +126,10 @@ export class Recorder {
     past: ReadonlyMap<string, Past> = new Map(),
   ): Promise<Derivation> {
     // The entity of a batch's event may be unknown. Then the smallest depth counts, so that the event is not taken for too deep.
-    const least = past.size === 0 ? chainDepth() : Math.min(...[...past.values()].map(({ depth }) => depth));
-    const depthOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id)?.depth ?? chainDepth()) : least);
-    const derivation = new Derivation(now, depthOf, this.interceptors.aroundSource);
+    const present = chainLink();
+    const [least = present] = [...past.values()].toSorted((a, b) => a.depth - b.depth);
+    const linkOf = (ref: SubjectRef | undefined) => (ref ? (past.get(ref.id) ?? present) : least);
+    const derivation = new Derivation(now, linkOf, this.interceptors.aroundSource);
     for (const source of sources) {
       if (source.options.trueFor) await this.runLasting(manager, derivation, source, ids);
       else await derivation.run(source, await this.read(manager, derivation, source, ids));
@@ -233,7 +234,7 @@ export class Recorder {
     ids: readonly string[],
     instant: number,
   ): Promise<Derivation> {
-    const derivation = new Derivation(instant, () => 0, this.interceptors.aroundSource);
+    const derivation = new Derivation(instant, () => CHAIN_START, this.interceptors.aroundSource);
     derivation.conditions.know(source, await this.conditions.of(manager, source, ids));
     await derivation.runNow(source, await readSubjects(manager, source, ids));
     return derivation;
@@ -267,14 +268,15 @@ export class Recorder {
    */
   retries(failures: readonly Failure[], now: number, past: ReadonlyMap<string, Past> = new Map()): Recheck[] {
     return failures.map(({ source, ref, error }) => {
+      const { depth, cause } = past.get(ref.id) ?? chainLink();
       if (error instanceof NotSynchronous) {
         source.ownRow = false;
         source.waits = true;
-        return { ref, due: now, attempt: 0, depth: past.get(ref.id)?.depth ?? chainDepth() };
+        return { ref, due: now, attempt: 0, depth, cause };
       }
       const attempt = (past.get(ref.id)?.attempt ?? 0) + 1;
       this.report(source, ref, error, attempt);
-      return { ref, due: now + backoffDelay(attempt), attempt, depth: past.get(ref.id)?.depth ?? chainDepth() };
+      return { ref, due: now + backoffDelay(attempt), attempt, depth, cause };
     });
   }
 

@@ -24,12 +24,15 @@ export interface Replay extends EventFilter {
   readonly repeat?: boolean;
 }
 
+/** The options of calls that deliver again, besides those of all calls on many rows. */
+const REDELIVERY = ['priority', 'limit'];
+
 /** The calls on many deliveries or events. It checks their arguments, and works in chunks. */
 export class Administration {
   constructor(private readonly spark: Spark) {}
 
   async retry(what: DeliveryRecordFilter | All, options: RedeliveryOptions): Promise<number> {
-    checkBulk('SparkService.retry', options, ['priority']);
+    checkBulk('SparkService.retry', options, REDELIVERY);
     const chosen = deliveriesGiven(this.spark, 'retry', what, true);
     return this.run(options, (run, now) => this.spark.admin.retry(run, chosen, now, options.priority));
   }
@@ -43,14 +46,14 @@ export class Administration {
   }
 
   async release(what: string | DeliveryRecordFilter | All, options: RedeliveryOptions): Promise<number> {
-    checkBulk('SparkService.release', options, ['priority']);
+    checkBulk('SparkService.release', options, REDELIVERY);
     const filter = typeof what === 'string' ? { group: what } : what;
     const chosen = deliveriesGiven(this.spark, 'release', filter, false);
     return this.run(options, (run, now) => this.spark.admin.release(run, chosen, now, options.priority));
   }
 
   async replay(replay: Replay, options: RedeliveryOptions): Promise<number> {
-    checkBulk('SparkService.replay', options, ['priority']);
+    checkBulk('SparkService.replay', options, REDELIVERY);
     const replayed = this.replayed(replay);
     return this.run(options, (run, now) => this.spark.admin.replay(run, replayed, now, options.priority));
   }

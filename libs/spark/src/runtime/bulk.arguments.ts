@@ -1,4 +1,10 @@
-import { parseBoolean, parsePriority, refuseUnknown, wholeNumberWithin } from '../config/option-parsers.js';
+import {
+  parseBoolean,
+  parsePriority,
+  positiveInteger,
+  refuseUnknown,
+  wholeNumberWithin,
+} from '../config/option-parsers.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import type { BulkOptions, RedeliveryOptions } from '../store/bulk-run.js';
 import { STATES_OF } from '../store/delivery-admin.js';
@@ -15,7 +21,7 @@ export function checkBulk(
   more: readonly string[] = [],
 ): void {
   refuseUnknown(method, options, ['dryRun', 'chunk', 'onProgress', 'signal', ...more]);
-  const { dryRun, chunk, onProgress, signal, priority }: RedeliveryOptions = options;
+  const { dryRun, chunk, onProgress, signal, priority, limit }: RedeliveryOptions = options;
   const option = (name: string) => `${method} { ${name} }`;
   if (dryRun !== undefined) parseBoolean(option('dryRun'), dryRun);
   if (chunk !== undefined) wholeNumberWithin(option('chunk'), chunk, 1, MOST_ROWS);
@@ -24,6 +30,7 @@ export function checkBulk(
   if (signal !== undefined && !((signal as unknown) instanceof AbortSignal))
     throw new InvalidOptionsError(option('signal'), signal, 'an AbortSignal');
   if (priority !== undefined) parsePriority(option('priority'), priority);
+  if (limit !== undefined) positiveInteger(option('limit'), limit);
 }
 
 /**

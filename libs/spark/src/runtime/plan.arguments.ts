@@ -2,12 +2,12 @@ import { types } from 'node:util';
 import type { EntityTarget, ObjectLiteral } from 'typeorm';
 import { parseBoolean, refuseUnknown } from '../config/option-parsers.js';
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
-import type { PlanRequest } from '../inspect/planned.js';
+import type { PlanRequest, PlanWatch } from '../inspect/planned.js';
 import type { Spark } from './create-spark.js';
 import { keyGiven, metadataGiven, sourcesGiven } from './spark.arguments.js';
 
 /** Options of a plan. */
-export interface PlanOptions {
+export interface PlanOptions extends PlanWatch {
   /** Only this entity, and all sources of its table. Default: all that have sources. */
   readonly entity?: EntityTarget<ObjectLiteral>;
   /** Only the entity of this id. It needs `entity`. Default: all. */
@@ -19,28 +19,23 @@ export interface PlanOptions {
 }
 
 /** Options of a summary of a plan. */
-export interface PlanSummaryOptions {
+export interface PlanSummaryOptions extends PlanWatch {
   readonly summary: true;
   /** Only this entity, and all sources of its table. Default: all that have sources. */
   readonly entity?: EntityTarget<ObjectLiteral>;
   /** The end of the plan. Default: now. */
   readonly at?: Date;
-  /** Called after each page with how many entities were read so far. If it throws, the call ends with that error. */
-  readonly onProgress?: (read: number) => void;
-  /** Ends the call between two pages: the call throws the signal's reason. */
-  readonly signal?: AbortSignal;
 }
 
 const METHOD = 'SparkService.plan';
 const option = (name: string): string => `${METHOD} { ${name} }`;
-const OF_SUMMARY = ['onProgress', 'signal'];
 
 /** Checks the options of a plan. Throws InvalidOptionsError, NoSourceError, UnknownEntityError, and TypeError for an invalid id. */
 export function planGiven(spark: Spark, options: PlanOptions | PlanSummaryOptions): PlanRequest {
-  refuseUnknown(METHOD, options, ['entity', 'id', 'at', 'summary', ...OF_SUMMARY], option);
+  refuseUnknown(METHOD, options, ['entity', 'id', 'at', 'summary', 'onProgress', 'signal'], option);
   const { entity, id, at, summary = false } = options as PlanOptions;
   parseBoolean(option('summary'), summary);
-  checkSummary(options, summary);
+  checkWatch(options, summary);
   const now = spark.clock.now();
   if (at !== undefined && !(types.isDate(at) && at.getTime() >= now))
     throw new InvalidOptionsError(`${METHOD} at`, at, 'a Date that is not past');
@@ -52,7 +47,7 @@ export function planGiven(spark: Spark, options: PlanOptions | PlanSummaryOption
   return { entities, id: key, now, end: at?.getTime() ?? now };
 }
 
-function checkSummary(options: PlanOptions | PlanSummaryOptions, isSummary: boolean): void {
+function checkWatch(options: PlanOptions | PlanSummaryOptions, isSummary: boolean): void {
   const { id, onProgress, signal } = options as PlanSummaryOptions & PlanOptions;
   if (isSummary && id !== undefined)
     throw new InvalidOptionsError(
@@ -60,9 +55,6 @@ function checkSummary(options: PlanOptions | PlanSummaryOptions, isSummary: bool
       id,
       'no id beside summary: without summary, plan lists the events of one entity',
     );
-  const given = OF_SUMMARY.find((name) => (options as Record<string, unknown>)[name] !== undefined);
-  if (!isSummary && given !== undefined)
-    throw new InvalidOptionsError(option(given), options[given as never], 'summary: true beside it');
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw new InvalidOptionsError(option('onProgress'), onProgress, 'a function');
   if (signal !== undefined && !((signal as unknown) instanceof AbortSignal))

@@ -1,6 +1,7 @@
 import { Subject as Stream } from 'rxjs';
 import type { BootContext } from '../common/boot-context.js';
-import { chainDepth, inChainOf } from '../event/chain.js';
+import { chainLink, inChainOf } from '../event/chain.js';
+import type { ChainLink } from '../event/work-context.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { RecordResult } from '../record/recorder.js';
@@ -18,14 +19,14 @@ export class RecordedEvents {
 
   /** Called after each commit. */
   onRecorded({ events, known, handlers, rechecks }: RecordResult): void {
-    if (events.length > 0 && this.stream.observed) this.emit(events, chainDepth());
+    if (events.length > 0 && this.stream.observed) this.emit(events, chainLink());
     if (events.length > 0) this.interceptors.onRecorded?.(events);
     if (known.length > 0) this.interceptors.onKnown?.(known);
     this.signals.committed({ rechecks, deliveries: handlers });
   }
 
   // Changes that a subscriber makes are one event further down the chain.
-  private emit(events: readonly SparkEvent[], depth: number): void {
-    this.context.runNow(() => inChainOf(depth, () => events.forEach((event) => this.stream.next(event))));
+  private emit(events: readonly SparkEvent[], link: ChainLink): void {
+    this.context.runNow(() => inChainOf(link, () => events.forEach((event) => this.stream.next(event))));
   }
 }

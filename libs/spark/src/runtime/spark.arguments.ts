@@ -23,7 +23,7 @@ function checkParts(method: string, filter: object, expectedOf: (name: string, v
 }
 
 /** The parts that a filter of events, and one of deliveries, may have besides the entity and its id. */
-export const EVENT_FILTER = ['key', 'keyPrefix', 'group', 'source', 'from', 'to'];
+export const EVENT_FILTER = ['key', 'keyPrefix', 'eventId', 'causedBy', 'group', 'source', 'from', 'to'];
 export const DELIVERY_FILTER = [...EVENT_FILTER, 'deliveryId', 'handler', 'state', 'error', 'fingerprint'];
 
 const TEXTS = ['keyPrefix', 'group', 'source', 'handler', 'error'];
@@ -35,8 +35,13 @@ const EXPECTED: Record<string, (value: unknown) => string | undefined> = {
   key: (value) => (isList(value, isText) ? undefined : 'text, or a list of texts'),
   fingerprint: (value) =>
     isText(value) && FINGERPRINT.test(value) ? undefined : '16 hexadecimal digits, as lists show it',
-  deliveryId: (value) =>
-    isList(value, isNumber, MOST_IDS) ? undefined : `the id of a delivery, or a list of up to ${MOST_IDS} of them`,
+  ...Object.fromEntries(
+    Object.entries({ deliveryId: 'a delivery', eventId: 'an event', causedBy: 'an event' }).map(([name, of]) => [
+      name,
+      (value) =>
+        isList(value, isNumber, MOST_IDS) ? undefined : `the id of ${of}, or a list of up to ${MOST_IDS} of them`,
+    ]),
+  ),
   ...Object.fromEntries(
     ['from', 'to', 'since'].map((name) => [name, (value) => (isDate(value) ? undefined : 'a Date')]),
   ),

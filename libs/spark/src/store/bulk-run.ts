@@ -20,6 +20,8 @@ export interface BulkOptions {
 export interface RedeliveryOptions extends BulkOptions {
   /** Their priority, like that of a handler, from -1,000 to 1,000. Lower ones come first. Default: their old priority plus 1. */
   readonly priority?: number;
+  /** How many at most: those that were opened first, or of `replay` those of the first events. Default: all. */
+  readonly limit?: number;
 }
 
 /** The rows that a call works on. */
@@ -56,40 +58,40 @@ export class BulkRun {
 
   constructor(
     private readonly transactions: Transactions,
-    private readonly options: BulkOptions = {},
+    private readonly options: BulkOptions & Pick<RedeliveryOptions, 'limit'> = {},
     /** Called after the commit of a chunk that changed rows. */
     private readonly onChanged: () => void = () => {},
   ) {}
 
   /** Works on all rows, in the order of their ids. */
   async over(rows: BulkRows, work: BulkWork): Promise<void> {
-    const { dryRun = false, chunk = USUAL, onProgress, signal } = this.options;
-    for (let after: string | undefined = '0'; after !== undefined;) {
+    const { dryRun = false, chunk = USUAL, limit = Infinity, onProgress, signal } = this.options;
+    for (let after: string | undefined = '0'; after !== undefined && this.done < limit;) {
       signal?.throwIfAborted();
-      const { ids, counted }: ChunkDone = await this.chunk(rows, work, after);
+      const size = Math.min(chunk, limit - this.done);
+      const { ids, counted }: ChunkDone = await this.chunk(rows, work, after, size);
       this.done += counted;
       if (counted > 0 && !dryRun) this.onChanged();
       onProgress?.(this.done);
-      after = ids.length < chunk ? undefined : ids.at(-1);
-      if (after !== undefined && !dryRun) await delay(PAUSE);
+      after = ids.length < size ? undefined : ids.at(-1);
+      if (after !== undefined && this.done < limit && !dryRun) await delay(PAUSE);
     }
   }
 
-  private chunk(rows: BulkRows, { change, count = ofAll }: BulkWork, after: string): Promise<ChunkDone> {
+  private chunk(rows: BulkRows, { change, count = ofAll }: BulkWork, after: string, size: number): Promise<ChunkDone> {
     const { dryRun = false } = this.options;
     const work = dryRun ? count : change;
     const step = async (manager: EntityManager) => {
-      const ids = await this.next(manager, rows, after);
+      const ids = await this.next(manager, rows, after, size);
       return { ids, counted: ids.length === 0 ? 0 : await work(manager, ids) };
     };
     if (!dryRun) return this.transactions.run(step);
     return withRunner(this.transactions.manager, ({ manager }) => step(manager));
   }
 
-  private async next(manager: EntityManager, { from, id, where }: BulkRows, after: string): Promise<string[]> {
-    const { chunk = USUAL } = this.options;
+  private async next(manager: EntityManager, { from, id, where }: BulkRows, after: string, size: number) {
     const further = `${where.sql} ${where.sql === '' ? 'WHERE' : 'AND'} ${id} > :after`;
-    const sql = `SELECT ${id} AS id FROM ${from} ${further} ORDER BY ${id} LIMIT ${chunk}`;
+    const sql = `SELECT ${id} AS id FROM ${from} ${further} ORDER BY ${id} LIMIT ${size}`;
     const found = await select<{ id: string }>(manager, sql, { ...where.parameters, after });
     return found.map((row) => String(row.id));
   }

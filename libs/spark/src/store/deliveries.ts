@@ -16,6 +16,8 @@ export interface Delivery {
   /** Since when it was due, in epoch ms. */
   readonly due: number;
   readonly worker: string;
+  /** The number of its event. */
+  readonly eventId: string;
   readonly event: Entry;
   /** Until when its handler may be called, by `performance.now()`. Default: no limit of time. */
   readonly startBy?: number;
@@ -52,7 +54,16 @@ export class Deliveries {
     const deliveries = rows.map((row) => {
       const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
       const { handler, partition_key: partition } = row;
-      return { id, handler, partition, attempt, due, worker: request.worker, event: entryFrom(row) };
+      return {
+        id,
+        handler,
+        partition,
+        attempt,
+        due,
+        worker: request.worker,
+        eventId: String(row.event_id),
+        event: entryFrom(row),
+      };
     });
     return { deliveries, isMore };
   }

@@ -3,19 +3,18 @@ import type { Dialect } from '../database/dialect.js';
 import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { rowList } from '../database/traits.js';
-import { chainDepth } from '../event/chain.js';
+import { chainLink } from '../event/chain.js';
+import type { ChainLink } from '../event/work-context.js';
 import { namesOf, tableOf } from '../entity/entity-table.js';
 import type { SubjectRef } from '../entity/subject-ref.js';
 
 /** A recheck of an entity at an instant. Rows of rechecks are only inserted and removed, so that no transaction waits for another. */
-export interface Recheck {
+export interface Recheck extends ChainLink {
   readonly ref: SubjectRef;
   /** In epoch milliseconds. */
   readonly due: number;
   /** How often it has failed. */
   readonly attempt: number;
-  /** How many events led to the change that the recheck is for. */
-  readonly depth: number;
 }
 
 /** A due recheck that this process has claimed. */
@@ -26,6 +25,7 @@ export interface DueRecheck {
   readonly due_at: string;
   readonly attempt: number;
   readonly depth: number;
+  readonly caused_by: string | number | null;
 }
 
 /** The due rechecks of an entity. */
@@ -74,7 +74,14 @@ export class Rechecks {
   async add(manager: EntityManager, rechecks: readonly Recheck[], now: number, changesNothing = false): Promise<void> {
     for (const part of chunks(await this.absent(manager, rechecks, now, changesNothing), ROWS)) {
       const rows = values(
-        part.map(({ ref, due, attempt, depth }) => [tableOf(ref.root), ref.id, Math.ceil(due), attempt, depth]),
+        part.map(({ ref, due, attempt, depth, cause }) => [
+          tableOf(ref.root),
+          ref.id,
+          Math.ceil(due),
+          attempt,
+          depth,
+          cause,
+        ]),
       );
       await execute(manager, `INSERT INTO ${this.tables.recheck} (${COLUMNS}) VALUES ${rows.sql}`, rows.parameters);
     }
@@ -82,7 +89,10 @@ export class Rechecks {
 
   /** The start of a statement that adds a recheck for each key that a SELECT returns. */
   insertSelect(entity: string, key: string, now: number): string {
-    return `INSERT INTO ${this.tables.recheck} (${COLUMNS}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${chainDepth()}`;
+    const { depth, cause } = chainLink();
+    // Without a cause its column is left out: a NULL in a list of columns has no type, which PostgreSQL would take for text.
+    const [columns, caused] = cause === null ? [PLAIN_COLUMNS, ''] : [COLUMNS, `, ${BigInt(cause)}`];
+    return `INSERT INTO ${this.tables.recheck} (${columns}) SELECT ${entity}, ${key}, ${Math.trunc(now)}, 0, ${depth}${caused}`;
   }
 
   /** The entities whose rechecks {@link insertSelect} has added at some instants. */
@@ -256,7 +266,8 @@ export class Rechecks {
   }
 }
 
-const COLUMNS = 'entity, entity_id, due_at, attempt, depth';
+const PLAIN_COLUMNS = 'entity, entity_id, due_at, attempt, depth';
+const COLUMNS = `${PLAIN_COLUMNS}, caused_by`;
 const BY_TIME = 'due_at, entity, entity_id, id';
 
 const textOf = (entity: string, id: string, due: number): string => JSON.stringify([entity, id, due]);

@@ -1,5 +1,5 @@
 import type { EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm';
-import type { DeliveryState } from '../database/delivery-states.js';
+import { DELIVERY_STATES, type DeliveryState } from '../database/delivery-states.js';
 import type { TableNames } from '../database/table-names.js';
 import { namesOf } from '../entity/entity-table.js';
 
@@ -9,6 +9,10 @@ export interface EventFilter {
   readonly key?: string | readonly string[];
   /** The beginning of the key. */
   readonly keyPrefix?: string;
+  /** The number of the event, as in `EventRecord.id`, or a list of up to 10,000 of them. */
+  readonly eventId?: string | readonly string[];
+  /** The number of an event, or a list of up to 10,000 of them: selects the events that it led to, as in `EventRecord.causedBy`. */
+  readonly causedBy?: string | readonly string[];
   readonly group?: string;
   /** The entity class that the events came from. Emitted events have none. */
   readonly entity?: EntityTarget<ObjectLiteral>;
@@ -89,38 +93,71 @@ export class Conditions {
 
 /** The conditions of a filter on rows of the events, which are called `e`. */
 export function eventConditions(filter: EventFilter, of: FilteredEntity | undefined): Conditions {
-  const { key, keyPrefix, group, source, from, to } = filter;
-  const keys = key === undefined ? undefined : [key].flat();
+  const { keyPrefix, group, source, from, to } = filter;
+  const [keys, eventIds, causes] = [filter.key, filter.eventId, filter.causedBy].map(listOf);
   const conditions = new Conditions()
     .add(keys, 'e.event_key IN (:...keys)', { keys })
+    .add(eventIds, 'e.id IN (:...eventIds)', { eventIds })
+    .add(causes, 'e.caused_by IN (:...causes)', { causes })
     .add(group, 'e.event_group = :group', { group })
     .add(source, 'e.source = :source', { source })
     .add(from, 'e.recorded_at >= :from', { from: from?.getTime() })
     .add(to, 'e.recorded_at < :to', { to: to?.getTime() });
-  // LIKE ignores case on SQLite, so SUBSTR compares the prefix. The first condition lets the database use the index.
   if (keyPrefix !== undefined)
-    conditions.add(keyPrefix, 'e.event_key >= :prefix AND SUBSTR(e.event_key, 1, :length) = :prefix', {
+    conditions.add(keyPrefix, WITH_PREFIX, {
       prefix: keyPrefix,
-      length: Array.from(keyPrefix).length,
+      prefixEnd: keyPrefix + LAST.repeat(4),
+      prefixLength: Array.from(keyPrefix).length,
     });
   return ofEntity(conditions, 'e', of);
 }
 
-/** The conditions of a filter on rows of the deliveries, which are called `d`, and of their events. */
+// The last character of all, in the order of each database.
+const LAST = '\u{10ffff}';
+
+/** The bounds of the keys with a prefix, which let the database use the index. */
+export const PREFIX_BOUNDS = 'e.event_key >= :prefix AND e.event_key <= :prefixEnd';
+
+/** The condition that a key has a prefix. LIKE ignores case on SQLite, so SUBSTR compares it. */
+const WITH_PREFIX = `${PREFIX_BOUNDS} AND SUBSTR(e.event_key, 1, :prefixLength) = :prefix`;
+
+/** The condition that an event came from one of the names of an entity. */
+export const OF_ENTITY = 'e.entity IN (:...names)';
+
+const listOf = (value: string | readonly string[] | undefined): readonly string[] | undefined =>
+  value === undefined ? undefined : [value].flat();
+
+/** Whether few rows fit a filter, which an index finds. */
+export const isNarrow = ({ key, eventId, causedBy, id, deliveryId, fingerprint }: DeliveryRecordFilter): boolean =>
+  [key, eventId, causedBy, id, deliveryId, fingerprint].some((part) => part !== undefined);
+
+/** The condition that a delivery is in one of these states. They are literals, as in the partial indexes: SQLite compares the texts of both. */
+export const inStates = (states: readonly DeliveryState[]): string => {
+  const known = DELIVERY_STATES.filter((state) => states.includes(state)).map((state) => `'${state}'`);
+  return known.length === 1 ? `d.state = ${known[0]}` : `d.state IN (${known.join(', ')})`;
+};
+
+/**
+ * The conditions of a filter on rows of the deliveries, which are called `d`, and of their events.
+ *
+ * @param most how many failed attempts with a fingerprint are read at most. Default: all
+ */
 export function deliveryConditions(
   filter: DeliveryRecordFilter,
   of: FilteredEntity | undefined,
   { attempt }: TableNames,
+  most?: number,
 ): Conditions {
-  const { deliveryId, handler, state, error, fingerprint } = filter;
+  const { handler, state, error, fingerprint } = filter;
   // The failed attempt with this fingerprint is kept, and an index finds it.
-  const withIt = `d.id IN (SELECT delivery_id FROM ${attempt} WHERE fingerprint = :fingerprint)`;
-  const states = state === undefined ? undefined : [state].flat();
-  const deliveryIds = deliveryId === undefined ? undefined : [deliveryId].flat();
+  const failed = `SELECT delivery_id FROM ${attempt} WHERE fingerprint = :fingerprint`;
+  const latest = `SELECT delivery_id FROM (${failed} ORDER BY id DESC LIMIT ${most}) latest`;
+  const withIt = `d.id IN (${most === undefined ? failed : latest})`;
+  const deliveryIds = listOf(filter.deliveryId);
   return eventConditions(filter, of)
     .add(deliveryIds, 'd.id IN (:...deliveryIds)', { deliveryIds })
     .add(handler, 'd.handler = :handler', { handler })
-    .add(states, 'd.state IN (:...states)', { states })
+    .add(state, inStates([state ?? []].flat()), {})
     .add(fingerprint, `d.fingerprint = :fingerprint AND ${withIt}`, { fingerprint })
     .add(error, `LOWER(d.last_error) LIKE :error ESCAPE '!'`, {
       error: `%${error?.toLowerCase().replaceAll(/[!%_]/g, '!$&')}%`,

@@ -1,4 +1,5 @@
-import type { HandlerStatus, SourceStatus, SparkStatus, WorkerStatus } from '../../inspect/status.js';
+import type { HandlerStatus } from '../../inspect/handlers.js';
+import type { SourceStatus, SparkStatus, WorkerStatus } from '../../inspect/status.js';
 import { onTables } from '../action.js';
 import { commandOf } from '../command.js';
 import type { Column } from '../output/table.js';

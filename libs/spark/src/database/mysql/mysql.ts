@@ -74,6 +74,10 @@ export class MysqlDialect implements Dialect {
     return [1213, 1205].includes((error as { errno?: number }).errno ?? 0);
   }
 
+  lookedUp(table: string, alias: string, id: string): string {
+    return `STRAIGHT_JOIN ${table} ${alias} ${BY_KEY} ON ${alias}.id = ${id}`;
+  }
+
   insertOrIgnore(rows: string): string {
     return `INSERT IGNORE ${rows}`;
   }

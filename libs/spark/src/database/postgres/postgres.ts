@@ -72,6 +72,10 @@ export class PostgresDialect implements Dialect {
     return ['40001', '40P01'].includes((error as { code?: string }).code ?? '');
   }
 
+  lookedUp(table: string, alias: string, id: string): string {
+    return `CROSS JOIN LATERAL (SELECT * FROM ${table} r WHERE r.id = ${id} OFFSET 0) ${alias}`;
+  }
+
   insertOrIgnore(rows: string): string {
     return `INSERT ${rows} ON CONFLICT DO NOTHING`;
   }

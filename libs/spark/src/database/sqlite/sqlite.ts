@@ -72,6 +72,10 @@ export class SqliteDialect implements Dialect {
     return ((error as { code?: string }).code ?? '').startsWith('SQLITE_BUSY');
   }
 
+  lookedUp(table: string, alias: string, id: string): string {
+    return `CROSS JOIN ${table} ${alias} ON ${alias}.id = ${id}`;
+  }
+
   insertOrIgnore(rows: string): string {
     return `INSERT ${rows} ON CONFLICT DO NOTHING`;
   }
