@@ -4,9 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { INestApplication } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { SparkService } from 'nestjs-spark';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AppModule } from '../apps/challenges/src/app.module.js';
 import { createApp } from '../apps/challenges/src/app.js';
 import { settingsFrom } from '../apps/challenges/src/settings.js';
 import { SampleSupporters } from '../apps/challenges/src/supporter/sample-supporters.js';
@@ -55,6 +57,13 @@ describe('the dashboard of the demo, on SQLite,', () => {
     await app.get(SampleSupporters).add(new Date());
     expect(await textOfPage('events?entity=Supporter')).toContain('66 in all');
     expect((await readdir(join(data, 'outbox'))).filter((mail) => mail.startsWith('supporter'))).toEqual([]);
+  });
+
+  it('does nothing in a process without HTTP', async () => {
+    const settings = settingsFrom({ DATA: join(data, 'worker') });
+    const worker = await NestFactory.createApplicationContext(AppModule.forRoot(settings), { logger: false });
+    await worker.get(SparkService).drain();
+    await worker.close();
   });
 
   // Elsewhere, a machine has only one address that leads to itself.
