@@ -13,7 +13,9 @@ import { inLanes } from './fresh/run.mjs';
 
 const HELP = `npm run check:fresh                          on Node.js 20.19, 22 and 24
 npm run check:fresh -- --node 22,current     on these versions; current is the one that runs this
-npm run check:fresh -- --short               a part of it: each command once for each application
+npm run check:fresh -- --all                 each command with -d and with -m in both applications; without it, with -d in the one
+                                             of CommonJS, and with -m in the one of ES modules
+npm run check:fresh -- --short               a few commands, on one database
 npm run check:fresh -- --keep                leaves the applications where they are
 
 It needs the libraries built. It prints a line for each cell, and ends with 1 if one has failed. Without PostgreSQL, SQLite is the
@@ -23,6 +25,7 @@ const { values: options } = parseArgs({
   options: {
     help: { type: 'boolean' },
     node: { type: 'string', default: '20.19,22,24' },
+    all: { type: 'boolean', default: false },
     short: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
@@ -35,7 +38,7 @@ if (options.help) {
 const home = mkdtempSync(join(tmpdir(), 'spark-fresh-'));
 const began = performance.now();
 const seconds = () => ((performance.now() - began) / 1_000).toFixed(0);
-const cells = new Cells(home, options.short);
+const cells = new Cells(home, options.all ? 'all' : options.short ? 'short' : 'usual');
 try {
   const [nodes] = await Promise.all([nodesOf(options.node.split(',')), makeApplications(home)]);
   console.log(`Two applications are installed and built after ${seconds()} s.`);
@@ -56,7 +59,8 @@ async function checkSeat({ node, kind }) {
   const folder = join(home, kind);
   const driver = await sqliteDriver(folder, node.program);
   if (!driver) console.log(`left  ${node.name} has no driver of SQLite here.`);
-  const databases = [await postgres(), driver && sqlite(folder, driver)].filter(Boolean);
+  const all = [await postgres(), driver && sqlite(folder, driver)].filter(Boolean);
+  const databases = options.short ? all.slice(0, 1) : all;
   if (databases.length === 0) cells.fail(`${node.name} ${kind}`, 'There is no database.');
   for (const [at, database] of databases.entries())
     try {

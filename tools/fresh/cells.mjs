@@ -11,10 +11,13 @@ export class Cells {
   passed = 0;
   failed = 0;
 
-  /** @param isShort whether a command runs with one target in each application */
-  constructor(home, isShort) {
+  /**
+   * @param extent `usual`: each command runs with one target in each application, and both are on each version; `all`: with both in each;
+   *   `short`: only those commands that run everywhere
+   */
+  constructor(home, extent) {
     this.home = home;
-    this.isShort = isShort;
+    this.extent = extent;
   }
 
   fail(name, reason) {
@@ -34,24 +37,24 @@ export class Cells {
     const discarded = await this.discarded(seat);
     for (const command of THEN)
       await this.command(seat, { ...command, words: command.words.replace('<discarded>', discarded) });
-    if (!seat.isFirst) return;
+    if (!seat.isFirst || this.extent === 'short') return;
     for (const source of SOURCES) await this.source(seat, source);
     await this.schematics(seat);
   }
 
   /** Runs a command with its targets. */
   async command(seat, { words, by, everywhere, ...expected }) {
-    if (!seat.isFirst && !everywhere) return;
+    if (!everywhere && (!seat.isFirst || this.extent === 'short')) return;
     const all = by.length === 0 ? [[]] : by.map((target) => TARGETS[target]);
-    const targets = this.isShort ? [all.at(seat.kind === 'esm' ? -1 : 0)] : all;
+    const targets = this.extent === 'all' ? all : [all.at(seat.kind === 'esm' ? -1 : 0)];
     for (const target of targets) await this.spark(seat, [...words.split(' '), ...target], expected);
   }
 
   async spark(seat, args, { says, code = 0, until, env }) {
     const ended = await this.run(seat, ['node_modules/nestjs-spark/dist/cli/main.js', ...args], { until, env });
     const name = this.nameOf(seat, `spark ${args.join(' ')}`);
-    if (ended.code === code && says.test(ended.stdout)) this.pass(name, ended.ms);
-    else this.fail(name, `It ended with ${ended.code}, and does not say ${says}:\n${ended.stdout}\n${ended.stderr}`);
+    if ([code].flat().includes(ended.code) && says.test(ended.stdout)) this.pass(name, ended.ms);
+    else this.fail(name, `It ended with ${ended.code}, and has to say ${says}:\n${ended.stdout}\n${ended.stderr}`);
   }
 
   /** What an application does: `shop/check.ts` prints a line for each check. */
@@ -72,7 +75,8 @@ export class Cells {
   }
 
   /** TypeScript that is not built. */
-  async source(seat, { words, target, loader, node, says }) {
+  async source(seat, { words, target, loader, node, kind = seat.kind, says }) {
+    if (kind !== seat.kind) return;
     const name = `spark ${words} ${target.join(' ')}${loader ? ` by ${loader}` : ''}`;
     if (node && isBelow(seat.node.name, node))
       return console.log(`left  ${this.nameOf(seat, name)}: it needs a loader there`);

@@ -26,7 +26,7 @@ export async function loadFile(file: string, what: string): Promise<LoadedFile> 
     const loaded = (await import(href, given)) as Record<string, unknown>;
     return { path, exports: flat(loaded) };
   } catch (error) {
-    throw unloadable(path, error);
+    throw unloadable(path, what, error);
   }
 }
 
@@ -41,13 +41,16 @@ function flat(loaded: Readonly<Record<string, unknown>>): Record<string, unknown
 // What Node.js says of TypeScript that it does not run, or of imports that only a loader finds.
 const OF_TYPESCRIPT = ['ERR_UNKNOWN_FILE_EXTENSION', 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX', 'ERR_MODULE_NOT_FOUND'];
 
-function unloadable(path: string, error: unknown): CommandError {
+// Of an application, the loader must emit the metadata of decorators.
+const LOADERS: Readonly<Record<string, string>> = { module: '@swc-node/register/esm-register' };
+
+function unloadable(path: string, what: string, error: unknown): CommandError {
   const message = `${shown(path)} cannot be loaded: ${lineOf(error)}`;
   const code = (error as { code?: unknown } | null)?.code;
   const isSyntax = error instanceof SyntaxError;
   if (/\.[cm]?tsx?$/.test(path) && (isSyntax || OF_TYPESCRIPT.includes(code as string)))
     return new MisuseError(
-      `${message}. Name the built .js file, or run TypeScript by a loader: NODE_OPTIONS="--import tsx" npx spark …`,
+      `${message}. Name the built .js file, or run TypeScript by a loader: NODE_OPTIONS="--import ${LOADERS[what] ?? 'tsx'}" npx spark …`,
       { cause: error },
     );
   if (isSyntax || code === 'ERR_MODULE_NOT_FOUND') return new MisuseError(message, { cause: error });
