@@ -1742,8 +1742,8 @@ export const guards = [
   guard(
     'what onRecorded changes is further down the chain',
     'interceptor/interceptors.ts',
-    'inChainOf(chainDepth(), () => {',
-    'inChainOf(chainDepth() - 1, () => {',
+    'inChainOf(chainLink(), () => {',
+    'inChainOf({ ...chainLink(), depth: chainLink().depth - 1 }, () => {',
     ['interceptors', 'part of their chain'],
     { databases: ALL },
   ),
@@ -1941,8 +1941,8 @@ export const guards = [
   guard(
     'a call that goes about many rows goes in chunks',
     'store/bulk-run.ts',
-    'LIMIT ${chunk}`',
-    'LIMIT ${chunk + 1_000_000}`',
+    'LIMIT ${size}`',
+    'LIMIT ${size + 1_000_000}`',
     ['bulk-operations', 'many go in chunks'],
     { databases: ALL },
   ),
@@ -2440,8 +2440,8 @@ export const guards = [
   guard(
     'a source whose keys differ from run to run pauses',
     'record/condition-changes.ts',
-    '(replaced.has(ref.id) ? 1 : 0)',
-    '(replaced.has(ref.id) ? 0 : 0)',
+    '(isDeeper ? 1 : 0)',
+    '(isDeeper ? 0 : 0)',
     ['event-true-for', 'keys differ from run to run'],
     { databases: ALL },
   ),
@@ -2726,10 +2726,10 @@ export const guards = [
   ),
   guard(
     'a summary ends when its signal says so',
-    'inspect/summarize.ts',
-    `onProgress?.(counts.read);
-    signal?.throwIfAborted();`,
-    'onProgress?.(counts.read);',
+    'inspect/plan.ts',
+    `onProgress?.((read += page.read));
+      signal?.throwIfAborted();`,
+    'onProgress?.((read += page.read));',
     ['plan-summary', 'ends when its signal'],
     { databases: ALL },
   ),
@@ -2968,7 +2968,7 @@ export const guards = [
   ),
   guard(
     'the age of a backlog is that of what is due',
-    'inspect/status.ts',
+    'inspect/handlers.ts',
     'MIN(CASE WHEN due_at <= :now THEN due_at END)',
     'MIN(due_at)',
     ['sweep-missed-changes', 'and the status says'],
@@ -3204,7 +3204,7 @@ export const guards = [
   // Lists of large tables
   guard(
     'an event has the event that led to it',
-    'deliver/attempt.ts',
+    'deliver/handler-call.ts',
     'cause: eventId };',
     'cause: null };',
     ['event-chains', 'in their transactions'],
@@ -3326,8 +3326,8 @@ export const guards = [
   inDashboard(
     'pages allow no inline style',
     'http/headers.ts',
-    "style-src 'self'; img-src",
-    "style-src 'self' 'unsafe-inline'; img-src",
+    "style-src 'self'; script-src",
+    "style-src 'self' 'unsafe-inline'; script-src",
     ['dashboard-mounting', 'under the global prefix'],
     { databases: ['SQLite'] },
   ),
