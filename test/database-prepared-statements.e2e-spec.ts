@@ -41,7 +41,7 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))('on $name',
   it.each([
     {
       prepare: undefined,
-      names: ['spark-claim', 'spark-complete', 'spark-enter-new-1-1', 'spark-enter-new-n11n111111-n1111'],
+      names: ['spark-claim', 'spark-complete', 'spark-enter-new-1-1', 'spark-enter-new-n11n1111111-n1111'],
     },
     { prepare: false, names: [] },
   ])('statements that run often are prepared, with prepare: $prepare', async ({ prepare, names }) => {

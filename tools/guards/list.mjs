@@ -3372,6 +3372,14 @@ export const guards = [
     { databases: ['SQLite'] },
   ),
   inDashboard(
+    'live updates keep what is typed into a form that has a field named id',
+    'client/morph.ts',
+    "node.getAttribute('id') || ''",
+    'node.id',
+    ['dashboard-browser', 'keeps what is typed'],
+    { databases: ALL },
+  ),
+  inDashboard(
     'an action ends when its page is closed',
     'acts/bulk.ts',
     'if (left?.aborted ||',

@@ -3,7 +3,8 @@
  * and what was typed into it. Rows are told apart by `data-key`. It is text, because the browser gets it as it is.
  */
 export const MORPH = String.raw`
-const keyOf = (node) => (node.nodeType === 1 ? node.getAttribute('data-key') || node.id : '');
+// The property id of a form is its field of that name, if it has one.
+const keyOf = (node) => (node.nodeType === 1 ? node.getAttribute('data-key') || node.getAttribute('id') || '' : '');
 
 const isSame = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
