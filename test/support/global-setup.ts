@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -31,18 +31,28 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('postgres', postgres);
   project.provide('mariadb', mariadb);
   return async () => {
+    const recycled = recycledIn(folder);
     // A test file that failed half-way has left its database behind.
     rmSync(folder, { recursive: true, force: true });
     await (embedded ? embedded.stop() : dropDatabases(postgres, prefix));
     if (mariadb) await dropDatabases(mariadb, prefix);
     await disconnect();
     report(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
+    console.log(recycled);
   };
 }
 
 /** The server that is given, which has to answer, or the usual one if it does. */
 function found(type: TestServer['type'], given: string | undefined, usual: string): Promise<TestServer | undefined> {
   return given === undefined ? connect(type, usual).catch(() => undefined) : connect(type, given);
+}
+
+/** How often tests of this run have used a database on a server again. */
+function recycledIn(folder: string): string {
+  const file = join(folder, 'counts');
+  const counts = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : [];
+  const [made, emptied] = ['made', 'emptied'].map((what) => counts.filter((one) => one === what).length);
+  return `databases made: ${made}, used again: ${emptied! - made!}`;
 }
 
 function report(...servers: (string | undefined)[]): void {
