@@ -230,7 +230,7 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     expect(now.held).toEqual([{ group: 'old', deliveries: 1 }]);
     expect(now.handlers).toMatchObject([
       { handler: 'gone', available: 1, oldest: new Date(5000), waiting: 0, running: 1, held: 1, discarded: 0 },
-      { handler: 'mails', available: 0, waiting: 1, running: 0, held: 0, discarded: 1 },
+      { handler: 'mails', available: 0, oldest: undefined, waiting: 1, running: 0, held: 0, discarded: 1 },
     ]);
     expect(now.rechecks).toEqual({ due: 0, oldest: undefined, others: 1 });
     expect(now.orphans).toEqual([{ handler: 'gone', deliveries: 1, since: new Date(5000), lastSeen: new Date(1000) }]);
