@@ -3,18 +3,22 @@ import { type DeliveryRecordFilter, sparkEvent } from 'nestjs-spark';
 import { type DashboardAudit, SparkDashboardModule } from 'nestjs-spark-dashboard';
 import { TestClock } from 'nestjs-spark/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { checkedPage, type DashboardApp, formIn, linkIn, startDashboardApp, textOf } from './support/dashboard-app.js';
-import { databases, type TestDatabase } from './support/databases.js';
+import {
+  accessByHeader,
+  checkedPage,
+  type DashboardApp,
+  dashboardArms,
+  formIn,
+  linkIn,
+  startDashboardApp,
+  textOf,
+} from './support/dashboard-app.js';
+import type { TestDatabase } from './support/databases.js';
 import { Parcel, ParcelHandlers, ParcelSource } from './support/parcels.js';
 
 const READ = { 'x-access': '"read"' };
 
-const arms = [
-  ...databases.map((database) => ({ ...database, framework: 'Express' as const })),
-  { ...databases[0]!, framework: 'Fastify' as const },
-];
-
-describe.each(arms)('with the dashboard a person can, on $name with $framework,', ({ create, framework }) => {
+describe.each(dashboardArms)('with the dashboard a person can, on $name with $framework,', ({ create, framework }) => {
   const handlers = new ParcelHandlers();
   const audit: Omit<DashboardAudit, 'at' | 'request'>[] = [];
   const hosts: unknown[] = [];
@@ -31,7 +35,7 @@ describe.each(arms)('with the dashboard a person can, on $name with $framework,'
       providers: [ParcelSource, { provide: ParcelHandlers, useValue: handlers }],
       dashboards: [
         SparkDashboardModule.forRoot({
-          access: ({ headers }) => JSON.parse(headers['x-access'] ?? '"all"'),
+          access: accessByHeader,
           actTime: 0,
           auditLog: ({ at, request, ...entry }) => {
             if (refuseAudit) throw new Error('the audit log is full');

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sparkEvent } from 'nestjs-spark';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { arms, BrowsedApp } from './support/browsed-app.js';
+import { type Arm, arms, BrowsedApp } from './support/browsed-app.js';
 import { hasBrowser, openBrowser, overflowOf, show, visit, type Visit } from './support/browser.js';
 
 const LONG = 'long_'.repeat(19);
@@ -11,14 +11,20 @@ const GROUP = `parcel_${HOSTILE}`;
 const HIDDEN = 'invoice\u202efdp.exe';
 const HEBREW = 'שלום עולם';
 
-const opened: BrowsedApp[] = [];
+const opened = new Map<Arm, Promise<BrowsedApp>>();
+/** The application of an arm, which all its tests share. */
+function appOf(arm: Arm): Promise<BrowsedApp> {
+  let app = opened.get(arm);
+  if (!app) opened.set(arm, (app = BrowsedApp.start(arm)));
+  return app;
+}
 let browser: Browser;
 if (hasBrowser) {
   beforeAll(async () => {
     browser = await openBrowser();
   });
   afterAll(async () => {
-    for (const app of opened) await app.close();
+    for (const app of opened.values()) await (await app).close();
     await browser.close();
   });
 }
@@ -29,14 +35,14 @@ const sees = (page: Page, words: string) => page.getByText(words).first().waitFo
 
 describe.runIf(hasBrowser).each(arms)(
   'in Chromium, on $name with $framework, $mode JavaScript, the dashboard',
-  ({ name, javaScriptEnabled, ...arm }) => {
+  (arm) => {
+    const { name, javaScriptEnabled } = arm;
     let app: BrowsedApp;
     let visitor: Visit;
     let page: Page;
 
     beforeAll(async () => {
-      app = await BrowsedApp.start({ name, javaScriptEnabled, ...arm });
-      opened.push(app);
+      app = await appOf(arm);
       visitor = await visit(browser, `${app.root}spark/`, { javaScriptEnabled });
       page = visitor.page;
     });
@@ -214,7 +220,8 @@ describe.runIf(hasBrowser)(
   () => {
     it('shows what is new, keeps what is typed, rests while it is hidden, and keeps no application from closing', async () => {
       await Promise.all(
-        opened.map(async (app) => {
+        arms.map(async (arm) => {
+          const app = await appOf(arm);
           const list = await visit(browser, `${app.root}spark/`);
           const overview = await visit(browser, `${app.root}spark/`);
           const link = (seen: Visit, name: string) => seen.page.getByRole('link', { name, exact: true });

@@ -4,15 +4,16 @@ import { sparkEvent } from 'nestjs-spark';
 import { SparkDashboardModule } from 'nestjs-spark-dashboard';
 import { TestClock } from 'nestjs-spark/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type DashboardApp, startDashboardApp, textOf } from './support/dashboard-app.js';
-import { databases, type TestDatabase } from './support/databases.js';
+import {
+  accessByHeader,
+  type DashboardApp,
+  dashboardArms,
+  startDashboardApp,
+  textOf,
+} from './support/dashboard-app.js';
+import type { TestDatabase } from './support/databases.js';
 import { Parcel, ParcelHandlers, ParcelSource } from './support/parcels.js';
 import { QueryLog } from './support/query-log.js';
-
-const arms = [
-  ...databases.map((database) => ({ ...database, framework: 'Express' as const })),
-  { ...databases[0]!, framework: 'Fastify' as const },
-];
 
 interface Update {
   readonly id: string | undefined;
@@ -74,7 +75,7 @@ class Browser {
   }
 }
 
-describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ create, framework }) => {
+describe.each(dashboardArms)('pages are kept up to date, on $name with $framework:', ({ create, framework }) => {
   const log = new QueryLog();
   const browsers: Browser[] = [];
   let db: TestDatabase;
@@ -89,9 +90,7 @@ describe.each(arms)('pages are kept up to date, on $name with $framework:', ({ c
       framework,
       entities: [Parcel],
       providers: [ParcelSource, ParcelHandlers],
-      dashboards: [
-        SparkDashboardModule.forRoot({ access: ({ headers }) => JSON.parse(headers['x-access'] ?? '"all"') }),
-      ],
+      dashboards: [SparkDashboardModule.forRoot({ access: accessByHeader })],
       clock: new TestClock('2026-03-01T10:00:00Z'),
       dataSource: { logger: log, logging: true },
     });

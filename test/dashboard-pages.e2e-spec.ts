@@ -2,8 +2,16 @@ import { sparkEvent } from 'nestjs-spark';
 import { SparkDashboardModule } from 'nestjs-spark-dashboard';
 import { TestClock } from 'nestjs-spark/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkedPage, type DashboardApp, formIn, linkIn, startDashboardApp, textOf } from './support/dashboard-app.js';
-import { databases, type TestDatabase } from './support/databases.js';
+import {
+  checkedPage,
+  type DashboardApp,
+  dashboardArms,
+  formIn,
+  linkIn,
+  startDashboardApp,
+  textOf,
+} from './support/dashboard-app.js';
+import type { TestDatabase } from './support/databases.js';
 import { Parcel, ParcelHandlers, ParcelSource } from './support/parcels.js';
 
 const PAGES = [
@@ -23,12 +31,7 @@ const HOSTILE = `"'><script>alert('1')</script><img src=x onerror="a()">&amp;`;
 const DUE = Date.parse('2026-03-03T09:00:00Z');
 
 // Each database with one framework; SQLite with both, so that each framework has all pages.
-const arms = [
-  ...databases.map((database) => ({ ...database, framework: 'Express' as const })),
-  { ...databases[0]!, framework: 'Fastify' as const },
-];
-
-describe.each(arms)('the dashboard shows, on $name with $framework,', ({ create, framework }) => {
+describe.each(dashboardArms)('the dashboard shows, on $name with $framework,', ({ create, framework }) => {
   const clock = new TestClock('2026-03-01T10:00:00Z');
   const handlers = new ParcelHandlers();
   const empty = new Map<string, string>();

@@ -5,8 +5,8 @@ import { type DashboardAct, type DashboardAudit, SparkDashboardModule } from 'ne
 import { TestClock } from 'nestjs-spark/testing';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { checkedPage, type DashboardApp, startDashboardApp, textOf } from './support/dashboard-app.js';
-import { databases, type TestDatabase } from './support/databases.js';
+import { checkedPage, type DashboardApp, dashboardArms, startDashboardApp, textOf } from './support/dashboard-app.js';
+import type { TestDatabase } from './support/databases.js';
 import { ParcelHandlers } from './support/parcels.js';
 
 @Entity()
@@ -29,12 +29,7 @@ class SlowSource {
 }
 
 const SAME = { 'Sec-Fetch-Site': 'same-origin' };
-const arms = [
-  ...databases.map((database) => ({ ...database, framework: 'Express' as const })),
-  { ...databases[0]!, framework: 'Fastify' as const },
-];
-
-describe.each(arms)('work that takes long, on $name with $framework:', ({ create, framework }) => {
+describe.each(dashboardArms)('work that takes long, on $name with $framework:', ({ create, framework }) => {
   const audit: DashboardAudit[] = [];
   const acts: DashboardAct[] = [];
   let around: (next: () => Promise<void>) => unknown = (next) => next();

@@ -3,12 +3,23 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Test, type TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SPARK_CLOCK, type SparkClock, SparkModule, type SparkModuleOptions, SparkService } from 'nestjs-spark';
+import type { SparkDashboardOptions } from 'nestjs-spark-dashboard';
 import request from 'supertest';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { expect } from 'vitest';
-import type { TestDatabase } from './databases.js';
+import { databases, type TestDatabase } from './databases.js';
 
 export type Framework = 'Express' | 'Fastify';
+
+/** Each database with Express, and one with Fastify, for `describe.each`. */
+export const dashboardArms = [
+  ...databases.map((database) => ({ ...database, framework: 'Express' as const })),
+  { ...databases[0]!, framework: 'Fastify' as const },
+];
+
+/** The access that a request asks for in the header `x-access`, as JSON. Default: all. */
+export const accessByHeader: SparkDashboardOptions['access'] = ({ headers }) =>
+  JSON.parse(headers['x-access'] ?? '"all"');
 
 export interface DashboardAppOptions {
   readonly database: TestDatabase;

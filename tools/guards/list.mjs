@@ -1010,6 +1010,22 @@ export const guards = [
     { databases: ALL, sample: true },
   ),
   guard(
+    'the handlers of groups are looked for again where the registry has changed',
+    'store/registered-handlers.ts',
+    '    this.byGroups.clear();\n  }',
+    '  }',
+    ['deliver-registered-handlers', 'registers meanwhile gets the very next event'],
+    { databases: ALL },
+  ),
+  guard(
+    'a handler that takes longer than its timeout is ended',
+    'deliver/deadline.ts',
+    'if (!this.isEnded) this.timer',
+    'if (this.isEnded) this.timer',
+    ['handler-options', 'no longer than its time-out'],
+    { databases: ALL },
+  ),
+  guard(
     'deliveries are opened for handlers that registered meanwhile',
     'store/ledger.ts',
     'if (revision !== matched) {',

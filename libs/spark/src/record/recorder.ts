@@ -97,8 +97,9 @@ export class Recorder {
       if (own.length < sources.length) again.push(...subjects.map(({ ref }) => ref));
       await this.deriveNow(manager, derivation, own, subjects);
     }
+    const { depth, cause } = chainLink();
     derivation.rechecks.push(
-      ...again.map((ref) => ({ ref, due: now, attempt: 0, ...chainLink() })),
+      ...again.map((ref) => ({ ref, due: now, attempt: 0, depth, cause })),
       ...this.retries(derivation.failures, now),
     );
     return this.enter(manager, derivation, now, { emitted: capture.entries, without, likelyNew: capture.isNew });
