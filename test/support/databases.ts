@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DataSourceOptions } from 'typeorm';
 import { inject } from 'vitest';
+import { cleanDatabase } from './clean-database.js';
+import { RecycledDatabases, type ServerDatabase } from './recycled-databases.js';
 import { createDatabase, dropDatabase, type TestServer } from './server.js';
+import { makeSparkTables } from './spark-tables.js';
 import { sqliteDriver } from './sqlite.js';
 
 /** A database of a test's own. */
@@ -13,45 +16,74 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
+/** What tests get their databases from. */
+export interface TestDatabases {
+  readonly name: 'SQLite' | 'PostgreSQL' | 'MariaDB';
+  /** A database with Spark's tables, as a boot with `synchronize` makes them. They have no rows. */
+  create(): Promise<TestDatabase>;
+  /** A new database without tables. */
+  createEmpty(): Promise<TestDatabase>;
+}
+
 const POOL = 20;
 
 /** The databases that this run covers, for `describe.each`. */
-export const databases: { name: 'SQLite' | 'PostgreSQL' | 'MariaDB'; create(): Promise<TestDatabase> }[] = [
-  { name: 'SQLite', create: inFile },
-  { name: 'PostgreSQL', create: onServer(inject('postgres')) },
+export const databases: TestDatabases[] = [
+  { name: 'SQLite', create: () => inFile(withTables()), createEmpty: () => inFile() },
+  { name: 'PostgreSQL', ...onServer(inject('postgres')) },
 ];
 const mariadb = inject('mariadb');
-if (mariadb) databases.push({ name: 'MariaDB', create: onServer(mariadb) });
+if (mariadb) databases.push({ name: 'MariaDB', ...onServer(mariadb) });
 
-async function inFile(): Promise<TestDatabase> {
-  const folder = mkdtempSync(join(inject('folder'), 'db-'));
-  return {
-    options: { type: 'better-sqlite3', database: join(folder, 'test.sqlite'), driver: sqliteDriver() },
-    drop: async () => rmSync(folder, { recursive: true, force: true }),
-  };
+async function inFile(from?: Promise<string>): Promise<TestDatabase> {
+  const folder = newFolder();
+  if (from) copyFileSync(await from, join(folder, 'test.sqlite'));
+  return { options: sqlite(folder), drop: async () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** Databases on a server. The next one is made while a test runs, and the last one is dropped meanwhile. */
-function onServer(server: TestServer): () => Promise<TestDatabase> {
+let copied: Promise<string> | undefined;
+
+/** The file of a database with Spark's tables, which this process copies. */
+function withTables(): Promise<string> {
   const make = async () => {
+    const folder = newFolder();
+    await makeSparkTables(sqlite(folder));
+    return join(folder, 'test.sqlite');
+  };
+  return (copied ??= make());
+}
+
+const newFolder = (): string => mkdtempSync(join(inject('folder'), 'db-'));
+
+const sqlite = (folder: string): DataSourceOptions => ({
+  type: 'better-sqlite3',
+  database: join(folder, 'test.sqlite'),
+  driver: sqliteDriver(),
+});
+
+function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
+  const optionsOf = ({ url }: ServerDatabase) => ({ type: server.type, url, poolSize: POOL });
+  const createNew = async () => {
     const name = inject('prefix') + randomBytes(6).toString('hex');
     return { name, url: await createDatabase(server, name) };
   };
-  let next: ReturnType<typeof make> | undefined;
-  let dropped: Promise<void> | undefined;
-  return async () => {
-    const made = next ?? make();
-    next = make();
-    next.catch(() => undefined);
-    // Here it fails if the last one could not be dropped.
-    await dropped;
-    const { name, url } = await made;
-    return {
-      options: { type: server.type, url, poolSize: POOL },
-      drop: async () => {
-        dropped = dropDatabase(server, name);
-        dropped.catch(() => undefined);
-      },
-    };
+  const recycled = new RecycledDatabases({
+    async make() {
+      const database = await createNew();
+      await makeSparkTables(optionsOf(database));
+      return database;
+    },
+    clean: (database) => cleanDatabase(server, database),
+    drop: ({ name }) => dropDatabase(server, name),
+  });
+  return {
+    async create() {
+      const database = await recycled.take();
+      return { options: optionsOf(database), drop: async () => recycled.giveBack(database) };
+    },
+    async createEmpty() {
+      const database = await createNew();
+      return { options: optionsOf(database), drop: () => dropDatabase(server, database.name) };
+    },
   };
 }
