@@ -28,8 +28,8 @@ export async function prepareDataSource(
   checkSchemaOption(dataSource, settings);
   if (hasOneConnection(dataSource) && settings.sqlite.serialize) serializeSqlite(dataSource, settings.sqlite);
   await withRunner(dataSource.manager, async (runner) => {
-    if (dataSource.options.synchronize) await migrateAll(runner.manager, dialect, tables);
-    await checkTables(runner, tables, settings);
+    const isWhole = dataSource.options.synchronize && (await migrateAll(runner.manager, dialect, tables));
+    if (!isWhole) await checkTables(runner, tables, settings);
     checkInternals(runner);
   });
 }

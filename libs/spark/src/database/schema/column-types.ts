@@ -1,4 +1,4 @@
-import type { QueryRunner, TableColumnOptions } from 'typeorm';
+import type { DataSource, QueryRunner, TableColumnOptions } from 'typeorm';
 
 type TextType = Partial<TableColumnOptions> & { type: string };
 
@@ -31,10 +31,19 @@ export async function columnTypes(runner: QueryRunner): Promise<ColumnTypes> {
  * and `a ` are equal.
  */
 export async function exactCollation(runner: QueryRunner): Promise<string> {
-  // The version that TypeORM has does not show which of the two it is.
-  const [server] = (await runner.query('SELECT VERSION() AS version')) as [{ version: string }];
-  return /mariadb/i.test(server.version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
+  const { dataSource } = runner;
+  let collation = collations.get(dataSource);
+  if (collation === undefined) {
+    // The version that TypeORM has does not show which of the two it is.
+    const [server] = (await runner.query('SELECT VERSION() AS version')) as [{ version: string }];
+    collation = /mariadb/i.test(server.version) ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
+    collations.set(dataSource, collation);
+  }
+  return collation;
 }
+
+/** Each version of the tables asks for it. */
+const collations = new WeakMap<DataSource, string>();
 
 const bigintId = { type: 'bigint', isPrimary: true, isGenerated: true, generationStrategy: 'increment' } as const;
 

@@ -53,18 +53,25 @@ export async function migrateDown(manager: EntityManager, dialect: Dialect, name
   });
 }
 
-/** Creates the tables, or changes them to the current version. Throws MissingSchemaError, NewerTablesError. */
-export async function migrateAll(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<void> {
+/**
+ * Creates the tables, or changes them to the current version. Returns whether they were complete already. Throws MissingSchemaError,
+ * NewerTablesError.
+ */
+export async function migrateAll(manager: EntityManager, dialect: Dialect, names: TableNames): Promise<boolean> {
   await checkSchema(manager.queryRunner!, names);
-  await alone(manager, dialect, async (runner) => {
+  return alone(manager, dialect, async (runner) => {
     const place = { runner, names };
     const version = await versionOf(place);
     if (version > CURRENT.version) throw await newer(place, version);
-    if (version === CURRENT.version && (await isWhole(place))) return;
-    if (version === 0) return make(place, CURRENT);
+    if (version === CURRENT.version && (await isWhole(place))) return true;
+    if (version === 0) {
+      await make(place, CURRENT);
+      return false;
+    }
     // The present version runs again, too, because an interrupted start may have left it incomplete.
     for (const [i, step] of VERSIONS.entries())
       if (step.version >= version && !(await VERSIONS[i + 1]?.hasBegun?.(place))) await raise(place, step);
+    return false;
   });
 }
 
@@ -126,7 +133,7 @@ async function checkSchema(runner: QueryRunner, { schema }: TableNames): Promise
 }
 
 /** Runs work that no other process runs at the same time. If the database can roll tables back, all of it is done or nothing. */
-function alone(manager: EntityManager, dialect: Dialect, work: (runner: QueryRunner) => Promise<void>): Promise<void> {
+function alone<T>(manager: EntityManager, dialect: Dialect, work: (runner: QueryRunner) => Promise<T>): Promise<T> {
   return dialect.exclusively(manager, ({ queryRunner }) => work(queryRunner!));
 }
 
