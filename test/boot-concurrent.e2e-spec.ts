@@ -22,7 +22,7 @@ describe.each(databases)('many processes start at once, on $name', (database) =>
   const apps: TestApp[] = [];
 
   beforeEach(async () => {
-    db = await database.create();
+    db = await database.createEmpty();
   });
   afterEach(async () => {
     for (const app of apps.splice(0)) await app.close();

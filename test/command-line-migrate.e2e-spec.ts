@@ -16,7 +16,7 @@ describe.each(databases)('the command line migrates the tables, on $name', { tim
   let file: string;
 
   beforeEach(async () => {
-    db = await database.create();
+    db = await database.createEmpty();
     dataSource = await new DataSource(db.options).initialize();
     file = cli.write('data-source.mjs', dataSourceText('esm', db));
   });

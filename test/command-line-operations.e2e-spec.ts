@@ -174,7 +174,7 @@ describe('the command line operates Spark', { timeout: 120_000 }, () => {
   });
 
   it('a wrong call: says what is wrong, changes nothing, and ends with 2; without tables, the doctor ends with 1', async () => {
-    const fresh = await databases[0]!.create();
+    const fresh = await databases[0]!.createEmpty();
     const empty = cli.write('empty.mjs', dataSourceText('esm', fresh));
     const dead = `import { DataSource } from 'typeorm'; export default new DataSource({ type: 'postgres', url: 'postgres://a@127.0.0.1:1/x' });`;
     cli.write('dead.mjs', dead);

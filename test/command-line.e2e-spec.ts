@@ -183,7 +183,7 @@ describe('where the tables are', { timeout: 120_000 }, () => {
   let db: TestDatabase;
   let file: string;
   beforeAll(async () => {
-    db = await databases[0]!.create();
+    db = await databases[0]!.createEmpty();
     file = cli.write('app/data-source.mjs', dataSourceText('esm', db));
     await cli.run(['migrate', 'up', '-d', file]);
   });

@@ -45,7 +45,7 @@ describe.each(databases)('migrations make the tables, on $name', (database) => {
 
   /** A DataSource with the application's own table and Spark's migrations, none of which has run. */
   beforeEach(async () => {
-    db = await database.create();
+    db = await database.createEmpty();
     dataSource = new DataSource({ ...db.options, entities: [Item], migrations });
     await dataSource.initialize();
     await dataSource.synchronize();

@@ -42,13 +42,13 @@ describe.each(servers)('the option schema keeps the tables in a place of their o
 
   beforeEach(async () => {
     broken = false;
-    db = await database.create();
+    db = await database.createEmpty();
     direct = await new DataSource(db.options).initialize();
     if (database.name === 'PostgreSQL') {
       schema = 'elsewhere';
       await direct.query(`CREATE SCHEMA ${schema}`);
     } else {
-      elsewhere = await database.create();
+      elsewhere = await database.createEmpty();
       schema = new URL((elsewhere.options as { url: string }).url).pathname.slice(1);
     }
   });

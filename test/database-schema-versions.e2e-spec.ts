@@ -59,7 +59,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
 
   beforeEach(async () => {
     handled.length = 0;
-    db = await database.create();
+    db = await database.createEmpty();
     dataSource = new DataSource({ ...db.options, entities: [Item], migrations });
     await dataSource.initialize();
     await dataSource.synchronize();

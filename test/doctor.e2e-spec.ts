@@ -30,7 +30,7 @@ class Shop {
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 
-describe.each(databases)('the doctor, on $name', ({ name, create }) => {
+describe.each(databases)('the doctor, on $name', ({ name, create, createEmpty }) => {
   let db: TestDatabase;
   let app: TestApp;
   let dataSource: DataSource;
@@ -250,7 +250,7 @@ describe.each(databases)('the doctor, on $name', ({ name, create }) => {
   });
 
   it('examines a database that has no tables of Spark, or those of a newer release', async () => {
-    const empty = await create();
+    const empty = await createEmpty();
     const elsewhere = await new DataSource(empty.options).initialize();
     const patient = () => new Patient(createSpark(elsewhere, settingsOf({}), new SystemClock()), undefined);
     const { off, found, leftOut } = await findings(patient());

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { isSparks, VERSION } from './spark-tables.js';
+import { untilNone } from './until-none.js';
 
 /** A table with more bytes is made anew: it is done sooner than to remove its rows. */
 const LARGE = 200_000;
@@ -8,13 +8,14 @@ const LARGE = 200_000;
 const MANY = 100;
 
 /**
- * Empties Spark's tables on MariaDB, and drops all other tables and views. Whoever is connected to the database is disconnected.
+ * Empties Spark's tables on MariaDB, and drops all other tables and views.
  *
  * @param server a connection that takes several statements at once
  * @returns what the server says of the database then: it is the same again if nobody has changed anything else since
+ * @throws if somebody stays connected
  */
 export async function cleanMariadb(server: Connection, name: string): Promise<string> {
-  while (await disconnect(server, name)) await delay(5);
+  await untilNone(async () => (await select(server, OTHERS, name)).length);
   const tables = await select<Present>(server, TABLES, name);
   const own = tables.filter(({ table, type }) => type === 'BASE TABLE' && isSparks(table));
   const others = tables.filter((one) => !own.includes(one) && one.table !== VERSION);
@@ -43,6 +44,8 @@ interface Present {
   readonly next: number | string | null;
 }
 
+const OTHERS = 'SELECT id FROM information_schema.processlist WHERE db = ?';
+
 const TABLES = `SELECT table_name AS \`table\`, table_type AS type, data_length AS bytes, auto_increment AS next
   FROM information_schema.tables WHERE table_schema = ? ORDER BY table_name`;
 
@@ -53,13 +56,6 @@ const MORE = `SELECT
   (SELECT COUNT(*) FROM mysql.db WHERE db = ?) + (SELECT COUNT(*) FROM mysql.tables_priv WHERE db = ?)
     + (SELECT COUNT(*) FROM mysql.columns_priv WHERE db = ?) AS rights,
   (SELECT COUNT(*) FROM mysql.innodb_table_stats WHERE database_name = ? AND n_rows >= ${MANY}) AS large`;
-
-async function disconnect(server: Connection, name: string): Promise<boolean> {
-  const sessions = await select<{ id: number }>(server, 'SELECT id FROM information_schema.processlist WHERE db = ?', name);
-  // It may have ended meanwhile.
-  for (const { id } of sessions) await server.query(`KILL ${id}`).catch(() => undefined);
-  return sessions.length > 0;
-}
 
 async function select<T>(server: Connection, sql: string, ...parameters: string[]): Promise<T[]> {
   const [rows] = await server.query<RowDataPacket[]>(sql, parameters);

@@ -1,14 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { isSparks, VERSION } from './spark-tables.js';
+import { untilNone } from './until-none.js';
 
 /** The planner takes a table that was never analysed for one of at least so many pages. What is smaller is as good as new. */
 const PAGES = 10;
 
 /**
- * Empties Spark's tables on PostgreSQL, and drops all other tables, views, types and schemas. Whoever is connected is disconnected.
+ * Empties Spark's tables on PostgreSQL, and drops all other tables, views, types and schemas.
  *
  * @returns what the catalogues say then, in short: it is the same again if nobody has changed anything else since
+ * @throws if somebody stays connected
  */
 export async function cleanPostgres(url: string): Promise<string> {
   const client = new Client({ connectionString: url, options: '-c lock_timeout=5000' });
@@ -16,7 +17,7 @@ export async function cleanPostgres(url: string): Promise<string> {
   client.on('error', () => undefined);
   await client.connect();
   try {
-    while ((await client.query(DISCONNECT)).rows.length > 0) await delay(5);
+    await untilNone(async () => (await client.query(OTHERS)).rows.length);
     const { rows: present } = await client.query<Relation>(RELATIONS);
     await client.query(cleaning(present).join(';\n'));
     return JSON.stringify((await client.query(SAID)).rows);
@@ -33,7 +34,7 @@ interface Relation {
   readonly pages: number;
 }
 
-const DISCONNECT = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+const OTHERS = `SELECT pid FROM pg_stat_activity
   WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`;
 
 const RELATIONS = `

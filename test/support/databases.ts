@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DataSourceOptions } from 'typeorm';
 import { inject } from 'vitest';
 import { cleanDatabase } from './clean-database.js';
+import { makeSparkTables } from './make-spark-tables.js';
 import { RecycledDatabases, type ServerDatabase } from './recycled-databases.js';
 import { createDatabase, dropDatabase, type TestServer } from './server.js';
-import { makeSparkTables } from './spark-tables.js';
 import { sqliteDriver } from './sqlite.js';
 
 /** A database of a test's own. */
@@ -71,15 +71,26 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
     async make() {
       const database = await createNew();
       await makeSparkTables(optionsOf(database));
+      count('made');
       return database;
     },
-    clean: (database) => cleanDatabase(server, database),
+    clean(database) {
+      count('emptied');
+      return cleanDatabase(server, database);
+    },
     drop: ({ name }) => dropDatabase(server, name),
   });
   return {
     async create() {
       const database = await recycled.take();
-      return { options: optionsOf(database), drop: async () => recycled.giveBack(database) };
+      let isBack = false;
+      return {
+        options: optionsOf(database),
+        async drop() {
+          if (!isBack) recycled.giveBack(database);
+          isBack = true;
+        },
+      };
     },
     async createEmpty() {
       const database = await createNew();
@@ -87,3 +98,6 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
     },
   };
 }
+
+/** Counts what is done with databases, for the run's last lines. */
+const count = (what: 'made' | 'emptied'): void => appendFileSync(join(inject('folder'), 'counts'), `${what}\n`);

@@ -30,27 +30,21 @@ export class RecycledDatabases {
 
   /** A database like a new one. The next one is made while a test runs. */
   async take(): Promise<Clean> {
-    while (this.ready.length === 0) {
-      if (this.coming.size === 0) this.prepare();
-      await Promise.race(this.coming);
-      // A database that could not be dropped fails the next test.
-      if (this.failures.length > 0) throw this.failures.shift();
-    }
-    const taken = this.ready.pop()!;
-    if (this.ready.length + this.coming.size === 0) this.prepare();
+    while (this.ready.length === 0 && this.coming.size > 0) await Promise.race(this.coming);
+    // A database that could not be dropped fails the next test.
+    if (this.failures.length > 0) throw this.failures.shift();
+    const taken = this.ready.pop() ?? (await this.made());
+    // If that fails, it is for the test that needs one.
+    if (this.ready.length + this.coming.size === 0) this.expect(this.made().catch(() => undefined));
     return taken;
   }
 
   /** Takes a database back. It is emptied while the next test runs. */
   giveBack(database: Clean): void {
-    this.await(this.recycled(database));
+    this.expect(this.recycled(database));
   }
 
-  private prepare(): void {
-    this.await(this.made());
-  }
-
-  private await(work: Promise<Clean | undefined>): void {
+  private expect(work: Promise<Clean | undefined>): void {
     const coming = work
       .then((clean) => void (clean && this.ready.push(clean)))
       .catch((error: unknown) => void this.failures.push(error))
