@@ -64,7 +64,8 @@ describe.skipIf(!hasTmux)('a failure in the night', () => {
   let terminal: Terminal;
 
   beforeAll(async () => {
-    cli = await commandLine();
+    // Once, with the packages as they are installed.
+    cli = await commandLine({ isLinked: false });
     cli.write('spark.config.json', '{ "dataSource": "data-source.mjs" }');
     chmodSync(cli.write('bin/spark', `#!/bin/sh\nexec '${process.execPath}' '${cli.bin}' "$@"\n`), 0o755);
     terminal = await Terminal.open(cli.folder, join(cli.folder, 'bin'));

@@ -4,8 +4,14 @@ export interface Bundle {
   remove(): void;
 }
 
+/** How a program finds packages. */
+export interface Packages {
+  /** Whether it loads those that take long from a few files, see `packages.mjs`. Default: false, from the packages themselves. */
+  readonly isLinked?: boolean;
+}
+
 /** Makes a program ready. `file` is an absolute path. */
-export function bundle(file: string): Promise<Bundle>;
+export function bundle(file: string, packages?: Packages): Promise<Bundle>;
 
 /** A folder of an application that has installed the library, made of the library's sources. */
 export interface InstalledFolder {
@@ -16,7 +22,7 @@ export interface InstalledFolder {
 }
 
 /** Installs the library into a new folder. */
-export function install(): Promise<InstalledFolder>;
+export function install(packages?: Packages): Promise<InstalledFolder>;
 
 /** Installs parts of the library into a folder: files of `src`, without the extension. */
 export function installInto(root: string, names: readonly string[]): Promise<void>;

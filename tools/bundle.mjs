@@ -2,10 +2,12 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { basename, dirname, join, resolve } from 'node:path';
 import { build, defaultServerConditions } from 'vite';
 import { broken } from './guards/break.mjs';
+import { linkPackages } from './packages.mjs';
 
-export async function bundle(file) {
+export async function bundle(file, { isLinked = false } = {}) {
   // Below the project, so that packages are found.
   const folder = mkdtempSync(join(resolve(import.meta.dirname, '../node_modules'), '.spark-bundle-'));
+  if (isLinked) await linkPackages(folder);
   const name = `${basename(file, '.ts')}.mjs`;
   await build({
     configFile: false,
@@ -23,11 +25,12 @@ export async function bundle(file) {
 
 const LIBRARY = resolve(import.meta.dirname, '../libs/spark');
 
-export async function install() {
+export async function install({ isLinked = false } = {}) {
   // Below the project, so that other packages are found.
   const folder = mkdtempSync(join(resolve(import.meta.dirname, '../node_modules'), '.spark-installed-'));
   const root = join(folder, 'node_modules/nestjs-spark');
   await installInto(root, ['index', 'cli/main']);
+  if (isLinked) await linkPackages(folder);
   return {
     folder,
     bin: join(root, 'dist/cli/main.js'),

@@ -35,9 +35,9 @@ export interface CommandLine {
   remove(): void;
 }
 
-/** Installs the program into a folder of its own. */
-export async function commandLine(): Promise<CommandLine> {
-  const { folder, bin, remove } = await install();
+/** Installs the program into a folder of its own. It loads packages from a few files, unless they are not to be linked. */
+export async function commandLine({ isLinked = true } = {}): Promise<CommandLine> {
+  const { folder, bin, remove } = await install({ isLinked });
   const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCommand => {
     const child = spawn(process.execPath, [bin, ...args], { cwd: folder, env: { ...environment(), ...env } });
     return { process: child, ended: ended(child) };

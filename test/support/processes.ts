@@ -18,7 +18,7 @@ export interface Running {
 
 /** Bundles a program of this folder with the library's sources. */
 export async function program(file: string): Promise<Program> {
-  const { path, remove } = await bundle(resolve(import.meta.dirname, file));
+  const { path, remove } = await bundle(resolve(import.meta.dirname, file), { isLinked: true });
   return {
     start: (input) => running(fork(path, [JSON.stringify(input)], { cwd: tmpdir(), stdio: 'inherit' })),
     remove,
