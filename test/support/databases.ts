@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DataSourceOptions } from 'typeorm';
 import { inject } from 'vitest';
@@ -71,13 +71,9 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
     async make() {
       const database = await createNew();
       await makeSparkTables(optionsOf(database));
-      count('made');
       return database;
     },
-    clean(database) {
-      count('emptied');
-      return cleanDatabase(server, database);
-    },
+    clean: (database) => cleanDatabase(server, database),
     drop: ({ name }) => dropDatabase(server, name),
   });
   return {
@@ -98,6 +94,3 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
     },
   };
 }
-
-/** Counts what is done with databases, for the run's last lines. */
-const count = (what: 'made' | 'emptied'): void => appendFileSync(join(inject('folder'), 'counts'), `${what}\n`);
