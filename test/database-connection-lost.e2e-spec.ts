@@ -71,7 +71,12 @@ describe.each(databases.filter(({ name }) => name === 'PostgreSQL'))(
       db = await database.create();
       direct = await new DataSource(db.options).initialize();
       proxy = new LateProxy(new URL((db.options as { url: string }).url));
-      const options = { ...db.options, url: await proxy.start(), poolSize: 6 } as DataSourceOptions;
+      const options = {
+        ...db.options,
+        url: await proxy.start(),
+        socketPath: undefined,
+        poolSize: 6,
+      } as DataSourceOptions;
       app = await startApp({ database: { ...db, options }, entities: [] });
       uncaught.length = 0;
       process.on('uncaughtException', onUncaught);

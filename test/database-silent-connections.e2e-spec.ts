@@ -52,7 +52,10 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('connections go
     const { url } = db.options as { url: string };
     const started = await StallingProxy.start(url, database.name === 'PostgreSQL' ? 5432 : 3306);
     proxy = started.proxy;
-    through = { ...db, options: { ...db.options, url: started.url, poolSize: 6 } as DataSourceOptions };
+    through = {
+      ...db,
+      options: { ...db.options, url: started.url, socketPath: undefined, poolSize: 6 } as DataSourceOptions,
+    };
     app = await start();
     handlers = app.app.get(Handlers);
     direct = await new DataSource(db.options).initialize();

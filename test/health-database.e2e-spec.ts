@@ -56,7 +56,10 @@ describe.each(databases.filter(({ name }) => name !== 'SQLite'))('a health check
     proxy = started.proxy;
     port = new URL(started.url).port;
     app = await startHealthApp({
-      database: { ...db, options: { ...db.options, url: started.url, poolSize: 6 } as DataSourceOptions },
+      database: {
+        ...db,
+        options: { ...db.options, url: started.url, socketPath: undefined, poolSize: 6 } as DataSourceOptions,
+      },
       entities: [Note],
       providers: [Notes],
       spark: { statementTimeout: '3s', shutdownTimeout: '1s', worker: { pollInterval: '50ms', concurrency: 3 } },

@@ -4,6 +4,7 @@ import { SparkHealthIndicator } from 'nestjs-spark/terminus';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { blockProcess } from './support/block-process.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { type Health, type HealthApp, startHealthApp } from './support/health-app.js';
 import type { TestAppOptions } from './support/app.js';
@@ -347,7 +348,7 @@ describe.each(databases)('the health check, on $name', (database) => {
       const mails = app.app.get(Mails);
       mails.during = () => {
         mails.during = () => undefined;
-        for (const started = Date.now(); Date.now() - started < ms;);
+        blockProcess(ms);
         app.app.get(SparkHealthIndicator).check('spark').then(resolve, reject);
       };
       save(app).catch(reject);

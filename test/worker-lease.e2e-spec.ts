@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Column, DataSource, Entity, PrimaryGeneratedColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
+import { blockProcess } from './support/block-process.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { QueryLog } from './support/query-log.js';
 
@@ -41,7 +42,7 @@ class Handlers {
   @GroupHandler(/^busy$/, { name: 'busy', maxAttempts: 1 })
   busy({ key }: SparkEvent) {
     busy.push(key);
-    for (const end = performance.now() + 400; performance.now() < end;);
+    blockProcess(400);
   }
 }
 
@@ -163,7 +164,7 @@ describe.each(databases)('a process that lost its lease stops, on $name', (datab
 
 let blocking = 0;
 function block(value: number): number {
-  for (const end = performance.now() + blocking; performance.now() < end;);
+  if (blocking > 0) blockProcess(blocking);
   return value;
 }
 

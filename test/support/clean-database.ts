@@ -10,7 +10,11 @@ import type { TestServer } from './server.js';
  */
 export async function cleanDatabase(server: TestServer, { name, url }: ServerDatabase): Promise<string> {
   if (server.type === 'postgres') return cleanPostgres(url);
-  connection ??= createConnection({ uri: server.url, multipleStatements: true });
+  connection ??= createConnection({
+    uri: server.url,
+    ...(server.socketPath !== undefined && { socketPath: server.socketPath }),
+    multipleStatements: true,
+  });
   return cleanMariadb(await connection, name);
 }
 

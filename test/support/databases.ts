@@ -6,7 +6,7 @@ import { inject } from 'vitest';
 import { cleanDatabase } from './clean-database.js';
 import { makeSparkTables } from './make-spark-tables.js';
 import { RecycledDatabases, type ServerDatabase } from './recycled-databases.js';
-import { createDatabase, dropDatabase, type TestServer } from './server.js';
+import { createDatabase, dropDatabase, optionsOf, type TestServer } from './server.js';
 import { sqliteDriver } from './sqlite.js';
 
 /** A database of a test's own. */
@@ -62,7 +62,7 @@ const sqlite = (folder: string): DataSourceOptions => ({
 });
 
 function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
-  const optionsOf = ({ url }: ServerDatabase) => ({ type: server.type, url, poolSize: POOL });
+  const options = ({ url }: ServerDatabase) => optionsOf({ ...server, url }, { poolSize: POOL });
   const createNew = async () => {
     const name = inject('prefix') + randomBytes(6).toString('hex');
     return { name, url: await createDatabase(server, name) };
@@ -70,7 +70,7 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
   const recycled = new RecycledDatabases({
     async make() {
       const database = await createNew();
-      await makeSparkTables(optionsOf(database));
+      await makeSparkTables(options(database));
       return database;
     },
     clean: (database) => cleanDatabase(server, database),
@@ -81,7 +81,7 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
       const database = await recycled.take();
       let isBack = false;
       return {
-        options: optionsOf(database),
+        options: options(database),
         async drop() {
           if (!isBack) recycled.giveBack(database);
           isBack = true;
@@ -90,7 +90,7 @@ function onServer(server: TestServer): Omit<TestDatabases, 'name'> {
     },
     async createEmpty() {
       const database = await createNew();
-      return { options: optionsOf(database), drop: () => dropDatabase(server, database.name) };
+      return { options: options(database), drop: () => dropDatabase(server, database.name) };
     },
   };
 }
