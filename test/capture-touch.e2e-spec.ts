@@ -231,6 +231,25 @@ describe.each(databases)('what names an entity touches it, on $name', (database)
     expect(await rechecksOf(() => manager.remove(comment))).toEqual([`challenge ${b!.id}`]);
   });
 
+  it.runIf(database.name === 'PostgreSQL')('by statements that do not overlap, however many are removed', async () => {
+    const [a, b] = await manager.save(Challenge, [{ title: 'a' }, { title: 'b' }]);
+    const comments = [1, 2, 3, 4].map((i) => manager.create(Comment, { about: i % 2 ? a : b }));
+    await manager.save(comments);
+    let [open, most] = [0, 0];
+    const remove = () =>
+      app.dataSource.transaction(async (inner) => {
+        const client = (await inner.queryRunner!.connect()) as { query: (...args: unknown[]) => Promise<unknown> };
+        const { query } = client;
+        client.query = (...args) => {
+          most = Math.max(most, ++open);
+          return query.apply(client, args).finally(() => open--);
+        };
+        await inner.remove(comments).finally(() => (client.query = query));
+      });
+    expect(await rechecksOf(remove)).toEqual([`challenge ${a!.id}`, `challenge ${b!.id}`].sort());
+    expect(most).toBe(1);
+  });
+
   it('by a composite key, also where a part of it moves', async () => {
     for (const place of [1, 2, 3]) await manager.save(Seat, { row: 7, place });
     const ticket = await manager.save(manager.create(Ticket, { seatRow: 7, seatPlace: 1 }));

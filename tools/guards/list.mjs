@@ -25,6 +25,14 @@ const inDashboard = (name, file, ...rest) => ({ ...guard(name, file, ...rest), f
 export const guards = [
   // Entities
   guard(
+    'reads of what removed entities touch do not overlap on their connection',
+    'capture/live-rules.ts',
+    'return queue.run(() => this.readOld(manager, capture, rules, [id], true));',
+    'return this.readOld(manager, capture, rules, [id], true);',
+    ['capture-touch', 'statements that do not overlap'],
+    { databases: ['PostgreSQL'] },
+  ),
+  guard(
     'an entity is called by its table',
     'entity/entity-table.ts',
     'return place === undefined ? metadata.tableName : `${place}.${metadata.tableName}`;',

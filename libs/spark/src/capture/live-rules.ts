@@ -1,4 +1,5 @@
-import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, UpdateEvent } from 'typeorm';
+import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral, QueryRunner, UpdateEvent } from 'typeorm';
+import { SerialQueue } from '../common/serial-queue.js';
 import type { Dialect } from '../database/dialect.js';
 import type { Capture } from '../record/capture.js';
 import type { SourceRegistry } from '../source/source.registry.js';
@@ -11,6 +12,8 @@ import { heldKey, touchedKeys, touchRules, type TouchRule } from '../source/touc
 export class LiveRules {
   private readonly roots = new Set<EntityMetadata>();
   private readonly rules = new Map<EntityMetadata, TouchRule[]>();
+  /** The reads of each connection. TypeORM calls subscribers with all removed entities at once, and pg warns of statements that overlap. */
+  private readonly reads = new WeakMap<QueryRunner, SerialQueue>();
 
   constructor(
     private readonly dataSource: DataSource,
@@ -84,10 +87,23 @@ export class LiveRules {
     const id = this.keyText(metadata, entityId);
     if (id === undefined) return undefined;
     const rules = this.touches(metadata);
-    if (!metadata.isJunction) return rules.length === 0 ? undefined : this.readOld(manager, capture, rules, [id], true);
+    if (!metadata.isJunction) return this.touchRead(manager, capture, rules, id);
     for (const rule of rules)
       this.touchHeld(capture, rule, heldKey(this.dataSource, rule, entityId as ObjectLiteral), id);
     return undefined;
+  }
+
+  private touchRead(
+    manager: EntityManager,
+    capture: Capture,
+    rules: readonly TouchRule[],
+    id: string,
+  ): Promise<void> | undefined {
+    if (rules.length === 0) return undefined;
+    const runner = manager.queryRunner!;
+    const queue = this.reads.get(runner) ?? new SerialQueue();
+    this.reads.set(runner, queue);
+    return queue.run(() => this.readOld(manager, capture, rules, [id], true));
   }
 
   /** Captures the entities that rows touch before an upsert overwrites the rows. */
