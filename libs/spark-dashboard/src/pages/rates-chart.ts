@@ -8,7 +8,7 @@ import type { View } from '../view/view.js';
 export function ratesChart({ texts: { overview: words }, format }: View, { minutes, isCut }: SparkRates): Html {
   const chart = (id: 'events' | 'deliveries', title: string) => {
     const bars = minutes.map((minute) => ({ at: minute.at, value: minute[id] }));
-    return html`<figure><figcaption>${title}</figcaption>${barChart(format, `rates-${id}`, title, bars, words.described)}</figure>`;
+    return barChart(format, `rates-${id}`, title, bars, words.described);
   };
   const busy = minutes.filter(({ events, deliveries }) => events + deliveries > 0);
   const columns = [

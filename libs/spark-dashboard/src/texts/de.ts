@@ -80,7 +80,7 @@ export const de: Texts = {
     first: 'Erste Seite',
     next: 'Nächste Seite',
     ofAll: 'Alle, die passen:',
-    cut: (count) => `Diese Seite hat ${count} Zeilen durchsucht und hört dort auf.`,
+    cut: (count) => `Diese Seite hat bis zu ${count} Zeilen durchsucht und hört dort auf.`,
     further: 'Weitersuchen',
   },
   overview: {

@@ -78,7 +78,7 @@ export const en = {
     first: 'First page',
     next: 'Next page',
     ofAll: 'All that match:',
-    cut: (count: string) => `This page has searched ${count} rows and stopped there.`,
+    cut: (count: string) => `This page has searched up to ${count} rows and stopped there.`,
     further: 'Search further',
   },
   overview: {

@@ -23,6 +23,8 @@ export interface Scan {
   readonly by: string;
   /** A condition that the index has. Default: none. */
   readonly where?: string;
+  /** How many rows it reads at most. Default: as many as the page may. */
+  readonly most?: number;
   readonly probes: readonly Probe[];
   /** The column with the number of the event. */
   readonly event: string;
@@ -63,10 +65,11 @@ export async function windowOf(
   for (const [text, parameters] of await timesOf(manager, tables, scan))
     for (const both of [below, conditions]) both.add(true, text, parameters);
   below.add(after, `${by} <= :below`, { below: after });
-  const newest = `SELECT ${by} AS id FROM ${from} ${below.sql} ORDER BY ${by} DESC LIMIT ${most}`;
+  const limit = Math.min(most, scan.most ?? most);
+  const newest = `SELECT ${by} AS id FROM ${from} ${below.sql} ORDER BY ${by} DESC LIMIT ${limit}`;
   const sql = `SELECT MIN(w.id) AS low, COUNT(*) AS n FROM (${newest}) w`;
   const [row] = await select<{ low: string | null; n: string }>(manager, sql, below.parameters);
-  if (Number(row!.n) < most || row!.low === null) return { isRare: false, low: undefined, list };
+  if (Number(row!.n) < limit || row!.low === null) return { isRare: false, low: undefined, list };
   const low = String(row!.low);
   conditions.add(low, `${by} >= :low`, { low });
   return { isRare: false, low, list };

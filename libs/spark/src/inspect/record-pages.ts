@@ -92,8 +92,9 @@ function deliveryScan(
   const from = `${tables.delivery} d`;
   const events = dialect.lookedUp(tables.event, 'e', 'd.event_id');
   const scan = { from, event: 'd.event_id', probes: probesOf(tables, filter), filter };
-  if (byId) return { ...scan, list: `${from} ${events}`, by: 'd.id', where: inStates([state as DeliveryState]) };
-  if (state !== 'available' && state !== 'running') return { ...scan, list: `${from} ${events}`, by: 'd.event_id' };
+  const list = `${from} ${events}`;
+  if (byId) return { ...scan, list, by: 'd.id', where: inStates([state as DeliveryState]), most: MOST_APART };
+  if (state !== 'available' && state !== 'running') return { ...scan, list, by: 'd.event_id' };
   // As the index of queues has them: those that are due first.
   const ofHandler = handler === undefined || state === 'running' ? '' : 'AND d.handler = :handler';
   const order = state === 'running' ? '' : 'ORDER BY d.handler, d.suspect, d.priority, d.partition_key, d.due_at, d.id';
@@ -103,6 +104,8 @@ function deliveryScan(
 
 /** How many deliveries that wait or run are read at most, of all or of a handler. */
 const MOST_WAITING = 5_000;
+/** How many held or discarded deliveries are read at most: their rows, and those of their events, lie far apart. */
+const MOST_APART = 5_000;
 
 /** Reads rechecks, soonest first. */
 export function recheckPage(
