@@ -16,12 +16,13 @@ class Thing {
 @Injectable()
 class Things {
   seen: number[] = [];
-  hangs = false;
+  /** What it waits for, if for anything. */
+  until: Promise<void> | undefined;
 
   @EventSource(Thing)
   async events({ id }: Thing, { now }: SourceScope) {
     this.seen.push(now.getTime());
-    if (this.hangs) await new Promise(() => undefined);
+    await this.until;
     return [sparkEvent('thing', id)];
   }
 }
@@ -68,13 +69,17 @@ describe.each(databases)('processes agree on the time, on $name', (database) => 
 
   it('and a source that waits for ever does not keep the process from ending', async () => {
     await start(0, '300ms');
-    app.app.get(Things).hangs = true;
+    let end!: () => void;
+    app.app.get(Things).until = new Promise((resolve) => (end = resolve));
     await app.dataSource.manager.save(new Thing());
     await vi.waitFor(() => expect(app.app.get(Things).seen).toHaveLength(1));
     const started = performance.now();
     await app.close();
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(app.logs.join('\n')).toMatch(/A recheck or a sweep was still running after 300 ms/);
+    // What it says later is for no log of another test.
+    end();
+    await vi.waitFor(() => expect(app.logs.join('\n')).toContain('The rechecks of Thing failed'));
   });
 
   it('in the hour that summer time repeats as in any other', async (context) => {
