@@ -41,7 +41,9 @@ th { color: var(--faint); font-weight: 600; white-space: nowrap; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 time { white-space: nowrap; font-variant-numeric: tabular-nums; }
 td time { white-space: normal; }
-caption { text-align: left; color: var(--faint); padding-bottom: 0.25rem; }
+caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+.calendar caption { position: static; width: auto; height: auto; clip-path: none; text-align: left; color: var(--faint); padding-bottom: 0.25rem; }
+h3 { font-size: 1rem; font-weight: 600; margin: 1rem 0 0.25rem; }
 dl.facts { display: grid; grid-template-columns: max-content 1fr; gap: 0.25rem 1rem; margin: 0.5rem 0; }
 dl.facts dt { color: var(--faint); }
 dl.facts dd { margin: 0; overflow-wrap: anywhere; }

@@ -64,6 +64,7 @@ function yielded(view: View, source: ExplainedSource): Html {
     { head: texts.entity.reason, cell: ({ reason }) => reasonOf(view, reason) },
   ];
   return html`${source.error !== undefined && html`<p class="notice wrong">${source.source}: ${view.settings.redactor.error(source.error)}</p>`}
+    <h3>${source.source}</h3>
     ${table(source.source, columns, source.events, texts.entity.yieldsNothing(source.source, source.isAbout))}`;
 }
 

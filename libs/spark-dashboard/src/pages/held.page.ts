@@ -34,6 +34,7 @@ function ofGroup(view: View, { group, deliveries, since, sample }: HeldSample, i
       askLink(view, 'release', { group, state: 'held' }, texts.held.release),
       askLink(view, 'discard', { group, state: 'held' }, texts.held.discard),
     )}
+    <p class="faint">${texts.held.sample}</p>
     ${table(texts.held.sample, deliveryColumns(view, ['group', 'state', 'attempt', 'finished', 'error']), sample, texts.held.none, ({ id }) => id)}
   </section>`;
 }

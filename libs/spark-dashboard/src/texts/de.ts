@@ -95,7 +95,7 @@ export const de: Texts = {
     workers: 'arbeitende Prozesse',
     backlog: 'Rückstand',
     backlogCaption: 'Handler mit fälligen Zustellungen, die älteste zuerst',
-    noBacklog: 'Keine Zustellung ist fällig.',
+    noBacklog: 'Keine Zustellung ist fällig. Die von angehaltenen Handlern zählen nicht.',
     since: 'Älteste fällig seit',
     age: 'Alter',
     leaseLost: 'Dieser Prozess hat seine Lease verloren und bearbeitet nichts.',

@@ -93,7 +93,7 @@ export const en = {
     workers: 'processes that work',
     backlog: 'Backlog',
     backlogCaption: 'Handlers with due deliveries, the oldest first',
-    noBacklog: 'No delivery is due.',
+    noBacklog: 'No delivery is due. Those of paused handlers do not count.',
     since: 'Oldest due since',
     age: 'Age',
     leaseLost: 'This process has lost its lease and handles nothing.',

@@ -13,6 +13,7 @@ export interface Column<R> {
 /**
  * A table; a sentence if there is nothing to show.
  *
+ * @param caption Screen readers read it. Others see the heading above.
  * @param keyOf What tells a record from the others, so that its row stays the same one when the page is updated. Default: its place.
  */
 export function table<R>(
