@@ -7,6 +7,11 @@ import { bundle } from '../tools/bundle.mjs';
 const here = import.meta.dirname;
 const all = readdirSync(here).flatMap((file) => (file.endsWith('.bench.ts') ? [file.replace('.bench.ts', '')] : []));
 const args = process.argv.slice(2);
+if (args.includes('--help')) {
+  console.log(`npm run bench -- [measurement …] [--db sqlite|postgres|mariadb] [--rounds N] [--json FILE]
+Without a measurement, it runs all of them: ${all.join(', ')}`);
+  process.exit();
+}
 const options = args.findIndex((arg) => arg.startsWith('-'));
 const names = args.slice(0, options < 0 ? args.length : options);
 const unknown = names.filter((name) => !all.includes(name));
