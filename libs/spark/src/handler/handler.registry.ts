@@ -2,14 +2,14 @@ import { DuplicateHandlerError } from '../error/duplicate-handler.error.js';
 import type { EventDefinition } from '../event/event-definition.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { FleetLimits } from './fleet-limits.js';
-import type { GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
+import type { BatchHandlerOptions, GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
 
 /** A handler of the application, as the explorer found it. */
 export interface Handler {
   readonly name: string;
   readonly where: string;
   readonly pattern: RegExp;
-  readonly options: GroupHandlerOptions;
+  readonly options: GroupHandlerOptions | BatchHandlerOptions;
   /** How long a call may take, in milliseconds. Default: no limit. */
   readonly timeout?: number | undefined;
   /** The definitions that its decorator names, by group. */

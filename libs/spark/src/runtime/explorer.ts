@@ -10,7 +10,7 @@ import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
 import { fleetLimitsOf, partitionByOf } from '../handler/fleet-limits.js';
-import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-handler.decorator.js';
+import type { HandlerMetadata } from '../handler/group-handler.decorator.js';
 import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
 import { parseBoolean, parsePriority, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
@@ -168,7 +168,7 @@ export class Explorer {
     if (this.isMeant(where, options.dataSource)) this.spark.alertListeners.add({ name: where, conditions, call });
   }
 
-  private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {
+  private checkLimits(name: string, options: HandlerMetadata['options'], option: (key: string) => string): void {
     const { dataSource, settings } = this.spark;
     const { concurrency, priority, transactional } = options;
     if (concurrency !== undefined) positiveInteger(option('concurrency'), concurrency);
