@@ -31,7 +31,7 @@ async function withEvents(
 export async function claimRead(
   manager: EntityManager,
   tables: TableNames,
-  { worker, now }: ClaimRequest,
+  { worker, now }: Pick<ClaimRequest, 'worker' | 'now'>,
   rows: readonly WithoutEvent[],
   byKey = '',
 ): Promise<ClaimedRow[]> {
