@@ -57,7 +57,10 @@ export class BatchClaims {
     const { partition } = request.queues[0]!;
     const queues = request.queues.filter((queue) => queue.partition === partition).map((queue) => ofCall(queue, max));
     if (wait > 0 && !hurries && !(await this.isComplete(queues, max, wait))) return NOTHING;
-    const claim = this.requestOf(queues, request, max);
+    // It names the queues that have something. Without them, no transaction begins.
+    const open = await this.deliveries.waiting(this.transactions.manager, this.requestOf(queues, request, max));
+    if (open.length === 0) return NOTHING;
+    const claim = this.requestOf(open, request, max);
     const { deliveries, isMore } = await surely(() =>
       handler.limits
         ? this.limited.claim(claim)

@@ -112,10 +112,10 @@ export class Worker {
     });
   }
 
-  /** Logs each attempt once that has been running for longer than `time` milliseconds. */
+  /** Logs each attempt once that has been running for longer than `time` milliseconds: one of those that share a call. */
   warnOfLong(time: number): void {
     for (const attempt of this.running) {
-      if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt)) continue;
+      if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt) || !attempt.call.takesSlot) continue;
       this.warned.add(attempt);
       const { handler, delivery, since } = attempt;
       this.logger.warn(

@@ -25,7 +25,7 @@ export class BatchError extends SparkError {
   /**
    * @param failed the events that have failed, or their keys; or a Map from these to an error for each
    * @param message the error of those that have none of their own; default: a general text
-   * @throws InvalidOptionsError when `failed` is something else; in a handler, this is a failure like any other
+   * @throws InvalidOptionsError when `failed` is empty or something else; in a handler, this is a failure like any other
    */
   constructor(
     failed: readonly BatchedEvent[] | ReadonlySet<BatchedEvent> | ReadonlyMap<BatchedEvent, unknown>,
@@ -33,7 +33,10 @@ export class BatchError extends SparkError {
     options?: ErrorOptions,
   ) {
     super(message, options);
-    this.failed = new Map(entriesOf(failed).map(([event, error]) => [keyOf(event), error ?? this]));
+    const entries = entriesOf(failed);
+    // Otherwise a handler that forgets to ask whether any has failed would repeat all.
+    if (entries.length === 0) throw new InvalidOptionsError('BatchError', failed, 'at least one event');
+    this.failed = new Map(entries.map(([event, error]) => [keyOf(event), error ?? this]));
   }
 }
 
