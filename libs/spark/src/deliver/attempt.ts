@@ -100,7 +100,8 @@ export class Attempt {
   private failed(thrown: unknown): Outcome {
     const { handler, delivery, maxAttempts, clock, shared } = this;
     const { now, dues } = shared ?? { now: clock.now(), dues: undefined };
-    return outcomeOf(thrown, { handler, attempt: delivery.attempt, maxAttempts, now, dues });
+    const outcome = outcomeOf(thrown, { handler, attempt: delivery.attempt, maxAttempts, now, dues });
+    return outcome.state === 'available' && shared?.isRepeated(thrown) ? { ...outcome, isRepeated: true } : outcome;
   }
 }
 

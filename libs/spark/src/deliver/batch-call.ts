@@ -36,6 +36,7 @@ export class BatchCall {
   private failedAt: number | undefined;
   /** When each attempt number is due again after the call has failed. */
   readonly dues = new Map<number, number>();
+  private readonly seen = new Set<unknown>();
 
   constructor(
     private readonly handler: Handler,
@@ -45,6 +46,13 @@ export class BatchCall {
 
   get now(): number {
     return this.failedAt ?? this.clock.now();
+  }
+
+  /** Whether an event of the call has failed with this error before. */
+  isRepeated(error: unknown): boolean {
+    const isSeen = this.seen.has(error);
+    this.seen.add(error);
+    return isSeen;
   }
 
   /** Adds the attempt of a delivery. All are added before the first one begins. */

@@ -4,7 +4,7 @@ import type { Transactions } from '../database/transactions.js';
 import type { Batch } from '../handler/batch-settings.js';
 import { type Handler, namesOf } from '../handler/handler.registry.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
-import type { LimitedClaims } from './limited-claims.js';
+import type { ClaimedDeliveries, LimitedClaims } from './limited-claims.js';
 import type { PassedOver } from './passed-over.js';
 import type { HandlerQueue } from './queues.js';
 
@@ -47,28 +47,36 @@ export class BatchClaims {
 
   /** Claims for a handler: one call, or several digests of different keys. */
   claim(request: BatchClaimRequest, surely: Surely): Promise<ClaimedCalls> {
-    return request.handler.batch.digest ? this.claimDigests(request, surely) : this.claimCall(request, surely);
+    return request.handler.batch.digest ? this.claimDigests(request, surely) : this.claimFirstCall(request, surely);
   }
 
-  /** Claims a call of what is due in one partition, unless its first event still waits for more. */
-  private async claimCall(request: BatchClaimRequest, surely: Surely): Promise<ClaimedCalls> {
+  /** Claims a call from the first partition that has one. */
+  private async claimFirstCall(request: BatchClaimRequest, surely: Surely): Promise<ClaimedCalls> {
+    const partitions = new Set(request.queues.map(({ partition }) => partition));
+    for (const partition of partitions) {
+      const { deliveries, isMore } = await this.claimCall(request, partition, surely);
+      // The other partitions may have more.
+      if (deliveries.length > 0) return { calls: [deliveries], isMore: isMore || partitions.size > 1 };
+    }
+    return NOTHING;
+  }
+
+  /** Claims a call of what is due in a partition, unless its first event still waits for more. */
+  private async claimCall(request: BatchClaimRequest, partition: string, surely: Surely): Promise<ClaimedDeliveries> {
     const { handler, hurries } = request;
     const { max, wait } = handler.batch;
-    const { partition } = request.queues[0]!;
     const queues = request.queues.filter((queue) => queue.partition === partition).map((queue) => ofCall(queue, max));
-    if (wait > 0 && !hurries && !(await this.isComplete(queues, max, wait))) return NOTHING;
+    const none = { deliveries: [], isMore: false };
+    if (wait > 0 && !hurries && !(await this.isComplete(queues, max, wait))) return none;
     // It names the queues that have something. Without them, no transaction begins.
     const open = await this.deliveries.waiting(this.transactions.manager, this.requestOf(queues, request, max));
-    if (open.length === 0) return NOTHING;
+    if (open.length === 0) return none;
     const claim = this.requestOf(open, request, max);
-    const { deliveries, isMore } = await surely(() =>
+    return surely(() =>
       handler.limits
         ? this.limited.claim(claim)
         : this.transactions.runShort((manager) => this.deliveries.claim(manager, claim)),
     );
-    // Another partition may have more.
-    const isOther = deliveries.length > 0 && queues.length < request.queues.length;
-    return { calls: deliveries.length > 0 ? [deliveries] : [], isMore: isMore || isOther };
   }
 
   /** Whether a call may begin: it has all events that it may have, or its first one has waited long enough. */

@@ -34,6 +34,8 @@ export type Outcome =
       readonly thrown: unknown;
       readonly due: number;
       readonly charged: boolean;
+      /** Whether another event of the same call has failed with the same error, so that it is logged already. */
+      readonly isRepeated?: boolean;
     };
 
 /** The attempt that failed. */

@@ -129,7 +129,7 @@ export class Settler {
       });
     // One line, because more attempts may follow. Attempts that this process aborted are not logged here: the abort was.
     if (outcome.state === 'available')
-      this.logger.warn(
+      this.logger[outcome.isRepeated ? 'debug' : 'warn'](
         `${what} failed at attempt ${attempt}, will be retried at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
         { ...fields, due: instant(outcome.due), error: whyOf(outcome) },
       );
