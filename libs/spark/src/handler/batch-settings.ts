@@ -69,12 +69,12 @@ function digestOf({ batch, rateLimit, fairBy }: BatchHandlerOptions, option: (ke
   ] as const)
     if (field !== undefined) throw new InvalidOptionsError(option(name), field, 'left out with batch.by');
   // What is no function is checked at boot.
-  if (quiet !== undefined && typeof quiet !== 'function') quietUntil(part('quiet'), quiet, 0);
+  if (quiet !== undefined && typeof quiet !== 'function') quietUntil(part, quiet, 0);
   return {
     keyOf: (event: SparkEvent) => keyFrom(part('by'), by(event)),
     quietUntil(event: SparkEvent, instant: number) {
       const hours = typeof quiet === 'function' ? quiet(event) : quiet;
-      return hours === undefined ? undefined : quietUntil(part('quiet'), hours, instant);
+      return hours === undefined ? undefined : quietUntil(part, hours, instant);
     },
     throttle: throttle === undefined ? undefined : parseDuration(part('throttle'), throttle),
   };

@@ -3,7 +3,7 @@ import type { QuietHours } from './batch.js';
 import { quietUntil } from './quiet-hours.js';
 
 const until = (hours: QuietHours, instant: string): string | undefined => {
-  const end = quietUntil('quiet', hours, Date.parse(instant));
+  const end = quietUntil((part) => part, hours, Date.parse(instant));
   return end === undefined ? undefined : new Date(end).toISOString();
 };
 const night = { from: '22:00', to: '07:00' };

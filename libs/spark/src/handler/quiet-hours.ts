@@ -10,14 +10,14 @@ const TIME = /^([01]\d|2[0-3]):([0-5]\d)$/;
 /**
  * When quiet hours end that an instant is in, in epoch milliseconds; undefined if it is in none.
  *
- * @param name the name of the option, for messages
+ * @param option makes the name of a part of the option for messages
  * @throws InvalidOptionsError
  */
-export function quietUntil(name: string, hours: QuietHours, instant: number): number | undefined {
-  refuseUnknown(name, hours, ['from', 'to', 'timeZone']);
-  const [from, to] = [timeOf(`${name}.from`, hours.from), timeOf(`${name}.to`, hours.to)];
-  if (from === to) throw new InvalidOptionsError(`${name}.to`, hours.to, 'another time than from');
-  const zone = zoneOf(`${name}.timeZone`, hours.timeZone ?? 'UTC');
+export function quietUntil(option: (part: string) => string, hours: QuietHours, instant: number): number | undefined {
+  refuseUnknown(option('quiet'), hours, ['from', 'to', 'timeZone'], (name) => option(`quiet.${name}`));
+  const [from, to] = [timeOf(option('quiet.from'), hours.from), timeOf(option('quiet.to'), hours.to)];
+  if (from === to) throw new InvalidOptionsError(option('quiet.to'), hours.to, 'another time than from');
+  const zone = zoneOf(option('quiet.timeZone'), hours.timeZone ?? 'UTC');
   const today = Math.floor(zone.latestLocal(instant) / DAY) * DAY;
   // Quiet hours that the instant is in have begun today or yesterday.
   for (const day of [today, today - DAY]) {
