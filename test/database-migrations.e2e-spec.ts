@@ -32,12 +32,12 @@ const tables = [
   'shop_attempt',
   'shop_pause',
   'shop_limit',
-  'shop_gathered',
-  'shop_throttle',
   'shop_chore',
   'shop_sweep_range',
   'shop_condition',
   'shop_alert',
+  'shop_gathered',
+  'shop_throttle',
   'shop_version',
 ];
 

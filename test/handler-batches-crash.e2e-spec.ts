@@ -113,7 +113,7 @@ describe('calls with many events survive their process', () => {
       ]);
     }, 90_000);
 
-    it('a window goes on when the process that opened it dies, and has one call', async () => {
+    it('a window goes on when the process that opened it dies, and its events are in one call', async () => {
       const first = await start();
       await emit(sparkEvent('mail', 1, { to: 'ann' }), sparkEvent('mail', 2, { to: 'ann' }));
       const gathered = async () =>
@@ -127,7 +127,10 @@ describe('calls with many events survive their process', () => {
       await second;
       const rows = await settled(15);
       expect(rows.map(({ state }) => state)).toEqual(Array(3).fill('completed'));
-      expect((await calls('digests')).flat().sort()).toEqual(['mail_1', 'mail_2', 'mail_3']);
+      const made = await calls('digests');
+      expect(made.flat().sort()).toEqual(['mail_1', 'mail_2', 'mail_3']);
+      // The third one may have come when the window was over.
+      expect(made.filter((keys) => keys.includes('mail_1'))).toEqual([expect.arrayContaining(['mail_1', 'mail_2'])]);
     }, 60_000);
 
     it('whatever fails or dies, each event is in exactly one call that commits, and no call has too many', async () => {
