@@ -143,11 +143,11 @@ describe('calls with many events survive their process', () => {
         sparkEvent('item', i),
         sparkEvent('mail', i, { to: `person ${i % 6}` }),
       ]);
-      let going = true;
+      const run = { isOver: false };
       /** Starts another process whenever one has died. */
       const keep = async (actor: Running) => {
         await died(actor);
-        while (going) await died(await start(true));
+        while (!run.isOver) await died(await start(true));
       };
       const kept = [keep(await start(true)), keep(await start(true))];
       for (const pair of events) {
@@ -156,7 +156,7 @@ describe('calls with many events survive their process', () => {
       }
       const end = performance.now() + 120_000;
       while (!(await isOver()) && performance.now() < end) await delay(100);
-      going = false;
+      run.isOver = true;
       for (const { process } of actors) process.kill('SIGKILL');
       await Promise.all(kept);
       expect(await isOver()).toBe(true);

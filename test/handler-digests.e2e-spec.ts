@@ -131,10 +131,10 @@ describe.each(databases)('digests, on $name', (database) => {
 
   it('get entities in contexts as they are at the end of the window', async () => {
     await startTimed();
-    const gift = await app.dataSource.manager.save(Gift, { id: 1, to: 'ann' });
+    await app.dataSource.manager.save(Gift, { id: 1, to: 'ann' });
     await kit.drain();
     expect(await gathered()).toBe(1);
-    await app.dataSource.manager.save(Gift, { ...gift, to: 'bob' });
+    await app.dataSource.manager.save(Gift, { id: 1, to: 'bob' });
     let seen: string[] = [];
     work = (events) => (seen = events.map(recipient));
     await kit.advance('1h');
@@ -326,5 +326,39 @@ describe.each(databases)('digests over several processes, on $name', (database) 
     expect(new Set(calls.flatMap(({ keys }) => keys)).size).toBe(80);
     expect(calls.map(({ key }) => key).sort()).toEqual(people);
     expect(most).toBe(1);
+  });
+
+  it('of a key are not called while one of the key is running', async () => {
+    const app = await startReal({ batch: { wait: '50ms' } });
+    let [running, most] = [0, 0];
+    work = async () => {
+      most = Math.max(most, ++running);
+      await delay(600);
+      running--;
+    };
+    await app.spark.emit(mail(1));
+    await vi.waitFor(() => expect(running).toBe(1), 15_000);
+    await app.spark.emit([mail(2), mail(3, 'bob')]);
+    await vi.waitFor(() => expect(calls).toHaveLength(3), 15_000);
+    expect(calls.map(({ keys }) => keys[0])).toEqual(['mail_1', 'mail_3', 'mail_2']);
+    // That of bob ran beside.
+    expect(most).toBe(2);
+  });
+
+  it.skipIf(database.name === 'SQLite')('leave a key to the process that is claiming it', async () => {
+    const app = await startReal({ batch: { wait: '300ms' } });
+    await app.spark.emit([mail(1), mail(2), mail(3)]);
+    await vi.waitFor(async () => {
+      const rows = await app.dataSource.query('SELECT delivery_id FROM spark_gathered');
+      expect(rows).toHaveLength(3);
+    }, 15_000);
+    await app.dataSource.transaction(async (manager) => {
+      const head = 'SELECT id FROM spark_delivery ORDER BY id LIMIT 1 FOR UPDATE';
+      expect(await manager.query(head)).toHaveLength(1);
+      await delay(1_000);
+      expect(calls).toEqual([]);
+    });
+    await vi.waitFor(() => expect(calls).toHaveLength(1), 15_000);
+    expect(calls[0]!.keys).toEqual(['mail_1', 'mail_2', 'mail_3']);
   });
 });
