@@ -266,8 +266,8 @@ export const guards = [
   guard(
     'a transactional handler is not called where its delivery is another process’s',
     'deliver/handler-call.ts',
-    'if (ours.size !== 1) throw',
-    'if (ours.size > 1) throw',
+    'if (lost) throw',
+    'if (lost && this.stopped) throw',
     ['handler-transactional', 'taken the delivery over'],
     { databases: ALL },
   ),
@@ -282,8 +282,8 @@ export const guards = [
   guard(
     'a transaction that the database has undone completes nothing',
     'deliver/handler-call.ts',
-    'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))',
-    'if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)) && this.stopped)',
+    'if (!(await this.deliveries.confirmCompleted(manager, this.claimed, durationMs)))',
+    'if (!(await this.deliveries.confirmCompleted(manager, this.claimed, durationMs)) && this.stopped)',
     ['handler-transactional', '(swallows|writes|ends)'],
     { databases: ALL },
   ),
@@ -558,8 +558,8 @@ export const guards = [
   guard(
     'a handler is not called later than its rate has counted',
     'deliver/handler-call.ts',
-    'if (performance.now() > (delivery.startBy ?? Infinity)) throw',
-    'if (performance.now() < 0) throw',
+    'startBy !== undefined && performance.now() > startBy',
+    'startBy !== undefined && performance.now() < 0',
     ['fleet-limits', 'called too late'],
     { databases: ALL, sample: true },
   ),
@@ -1544,8 +1544,8 @@ export const guards = [
   guard(
     'a manager is revoked once its transaction is over (SQLite)',
     'deliver/handler-call.ts',
-    '    revoke();\n  }\n\n  /**\n   * Completes the delivery first',
-    '    void revoke;\n  }\n\n  /**\n   * Completes the delivery first',
+    '    revoke();\n  }\n\n  /**\n   * Completes the deliveries first',
+    '    void revoke;\n  }\n\n  /**\n   * Completes the deliveries first',
     ['handler-transactional', 'left behind'],
     { databases: ['SQLite'], sample: true },
   ),
@@ -3221,7 +3221,7 @@ export const guards = [
   guard(
     'an event has the event that led to it',
     'deliver/handler-call.ts',
-    'cause: eventId };',
+    'cause: longest.eventId };',
     'cause: null };',
     ['event-chains', 'in their transactions'],
     { databases: ALL },
