@@ -86,8 +86,10 @@ export class Maintenance {
       const rescued = await rescue.ofUnknown();
       if (rescued > 0) signals.rescued(rescued);
     });
-    await run('limits', () => limiter.prune(dataSource.manager));
-    await run('digests', () => gathered.prune(dataSource.manager, clock.now()));
+    await run('limits', async () => {
+      await limiter.prune(dataSource.manager);
+      await gathered.prune(dataSource.manager, clock.now());
+    });
     if (abandoned.mayPrune(clock.now())) await run('rechecks', (confirm) => abandoned.prune(clock.now(), confirm));
     // Another process may have other options: one that removes nothing leaves the chore to it.
     if (retention.isSet)
