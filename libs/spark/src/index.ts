@@ -56,7 +56,7 @@ export { snapshot } from './event/snapshot.js';
 export { type EventId } from './event/event-key.js';
 export type { EventMetadata, JsonValue } from './event/event-metadata.js';
 export type { EventSchedule } from './event/schedule.js';
-export { sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
+export { type EventSubject, sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
 export type { BatchOptions, BatchScope, QuietHours, SparkBatchHandler } from './handler/batch.js';
 export { type BatchedEvent, BatchError } from './handler/batch.error.js';
 export {

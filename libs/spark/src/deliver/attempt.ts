@@ -88,7 +88,7 @@ export class Attempt {
       const { event } = this.delivery;
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return Promise.resolve(goneFrom(gone));
-      return this.call.handle(handed(event, typedContext(this.handler, event, context))).then(
+      return this.call.handle(handed(this.delivery, typedContext(this.handler, event, context))).then(
         (outcome) => outcome ?? (this.handler.options.transactional ? PERSISTED : COMPLETED),
         (error) => this.failed(error),
       );
@@ -150,8 +150,11 @@ export class Attempts {
   }
 }
 
-function handed({ key, group, at, until, metadata }: Delivery['event'], context: unknown): SparkEvent {
+function handed({ event: entry, recorded }: Delivery, context: unknown): SparkEvent {
+  const { key, group, at, until, metadata, entity, entityId } = entry;
   const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context };
+  event.recorded = new Date(recorded);
+  if (entity !== null && entityId !== null) event.subject = { entity, id: entityId };
   if (at !== null) event.at = new Date(at);
   if (until !== null) event.until = new Date(until);
   if (metadata !== null) event.metadata = readMetadata(metadata);

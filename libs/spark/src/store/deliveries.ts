@@ -21,6 +21,8 @@ export interface Delivery {
   /** The number of its event. */
   readonly eventId: string;
   readonly event: Entry;
+  /** When its event was entered, in epoch ms. */
+  readonly recorded: number;
   /** Until when its handler may be called, by `performance.now()`. Default: no limit of time. */
   readonly startBy?: number;
   /** The key of its digest; undefined if it was not claimed as a part of one. */
@@ -238,5 +240,6 @@ export const isOfDigest = ({ delivery: { digest } }: Done): boolean => digest !=
 function deliveryFrom(row: ClaimedRow, worker: string): Delivery {
   const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
   const { handler, partition_key: partition } = row;
-  return { id, handler, partition, attempt, due, worker, eventId: String(row.event_id), event: entryFrom(row) };
+  const [eventId, event, recorded] = [String(row.event_id), entryFrom(row), Number(row.recorded_at)];
+  return { id, handler, partition, attempt, due, worker, eventId, event, recorded };
 }
