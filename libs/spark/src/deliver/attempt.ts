@@ -150,9 +150,9 @@ export class Attempts {
   }
 }
 
-function handed({ event: entry, recorded }: Delivery, context: unknown): SparkEvent {
+function handed({ event: entry, eventId: id, recorded }: Delivery, context: unknown): SparkEvent {
   const { key, group, at, until, metadata, entity, entityId } = entry;
-  const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context };
+  const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context, id };
   event.recorded = new Date(recorded);
   if (entity !== null && entityId !== null) event.subject = { entity, id: entityId };
   if (at !== null) event.at = new Date(at);
