@@ -13,8 +13,6 @@ type HandlerPart = Pick<
   GroupHandlerOptions,
   | 'name'
   | 'aliases'
-  | 'maxAttempts'
-  | 'concurrency'
   | 'rateLimit'
   | 'fleetConcurrency'
   | 'fairBy'
@@ -49,9 +47,13 @@ export interface RelayOptions extends HandlerPart {
   atMostOnce?: boolean;
   /** How many events are sent together at most, and how long the first of them waits for more. Default: `{ max: 500, wait: '10ms' }`. */
   batch?: { max?: number; wait?: Duration };
+  /** How many batches a process sends at once. Default: 1 with `orderBy`, and 2 without. */
+  concurrency?: number;
+  /** How often an event is tried before its delivery is discarded. Default: 1,000, which is about three days. */
+  maxAttempts?: number;
   /** How long a batch may take until it has failed. Default: 30 seconds. */
   timeout?: Duration;
-  /** How long a failed event waits. Default: `{ base: '1s', max: '5m' }`. */
+  /** How long a failed event waits. Default: `{ base: '1s', max: '5m' }`. Without a connection, it waits 5 seconds. */
   backoff?: Backoff;
 }
 
@@ -83,8 +85,14 @@ const OWN = ['client', 'source', 'pattern', 'data', 'extensions', 'orderBy', 'at
 /** The options of a relay that its handler gets, with the defaults of relays. */
 export function handlerOptionsOf(options: RelayOptions, name: string) {
   const given = Object.fromEntries(SHARED.flatMap((key) => (options[key] === undefined ? [] : [[key, options[key]]])));
-  const batch = { max: 500, wait: '10ms', ...options.batch };
-  return { name, timeout: '30s', backoff: { base: '1s', max: '5m' }, ...given, batch } as const;
+  const defaults = {
+    name,
+    concurrency: options.orderBy ? 1 : 2,
+    maxAttempts: 1_000,
+    timeout: '30s',
+    backoff: { base: '1s', max: '5m' },
+  } as const;
+  return { ...defaults, ...given, batch: { max: 500, wait: '10ms', ...options.batch } } as const;
 }
 
 /**
