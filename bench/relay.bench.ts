@@ -19,23 +19,10 @@ async function relay(db: DatabaseName, rounds: number): Promise<Row[]> {
     const work = `${EVENTS} events to RabbitMQ`;
     const rows = await compare({ bench: 'relay', work, db, rounds, arms: started, aims: [{ of, to, target: TARGET }] });
     // The first round is to warm up.
-    const cpu = started.map((arm) => middle(arm.cpu.slice(1)));
-    const arms = Object.fromEntries(names.map((name, i) => [name, Number(((cpu[i]! * 1_000) / EVENTS).toFixed(1))]));
-    const ratio = `${of} / ${to}`;
-    const inMicroseconds = 'CPU an event to RabbitMQ, in µs';
-    return [
-      ...rows,
-      figure({
-        bench: 'relay',
-        work: inMicroseconds,
-        db,
-        ratio,
-        median: cpu[1]! / cpu[0]!,
-        target: TARGET,
-        arms,
-        rounds,
-      }),
-    ];
+    const cpu = new Map(started.map(({ name, cpu: rounded }) => [name, Number(middle(rounded.slice(1)).toFixed(0))]));
+    const median = cpu.get(of)! / cpu.get(to)!;
+    const row = { bench: 'relay', work: `CPU of ${work}`, db, ratio: `${of} / ${to}`, target: TARGET, rounds };
+    return [...rows, figure({ ...row, median, arms: Object.fromEntries(cpu) })];
   } finally {
     for (const { close } of started) await close();
   }
