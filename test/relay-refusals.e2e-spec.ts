@@ -1,5 +1,5 @@
 import { type DynamicModule, Injectable, type Type } from '@nestjs/common';
-import { ClientsModule, Transport } from '@nestjs/microservices';
+import { type ClientProviderOptions, ClientsModule, Transport } from '@nestjs/microservices';
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm';
 import {
   AtMostOnceError,
@@ -28,7 +28,8 @@ function relayOf(options: RelayOptions): Type {
   return OrderRelay;
 }
 
-const CLIENTS = {
+type Name = 'nats' | 'redis' | 'tcp' | 'rabbitmq' | 'mqtt';
+const CLIENTS: Record<Name, ClientProviderOptions> = {
   nats: { name: 'BUS', transport: Transport.NATS, options: {} },
   redis: { name: 'BUS', transport: Transport.REDIS, options: {} },
   tcp: { name: 'BUS', transport: Transport.TCP, options: {} },
@@ -38,10 +39,9 @@ const CLIENTS = {
     options: { urls: [`amqp://127.0.0.1:${CLOSED}`], queue: 'orders' },
   },
   mqtt: { name: 'BUS', transport: Transport.MQTT, options: { url: `mqtt://127.0.0.1:${CLOSED}` } },
-} as const;
-type Name = keyof typeof CLIENTS;
+};
 
-const clients = (name: Name): DynamicModule => ClientsModule.register([{ ...CLIENTS[name] }]);
+const clients = (name: Name): DynamicModule => ClientsModule.register([CLIENTS[name]]);
 
 const refused = (relay: Type, ...imports: DynamicModule[]) =>
   refusal({ entities: [], imports: [forRoot, ...imports], providers: [relay] });
@@ -199,7 +199,7 @@ describe('an application starts', () => {
     await app.spark.emit([sparkEvent('order', 1, { total: 5n }), sparkEvent('invoice', 1)]);
     await app.spark.drain();
     expect(sent).toMatchObject([{ id: 'order_1', source: '/shop', data: { total: '5' } }]);
-    expect((await app.spark.handlers()).map(({ name }) => name)).toEqual(['orders']);
+    expect((await app.spark.handlers()).map(({ handler }) => handler)).toEqual(['orders']);
     await app.close();
   });
 });

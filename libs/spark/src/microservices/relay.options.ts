@@ -45,7 +45,7 @@ export interface RelayOptions extends HandlerPart {
   orderBy?: 'entity';
   /** Accepts that events may be lost: a transport that does not acknowledge is refused without it. Default: false. */
   atMostOnce?: boolean;
-  /** How many events are sent together at most, and how long the first of them waits for more. Default: `{ max: 500, wait: '10ms' }`. */
+  /** How many events are sent together at most, and how long the first of them waits for more. Default: 500, and what is there. */
   batch?: { max?: number; wait?: Duration };
   /** How many batches a process sends at once. Default: 1 with `orderBy`, and 2 without. */
   concurrency?: number;
@@ -92,7 +92,7 @@ export function handlerOptionsOf(options: RelayOptions, name: string) {
     timeout: '30s',
     backoff: { base: '1s', max: '5m' },
   } as const;
-  return { ...defaults, ...given, batch: { max: 500, wait: '10ms', ...options.batch } } as const;
+  return { ...defaults, ...given, batch: { max: 500, ...options.batch } } as const;
 }
 
 /**
