@@ -10,9 +10,11 @@ import {
   SparkModule,
 } from 'nestjs-spark';
 import { type CloudEvent, Relay, type RelayOptions, SparkRelayModule } from 'nestjs-spark/microservices';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
-import { startApp } from './support/app.js';
+import { describe, expect, inject, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.js';
+import type { TestDatabase } from './support/databases.js';
 import { inMemory, refusal } from './support/refusal.js';
 
 const forRoot = SparkRelayModule.forRoot({ source: '/shop' });
@@ -174,7 +176,7 @@ describe('an application starts', () => {
     'without its broker %s; its events wait, and no attempt counts',
     async (name) => {
       const imports = [forRoot, clients(name)];
-      const providers = [relayOf({ client: 'BUS', batch: { wait: 1 } })];
+      const providers = [relayOf({ client: 'BUS', timeout: '2s' })];
       const app = await startApp({ database: inMemory(), entities: [], imports, providers });
       await app.spark.emit([sparkEvent('order', 1), sparkEvent('order', 2)]);
       let waiting: readonly { attempt: number; error: string | undefined }[] = [];
@@ -190,6 +192,34 @@ describe('an application starts', () => {
       await app.close();
     },
   );
+
+  it('with a warning if its pattern matches none of the groups that there are', async () => {
+    const { options } = inMemory();
+    const database = {
+      options: { ...options, database: join(inject('folder'), 'misspelled.sqlite') },
+      drop: async () => undefined,
+    };
+    const start = (relay: Type) =>
+      startApp({ database: database as TestDatabase, entities: [], imports: [forRoot], providers: [relay] });
+    @Relay(/^ordre/)
+    @Injectable()
+    class Misspelled {
+      readonly send = async () => undefined;
+    }
+    const first = await start(relayOf({}));
+    await first.spark.emit([sparkEvent('order', 1)]);
+    await first.spark.drain();
+    await first.close();
+    const [right, wrong] = [await start(relayOf({})), await start(Misspelled)];
+    const warned = ({ logs }: TestApp) => logs.filter((line) => line.includes('misspelled?'));
+    for (let i = 0; i < 100 && warned(wrong).length === 0; i++) await delay(50);
+    expect(warned(wrong)).toEqual([
+      'warn Misspelled sends no group of the latest deliveries, such as order. If its groups are not new, is its pattern misspelled?',
+    ]);
+    expect(warned(right)).toEqual([]);
+    await right.close();
+    await wrong.close();
+  });
 
   it('with a relay of forFeature that sends by a function', async () => {
     const sent: CloudEvent[] = [];

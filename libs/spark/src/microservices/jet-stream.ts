@@ -1,3 +1,4 @@
+import { BatchError } from '../index.js';
 import type { CloudEvent } from './cloud-event.js';
 
 /** What {@link toJetStream} needs of a JetStream client, such as that of `@nats-io/jetstream`. */
@@ -13,7 +14,8 @@ export interface JetStreamOptions {
 
 /**
  * Returns a function that publishes events to NATS JetStream, and waits until the stream has stored them. The id of each is its
- * `Nats-Msg-Id`, so the stream drops one that it got within its `duplicate_window` before.
+ * `Nats-Msg-Id`, so the stream drops one that it got within its `duplicate_window` before. One that the stream refuses, as it is too large,
+ * fails alone.
  *
  * @param jetStream the client, or a function that returns it, so that it may connect later
  * @param options the subjects
@@ -27,8 +29,12 @@ export function toJetStream(
 ): (events: CloudEvent[]) => Promise<void> {
   return async (events) => {
     const client = typeof jetStream === 'function' ? await jetStream() : jetStream;
-    await Promise.all(
-      events.map((event) => client.publish(subject(event), JSON.stringify(event), { msgID: event.id })),
+    const publish = async (event: CloudEvent) =>
+      client.publish(subject(event), JSON.stringify(event), { msgID: event.id });
+    const sent = await Promise.allSettled(events.map(publish));
+    const failed = sent.flatMap((result, i) =>
+      result.status === 'rejected' ? [[events[i]!.id, result.reason] as const] : [],
     );
+    if (failed.length > 0) throw new BatchError(new Map<string, unknown>(failed));
   };
 }

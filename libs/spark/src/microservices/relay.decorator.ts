@@ -47,7 +47,7 @@ export function Relay(
         'a class with a method handle',
         'one without it, and with one @Relay',
       );
-    const metadata: RelayMetadata = { options, name: options.name ?? where };
+    const metadata: RelayMetadata = { options, name: options.name ?? where, matches: matcherOf(pattern) };
     const handle: TypedPropertyDescriptor<typeof send> = { value: send, writable: true, configurable: true };
     Object.defineProperty(prototype, 'handle', handle);
     decoratorOf(pattern, handlerOptionsOf(options, metadata.name))(prototype, 'handle', handle);
@@ -66,6 +66,17 @@ function send(
   { signal }: BatchScope,
 ): Promise<void> {
   return this[RELAYS].send(this, events, signal);
+}
+
+function matcherOf(pattern: RelayPattern): (group: string) => boolean {
+  if (typeof pattern !== 'string' && !(pattern instanceof RegExp)) {
+    const groups = new Set([pattern].flat().map(({ group }) => group));
+    return (group) => groups.has(group);
+  }
+  const { source, flags } = new RegExp(pattern);
+  // With the flags `g` and `y`, a RegExp remembers its last position.
+  const regex = new RegExp(source, flags.replace(/[gy]/g, ''));
+  return (group) => regex.test(group);
 }
 
 const decoratorOf = (pattern: RelayPattern, options: ReturnType<typeof handlerOptionsOf>) =>

@@ -5,8 +5,8 @@ import type { RelayOptions } from './relay.options.js';
 /** A class that sends events itself: a relay without a `client`. */
 export interface CloudEventSender {
   /**
-   * Sends events. It resolves when the broker has all of them. If it rejects, all of them are sent again. With `orderBy: 'entity'`, no two of
-   * them are of one entity.
+   * Sends events. It resolves when the broker has all of them. If it rejects, all of them are sent again; with a BatchError of their ids, only
+   * those. With `orderBy: 'entity'`, no two of them are of one entity.
    */
   send(events: CloudEvent[]): Promise<unknown>;
 }
@@ -16,6 +16,8 @@ export interface RelayMetadata {
   readonly options: RelayOptions;
   /** The name of its handler. */
   readonly name: string;
+  /** Whether it sends the events of a group. */
+  readonly matches: (group: string) => boolean;
 }
 
 export const RELAY = Symbol.for('nestjs-spark.relay');

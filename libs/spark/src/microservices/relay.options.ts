@@ -36,7 +36,7 @@ export interface RelayOptions extends HandlerPart {
    */
   pattern?: (event: CloudEvent) => string;
   /** The data of an event. It is what others depend on, so that a changed entity need not change it. Default: the context. */
-  data?: (event: SparkEvent) => unknown;
+  data?: (event: SparkEvent<any>) => unknown;
   /** Names of fields of the metadata that become extension attributes, such as `'traceparent'` or `'tenant'`. Default: none. */
   extensions?: readonly string[];
   /**
@@ -53,7 +53,7 @@ export interface RelayOptions extends HandlerPart {
   maxAttempts?: number;
   /** How long a batch may take until it has failed. Default: 30 seconds. */
   timeout?: Duration;
-  /** How long a failed event waits. Default: `{ base: '1s', max: '5m' }`. Without a connection, it waits 5 seconds. */
+  /** How long a failed event waits. Default: `{ base: '1s', max: '5m' }`. */
   backoff?: Backoff;
 }
 
@@ -62,6 +62,9 @@ export interface SparkRelayOptions {
   /** The `source` of all relays that have none of their own: a URI, or a path such as `'/shop'`, that is the application's own. */
   source?: string;
 }
+
+/** How long a batch may take by default. */
+export const TIMEOUT = '30s';
 
 /** The names of the options that handlers have, too. */
 const SHARED = [
@@ -89,7 +92,7 @@ export function handlerOptionsOf(options: RelayOptions, name: string) {
     name,
     concurrency: options.orderBy ? 1 : 2,
     maxAttempts: 1_000,
-    timeout: '30s',
+    timeout: TIMEOUT,
     backoff: { base: '1s', max: '5m' },
   } as const;
   return { ...defaults, ...given, batch: { max: 500, ...options.batch } } as const;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { BatchError, DiscardDelivery, RetryLater, type SparkEvent } from '../index.js';
 import type { CloudEvent } from './cloud-event.js';
 import { relay, type RelayParts } from './relay.js';
+import { byFunction } from './senders.js';
 
 const settings = { source: '/shop', data: ({ context }: SparkEvent) => context, extensions: [] };
 const { signal } = new AbortController();
@@ -97,6 +98,14 @@ describe('a call of a relay', () => {
     };
     const { failed } = await relayed([event(1, 1), event(2, 1), event(3, 2)], { ...inOrder, send });
     expect([...failed.keys()]).toEqual(['e2']);
+  });
+
+  it('by a function fails those events alone whose ids are in its BatchError', async () => {
+    const send = byFunction(() => Promise.reject(new BatchError(new Map([['e2', new Error('too large')]]))));
+    const { failed } = await relayed([event(1), event(2), event(3)], { send });
+    expect([...failed]).toEqual([['e2', new Error('too large')]]);
+    const foreign = byFunction(() => Promise.reject(new BatchError(['e9'])));
+    expect([...(await relayed([event(1), event(2)], { send: foreign })).failed.keys()]).toEqual(['e1', 'e2']);
   });
 
   it('begins no round after it was aborted', async () => {

@@ -23,7 +23,7 @@ export async function relay(events: readonly SparkEvent[], parts: RelayParts, si
   for (const round of roundsOf(rest, call.entityOf)) {
     // Other processes may have taken the events over.
     signal.throwIfAborted();
-    await call.send(round);
+    await call.send(round, signal);
   }
   if (call.failed.size > 0) throw new BatchError(call.failed);
 }
@@ -40,7 +40,7 @@ class Call {
   readonly entityOf = ({ subject }: SparkEvent): string | undefined =>
     this.parts.overtaking && subject && `${subject.entity}/${subject.id}`;
 
-  async send(round: readonly SparkEvent[]): Promise<void> {
+  async send(round: readonly SparkEvent[], signal: AbortSignal): Promise<void> {
     const open = new Map<string, SparkEvent>();
     const sent: CloudEvent[] = [];
     for (const event of round) {
@@ -53,7 +53,8 @@ class Call {
       }
     }
     if (sent.length === 0) return;
-    const errors = await this.parts.send(sent).catch((error: unknown) => new Map(sent.map(({ id }) => [id, error])));
+    const all = (error: unknown) => new Map(sent.map(({ id }) => [id, error]));
+    const errors = await this.parts.send(sent, signal).catch(all);
     for (const [key, error] of errors) this.fail(open.get(key)!, error);
   }
 

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
+import { SparkLog } from '../common/spark-log.js';
 import {
   AtMostOnceError,
   InvalidOptionsError,
@@ -12,13 +13,18 @@ import {
 } from '../index.js';
 import { relay, type RelayParts } from './relay.js';
 import { CLIENT, RELAY, type RelayInstance, type RelayMetadata } from './relay.metadata.js';
-import type { SparkRelayOptions } from './relay.options.js';
+import { type RelayOptions, type SparkRelayOptions, TIMEOUT } from './relay.options.js';
 import { byClient, byFunction, type Send } from './senders.js';
 import { transportOf } from './transports.js';
 
+/** How many of the latest deliveries a boot looks at, and how many of their groups it shows. */
+const [LATEST, SHOWN] = [1_000, 10];
+
 /** Finds the relays of the application, checks them at boot, and sends their events. */
 @Injectable()
-export class SparkRelays implements OnModuleInit {
+export class SparkRelays implements OnModuleInit, OnApplicationBootstrap {
+  private readonly logger = new SparkLog();
+  private readonly relays: (RelayMetadata & { readonly where: string })[] = [];
   private readonly parts = new WeakMap<object, RelayParts>();
 
   constructor(
@@ -30,8 +36,35 @@ export class SparkRelays implements OnModuleInit {
   onModuleInit(): void {
     for (const { instance } of this.discovery.getProviders()) {
       const metadata = metadataOf(instance);
-      if (metadata) this.parts.set(instance as object, this.partsOf(instance as RelayInstance, metadata));
+      if (!metadata || this.parts.has(instance as object)) continue;
+      this.parts.set(instance as object, this.partsOf(instance as RelayInstance, metadata));
+      this.relays.push({ ...metadata, where: (instance as object).constructor.name });
     }
+  }
+
+  onApplicationBootstrap(): void {
+    // The application does not wait for it, and can do without it.
+    this.warnOfUnmatched().catch((error: unknown) =>
+      this.logger.debug('The groups of relays were not checked.', { error }),
+    );
+  }
+
+  /** Warns of relays that send none of the groups of the latest events: their patterns may be misspelled. */
+  private async warnOfUnmatched(): Promise<void> {
+    if (this.relays.length === 0) return;
+    const groups = new Set<string>();
+    for (const { service } of this.registry.all()) {
+      const { records } = await service.deliveries({}, { limit: LATEST, readUpTo: LATEST });
+      for (const { event } of records) groups.add(event.group);
+    }
+    const known = [...groups].sort();
+    if (known.length === 0) return;
+    for (const { where, name } of this.relays.filter((relayed) => !known.some(relayed.matches)))
+      this.logger.warn(
+        `${where} sends no group of the latest deliveries, such as ${known.slice(0, SHOWN).join(', ')}. If its groups are not new, is its ` +
+          `pattern misspelled?`,
+        { handler: name },
+      );
   }
 
   /** Sends events of a relay. Throws BatchError for those that were not sent. */
@@ -85,7 +118,7 @@ function metadataOf(instance: unknown): RelayMetadata | undefined {
 function senderOf(
   where: string,
   instance: RelayInstance,
-  { client: token, atMostOnce = false, pattern }: RelayMetadata['options'],
+  { client: token, atMostOnce = false, pattern, timeout = TIMEOUT }: RelayOptions,
 ): Send {
   if (token === undefined) {
     if (typeof instance.send !== 'function') throw new MissingMethodError(where, 'Relay', 'send');
@@ -96,7 +129,7 @@ function senderOf(
   const transport = transportOf(client);
   if (transport.loses !== undefined && !atMostOnce)
     throw new AtMostOnceError(where, client.constructor.name, transport.loses);
-  return byClient(client, transport, pattern ?? (({ type }) => type));
+  return byClient(client, { transport, patternOf: pattern ?? (({ type }) => type), timeout });
 }
 
 const textOf = (token: unknown): string =>
