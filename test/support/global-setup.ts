@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectRabbitmq } from 'amqplib';
+import { connectAsync } from 'mqtt';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from './embedded-postgres.js';
 import { connect, disconnect, dropDatabases, type TestServer } from './server.js';
@@ -19,6 +20,8 @@ declare module 'vitest' {
     chromium: string | undefined;
     /** The URL of a RabbitMQ. Undefined where none answers. */
     rabbitmq: string | undefined;
+    /** The URL of an MQTT broker. Undefined where none answers. */
+    mqtt: string | undefined;
     /** The program of a NATS server, which tests start themselves. Undefined where none is. */
     nats: string | undefined;
   }
@@ -41,6 +44,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('chromium', chromium);
   const rabbitmq = await foundRabbitmq();
   project.provide('rabbitmq', rabbitmq);
+  const mqtt = await foundMqtt();
+  project.provide('mqtt', mqtt);
   const nats = foundNats();
   project.provide('nats', nats);
   return async () => {
@@ -51,9 +56,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await disconnect();
     report(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
     console.log(chromium ? `browser: ${chromium}` : 'not covered: browsers; there is no Chromium (set TEST_CHROMIUM)');
-    const brokers = [rabbitmq && 'RabbitMQ', nats && 'NATS'].filter(Boolean).join(', ');
+    const brokers = [rabbitmq && 'RabbitMQ', nats && 'NATS', mqtt && 'MQTT'].filter(Boolean).join(', ');
     console.log(`brokers covered: ${brokers || 'none'}`);
     if (!rabbitmq) console.log('not covered: RabbitMQ; none answers (set TEST_RABBITMQ_URL)');
+    if (!mqtt) console.log('not covered: MQTT; no broker answers (set TEST_MQTT_URL)');
     if (!nats) console.log('not covered: NATS; there is no nats-server (set TEST_NATS_SERVER)');
   };
 }
@@ -84,6 +90,19 @@ async function foundRabbitmq(): Promise<string | undefined> {
   } catch (error) {
     if (given === undefined) return undefined;
     throw new Error(`TEST_RABBITMQ_URL is ${given}, but no RabbitMQ answers there.`, { cause: error });
+  }
+}
+
+/** The MQTT broker that is given, which has to answer, or the usual one if it does. */
+async function foundMqtt(): Promise<string | undefined> {
+  const given = process.env.TEST_MQTT_URL;
+  const url = given ?? 'mqtt://127.0.0.1:1883';
+  try {
+    await (await connectAsync(url, { connectTimeout: 2_000, reconnectPeriod: 0 }, false)).endAsync();
+    return url;
+  } catch (error) {
+    if (given === undefined) return undefined;
+    throw new Error(`TEST_MQTT_URL is ${given}, but no broker answers there.`, { cause: error });
   }
 }
 
