@@ -26,7 +26,7 @@ class ToRabbitmq {}
 @Relay(/^journey/, given)
 @Injectable()
 class ToNats {
-  readonly send = toJetStream(async () => jetstream(await connection), { subject: mortal });
+  readonly send = toJetStream(async () => jetstream((await connection)!), { subject: mortal });
 }
 
 const connection = nats ? connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 }) : undefined;
