@@ -23,8 +23,10 @@ export async function testQueue(): Promise<TestQueue> {
   await channel.assertQueue(name, { durable: true });
   const messages: ConsumeMessage[] = [];
   await channel.consume(name, (message) => {
-    messages.push(message!);
-    channel.ack(message!);
+    // There is none when the queue is gone.
+    if (!message) return;
+    messages.push(message);
+    channel.ack(message);
   });
   const events = () => messages.map(({ content }) => JSON.parse(content.toString()).data as CloudEvent);
   return {

@@ -48,7 +48,7 @@ export function Relay(
         'one without it, and with one @Relay',
       );
     const metadata: RelayMetadata = { options, name: options.name ?? where, matches: matcherOf(pattern) };
-    const handle: TypedPropertyDescriptor<typeof send> = { value: send, writable: true, configurable: true };
+    const handle = methodOfRelay();
     Object.defineProperty(prototype, 'handle', handle);
     decoratorOf(pattern, handlerOptionsOf(options, metadata.name))(prototype, 'handle', handle);
     addMetadata(RELAY, 'Relay', metadata, target);
@@ -60,12 +60,18 @@ export function Relay(
   };
 }
 
-function send(
+type RelayMethod = (
   this: RelayInstance & { [RELAYS]: SparkRelays },
   events: SparkEvent[],
-  { signal }: BatchScope,
-): Promise<void> {
-  return this[RELAYS].send(this, events, signal);
+  scope: BatchScope,
+) => Promise<void>;
+
+/** A method for each class, because decorators store what they say on the function. */
+function methodOfRelay(): TypedPropertyDescriptor<RelayMethod> {
+  const handle: RelayMethod = function (events, { signal }) {
+    return this[RELAYS].send(this, events, signal);
+  };
+  return { value: handle, writable: true, configurable: true };
 }
 
 function matcherOf(pattern: RelayPattern): (group: string) => boolean {
