@@ -15,6 +15,7 @@ let calls: CloudEvent[][];
   name: 'ordered',
   orderBy: 'entity',
   concurrency: 3,
+  fleetConcurrency: 9,
   batch: { max: 10, wait: '5ms' },
   backoff: { base: '100ms', max: '300ms' },
 })

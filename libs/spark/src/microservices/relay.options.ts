@@ -11,15 +11,7 @@ import { type CloudEvent, isExtension } from './cloud-event.js';
 /** The options of a handler that a relay has, too. They mean the same. */
 type HandlerPart = Pick<
   GroupHandlerOptions,
-  | 'name'
-  | 'aliases'
-  | 'rateLimit'
-  | 'fleetConcurrency'
-  | 'fairBy'
-  | 'priority'
-  | 'revalidate'
-  | 'missing'
-  | 'dataSource'
+  'name' | 'aliases' | 'rateLimit' | 'fairBy' | 'priority' | 'revalidate' | 'missing' | 'dataSource'
 >;
 
 /** Options of a relay. */
@@ -47,8 +39,10 @@ export interface RelayOptions extends HandlerPart {
   atMostOnce?: boolean;
   /** How many events are sent together at most, and how long the first of them waits for more. Default: 500, and what is there. */
   batch?: { max?: number; wait?: Duration };
-  /** How many batches a process sends at once. Default: 1 with `orderBy`, and 2 without. */
+  /** How many batches a process sends at once. Default: 2. */
   concurrency?: number;
+  /** How many batches all processes together send at once. Default: 1 with `orderBy`, and no limit without. */
+  fleetConcurrency?: number;
   /** How often an event is tried before its delivery is discarded. Default: 1,000, which is about three days. */
   maxAttempts?: number;
   /** How long a batch may take until it has failed. Default: 30 seconds. */
@@ -90,7 +84,8 @@ export function handlerOptionsOf(options: RelayOptions, name: string) {
   const given = Object.fromEntries(SHARED.flatMap((key) => (options[key] === undefined ? [] : [[key, options[key]]])));
   const defaults = {
     name,
-    concurrency: options.orderBy ? 1 : 2,
+    // Batches that are sent at the same time would wait for each other.
+    ...(options.orderBy ? { fleetConcurrency: 1 } : { concurrency: 2 }),
     maxAttempts: 1_000,
     timeout: TIMEOUT,
     backoff: { base: '1s', max: '5m' },
