@@ -43,6 +43,37 @@ describe.skipIf(!inject('rabbitmq'))('on RabbitMQ', () => {
   });
 });
 
+describe.skipIf(!inject('rabbitmq'))('on RabbitMQ, where a message is confirmed that no queue takes', () => {
+  it('an event whose queue is gone has failed, and arrives when it is there again', async () => {
+    const queue = await testQueue();
+    const options = { urls: [inject('rabbitmq')!], queue: queue.name, queueOptions: { durable: true } };
+    const bus = ClientsModule.register([{ name: 'BUS', transport: Transport.RMQ, options }]);
+    @Relay(/^order/, { name: 'orders', client: 'BUS', backoff: () => '300ms' })
+    @Injectable()
+    class Retrying {}
+    const app = await startApp({
+      database: inMemory(),
+      entities: [],
+      imports: [...imports, bus],
+      providers: [Retrying],
+    });
+    await app.spark.emit(sparkEvent('order_paid', 1));
+    await queue.arrived(['order_paid_1']);
+    await queue.remove();
+    await app.spark.emit(sparkEvent('order_paid', 2));
+    let failed: string | undefined;
+    for (let i = 0; i < 200 && !failed; i++) {
+      await delay(25);
+      failed = (await app.spark.deliveries({ state: 'available' })).records[0]?.error;
+    }
+    expect(failed).toContain('no queue takes the message');
+    const again = await testQueue(queue.name);
+    await again.arrived(['order_paid_2']);
+    await app.close();
+    await again.remove();
+  });
+});
+
 describe.skipIf(!inject('mqtt'))('on MQTT', () => {
   it('a message is sent with QoS 1, so that the broker acknowledges it', async () => {
     const topic = `spark-test/${randomBytes(6).toString('hex')}`;

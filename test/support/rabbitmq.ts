@@ -16,8 +16,7 @@ export interface TestQueue {
 }
 
 /** Makes a queue and consumes it. */
-export async function testQueue(): Promise<TestQueue> {
-  const name = inject('prefix') + randomBytes(6).toString('hex');
+export async function testQueue(name = inject('prefix') + randomBytes(6).toString('hex')): Promise<TestQueue> {
   const connection = await connect(inject('rabbitmq')!);
   const channel = await connection.createChannel();
   await channel.assertQueue(name, { durable: true });

@@ -3899,7 +3899,7 @@ export const guards = [
     ['relay', 'which events would overtake'],
     { databases: ALL },
   ),
-  guard('messages on RabbitMQ are persistent', 'microservices/transports.ts', 'persistent: true,', '', [
+  guard('messages on RabbitMQ are persistent', 'microservices/rabbitmq.ts', 'persistent: true, ', '', [
     'relay-messages',
     'a message is persistent',
   ]),

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientProxy } from '@nestjs/microservices';
 import { BatchError, type Duration, RetryLater } from '../index.js';
 import type { CloudEvent } from './cloud-event.js';
-import type { Transport } from './transports.js';
+import type { Transport } from './transport.js';
 
 /** Sends events. Returns the errors of those that the broker does not have, by id; rejects if it may have none of them. */
 export type Send = (events: readonly CloudEvent[], signal: AbortSignal) => Promise<ReadonlyMap<string, unknown>>;

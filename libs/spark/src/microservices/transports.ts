@@ -8,21 +8,14 @@ import {
   ClientRMQ,
   ClientTCP,
   MqttRecordBuilder,
-  RmqRecordBuilder,
 } from '@nestjs/microservices';
 import { lastValueFrom, type Observable } from 'rxjs';
 import type { CloudEvent } from './cloud-event.js';
+import { byConfirms } from './rabbitmq.js';
+import type { Transport } from './transport.js';
 
 /** The part of a ClientProxy that sends. */
 type Emitter = Pick<ClientProxy, 'emit'>;
-
-/** How a relay sends by a ClientProxy. */
-export interface Transport {
-  /** Why the transport may lose events without a word, and what to do. Undefined if it acknowledges each event. */
-  readonly loses?: string;
-  /** Sends events under their patterns. Returns the errors of those that were not acknowledged, by id. */
-  send(events: readonly CloudEvent[], patternOf: (event: CloudEvent) => string): Promise<Map<string, unknown>>;
-}
 
 const NOT_EVENTS = 'gRPC has no events. Send by another transport, or by a function';
 const NOWHERE =
@@ -37,7 +30,7 @@ const SOCKET = 'Nest writes to a socket, and nobody says whether the other end g
  */
 export function transportOf(client: ClientProxy): Transport {
   if (client instanceof ClientKafka) return byTopic(client);
-  if (client instanceof ClientRMQ) return oneByOne(client, persistent);
+  if (client instanceof ClientRMQ) return byConfirms(client);
   if (client instanceof ClientMqtt) return oneByOne(client, atLeastOnce);
   if (client instanceof ClientNats) return oneByOne(client, asIs, NOWHERE);
   if (client instanceof ClientRedis) return oneByOne(client, asIs, PUB_SUB);
@@ -47,12 +40,6 @@ export function transportOf(client: ClientProxy): Transport {
 }
 
 const asIs = (event: CloudEvent): unknown => event;
-
-/** RabbitMQ keeps a persistent message on disk, if its queue is durable. */
-const persistent = (event: CloudEvent): unknown =>
-  new RmqRecordBuilder(event)
-    .setOptions({ persistent: true, messageId: event.id, type: event.type, contentType: 'application/json' })
-    .build();
 
 /** With QoS 0 an MQTT broker acknowledges nothing. */
 const atLeastOnce = (event: CloudEvent): unknown => new MqttRecordBuilder(event).setQoS(1).build();
