@@ -23,8 +23,7 @@ interface Place {
 }
 
 function valueOf(value: unknown, place: Place): JsonValue | undefined {
-  if (value === null || value === undefined || typeof value === 'string' || typeof value === 'boolean')
-    return value;
+  if (value === null || value === undefined || typeof value === 'string' || typeof value === 'boolean') return value;
   if (typeof value === 'number') return Number.isFinite(value) ? value : refuse(String(value), place);
   if (typeof value === 'bigint') return String(value);
   if (typeof value === 'function' || typeof value === 'symbol') return refuse(`a ${typeof value}`, place);
