@@ -17,7 +17,7 @@ describe('relays lose nothing', () => {
 
   beforeAll(async () => {
     relaying = await program('relaying.program.ts');
-  }, 60_000);
+  }, 120_000);
   afterAll(() => relaying.remove());
 
   // The broker does not know from which database events come.
@@ -92,7 +92,7 @@ describe('relays lose nothing', () => {
         ).toEqual(ids.sort());
         expect(overtaken(queue.events())).toEqual([]);
         expect(await discarded()).toEqual([]);
-      }, 60_000);
+      }, 120_000);
 
       it('each event arrives, in order, though the broker falls silent, breaks off and refuses connections', async () => {
         const through = await StallingProxy.start(inject('rabbitmq')!, 5672);
@@ -115,7 +115,7 @@ describe('relays lose nothing', () => {
         await queue.arrived(ids);
         expect(overtaken(queue.events())).toEqual([]);
         expect(await discarded()).toEqual([]);
-      }, 60_000);
+      }, 120_000);
     });
 
     describe.skipIf(!inject('nats'))('to NATS JetStream', () => {
@@ -130,7 +130,7 @@ describe('relays lose nothing', () => {
       const allStored = async (ids: readonly string[]) => {
         let events = await server.stored('journeys');
         const reading = setInterval(() => void server.stored('journeys').then((read) => (events = read)), 300);
-        await arrived(() => events, ids, 25).finally(() => clearInterval(reading));
+        await arrived(() => events, ids, 40).finally(() => clearInterval(reading));
         return server.stored('journeys');
       };
 
@@ -140,7 +140,7 @@ describe('relays lose nothing', () => {
         expect(stored.map(({ id }) => id).sort()).toEqual(ids.sort());
         expect(overtaken(stored)).toEqual([]);
         expect(await discarded()).toEqual([]);
-      }, 60_000);
+      }, 120_000);
 
       it('each event is stored once, in order, though the server is killed while it gets them', async () => {
         await start({ nats: server.url });
@@ -155,7 +155,7 @@ describe('relays lose nothing', () => {
         expect(stored.map(({ id }) => id).sort()).toEqual(ids.sort());
         expect(overtaken(stored)).toEqual([]);
         expect(await discarded()).toEqual([]);
-      }, 60_000);
+      }, 120_000);
     });
   });
 });

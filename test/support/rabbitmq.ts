@@ -32,7 +32,7 @@ export async function testQueue(name = inject('prefix') + randomBytes(6).toStrin
     name,
     messages,
     events,
-    arrived: (ids, seconds = 25) => arrived(events, ids, seconds),
+    arrived: (ids, seconds = 40) => arrived(events, ids, seconds),
     remove: async () => {
       await channel.deleteQueue(name);
       await connection.close();
