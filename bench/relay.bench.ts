@@ -7,7 +7,7 @@ import { runBench } from './results.js';
 import { workingOff } from './working-off.js';
 
 const { values } = parseArgs({ options: { events: { type: 'string' } }, strict: false });
-const EVENTS = Number(values.events ?? 20_000);
+const EVENTS = Number(values.events ?? 100_000);
 const TARGET = '≥ 2';
 
 /** A backlog, until RabbitMQ has confirmed all of it: by a relay, and by a handler that emits each event. */

@@ -20,7 +20,6 @@ import type { Peer } from './peer.js';
 
 const BROKER = process.env.TEST_RABBITMQ_URL ?? 'amqp://guest:guest@127.0.0.1:5672';
 const QUEUE = 'nestjs-spark-bench';
-const CHUNK = 1_000;
 
 @Relay(/^order/, { name: 'out', client: 'BUS' })
 @Injectable()
@@ -82,12 +81,18 @@ async function sending(url: string, sender: Type): Promise<Peer> {
       await connection.close();
     },
     async fill(count) {
-      const spark = (await recorder()).get(SparkService);
-      for (let from = 0; from < count; from += CHUNK) {
-        const ids = Array.from({ length: Math.min(CHUNK, count - from) }, (_, i) => from + i);
-        await spark.emit(ids.map((id) => sparkEvent('order_paid', id, { order: id, total: 4_900, currency: 'EUR' })));
-      }
-      const dataSource = (await recorder()).get(DataSource);
+      const app = await recorder();
+      const dataSource = app.get(DataSource);
+      await app.get(SparkService).emit(sparkEvent('order_paid', 1, { order: 1, total: 4_900, currency: 'EUR' }));
+      await dataSource.query(
+        `WITH fresh AS (
+           INSERT INTO spark_event (event_key, event_group, context, depth, recorded_at)
+           SELECT 'order_paid_' || n, event_group, context, depth, recorded_at
+           FROM spark_event CROSS JOIN generate_series(2, $1::int) n RETURNING id)
+         INSERT INTO spark_delivery (event_id, handler, state, attempt, priority, suspect, due_at)
+         SELECT id, 'out', 'available', 0, 0, 0, 0 FROM fresh`,
+        [count],
+      );
       for (const table of ['spark_event', 'spark_delivery']) await dataSource.query(`VACUUM ANALYZE ${table}`);
     },
     async work(handled) {
