@@ -85,7 +85,8 @@ export function handlerOptionsOf(options: RelayOptions, name: string) {
   const defaults = {
     name,
     // Batches that are sent at the same time would wait for each other.
-    ...(options.orderBy ? { fleetConcurrency: 1 } : { concurrency: 2 }),
+    ...(options.orderBy ? { fleetConcurrency: 1 } : {}),
+    concurrency: 2,
     maxAttempts: 1_000,
     timeout: TIMEOUT,
     backoff: { base: '1s', max: '5m' },
