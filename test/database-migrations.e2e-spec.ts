@@ -36,6 +36,8 @@ const tables = [
   'shop_sweep_range',
   'shop_condition',
   'shop_alert',
+  'shop_gathered',
+  'shop_throttle',
   'shop_version',
 ];
 

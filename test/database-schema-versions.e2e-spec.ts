@@ -38,6 +38,7 @@ const TABLES = [
   'condition',
   'delivery',
   'event',
+  'gathered',
   'group',
   'handler',
   'limit',
@@ -45,6 +46,7 @@ const TABLES = [
   'recheck',
   'sweep',
   'sweep_range',
+  'throttle',
   'version',
   'worker',
 ];
@@ -116,10 +118,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
   it('those without one are refused by name, and nothing is changed', async () => {
     await firstTables();
     expect(await refusal()).toBe(
-      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 12. Run the migration ` +
+      `OlderTablesError: Spark's tables are of version 1, and this release of nestjs-spark needs version 13. Run the migration ` +
         `VersionSparkTables1795860000000, ExtendSparkTables1795960000000, IndexSparkQueues1796060000000, ` +
         `PartitionSparkDeliveries1796070000000, AddSparkChores1796160000000, ` +
-        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000, AddSparkConditions1796430000000, AddSparkHistory1796520000000, AddSparkAlerts1796610000000, LinkSparkEvents1796700000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
+        `ShareSparkSweeps1796250000000, StoreSparkTables1796340000000, AddSparkConditions1796430000000, AddSparkHistory1796520000000, AddSparkAlerts1796610000000, LinkSparkEvents1796700000000, AddSparkDigests1796790000000 of ...sparkMigrations(), or set synchronize: true while developing.`,
     );
     expect(await dataSource.query('SELECT * FROM spark_handler')).toHaveLength(1);
   });
@@ -129,7 +131,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start(way === 'migrations' ? { migrations, migrationsRun: true } : { synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 12 }]);
+    expect(await version()).toEqual([{ version: 13 }]);
     await app.close();
   });
 
@@ -212,6 +214,8 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       [8, isPostgres ? 3 : 0],
       [9, 2],
       [10, 2],
+      [11, 2],
+      [12, 2],
     ] as const) {
       let interrupted = 0;
       for (let at = 1; ; at++) {
@@ -231,7 +235,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     const app = await start({ synchronize: true });
     await app.spark.drain();
     expect(handled.sort()).toEqual(['item_1 first', 'item_2 second']);
-    expect(await version()).toEqual([{ version: 12 }]);
+    expect(await version()).toEqual([{ version: 13 }]);
     await app.close();
   });
 
@@ -263,7 +267,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
       await elsewhere.initialize();
       for (const one of [dataSource, elsewhere, dataSource]) {
         await one.runMigrations();
-        for (const _ of [12, 11, 10, 9, 8]) await one.undoLastMigration();
+        for (const _ of [13, 12, 11, 10, 9, 8]) await one.undoLastMigration();
         await one.runMigrations();
       }
       await elsewhere.destroy();
@@ -275,7 +279,7 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     it('may have been created before, unless it is another index', async () => {
       await dataSource.runMigrations();
       const next = async (columns: string) => {
-        for (const _ of [12, 11, 10, 9, 8]) await dataSource.undoLastMigration();
+        for (const _ of [13, 12, 11, 10, 9, 8]) await dataSource.undoLastMigration();
         await dataSource.query(`CREATE UNIQUE INDEX spark_event_key_covering ON spark_event ${columns}`);
         const oid = `SELECT 'spark_event_key_covering'::regclass::oid AS oid`;
         const [before] = await dataSource.query(oid);
@@ -303,10 +307,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
 
   it('those of a newer release are refused, and the release is named', async () => {
     await dataSource.runMigrations();
-    await dataSource.query(`UPDATE spark_version SET version = 13, needs_release = '3.1.0'`);
+    await dataSource.query(`UPDATE spark_version SET version = 14, needs_release = '3.1.0'`);
     for (const synchronize of [false, true])
       expect(await refusal({ synchronize })).toBe(
-        `NewerTablesError: Spark's tables are of version 13, and this release of nestjs-spark supports version 12. Install ` +
+        `NewerTablesError: Spark's tables are of version 14, and this release of nestjs-spark supports version 13. Install ` +
           `nestjs-spark 3.1.0 or later, or undo its migrations with that release first.`,
       );
   });
@@ -365,6 +369,10 @@ describe.each(databases)('tables have a version, on $name', (database) => {
     await dataSource.query(
       `INSERT INTO spark_handler (${HANDLER}, version) VALUES ('mails', '/new/', 0, 1, 1000, ${Date.now() + 5000}, 'b')`,
     );
+    await dataSource.undoLastMigration();
+    expect(await version()).toEqual([{ version: 12 }]);
+    for (const table of ['spark_gathered', 'spark_throttle'])
+      await expect(dataSource.query(`SELECT * FROM ${table}`)).rejects.toThrow(table);
     await dataSource.undoLastMigration();
     expect(await version()).toEqual([{ version: 11 }]);
     for (const table of ['spark_event', 'spark_recheck'])

@@ -68,7 +68,7 @@ describe('the demo, on SQLite', () => {
     await api()
       .post('/sweep')
       .expect(200)
-      .expect(({ body }) => expect(body).toMatchObject({ subjects: 4, entered: 0, failed: 0 }));
+      .expect(({ body }) => expect(body).toMatchObject({ subjects: 10, entered: 0, failed: 0 }));
     await app.get(SparkService).drain();
 
     expect(await mails()).toEqual([]);

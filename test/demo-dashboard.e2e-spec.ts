@@ -37,7 +37,7 @@ describe('the dashboard of the demo, on SQLite,', () => {
 
   it.each([
     ['', /1 discarded in the last hour.* 120 held.* 1 paused handlers/],
-    ['events', /supporter_joined_\d+ supporter_joined Supporter \d+ .*74 in all/],
+    ['events', /supporter_joined_\d+ supporter_joined Supporter \d+ .*80 in all/],
     ['deliveries?state=completed', /challenge-mails .*supporter-badges /],
     ['deliveries?state=available&handler=supporter-badges', /printer is jammed at badge 5.* 1 in all/],
     ['deliveries?state=discarded', /a badge has room for 24.* 1 in all/],

@@ -7,6 +7,7 @@ import { SPARK_CLOCK } from 'nestjs-spark';
 import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AppModule } from '../apps/challenges/src/app.module.js';
+import { Challenge } from '../apps/challenges/src/challenge/challenge.entity.js';
 import { ChallengesService } from '../apps/challenges/src/challenge/challenges.service.js';
 import { SampleChallenges } from '../apps/challenges/src/challenge/sample-challenges.js';
 import { type Letter, PostOffice } from '../apps/challenges/src/mail/post-office.js';
@@ -83,12 +84,15 @@ describe.each(databases)('three weeks of the demo, on $name', (database) => {
       goal,
     });
 
-  /** What has happened since the last call: when, the key of the event, and the mail. Each event has one mail, at the same time. */
+  /**
+   * What has happened to challenges since the last call: when, the key of the event, and the mail. Each event has one mail, at the same
+   * time.
+   */
   async function happened(): Promise<string[]> {
-    const { records } = await kit.spark.events({}, { limit: 1_000 });
+    const { records } = await kit.spark.events({ entity: Challenge }, { limit: 1_000 });
     const events = records.toReversed().slice(known);
     known = records.length;
-    const mails = letters.take();
+    const mails = letters.take().filter((mail) => mail.includes('| challenge'));
     expect(mails.map((mail) => mail.split(' | ').slice(0, 2).join(' | '))).toEqual(
       events.map(({ recorded, key }) => `${timeOf(recorded)} | ${key}`),
     );
@@ -150,7 +154,7 @@ describe.each(databases)('three weeks of the demo, on $name', (database) => {
 
     // Then it is quiet, and a sweep finds nothing that was missed.
     await kit.advance('7d');
-    expect(await kit.spark.sweep()).toMatchObject({ subjects: 1, entered: 0 });
+    expect(await kit.spark.sweep()).toMatchObject({ subjects: 4, entered: 0 });
     await kit.drain();
     expect(await happened()).toEqual([]);
     expect(await kit.spark.rechecks()).toMatchObject({ records: [] });
@@ -165,6 +169,26 @@ describe.each(databases)('three weeks of the demo, on $name', (database) => {
       '06-01 12:00 | challenge_created_1 | Run 10 km is on',
       '06-08 12:00 | challenge_week_1@2026-06-08T12:00:00.000Z | Another week of Run 10 km',
     ]);
+  });
+
+  it('have one mail of all donations of an hour for each owner, and none at night', async () => {
+    const { id } = await create(null);
+    const { id: second } = await create(null);
+    await kit.drain();
+    letters.take();
+    await challenges.donate(id, { amount: 3_000, donor: 'Grace' });
+    await kit.advance('30m');
+    await challenges.donate(second, { amount: 2_000, donor: 'Alan' });
+    await kit.advance('29m');
+    expect(letters.take()).toEqual([]);
+    await kit.advance('1m');
+    expect(letters.take()).toEqual(['06-01 13:00 | donation_given_1 | 50.00 EUR for you']);
+    // Its hour would end at half past ten in the evening.
+    await kit.advance('8h');
+    await kit.advance('30m');
+    await challenges.donate(id, { amount: 500 });
+    await kit.advance('10h');
+    expect(letters.take()).toEqual(['06-02 07:00 | donation_given_3 | 5.00 EUR for you']);
   });
 
   it('pass by sources that can be relied on', async () => {

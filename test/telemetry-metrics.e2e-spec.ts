@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import {
+  BatchError,
   DiscardDelivery,
   EventSource,
   GroupHandler,
@@ -40,6 +41,10 @@ class Mails {
   @GroupHandler(/./, { name: 'mails', maxAttempts: 2, backoff: { base: '1s', max: '1s' } })
   async mails(event: SparkEvent, scope: HandlerScope) {
     await handle(event, scope);
+  }
+
+  @GroupHandler(/^bulk/, { name: 'bulk', batch: { max: 10 } }) bulk(events: SparkEvent[]) {
+    throw new BatchError(events.slice(1));
   }
 }
 
@@ -133,6 +138,17 @@ describe.each(databases)('metrics of Spark, on $name', (database) => {
     }
     const ended = (state: string) => metering.sum('spark.delivery.attempts', { 'spark.delivery.state': state });
     expect([await ended('completed'), await ended('available'), await ended('discarded')]).toEqual([2, 1, 1]);
+  });
+
+  it('a call with many events counts each of them, and its time once', async () => {
+    await app.spark.emit([1, 2, 3].map((id) => sparkEvent('bulk', id)));
+    await app.spark.drain();
+    const of = { 'messaging.consumer.group.name': 'bulk' };
+    const consumed = 'messaging.client.consumed.messages';
+    expect(await metering.sum(consumed, of)).toBe(3);
+    expect(await metering.sum(consumed, { ...of, 'error.type': 'BatchError' })).toBe(2);
+    expect(await metering.sum('spark.delivery.lag', of)).toBe(3);
+    expect(await metering.sum('messaging.process.duration', of)).toBe(1);
   });
 
   it('a handler that asks to be called later has no error', async () => {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import { AlwaysOffSampler, type ReadableSpan } from '@opentelemetry/sdk-trace-node';
 import {
+  BatchError,
   EventSource,
   GroupHandler,
   type HandlerScope,
@@ -59,6 +60,9 @@ class Handlers {
   ) {
     await scope.manager.update(Order, 1, { note: key });
   }
+  @GroupHandler(/^many/, { name: 'many', batch: { max: 10 } }) many(events: SparkEvent[]) {
+    if (events.length > 1) throw new BatchError(events.slice(1));
+  }
   @GroupHandler(/^follow$/, { name: 'follow' }) async follow() {
     await this.dataSource.manager.save(Order, { id: 77 });
   }
@@ -108,6 +112,32 @@ describe.each(databases)('spans of events and handlers, on $name', (database) =>
     return spans[0]!;
   };
   const metadata = async (key: string) => (await app.spark.events({ key })).records[0]?.metadata;
+
+  it('a call with many events is one span, which is linked to each of them', async () => {
+    await start({ parent: true });
+    await tracing!.request(() => app.spark.emit([1, 2].map((id) => sparkEvent('many', id))));
+    await app.spark.drain();
+    const process = named('process many');
+    expect(process.parentSpanContext).toBeUndefined();
+    expect(linksOf(process)).toEqual(tracing!.spans('enter many').map(idsOf));
+    expect(process.links.map(({ attributes }) => attributes)).toEqual(
+      ['many_1', 'many_2'].map((key) => ({
+        'messaging.message.id': key,
+        'spark.attempt': 1,
+        'spark.delivery.id': expect.any(String),
+      })),
+    );
+    expect(process.status.code).toBe(SpanStatusCode.ERROR);
+    expect(process.attributes).toEqual({
+      'messaging.system': 'spark',
+      'messaging.operation.name': 'process',
+      'messaging.operation.type': 'process',
+      'messaging.destination.name': 'many',
+      'messaging.consumer.group.name': 'many',
+      'messaging.batch.message_count': 2,
+      'error.type': 'BatchError',
+    });
+  });
 
   it('a save enters within the trace of its request, and the handler is linked to that', async () => {
     await start();

@@ -31,8 +31,8 @@ const LIBRARIES = [
       'alert',
       'runtime',
     ],
-    above: ['testing', 'cli', 'otel', 'terminus', 'schematics'],
-    outside: ['otel', 'terminus'],
+    above: ['testing', 'cli', 'otel', 'terminus', 'microservices', 'schematics'],
+    outside: ['otel', 'terminus', 'microservices'],
     apart: ['schematics'],
   },
   {

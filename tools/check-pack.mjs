@@ -25,6 +25,8 @@ const NEEDED = {
     'dist/otel/index.d.ts',
     'dist/terminus/index.js',
     'dist/terminus/index.d.ts',
+    'dist/microservices/index.js',
+    'dist/microservices/index.d.ts',
     'dist/schematics/nest-add.js',
     'dist/schematics/source.js',
     'dist/schematics/handler.js',

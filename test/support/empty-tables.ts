@@ -1,6 +1,18 @@
 import type { DataSource } from 'typeorm';
 
-const TABLES = ['delivery', 'attempt', 'event', 'recheck', 'condition', 'sweep', 'sweep_range', 'group', 'alert'];
+const TABLES = [
+  'delivery',
+  'attempt',
+  'gathered',
+  'throttle',
+  'event',
+  'recheck',
+  'condition',
+  'sweep',
+  'sweep_range',
+  'group',
+  'alert',
+];
 
 /**
  * Empties Spark's tables and those of a test, as they are after the first boot of its processes: what they know of the code of sources

@@ -1,6 +1,8 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectRabbitmq } from 'amqplib';
+import { connectAsync } from 'mqtt';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from './embedded-postgres.js';
 import { connect, disconnect, dropDatabases, type TestServer } from './server.js';
@@ -16,6 +18,12 @@ declare module 'vitest' {
     mariadb: TestServer | undefined;
     /** The program of a Chromium. Undefined where none is: no npm package carries one. */
     chromium: string | undefined;
+    /** The URL of a RabbitMQ. Undefined where none answers. */
+    rabbitmq: string | undefined;
+    /** The URL of an MQTT broker. Undefined where none answers. */
+    mqtt: string | undefined;
+    /** The program of a NATS server, which tests start themselves. Undefined where none is. */
+    nats: string | undefined;
   }
 }
 
@@ -34,6 +42,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('mariadb', mariadb);
   const chromium = foundChromium();
   project.provide('chromium', chromium);
+  const rabbitmq = await foundRabbitmq();
+  project.provide('rabbitmq', rabbitmq);
+  const mqtt = await foundMqtt();
+  project.provide('mqtt', mqtt);
+  const nats = foundNats();
+  project.provide('nats', nats);
   return async () => {
     // A test file that failed half-way has left its database behind.
     rmSync(folder, { recursive: true, force: true });
@@ -42,6 +56,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await disconnect();
     report(`${postgres.version} (${embedded ? 'embedded' : 'server'})`, mariadb && `${mariadb.version} (server)`);
     console.log(chromium ? `browser: ${chromium}` : 'not covered: browsers; there is no Chromium (set TEST_CHROMIUM)');
+    const brokers = [rabbitmq && 'RabbitMQ', nats && 'NATS', mqtt && 'MQTT'].filter(Boolean).join(', ');
+    console.log(`brokers covered: ${brokers || 'none'}`);
+    if (!rabbitmq) console.log('not covered: RabbitMQ; none answers (set TEST_RABBITMQ_URL)');
+    if (!mqtt) console.log('not covered: MQTT; no broker answers (set TEST_MQTT_URL)');
+    if (!nats) console.log('not covered: NATS; there is no nats-server (set TEST_NATS_SERVER)');
   };
 }
 
@@ -59,6 +78,42 @@ function foundChromium(): string | undefined {
   if (given !== undefined && !existsSync(given))
     throw new Error(`TEST_CHROMIUM is ${given}, but there is no such file.`);
   return given ?? CHROMIUMS.find((path) => existsSync(path));
+}
+
+/** The RabbitMQ that is given, which has to answer, or the usual one if it does. */
+async function foundRabbitmq(): Promise<string | undefined> {
+  const given = process.env.TEST_RABBITMQ_URL;
+  const url = given ?? 'amqp://guest:guest@127.0.0.1:5672';
+  try {
+    await (await connectRabbitmq(url, { timeout: 2_000 })).close();
+    return url;
+  } catch (error) {
+    if (given === undefined) return undefined;
+    throw new Error(`TEST_RABBITMQ_URL is ${given}, but no RabbitMQ answers there.`, { cause: error });
+  }
+}
+
+/** The MQTT broker that is given, which has to answer, or the usual one if it does. */
+async function foundMqtt(): Promise<string | undefined> {
+  const given = process.env.TEST_MQTT_URL;
+  const url = given ?? 'mqtt://127.0.0.1:1883';
+  try {
+    await (await connectAsync(url, { connectTimeout: 2_000, reconnectPeriod: 0 }, false)).endAsync();
+    return url;
+  } catch (error) {
+    if (given === undefined) return undefined;
+    throw new Error(`TEST_MQTT_URL is ${given}, but no broker answers there.`, { cause: error });
+  }
+}
+
+const NATS_SERVERS = ['/usr/sbin/nats-server', '/usr/bin/nats-server', '/usr/local/bin/nats-server'];
+
+/** The NATS server that is given, which has to be there, or the one of the system if it is. */
+function foundNats(): string | undefined {
+  const given = process.env.TEST_NATS_SERVER;
+  if (given !== undefined && !existsSync(given))
+    throw new Error(`TEST_NATS_SERVER is ${given}, but there is no such file.`);
+  return given ?? NATS_SERVERS.find((path) => existsSync(path));
 }
 
 function report(...servers: (string | undefined)[]): void {

@@ -18,11 +18,11 @@ export class StallingProxy {
     server.on('connection', (client: Socket) => this.forward(client));
   }
 
-  /** Starts one, and returns it with the URL that leads through it. */
-  static async start(url: string, usualPort: number): Promise<{ proxy: StallingProxy; url: string }> {
+  /** Starts one, and returns it with the URL that leads through it. Default of its own port: a free one. */
+  static async start(url: string, usualPort: number, ownPort = 0): Promise<{ proxy: StallingProxy; url: string }> {
     const target = new URL(url);
     if (target.port === '') target.port = String(usualPort);
-    const server = createServer().listen(0, '127.0.0.1');
+    const server = createServer().listen(ownPort, '127.0.0.1');
     await once(server, 'listening');
     const through = new URL(url);
     through.host = `127.0.0.1:${(server.address() as { port: number }).port}`;

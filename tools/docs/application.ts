@@ -111,6 +111,9 @@ export class Donations {
 export class Mailer {
   send!: (...mail: unknown[]) => Promise<{ isBusy: boolean }>;
 }
+export class SearchIndex {
+  bulk!: (documents: unknown[], signal: AbortSignal) => Promise<{ isOk: boolean }[]>;
+}
 export class Statistics {
   count!: (handler: string, state: string) => void;
 }

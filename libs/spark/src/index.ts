@@ -3,6 +3,7 @@ export { SPARK_CLOCK, type SparkClock } from './common/clock.js';
 export type { AlertCondition, AlertListener, AlertOption, AlertOptions, SparkAlert } from './config/alert.options.js';
 export type { Backoff } from './config/backoff.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
+export { AtMostOnceError } from './error/at-most-once.error.js';
 export { BootLockError } from './error/boot-lock.error.js';
 export { ContextSchemaError, type SchemaVersions } from './error/context-schema.error.js';
 export { DrainWithinError } from './error/drain-within.error.js';
@@ -15,6 +16,7 @@ export { InvalidEventError, type InvalidEventOrigin } from './error/invalid-even
 export { InvalidOccurrenceError } from './error/invalid-occurrence.error.js';
 export { InvalidOptionsError } from './error/invalid-options.error.js';
 export { IncompleteTablesError } from './error/incomplete-tables.error.js';
+export { MissingClientError } from './error/missing-client.error.js';
 export { MissingHookError } from './error/missing-hook.error.js';
 export { MissingMethodError } from './error/missing-method.error.js';
 export { MissingPartError } from './error/missing-part.error.js';
@@ -56,8 +58,11 @@ export { snapshot } from './event/snapshot.js';
 export { type EventId } from './event/event-key.js';
 export type { EventMetadata, JsonValue } from './event/event-metadata.js';
 export type { EventSchedule } from './event/schedule.js';
-export { sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
+export { type EventSubject, sparkEvent, type SparkEvent, type SparkEventOptions } from './event/spark-event.js';
+export type { BatchOptions, BatchScope, QuietHours, SparkBatchHandler } from './handler/batch.js';
+export { type BatchedEvent, BatchError } from './handler/batch.error.js';
 export {
+  type BatchHandlerOptions,
   GroupHandler,
   type GroupHandlerOptions,
   type RateLimit,

@@ -6,6 +6,7 @@ import type { Erased } from './store/event-admin.js';
 import { InvalidEventError } from './error/invalid-event.error.js';
 import { NoTransactionError } from './error/no-transaction.error.js';
 import { NotStartedError } from './error/not-started.error.js';
+import { UnknownHandlerError } from './error/unknown-handler.error.js';
 import { positiveInteger } from './config/option-parsers.js';
 import { messageOf } from './error/wording.js';
 import { checkEvent, NEVER } from './event/event-check.js';
@@ -26,6 +27,7 @@ import type { All, DeliveryRecordFilter, EventFilter, RecheckFilter } from './st
 import { explain } from './inspect/explain.js';
 import { healthOf, type HealthRequest, type SparkHealth } from './inspect/health.js';
 import type { Explanation } from './inspect/explanation.js';
+import { overtaking } from './inspect/overtaking.js';
 import { plan } from './inspect/plan.js';
 import type { PlanSummary } from './inspect/plan-summary.js';
 import type { Planned } from './inspect/planned.js';
@@ -526,6 +528,30 @@ export class SparkService {
   async attempts(deliveryId: string): Promise<AttemptRecord[]> {
     checkDeliveryId('SparkService.attempts', deliveryId);
     return this.reading((manager) => attemptsOf(manager, this.spark, deliveryId));
+  }
+
+  /**
+   * Finds those of a handler's events that would overtake an earlier one of their entity: one that the ledger has had before, and that the
+   * handler is still to get. Events of `keys` do not overtake each other. Relays with `orderBy: 'entity'` ask this before they send.
+   *
+   * @param handler The name of a handler of this process.
+   * @param keys The keys of its events. Those of emitted events overtake nothing, because they have no entity.
+   * @returns The keys of those that would, each with the time until the last of the earlier ones is due, in milliseconds. It is 0 if that is
+   * being handled, or about to be.
+   * @throws UnknownHandlerError if this process has no such handler.
+   *
+   * @example
+   * const waits = await spark.overtaking('order-relay', events.map(({ key }) => key));
+   * const next = events.filter(({ key }) => !waits.has(key));
+   */
+  async overtaking(handler: string, keys: readonly string[]): Promise<Map<string, number>> {
+    const own = this.spark.handlers.named(handler);
+    if (!own)
+      throw new UnknownHandlerError(
+        handler,
+        this.spark.handlers.all().map(({ name }) => name),
+      );
+    return this.reading((manager) => overtaking(manager, this.spark, own, keys));
   }
 
   /**

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Challenge } from './challenge.entity.js';
-import { challengeMail } from './challenge.mail-texts.js';
+import { challengeMail, donationMail } from './challenge.mail-texts.js';
 import { Donation } from './donation.entity.js';
 
 const challengeWith = (...amounts: number[]): Challenge =>
@@ -35,5 +35,18 @@ describe('mail texts', () => {
 
   it('refuse a group that nobody wrote a text for', () => {
     expect(() => challengeMail('challenge_won', challengeWith())).toThrow(/no mail text for the group 'challenge_won'/);
+  });
+
+  it('list the donations of a digest, and their sum', () => {
+    const challenge = challengeWith();
+    const donations = [
+      Object.assign(new Donation(), { amount: 2_500, donor: 'Grace', challenge }),
+      Object.assign(new Donation(), { amount: 1, donor: null, challenge }),
+    ];
+    expect(donationMail(donations).subject).toBe('25.01 EUR for you');
+    expect(donationMail(donations).text).toContain(
+      'you have got 2 donations:\n25.00 EUR by Grace, for "Run 10 km"\n0.01 EUR by somebody, for "Run 10 km"\n',
+    );
+    expect(donationMail(donations.slice(1)).text).toContain('you have got a donation:');
   });
 });

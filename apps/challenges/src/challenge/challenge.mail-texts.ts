@@ -1,4 +1,5 @@
 import { type Challenge, raisedBy } from './challenge.entity.js';
+import type { Donation } from './donation.entity.js';
 
 /** What a mail says. */
 export interface MailText {
@@ -68,6 +69,21 @@ export function challengeMail(group: string, challenge: Challenge): MailText {
   return text(challenge);
 }
 
+/** What to write of donations to the owner of their challenges. */
+export function donationMail(donations: readonly Donation[]): MailText {
+  const sum = donations.reduce((all, { amount }) => all + amount, 0);
+  const count = donations.length === 1 ? 'a donation' : `${donations.length} donations`;
+  return {
+    subject: `${euros(sum)} for you`,
+    text: lines(
+      `you have got ${count}:`,
+      ...donations.map(
+        ({ amount, donor, challenge }) => `${euros(amount)} by ${donor ?? 'somebody'}, for "${challenge.title}"`,
+      ),
+    ),
+  };
+}
+
 // Only ASCII of our own, so that the mails in the outbox can be read as they are.
 const lines = (...body: string[]): string => ['Hello,', '', ...body, '', 'Your challenges', ''].join('\n');
 
@@ -77,5 +93,7 @@ const day = (date: Date): string => DAY.format(date);
 
 function raised(challenge: Challenge): string {
   const count = challenge.donations.length;
-  return `${(raisedBy(challenge) / 100).toFixed(2)} EUR by ${count} ${count === 1 ? 'donation' : 'donations'}`;
+  return `${euros(raisedBy(challenge))} by ${count} ${count === 1 ? 'donation' : 'donations'}`;
 }
+
+const euros = (cents: number): string => `${(cents / 100).toFixed(2)} EUR`;

@@ -7,12 +7,22 @@ import { ChallengeEvents } from './challenge.events.js';
 import { ChallengeMails } from './challenge.mails.js';
 import { ChallengesController } from './challenges.controller.js';
 import { ChallengesService } from './challenges.service.js';
+import { DonationDigest } from './donation.digest.js';
 import { Donation } from './donation.entity.js';
+import { DonationEvents } from './donation.events.js';
 import { SampleChallenges } from './sample-challenges.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([Challenge, Donation]), MailModule],
   controllers: [ChallengesController],
-  providers: [ChallengesService, ChallengeEvents, ChallengeMails, ChallengeClosing, SampleChallenges],
+  providers: [
+    ChallengesService,
+    ChallengeEvents,
+    ChallengeMails,
+    ChallengeClosing,
+    DonationEvents,
+    DonationDigest,
+    SampleChallenges,
+  ],
 })
 export class ChallengeModule {}

@@ -16,7 +16,7 @@ async function withEvents(
 ): Promise<ClaimedRow[]> {
   const events = await select<Omit<ClaimedRow, 'event_id' | 'handler' | 'partition_key' | 'attempt' | 'due_at'>>(
     manager,
-    `SELECT id, ${ENTRY_COLUMNS} FROM ${tables.event} WHERE id IN (:...ids)`,
+    `SELECT id, ${ENTRY_COLUMNS}, recorded_at FROM ${tables.event} WHERE id IN (:...ids)`,
     { ids: [...new Set(rows.map((row) => row.event_id))] },
   );
   const byId = new Map(events.map((event) => [String(event.id), event]));
@@ -31,7 +31,7 @@ async function withEvents(
 export async function claimRead(
   manager: EntityManager,
   tables: TableNames,
-  { worker, now }: ClaimRequest,
+  { worker, now }: Pick<ClaimRequest, 'worker' | 'now'>,
   rows: readonly WithoutEvent[],
   byKey = '',
 ): Promise<ClaimedRow[]> {

@@ -79,7 +79,12 @@ export const TRANSITIONS: readonly Transition[] = [
     'Deliveries.retry',
     'The handler failed: due after the backoff. `RetryLater`: `attempt` − 1.',
   ),
-  way('running', 'available', 'Deliveries.giveBack', 'The process stops, or cannot decide. `attempt` − 1.'),
+  way(
+    'running',
+    'available',
+    'Deliveries.giveBack',
+    'The process stops or cannot decide, or the delivery waits for others of its digest. `attempt` − 1.',
+  ),
   way('running', 'available', 'Deliveries.giveBackOthers', 'A claim threw and may have committed. `attempt` − 1.'),
   way('running', 'available', 'Rescue.free', 'The lease of its process is gone. `suspect` is 1.'),
   way(

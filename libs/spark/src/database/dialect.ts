@@ -120,6 +120,7 @@ export interface ClaimedRow extends EntryRow {
   readonly partition_key: string;
   readonly attempt: number;
   readonly due_at: string | number;
+  readonly recorded_at: string | number;
 }
 
 /** Deliveries that a worker has handled, all in the same attempt. */

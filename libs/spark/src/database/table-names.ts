@@ -9,6 +9,8 @@ const TABLES = [
   'handler',
   'pause',
   'limit',
+  'gathered',
+  'throttle',
   'worker',
   'chore',
   'alert',

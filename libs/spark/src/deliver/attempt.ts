@@ -8,6 +8,9 @@ import type { EntityRef } from '../event/entity-lookup.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
+import type { AttemptCall } from './attempt-call.js';
+import { BatchCall } from './batch-call.js';
+import { Gathering } from './gathering.js';
 import { HandlerCall } from './handler-call.js';
 import { type Outcome, outcomeOf } from './outcome.js';
 import type { StillWanted } from './still-wanted.js';
@@ -21,7 +24,7 @@ export class Attempt {
   private readonly begun = Date.now();
 
   constructor(
-    private readonly call: HandlerCall,
+    readonly call: AttemptCall,
     private readonly wanted: StillWanted,
     private readonly clock: SparkClock,
     readonly handler: Handler,
@@ -29,6 +32,8 @@ export class Attempt {
     private readonly maxAttempts: number,
     /** Whether the process that claimed the delivery before died. */
     private readonly isSuspect: boolean,
+    /** The call that it shares with other attempts. */
+    private readonly shared?: BatchCall,
   ) {}
 
   /** When the attempt began. */
@@ -83,8 +88,8 @@ export class Attempt {
       const { event } = this.delivery;
       const [gone] = this.handler.options.missing === 'deliver' ? [] : missing;
       if (gone) return Promise.resolve(goneFrom(gone));
-      return this.call.handle(handed(event, typedContext(this.handler, event, context))).then(
-        () => (this.handler.options.transactional ? PERSISTED : COMPLETED),
+      return this.call.handle(handed(this.delivery, typedContext(this.handler, event, context))).then(
+        (outcome) => outcome ?? (this.handler.options.transactional ? PERSISTED : COMPLETED),
         (error) => this.failed(error),
       );
     } catch (error) {
@@ -93,8 +98,10 @@ export class Attempt {
   }
 
   private failed(thrown: unknown): Outcome {
-    const { handler, delivery, maxAttempts, clock } = this;
-    return outcomeOf(thrown, { handler, attempt: delivery.attempt, maxAttempts, now: clock.now() });
+    const { handler, delivery, maxAttempts, clock, shared } = this;
+    const { now, dues } = shared ?? { now: clock.now(), dues: undefined };
+    const outcome = outcomeOf(thrown, { handler, attempt: delivery.attempt, maxAttempts, now, dues });
+    return outcome.state === 'available' && shared?.isRepeated(thrown) ? { ...outcome, isRepeated: true } : outcome;
   }
 }
 
@@ -114,17 +121,40 @@ export class Attempts {
     private readonly interceptors: Interceptors,
   ) {}
 
-  at(delivery: Delivery, suspect: boolean): Attempt {
-    const handler = this.handlers.named(delivery.handler)!;
+  /** The attempts of deliveries that were claimed together. Those of a handler of many events share a call. */
+  of(claimed: readonly Delivery[], suspect: boolean): Attempt[] {
+    const calls = new Map<Handler, BatchCall>();
+    return claimed.map((delivery) => {
+      const handler = this.handlers.named(delivery.handler)!;
+      const { batch } = handler;
+      if (!batch) return this.at(handler, delivery, suspect, this.callOf(handler, [delivery]));
+      if (batch.digest && !delivery.digest && !suspect) {
+        const checks = this.callOf(handler, [delivery]);
+        return this.at(handler, delivery, suspect, new Gathering(this.clock, handler, delivery, checks));
+      }
+      const shared =
+        calls.get(handler) ?? new BatchCall(handler, this.clock, (deliveries) => this.callOf(handler, deliveries));
+      calls.set(handler, shared);
+      return this.at(handler, delivery, suspect, shared.add(delivery), shared);
+    });
+  }
+
+  private at(handler: Handler, delivery: Delivery, suspect: boolean, call: AttemptCall, shared?: BatchCall): Attempt {
     const maxAttempts = handler.options.maxAttempts ?? this.maxAttempts;
-    const { transactions, deliveries, wanted, clock, interceptors } = this;
-    const call = new HandlerCall(transactions, deliveries, clock, handler, delivery, interceptors);
-    return new Attempt(call, wanted, clock, handler, delivery, maxAttempts, suspect);
+    return new Attempt(call, this.wanted, this.clock, handler, delivery, maxAttempts, suspect, shared);
+  }
+
+  private callOf(handler: Handler, deliveries: readonly Delivery[]): HandlerCall {
+    const { transactions, deliveries: store, clock, interceptors } = this;
+    return new HandlerCall(transactions, store, clock, handler, deliveries, interceptors);
   }
 }
 
-function handed({ key, group, at, until, metadata }: Delivery['event'], context: unknown): SparkEvent {
-  const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context };
+function handed({ event: entry, eventId: id, recorded }: Delivery, context: unknown): SparkEvent {
+  const { key, group, at, until, metadata, entity, entityId } = entry;
+  const event: { -readonly [K in keyof SparkEvent]: SparkEvent[K] } = { group, key, context, id };
+  event.recorded = new Date(recorded);
+  if (entity !== null && entityId !== null) event.subject = { entity, id: entityId };
   if (at !== null) event.at = new Date(at);
   if (until !== null) event.until = new Date(until);
   if (metadata !== null) event.metadata = readMetadata(metadata);

@@ -6,7 +6,9 @@ import type { Transactions } from '../database/transactions.js';
 import { type Handler, namesOf } from '../handler/handler.registry.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
-import type { HandlerSlots } from './handler-slots.js';
+import type { Batch } from '../handler/batch-settings.js';
+import type { BatchClaims } from './batch-claims.js';
+import type { HandlerRoom, HandlerSlots } from './handler-slots.js';
 import type { PassedOver } from './passed-over.js';
 import type { ClaimedDeliveries, LimitedClaims } from './limited-claims.js';
 import type { HandlerQueue, Queues } from './queues.js';
@@ -20,6 +22,9 @@ const LOOK_AT_LEAST_EVERY = 5_000;
 
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
+
+// How many events of digests this process asks for their keys at the same time, for each handler.
+const MOST_FRESH = 500;
 
 // How long a process claims no deliveries of a handler of which it has found one of a later release, in milliseconds.
 const OUTDATED = 5_000;
@@ -60,12 +65,17 @@ export class Claimer {
     private readonly slots: HandlerSlots,
     private readonly queues: Queues,
     private readonly limited: LimitedClaims,
+    private readonly batches: BatchClaims,
     private readonly passed: PassedOver,
     private readonly clock: SparkClock,
   ) {}
 
-  /** Claims deliveries for the free slots, and begins to handle them. */
-  claim(by: Claimant): Promise<Claim> {
+  /**
+   * Claims deliveries for the free slots, and begins to handle them.
+   *
+   * @param hurries whether calls with many events begin with what is there
+   */
+  claim(by: Claimant, hurries = false): Promise<Claim> {
     return this.claims.run(async () => {
       if (this.halted || this.slots.rooms().length === 0) {
         this.lacksLease = false;
@@ -73,9 +83,9 @@ export class Claimer {
       }
       const isTime = this.mustLook || performance.now() > this.nextLook;
       if (isTime) await this.look();
-      const first = await this.claimAll(by);
+      const first = await this.claimAll(by, hurries);
       if (first.claimed > 0 || first.isMore || isTime || !(await this.look())) return first;
-      return this.claimAll(by);
+      return this.claimAll(by, hurries);
     });
   }
 
@@ -127,16 +137,44 @@ export class Claimer {
   }
 
   /** Claims one suspect if there is any, and other deliveries for all other free slots. */
-  private async claimAll(by: Claimant): Promise<Claim> {
+  private async claimAll(by: Claimant, hurries: boolean): Promise<Claim> {
     await this.lease.start();
     this.lacksLease = !this.lease.isHeld;
     if (this.lacksLease) return NOTHING;
     if (this.hasUnknownClaims) await this.giveBackOthers(this.lease.id, by.running());
     const suspects = this.slots.mayTakeSuspect ? this.queues.ofSuspects(this.slots.rooms()) : [];
     const suspect = await this.claimFrom(by, suspects, true);
-    const others = await this.claimFrom(by, this.queues.ofOthers(this.slots.rooms()), false);
+    const rooms = this.slots.rooms();
+    const many = rooms.filter(getsMany);
+    const calls = many.length > 0 ? await this.claimCalls(by, many, hurries) : NOTHING;
+    const single = many.length > 0 ? this.slots.rooms().filter((room) => !getsMany(room)) : rooms;
+    const others = await this.claimFrom(by, this.queues.ofOthers(single), false);
+    const claimed = suspect.claimed + calls.claimed + others.claimed;
     // The suspect may have taken the last slot.
-    return { claimed: suspect.claimed + others.claimed, isMore: others.isMore || this.slots.free <= 0 };
+    return { claimed, isMore: calls.isMore || others.isMore || this.slots.free <= 0 };
+  }
+
+  /** Claims for handlers of many events, one handler after the other. */
+  private async claimCalls(by: Claimant, rooms: readonly RoomOfMany[], hurries: boolean): Promise<Claim> {
+    let claimed = 0;
+    let isMore = false;
+    for (const { handler } of rooms) {
+      const room = this.slots.rooms().find((one) => one.handler === handler)?.room ?? 0;
+      const queues = room > 0 ? this.queues.ofOthers([{ handler, room }]) : [];
+      if (queues.length === 0) continue;
+      const fresh = by
+        .running()
+        .filter(({ handler: name, digest }) => !digest && namesOf(handler).includes(name)).length;
+      const request = { handler, queues, worker: this.lease.id, room, freshRoom: MOST_FRESH - fresh, hurries };
+      const found = await this.batches.claim(request, (claim) => this.surely(claim));
+      for (const deliveries of found.calls) {
+        this.queues.serve(deliveries);
+        by.begin(deliveries, false, found.isMore);
+        claimed += deliveries.length;
+      }
+      isMore ||= found.isMore;
+    }
+    return { claimed, isMore };
   }
 
   private async claimFrom(by: Claimant, queues: readonly HandlerQueue[], suspect: boolean): Promise<Claim> {
@@ -168,9 +206,13 @@ export class Claimer {
     const now = () => ({ ...request, passed: this.passed.ids });
     const queues = await this.deliveries.waiting(this.dataSource.manager, now());
     if (queues.length === 0) return { deliveries: [], isMore: false };
-    // If the claim throws, it may have committed on the server.
+    return this.surely(() => this.claimNow({ ...now(), queues }));
+  }
+
+  /** Runs a claim. If it throws, it may have committed on the server. */
+  private async surely<T>(claim: () => Promise<T>): Promise<T> {
     this.hasUnknownClaims = true;
-    const claimed = await this.claimNow({ ...now(), queues });
+    const claimed = await claim();
     this.hasUnknownClaims = false;
     return claimed;
   }
@@ -185,3 +227,8 @@ export class Claimer {
     this.hasUnknownClaims = false;
   }
 }
+
+/** A handler of many events, and how many calls of it may begin. */
+type RoomOfMany = HandlerRoom & { readonly handler: Handler & { readonly batch: Batch } };
+
+const getsMany = (room: HandlerRoom): room is RoomOfMany => room.handler.batch !== undefined;

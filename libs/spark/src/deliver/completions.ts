@@ -1,8 +1,9 @@
+import type { EntityManager } from 'typeorm';
 import { SparkLog } from '../common/spark-log.js';
 import type { Transactions } from '../database/transactions.js';
 import type { SparkClock } from '../common/clock.js';
 import { linesOf } from '../error/text-of.js';
-import type { Deliveries, Done } from '../store/deliveries.js';
+import { type Deliveries, type Done, isOfDigest } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 
 interface Waiting {
@@ -47,9 +48,11 @@ export class Completions {
   private async complete(part: readonly Waiting[]): Promise<Set<string>> {
     const done = part.map((waiting) => waiting.done);
     const now = this.clock.now();
+    const complete = (manager: EntityManager) => this.deliveries.complete(manager, done, now);
+    const needsMore = done.some(isOfDigest);
     try {
       return await this.lease.insist(() =>
-        this.transactions.runShort((manager) => this.deliveries.complete(manager, done, now)),
+        needsMore ? this.transactions.run(complete) : this.transactions.runShort(complete),
       );
     } catch (error) {
       this.logger.error(

@@ -6,20 +6,21 @@ import { withoutDeadline } from '../database/statement-deadline.js';
 import type { Transactions } from '../database/transactions.js';
 import { HandlerTimeoutError } from '../error/handler-timeout.error.js';
 import { LostLeaseError } from '../error/lost-lease.error.js';
-import { NotTransactionalError } from '../error/not-transactional.error.js';
 import { RevokedManagerError } from '../error/revoked-manager.error.js';
 import { lineOf, shown } from '../error/text-of.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { inChainOf } from '../event/chain.js';
 import { type ChainLink, runIn, type Waited, workContext } from '../event/work-context.js';
-import type { HandlerScope } from '../handler/group-handler.decorator.js';
 import type { Handler } from '../handler/handler.registry.js';
 import type { Around } from '../interceptor/around.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { InterceptedDelivery } from '../interceptor/spark-interceptor.decorator.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
+import type { AttemptCall } from './attempt-call.js';
+import { completeAll } from './complete-all.js';
 import { Deadline } from './deadline.js';
+import { ScopeOfMany, ScopeOfOne } from './handler-scopes.js';
 import { revocable } from './revocable.js';
 import { type Run, runToEnd } from './run-to-end.js';
 import { TooLate } from './too-late.js';
@@ -29,10 +30,11 @@ const logger = new SparkLog();
 const MOMENT = 1_000;
 
 /**
- * The call of a handler with an event. It runs inside of the interceptors, and in a transaction if the handler is transactional, until it
+ * The call of a handler with an event, or with the events of several deliveries. It runs inside of the interceptors, and in a transaction if the handler is transactional, until it
  * ends, fails, reaches its timeout or is aborted.
  */
-export class HandlerCall implements Run {
+export class HandlerCall implements Run, AttemptCall {
+  readonly takesSlot = true;
   /** Created at the first read of `signal`, because most handlers do not read it. */
   private controller: AbortController | undefined;
   private stopped: Error | undefined;
@@ -49,7 +51,8 @@ export class HandlerCall implements Run {
     private readonly deliveries: Deliveries,
     private readonly clock: SparkClock,
     private readonly handler: Handler,
-    private readonly delivery: Delivery,
+    /** At least one. */
+    private readonly claimed: readonly Delivery[],
     private readonly interceptors: Interceptors,
   ) {}
 
@@ -59,6 +62,14 @@ export class HandlerCall implements Run {
     this.stopped = reason;
     this.controller?.abort(reason);
     this.stop?.(reason);
+  }
+
+  leave(): boolean {
+    return true;
+  }
+
+  settle(): boolean {
+    return true;
   }
 
   get handlerName(): string {
@@ -73,88 +84,93 @@ export class HandlerCall implements Run {
     return this.controller.signal;
   }
 
-  /** Calls the handler. Throws what it throws, and why it was aborted. */
-  handle(event: SparkEvent): Promise<void> {
+  /** Calls the handler with the events of its deliveries. Throws what it throws, and why it was aborted. */
+  handle(...events: SparkEvent[]): Promise<void> {
     const { aroundHandler } = this.interceptors;
-    return aroundHandler ? this.handleWithin(aroundHandler, event) : this.handleItself(event);
+    return aroundHandler ? this.handleWithin(aroundHandler, events) : this.handleItself(events);
   }
 
   /** Interceptors run around the transaction, too. The handler's `timeout` covers them. */
-  private handleWithin(around: Around<InterceptedDelivery>, event: SparkEvent): Promise<void> {
-    const { id, attempt, due } = this.delivery;
-    const { name, options } = this.handler;
-    const delivery = { id, handler: name, attempt, event, lagMs: Math.max(0, this.clock.now() - due) };
-    const next = options.transactional ? () => this.handleInTransactionWithin(event) : () => this.call(event);
+  private handleWithin(around: Around<InterceptedDelivery>, events: readonly SparkEvent[]): Promise<void> {
+    const { name, options, batch } = this.handler;
+    const now = this.clock.now();
+    const all = this.claimed.map(({ id, attempt, due }, i) => {
+      return { id, handler: name, attempt, event: events[i]!, lagMs: Math.max(0, now - due) };
+    });
+    const delivery: InterceptedDelivery = batch ? { ...all[0]!, batch: all } : all[0]!;
+    const next = options.transactional ? () => this.handleInTransactionWithin(events) : () => this.call(events);
     const ended = this.inChain(`an interceptor of ${name}`, () => around(delivery, next));
-    return options.transactional ? ended.catch((thrown) => this.afterCommit(thrown, event)) : ended;
+    return options.transactional ? ended.catch((thrown) => this.afterCommit(thrown, events)) : ended;
   }
 
   /** An error of interceptors cannot undo a transaction that has committed. */
-  private afterCommit(thrown: unknown, event: SparkEvent): void {
+  private afterCommit(thrown: unknown, events: readonly SparkEvent[]): void {
     if (!this.isCommitted) throw thrown;
-    this.interceptors.report(`aroundHandler of ${this.handler.name}`, `${shown(event.key)} is completed`, thrown);
+    const what = events.length === 1 ? `${shown(events[0]!.key)} is` : `${events.length} events are`;
+    this.interceptors.report(`aroundHandler of ${this.handler.name}`, `${what} completed`, thrown);
   }
 
   /** Runs the transaction inside of interceptors. An abort ends the handler, not the attempt, until its transaction has ended. */
-  private async handleInTransactionWithin(event: SparkEvent): Promise<void> {
+  private async handleInTransactionWithin(events: readonly SparkEvent[]): Promise<void> {
     if (this.stopped) throw this.stopped;
     const stopAround = this.stop;
     this.stop = undefined;
     try {
-      await this.handleItself(event);
+      await this.handleItself(events);
     } finally {
-      this.leave(stopAround);
+      this.endPart(stopAround);
     }
   }
 
   /** Ends an inner part of the call. If it was aborted, the interceptors around it have MOMENT to end. */
-  private leave(stopAround: ((reason: Error) => void) | undefined): void {
+  private endPart(stopAround: ((reason: Error) => void) | undefined): void {
     this.stop = stopAround;
     if (this.stopped && stopAround) setTimeout(stopAround, MOMENT, this.stopped).unref();
   }
 
+  /** Of many events, the one whose chain is longest counts as the cause of what the handler writes. */
   private get link(): ChainLink {
-    const { event, eventId } = this.delivery;
-    return { depth: event.depth, cause: eventId };
+    let [longest] = this.claimed as [Delivery];
+    for (const delivery of this.claimed) if (delivery.event.depth > longest.event.depth) longest = delivery;
+    return { depth: longest.event.depth, cause: longest.eventId };
   }
 
-  private handleItself(event: SparkEvent): Promise<void> {
-    if (!this.handler.options.transactional) return this.call(event);
+  private handleItself(events: readonly SparkEvent[]): Promise<void> {
+    if (!this.handler.options.transactional) return this.call(events);
     // The events of what it writes enter before its transaction commits.
-    return inChainOf(this.link, () => this.handleInTransaction(event));
+    return inChainOf(this.link, () => this.handleInTransaction(events));
   }
 
-  private async handleInTransaction(event: SparkEvent): Promise<void> {
-    const revoke = await this.transactions.runOnce((manager) => this.callIn(manager, event));
+  private async handleInTransaction(events: readonly SparkEvent[]): Promise<void> {
+    const revoke = await this.transactions.runOnce((manager) => this.callIn(manager, events));
     this.isCommitted = true;
     revoke();
   }
 
   /**
-   * Completes the delivery first and calls the handler then. The completion locks the row, so no other process can take the delivery
+   * Completes the deliveries first and calls the handler then. The completion locks the rows, so no other process can take a delivery
    * over, and it commits together with what the handler writes.
    */
-  private async callIn(manager: EntityManager, event: SparkEvent): Promise<() => void> {
+  private async callIn(manager: EntityManager, events: readonly SparkEvent[]): Promise<() => void> {
     const started = performance.now();
-    const done = [{ delivery: this.delivery, durationMs: 0 }];
-    const ours = await this.deliveries.complete(manager, done, this.clock.now());
-    if (ours.size !== 1) throw new LostLeaseError(event.key, this.handler.name);
+    const lost = await completeAll(manager, this.deliveries, this.claimed, this.clock.now());
+    if (lost) throw new LostLeaseError(lost.event.key, this.handler.name);
     const revoke = revocable(manager, () => new RevokedManagerError(this.handler.name));
     try {
-      await withoutDeadline(manager.queryRunner, () => this.call(event, manager));
+      await withoutDeadline(manager.queryRunner, () => this.call(events, manager));
     } catch (error) {
       revoke();
       throw error;
     }
     const durationMs = Math.round(performance.now() - started);
-    if (!(await this.deliveries.confirmCompleted(manager, this.delivery, durationMs)))
+    if (!(await this.deliveries.confirmCompleted(manager, this.claimed, durationMs)))
       throw new UndoneTransactionError(this.handler.name);
     return revoke;
   }
 
-  private call(event: SparkEvent, manager?: EntityManager): Promise<void> {
+  private call(events: readonly SparkEvent[], manager?: EntityManager): Promise<void> {
     const what = `the handler ${this.handler.name}`;
-    const work = () => runToEnd(this.begin(event, manager), this);
+    const work = () => runToEnd(this.begin(events, manager), this);
     const { waited } = this;
     // An interceptor may call next() elsewhere, from a queue for example.
     return waited && workContext().waited === waited ? this.inContextOf(waited, what, work) : this.inChain(what, work);
@@ -168,10 +184,12 @@ export class HandlerCall implements Run {
   }
 
   /** Calls the handler, unless it would begin later than the rate limit has counted. */
-  private begin(event: SparkEvent, manager: EntityManager | undefined): unknown {
-    const { handler, delivery } = this;
-    if (performance.now() > (delivery.startBy ?? Infinity)) throw new TooLate(handler.name);
-    return handler.call(event, new Scope(this, delivery, manager));
+  private begin(events: readonly SparkEvent[], manager: EntityManager | undefined): unknown {
+    const { handler, claimed } = this;
+    for (const { startBy } of claimed)
+      if (startBy !== undefined && performance.now() > startBy) throw new TooLate(handler.name);
+    if (handler.batch) return handler.call([...events], new ScopeOfMany(this, claimed, manager));
+    return handler.call(events[0]!, new ScopeOfOne(this, claimed[0]!, manager));
   }
 
   /** Runs code of the application in time, one step further down the event's chain. Such code must not wait for Spark. */
@@ -200,7 +218,7 @@ export class HandlerCall implements Run {
       let deadline: Deadline | undefined;
       const settle = <V>(by: (value: V) => void, value: V) => {
         deadline?.end();
-        if (this.stop === fail) this.leave(stopAround);
+        if (this.stop === fail) this.endPart(stopAround);
         onSettled?.();
         for (const end of this.ends?.splice(0) ?? []) quietly(end);
         by(value);
@@ -232,28 +250,5 @@ function quietly(end: () => void): void {
     end();
   } catch (error) {
     logger.debug(`The result of a handler could not be ended: ${lineOf(error)}`, { error });
-  }
-}
-
-class Scope implements HandlerScope {
-  readonly attempt: number;
-  readonly deliveryId: string;
-
-  constructor(
-    private readonly call: HandlerCall,
-    { attempt, id }: Delivery,
-    private readonly given: EntityManager | undefined,
-  ) {
-    this.attempt = attempt;
-    this.deliveryId = id;
-  }
-
-  get signal(): AbortSignal {
-    return this.call.signal;
-  }
-
-  get manager(): EntityManager {
-    if (!this.given) throw new NotTransactionalError(this.call.handlerName);
-    return this.given;
   }
 }

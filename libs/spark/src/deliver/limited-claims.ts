@@ -1,5 +1,7 @@
+import type { EntityManager } from 'typeorm';
 import type { ClaimRequest } from '../database/dialect.js';
 import type { Transactions } from '../database/transactions.js';
+import type { Handler } from '../handler/handler.registry.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import { type FleetLimiter, type LimitedClaim, type LimitedQueue } from '../store/fleet-limiter.js';
 import type { HandlerQueue, Queues } from './queues.js';
@@ -9,6 +11,9 @@ export interface ClaimedDeliveries {
   readonly deliveries: readonly Delivery[];
   readonly isMore: boolean;
 }
+
+/** Claims from those queues of a request whose limits allow it. */
+export type ClaimWithin = (manager: EntityManager, open: readonly HandlerQueue[]) => Promise<ClaimedDeliveries>;
 
 /** A queue of a handler with limits over all processes. */
 type Limited = HandlerQueue & LimitedQueue;
@@ -45,11 +50,13 @@ export class LimitedClaims {
   /**
    * Claims as far as the limits allow. Queues that reach a limit are left out until they may have room. If the claim fails, the next ones
    * leave out its queues with limits for a moment, so that the limit of one handler stops no other handler.
+   *
+   * @param claim claims in the transaction; default: what is due in the queues
    */
-  async claim(request: ClaimRequest<HandlerQueue>): Promise<ClaimedDeliveries> {
+  async claim(request: ClaimRequest<HandlerQueue>, claim?: ClaimWithin): Promise<ClaimedDeliveries> {
     const limited = request.queues.filter(isLimited);
     try {
-      return await this.claimWithin(request, limited);
+      return await this.claimWithin(request, limited, claim);
     } catch (error) {
       for (const queue of limited) this.queues.wait(queue, request.suspect, AFTER_FAILURE);
       this.arm();
@@ -60,6 +67,8 @@ export class LimitedClaims {
   private async claimWithin(
     request: ClaimRequest<HandlerQueue>,
     limited: readonly Limited[],
+    claimDue: ClaimWithin = (manager, open) =>
+      this.deliveries.claim(manager, { ...request, queues: open, durable: true }),
   ): Promise<ClaimedDeliveries> {
     await this.limiter.prepare(this.transactions.manager, limited);
     const began = performance.now();
@@ -69,10 +78,11 @@ export class LimitedClaims {
       const admitted = await this.limiter.admit(manager, limited);
       const open = request.queues.flatMap((queue) => {
         const room = isLimited(queue) ? admitted.rooms.get(queue) : {};
-        return room ? [{ ...queue, ...room }] : [];
+        // A call with many events counts once, so it may have as many as it has room for.
+        return room ? [queue.owner.batch ? queue : { ...queue, ...room }] : [];
       });
       if (open.length === 0) return { claimed: { deliveries: [], isMore: false }, admission: admitted };
-      const claim = await this.deliveries.claim(manager, { ...request, queues: open, durable: true });
+      const claim = await claimDue(manager, open);
       await this.limiter.count(manager, admitted, countedOf(claim.deliveries, limited, delays));
       return { claimed: claim, admission: admitted };
     });
@@ -131,14 +141,18 @@ export class LimitedClaims {
   }
 }
 
+/** What counts against limits: each delivery of a handler of single events, and the first one of a call with many. */
 function countedOf(
   deliveries: readonly Delivery[],
   limited: readonly Limited[],
   delays: ReadonlyMap<string, number>,
 ): LimitedClaim[] {
+  const called = new Set<Handler>();
   return deliveries.flatMap((delivery) => {
     const queue = queueOf(delivery, limited);
-    return queue ? [{ id: delivery.id, queue, delay: delays.get(queue.owner.name)! }] : [];
+    if (!queue || called.has(queue.owner)) return [];
+    if (queue.owner.batch) called.add(queue.owner);
+    return [{ id: delivery.id, queue, delay: delays.get(queue.owner.name)! }];
   });
 }
 

@@ -98,7 +98,9 @@ export class Settler {
     const { state, error } = outcome;
     if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, fingerprint);
     if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
-    if (state === 'stopped' || state === 'late') return this.deliveries.giveBack(manager, delivery);
+    if (state === 'gathered') return this.deliveries.gather(manager, delivery, outcome.key, outcome.due);
+    if (state === 'late') return this.deliveries.giveBack(manager, delivery, outcome.due);
+    if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
     if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, fingerprint);
     if (!outcome.lacking) return this.deliveries.giveBack(manager, delivery, now + AWAY);
     const isPassed = this.passed.add(delivery.id);
@@ -109,7 +111,8 @@ export class Settler {
   report(delivery: Delivery, outcome: Outcome, durationMs: number, isOurs: boolean): void {
     if (!isOurs) return this.reportLost(delivery);
     if (outcome.state === 'undecided') return this.reportLacking(delivery, outcome.lacking);
-    if (outcome.state === 'late') return this.onAvailable(this.clock.now());
+    if (outcome.state === 'late' || outcome.state === 'gathered')
+      return this.onAvailable(outcome.due ?? this.clock.now());
     if (outcome.state === 'completed' && !this.stream.observed) return;
     const { id, handler, attempt, event } = delivery;
     const { key, group } = event;
@@ -126,7 +129,7 @@ export class Settler {
       });
     // One line, because more attempts may follow. Attempts that this process aborted are not logged here: the abort was.
     if (outcome.state === 'available')
-      this.logger.warn(
+      this.logger[outcome.isRepeated ? 'debug' : 'warn'](
         `${what} failed at attempt ${attempt}, will be retried at ${instant(outcome.due)}: ${lineOf(whyOf(outcome))}`,
         { ...fields, due: instant(outcome.due), error: whyOf(outcome) },
       );

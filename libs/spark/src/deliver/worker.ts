@@ -76,13 +76,14 @@ export class Worker {
    * that claim it rests, even if there was nothing, so that claims come once in `rest` milliseconds: each claims all that arrived
    * meanwhile together.
    *
+   * @param hurries whether calls with many events begin with what is there
    * @returns how many deliveries it has begun
    */
-  async fill(rest = 0): Promise<number> {
+  async fill(rest = 0, hurries = false): Promise<number> {
     let total = 0;
     for (;;) {
       while (this.slots.free <= 0 && !this.claimer.halted) await this.slots.freed();
-      const { claimed, isMore } = await this.claimer.claim(this.claimant);
+      const { claimed, isMore } = await this.claimer.claim(this.claimant, hurries);
       total += claimed;
       if (isMore) continue;
       if (rest > 0) await this.pace.rest(rest);
@@ -97,7 +98,7 @@ export class Worker {
    */
   async drain(): Promise<void> {
     for (;;) {
-      const begun = await this.fill();
+      const begun = await this.fill(0, true);
       if (begun === 0 && this.running.size === 0 && !this.claimer.lacksLease) return;
       if (this.claimer.lacksLease) await this.lease.regained();
       await this.idle();
@@ -111,10 +112,10 @@ export class Worker {
     });
   }
 
-  /** Logs each attempt once that has been running for longer than `time` milliseconds. */
+  /** Logs each attempt once that has been running for longer than `time` milliseconds: one of those that share a call. */
   warnOfLong(time: number): void {
     for (const attempt of this.running) {
-      if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt)) continue;
+      if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt) || !attempt.call.takesSlot) continue;
       this.warned.add(attempt);
       const { handler, delivery, since } = attempt;
       this.logger.warn(
@@ -172,9 +173,9 @@ export class Worker {
 
   private async begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): Promise<void> {
     this.begun += claimed.length;
-    const attempts = claimed.map((delivery) => this.attempts.at(delivery, suspect));
+    const attempts = this.attempts.of(claimed, suspect);
     for (const attempt of attempts) {
-      this.slots.take(attempt.handler.name, suspect);
+      if (attempt.call.takesSlot) this.slots.take(attempt.handler.name, suspect);
       this.running.add(attempt);
     }
     const full = this.slots.fullAfter(new Set(attempts.map(({ handler }) => handler)));
@@ -211,7 +212,7 @@ export class Worker {
   private end(ended: Ended): void {
     const { attempt, outcome } = ended;
     // Without this call the freed slot would stay unused until the next poll.
-    if (this.slots.leave(attempt.handler.name)) this.onFreed();
+    if (attempt.call.leave() && this.slots.leave(attempt.handler.name)) this.onFreed();
     // Completions share statements.
     if (outcome?.state === 'completed' && !outcome.persisted)
       this.completions.add(ended, (isOurs) => this.settled(ended, isOurs));
@@ -230,7 +231,7 @@ export class Worker {
     const { handler } = attempt;
     if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
     this.running.delete(attempt);
-    this.slots.settle(isSuspect);
+    if (attempt.call.settle()) this.slots.settle(isSuspect);
     if (outcome?.state === 'late' && outcome !== LATE) this.claimer.tooLate(handler);
     if (outcome?.state === 'undecided' && outcome.lacking?.kind === 'version') this.claimer.isOutdated(handler);
     if (isSuspect || this.claimer.settled(handler)) this.onFreed();

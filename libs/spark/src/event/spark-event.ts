@@ -23,6 +23,20 @@ export interface SparkEvent<C = unknown, G extends string = string> {
   readonly until?: Date;
   /** Plain data beside the context, such as a trace, a tenant or an actor. It is not part of the key. Default: none. */
   readonly metadata?: EventMetadata;
+  /** Its number: events that were entered later have higher ones. Only events that handlers get have it. */
+  readonly id?: string;
+  /** The entity that it came from. Only events that handlers get have it, and emitted ones have none. */
+  readonly subject?: EventSubject;
+  /** When it was entered. Only events that handlers get have it. */
+  readonly recorded?: Date;
+}
+
+/** The entity that an event came from. */
+export interface EventSubject {
+  /** Its table, with the schema where the entity names one. */
+  readonly entity: string;
+  /** Its primary key as text. A composite one is a JSON array of texts. */
+  readonly id: string;
 }
 
 /** Options of an event. */

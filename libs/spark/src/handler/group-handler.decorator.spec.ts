@@ -3,6 +3,7 @@ import { metadataOf } from '../common/decorator-metadata.js';
 import { defineEvent, type EventOf } from '../event/event-definition.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { StandardSchema } from '../event/standard-schema.js';
+import type { BatchScope, SparkBatchHandler } from './batch.js';
 import { GROUP_HANDLER, GroupHandler, type HandlerScope, type SparkHandler } from './group-handler.decorator.js';
 
 interface Run {
@@ -117,6 +118,88 @@ describe('@GroupHandler with definitions', () => {
       @GroupHandler(runEnded)
       class NoMethod {}
       return [Wrong, OtherContext, NoMethod];
+    };
+    expect(wrong).toBeInstanceOf(Function);
+  });
+});
+
+describe('@GroupHandler with batch', () => {
+  const batch = { max: 10 };
+
+  it('accepts methods and classes that take a list', () => {
+    class Right {
+      @GroupHandler(/^run/, { batch }) pattern(events: SparkEvent<Run>[], { deliveryIds }: BatchScope) {
+        return [events, deliveryIds];
+      }
+      @GroupHandler('^run', { batch }) readonlyList(events: readonly SparkEvent[]) {
+        return events;
+      }
+      @GroupHandler(runEnded, { batch: { by: ({ context }) => context.run.km, wait: '1h' } })
+      definition(events: EventOf<typeof runEnded>[]) {
+        return events[0]?.context.run.km;
+      }
+      @GroupHandler([runEnded, giftGiven], { batch: { by: ({ group }) => group, wait: '1h' } })
+      either(events: EventOf<typeof runEnded | typeof giftGiven>[]) {
+        return events.length;
+      }
+      @GroupHandler(runEnded, { batch }) nothing() {}
+    }
+    @GroupHandler(runEnded, { batch })
+    class Whole implements SparkBatchHandler<Run> {
+      handle(events: readonly SparkEvent<Run>[]) {
+        return events;
+      }
+    }
+    for (const method of ['pattern', 'readonlyList', 'definition', 'either', 'nothing'] as const)
+      expect(metadataOf(GROUP_HANDLER, Right.prototype[method])).toMatchObject([{ options: { batch: {} } }]);
+    expect(metadataOf(GROUP_HANDLER, Whole)).toMatchObject([{ options: { batch } }]);
+  });
+
+  it('refuses, when it is compiled, a single event with batch and a list without', () => {
+    const wrong = () => {
+      class Wrong {
+        // @ts-expect-error it gets a list
+        @GroupHandler(/^run/, { batch }) pattern(event: SparkEvent<Run>) {
+          return event;
+        }
+        // @ts-expect-error it gets a list
+        @GroupHandler(runEnded, { batch }) single(event: EventOf<typeof runEnded>) {
+          return event;
+        }
+        // @ts-expect-error they have another context
+        @GroupHandler(runEnded, { batch }) others(events: SparkEvent<Gift>[]) {
+          return events;
+        }
+        // @ts-expect-error a call of many events has no single delivery
+        @GroupHandler(/^run/, { batch }) scope(_: SparkEvent[], scope: HandlerScope) {
+          return scope;
+        }
+        // @ts-expect-error it gets a single event
+        @GroupHandler(/^run/) patternList(events: SparkEvent<Run>[]) {
+          return events;
+        }
+        // @ts-expect-error it gets a single event
+        @GroupHandler(runEnded) list(events: readonly EventOf<typeof runEnded>[]) {
+          return events;
+        }
+        // @ts-expect-error its context has no such property
+        @GroupHandler(runEnded, { batch: { by: ({ context }) => context.gift.amount, wait: 1 } }) by() {}
+      }
+      // @ts-expect-error its method gets a list
+      @GroupHandler(/^run/, { batch })
+      class Single {
+        handle(event: SparkEvent<Run>) {
+          return event;
+        }
+      }
+      // @ts-expect-error its method gets a single event
+      @GroupHandler(/^run/)
+      class List {
+        handle(events: SparkEvent<Run>[]) {
+          return events;
+        }
+      }
+      return [Wrong, Single, List];
     };
     expect(wrong).toBeInstanceOf(Function);
   });

@@ -4,6 +4,7 @@ import type { EventDefinition, EventOf } from '../event/event-definition.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import type { Backoff } from '../config/backoff.js';
 import type { Duration } from '../config/spark.options.js';
+import type { BatchOptions, BatchScope } from './batch.js';
 import { type GroupPattern, groupPattern } from './group-pattern.js';
 
 /** What a handler gets besides the event. */
@@ -109,6 +110,20 @@ export interface GroupHandlerOptions {
   missing?: 'discard' | 'deliver';
   /** The name of the DataSource whose events the handler gets. Default: those of every SparkModule. */
   dataSource?: string;
+  /** Given for handlers of many events only, as {@link BatchHandlerOptions}. */
+  batch?: undefined;
+}
+
+/** Options of a handler of many events. Its limits (`concurrency`, `fleetConcurrency`, `rateLimit`) count calls. */
+export interface BatchHandlerOptions<E = SparkEvent<any, any>> extends Omit<GroupHandlerOptions, 'batch'> {
+  /**
+   * Lets the handler get lists of events.
+   *
+   * @example
+   * @GroupHandler(/^challenge/, { name: 'search-index', batch: { max: 500, wait: '50ms' } })
+   * async index(events: SparkEvent<{ challenge: Challenge }>[]) { … }
+   */
+  batch: BatchOptions<E>;
 }
 
 /** How often a handler may begin a delivery. */
@@ -122,7 +137,7 @@ export interface RateLimit {
 }
 
 export interface HandlerMetadata extends GroupPattern {
-  readonly options: GroupHandlerOptions;
+  readonly options: GroupHandlerOptions | BatchHandlerOptions;
 }
 
 export const GROUP_HANDLER = Symbol.for('nestjs-spark.group-handler');
@@ -131,10 +146,24 @@ interface HandlerDecorator<E> {
   <M extends (event: E, scope: HandlerScope) => unknown>(
     target: object,
     key: string | symbol,
-    descriptor: TypedPropertyDescriptor<M>,
+    descriptor: TypedPropertyDescriptor<M> & NoList<M>,
   ): void;
   // A property, because the compiler compares the parameters of methods less strictly.
-  (target: new (...args: any[]) => { handle: (event: E, scope: HandlerScope) => unknown }): void;
+  <M extends (event: E, scope: HandlerScope) => unknown>(
+    target: (new (...args: any[]) => { handle: M }) & NoList<M>,
+  ): void;
+}
+
+/** Without `batch`, a handler gets no list, even where the type of its events is not known. */
+type NoList<M extends (...given: any[]) => unknown> = Parameters<M>[0] extends readonly unknown[] ? never : unknown;
+
+interface BatchHandlerDecorator<E> {
+  <M extends (events: E[], scope: BatchScope) => unknown>(
+    target: object,
+    key: string | symbol,
+    descriptor: TypedPropertyDescriptor<M>,
+  ): void;
+  (target: new (...args: any[]) => { handle: (events: E[], scope: BatchScope) => unknown }): void;
 }
 
 /**
@@ -148,7 +177,7 @@ interface HandlerDecorator<E> {
  * @param pattern a regular expression, or the source of one. It matches anywhere in the group unless `^` and `$` anchor it. The flags
  *   `g` and `y` are ignored. Or what `defineEvent` returned, or a list of these: the handler gets exactly these groups, and the compiler
  *   checks its parameter.
- * @param options the options of the handler
+ * @param options the options of the handler. With `batch`, it gets lists of events
  * @throws SyntaxError when the text is not a regular expression; InvalidOptionsError when the pattern is something else, or a list that
  *   is empty or has a group twice; NotAMethodError, StaticMethodError when it decorates something that Spark cannot call
  *
@@ -159,16 +188,25 @@ interface HandlerDecorator<E> {
  * @example
  * @GroupHandler([challengeCreated, challengeEnded], { name: 'statistics' })
  * async count(event: EventOf<typeof challengeCreated | typeof challengeEnded>) { … }
+ *
+ * @example
+ * @GroupHandler(/^challenge/, { name: 'search-index', batch: { max: 500, wait: '50ms' } })
+ * async index(events: SparkEvent<{ challenge: Challenge }>[], { signal }: BatchScope) { … }
  */
 export function GroupHandler(pattern: RegExp | string, options?: GroupHandlerOptions): HandlerDecorator<any>;
+export function GroupHandler(pattern: RegExp | string, options: BatchHandlerOptions): BatchHandlerDecorator<any>;
 export function GroupHandler<const D extends EventDefinition>(
   definitions: D | readonly D[],
   options?: GroupHandlerOptions,
 ): HandlerDecorator<EventOf<D>>;
+export function GroupHandler<const D extends EventDefinition>(
+  definitions: D | readonly D[],
+  options: BatchHandlerOptions<EventOf<D>>,
+): BatchHandlerDecorator<EventOf<D>>;
 export function GroupHandler(
   pattern: RegExp | string | EventDefinition | readonly EventDefinition[],
-  options: GroupHandlerOptions = {},
-): HandlerDecorator<any> {
-  const value: HandlerMetadata = { ...groupPattern(pattern), options };
+  options: GroupHandlerOptions | BatchHandlerOptions<never> = {},
+): (target: object, key?: string | symbol) => void {
+  const value: HandlerMetadata = { ...groupPattern(pattern), options: options as HandlerMetadata['options'] };
   return (target: object, key?: string | symbol) => addMetadata(GROUP_HANDLER, 'GroupHandler', value, target, key);
 }

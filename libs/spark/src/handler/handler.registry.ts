@@ -1,15 +1,17 @@
 import { DuplicateHandlerError } from '../error/duplicate-handler.error.js';
 import type { EventDefinition } from '../event/event-definition.js';
 import type { SparkEvent } from '../event/spark-event.js';
+import type { Batch } from './batch-settings.js';
+import type { BatchScope } from './batch.js';
 import type { FleetLimits } from './fleet-limits.js';
-import type { GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
+import type { BatchHandlerOptions, GroupHandlerOptions, HandlerScope } from './group-handler.decorator.js';
 
 /** A handler of the application, as the explorer found it. */
 export interface Handler {
   readonly name: string;
   readonly where: string;
   readonly pattern: RegExp;
-  readonly options: GroupHandlerOptions;
+  readonly options: GroupHandlerOptions | BatchHandlerOptions;
   /** How long a call may take, in milliseconds. Default: no limit. */
   readonly timeout?: number | undefined;
   /** The definitions that its decorator names, by group. */
@@ -18,7 +20,10 @@ export interface Handler {
   readonly limits?: FleetLimits | undefined;
   /** The field of the metadata by which its deliveries are partitioned. */
   readonly partitionBy?: string | undefined;
-  readonly call: (event: SparkEvent, scope: HandlerScope) => unknown;
+  /** How its events come together in calls; undefined if it gets single events. */
+  readonly batch?: Batch | undefined;
+  /** Calls the method: with an event, or with a list of events if it has a `batch`. */
+  readonly call: (given: SparkEvent | SparkEvent[], scope: HandlerScope | BatchScope) => unknown;
 }
 
 /** The name of a handler, and the names that it had before. */

@@ -1,5 +1,6 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { deliveryColumns, type DeliveryRow } from '../database/delivery-columns.js';
+import type { TableNames } from '../database/table-names.js';
 import { select } from '../database/statement.js';
 import { textOf } from '../error/text-of.js';
 import { messageOf } from '../error/wording.js';
@@ -175,7 +176,7 @@ async function ledgerOf(
         { others },
       )),
     );
-  const deliveries = await deliveriesOf(manager, tables.delivery, rows);
+  const deliveries = await deliveriesOf(manager, tables, rows);
   const classIn = (entity: string | null) => entities.rootNamed(entity ?? '')?.name ?? entity;
   return rows.toReversed().map((row) => ({
     key: row.event_key,
@@ -188,17 +189,23 @@ async function ledgerOf(
   }));
 }
 
-async function deliveriesOf(manager: EntityManager, table: string, events: readonly EventRow[]) {
+async function deliveriesOf(
+  manager: EntityManager,
+  { delivery: table, gathered }: TableNames,
+  events: readonly EventRow[],
+) {
   const byEvent = new Map<string, ExplainedDelivery[]>();
   if (events.length === 0) return byEvent;
-  const rows = await select<DeliveryRow>(
+  const rows = await select<DeliveryRow & { batch_key: string | null }>(
     manager,
-    `SELECT ${deliveryColumns('d')} FROM ${table} d WHERE d.event_id IN (:...ids) ORDER BY d.id`,
+    `SELECT ${deliveryColumns('d')}, g.batch_key FROM ${table} d LEFT JOIN ${gathered} g ON g.delivery_id = d.id
+     WHERE d.event_id IN (:...ids) ORDER BY d.id`,
     { ids: events.map((event) => event.id) },
   );
   for (const row of rows) {
     const { handler, state, attempt, due, finished, durationMs, error } = deliveryOf(row);
-    const delivery = { handler, state, attempt, due, finished, durationMs, error };
+    const digest = row.batch_key === null ? {} : { digest: row.batch_key };
+    const delivery = { handler, state, attempt, due, finished, durationMs, error, ...digest };
     byEvent.set(row.event_id, [...(byEvent.get(row.event_id) ?? []), delivery]);
   }
   return byEvent;

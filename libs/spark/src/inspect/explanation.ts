@@ -42,6 +42,8 @@ export interface ExplainedDelivery {
   readonly durationMs: number | undefined;
   /** Why its last attempt failed, or why it was skipped or discarded. */
   readonly error: string | undefined;
+  /** The key of the digest that it waits for, or is in. */
+  readonly digest?: string;
 }
 
 /** An event of the entity in the ledger. */

@@ -2,7 +2,7 @@ import { addMetadata } from '../common/decorator-metadata.js';
 import type { EventMetadata } from '../event/event-metadata.js';
 import type { SparkEvent } from '../event/spark-event.js';
 
-/** An attempt of a handler, as an interceptor sees it. */
+/** An attempt of a handler, as an interceptor sees it. A call with many events is one: its fields are those of the first event. */
 export interface InterceptedDelivery {
   /** The id of the delivery, the same at each attempt. */
   readonly id: string;
@@ -14,6 +14,8 @@ export interface InterceptedDelivery {
   readonly lagMs: number;
   /** The event that the handler gets. */
   readonly event: SparkEvent;
+  /** All deliveries of a call with many events, in the order of the events; undefined if the handler gets single events. */
+  readonly batch?: readonly InterceptedDelivery[];
 }
 
 /** A run of a source on some entities, as an interceptor sees it. */
@@ -61,7 +63,7 @@ export interface SparkInterceptorHooks {
   metadata?(event: SparkEvent): EventMetadata | undefined;
 
   /**
-   * Runs around each call of a handler, in its async context. If the handler is `transactional`, it runs around the whole transaction,
+   * Runs around each call of a handler, in its async context: once for all events of a call with many. If the handler is `transactional`, it runs around the whole transaction,
    * from before BEGIN until after COMMIT. It does not run around `revalidate`.
    *
    * The handler's `timeout` covers the handler with its interceptors. When an attempt is aborted, `next()` rejects, and the interceptor

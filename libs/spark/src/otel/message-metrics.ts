@@ -58,18 +58,24 @@ export class MessageMetrics {
   }
 
   begins(delivery: InterceptedDelivery): void {
-    this.lag.record(delivery.lagMs / 1_000, this.of(delivery));
+    for (const one of delivery.batch ?? [delivery]) this.lag.record(one.lagMs / 1_000, this.of(one));
   }
 
   /**
    * @param since when the attempt began, by `performance.now()`
    * @param errorType undefined for an attempt that has not failed
+   * @param hasFailed which events of a call with many have failed; default: all
    */
-  processed(delivery: InterceptedDelivery, since: number, errorType: string | undefined): void {
-    const of = this.of(delivery);
-    const attributes = errorType === undefined ? of : { ...of, [ERROR_TYPE]: errorType };
-    this.consumed.add(1, attributes);
-    this.processing.record(secondsSince(since), attributes);
+  processed(
+    delivery: InterceptedDelivery,
+    since: number,
+    errorType: string | undefined,
+    hasFailed: (key: string) => boolean = () => true,
+  ): void {
+    const attributesOf = (one: InterceptedDelivery, isFailed: boolean) =>
+      errorType === undefined || !isFailed ? this.of(one) : { ...this.of(one), [ERROR_TYPE]: errorType };
+    for (const one of delivery.batch ?? [delivery]) this.consumed.add(1, attributesOf(one, hasFailed(one.event.key)));
+    this.processing.record(secondsSince(since), attributesOf(delivery, true));
   }
 
   private ofGroup(group: string): Attributes {

@@ -72,8 +72,10 @@ export class Spans {
   }
 
   /** Begins the span of an attempt. Whatever runs in the returned context is part of it. Returns undefined without an SDK. */
-  process({ id, handler, attempt, event }: InterceptedDelivery): ProcessSpan | undefined {
+  process(delivery: InterceptedDelivery): ProcessSpan | undefined {
     if (!this.isOn) return undefined;
+    const { id, handler, attempt, event, batch } = delivery;
+    if (batch) return this.processMany(handler, batch);
     const origin = traceOf(event.metadata);
     const active = context.active();
     const around = this.parent && origin ? trace.setSpanContext(active, origin) : trace.deleteSpan(active);
@@ -88,6 +90,30 @@ export class Spans {
         [DELIVERY_ID]: id,
       },
       links: origin && !this.parent ? [{ context: origin }] : undefined,
+    };
+    const span = this.tracer.startSpan(`process ${handler}`, options, around);
+    return { span, within: trace.setSpan(around, span) };
+  }
+
+  /** Begins the span of a call with many events. It links to the spans of all of them, because it cannot be a child of each. */
+  private processMany(handler: string, batch: readonly InterceptedDelivery[]): ProcessSpan {
+    const around = trace.deleteSpan(context.active());
+    const groups = new Set(batch.map(({ event }) => event.group));
+    const [group] = groups.size === 1 ? groups : [];
+    const options = {
+      kind: SpanKind.CONSUMER,
+      attributes: {
+        ...PROCESSING,
+        ...(group === undefined ? {} : { [GROUP]: group }),
+        [HANDLER]: handler,
+        [BATCH_SIZE]: batch.length,
+      },
+      links: batch.flatMap(({ id, attempt, event }) => {
+        const origin = traceOf(event.metadata);
+        return origin
+          ? [{ context: origin, attributes: { [KEY]: event.key, [DELIVERY_ID]: id, [ATTEMPT]: attempt } }]
+          : [];
+      }),
     };
     const span = this.tracer.startSpan(`process ${handler}`, options, around);
     return { span, within: trace.setSpan(around, span) };

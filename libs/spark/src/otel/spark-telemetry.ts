@@ -1,5 +1,6 @@
 import { context, type Span } from '@opentelemetry/api';
 import {
+  BatchError,
   type EventMetadata,
   type InterceptedDelivery,
   RetryLater,
@@ -70,15 +71,17 @@ export class SparkTelemetry implements SparkInterceptorHooks {
     const since = performance.now();
     this.metrics.begins(delivery);
     let errorType: string | undefined;
+    let hasFailed: ((key: string) => boolean) | undefined;
     try {
       await (process ? context.with(process.within, next) : next());
     } catch (error) {
       if (!(error instanceof RetryLater)) errorType = this.errors.of(error);
+      if (error instanceof BatchError) hasFailed = (key) => error.failed.has(key);
       if (process) this.spans.fail(process.span, error, errorType);
       throw error;
     } finally {
       process?.span.end();
-      this.metrics.processed(delivery, since, errorType);
+      this.metrics.processed(delivery, since, errorType, hasFailed);
     }
   }
 }

@@ -17,6 +17,7 @@ import { StatementDeadline } from '../database/statement-deadline.js';
 import { tableNames } from '../database/table-names.js';
 import { Transactions } from '../database/transactions.js';
 import { Attempts } from '../deliver/attempt.js';
+import { BatchClaims } from '../deliver/batch-claims.js';
 import { Claimer } from '../deliver/claimer.js';
 import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
@@ -50,6 +51,7 @@ import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
 import { EventAdmin } from '../store/event-admin.js';
 import { FleetLimiter } from '../store/fleet-limiter.js';
+import { Gathered } from '../store/gathered.js';
 import { HandlerPauses } from '../store/handler-pauses.js';
 import { HeldDeliveries } from '../store/held-deliveries.js';
 import { Ledger } from '../store/ledger.js';
@@ -214,7 +216,8 @@ function createDelivering(base: Base) {
   const { lease: times, maxAttempts } = settings.worker;
   /** How many deliveries this process handles at once. */
   const concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
-  const deliveries = new Deliveries(dialect, tables, settings.history);
+  const gathered = new Gathered(dialect, tables);
+  const deliveries = new Deliveries(dialect, tables, settings.history, gathered);
   const patience = Math.min(settings.statementTimeout, times.ttl / 3);
   const rescue = new Rescue(transactions, dialect, tables);
   const lease = new WorkerLease(
@@ -249,7 +252,19 @@ function createDelivering(base: Base) {
   const onWaited = () => workerTicker.trigger();
   const limited = new LimitedClaims(transactions, deliveries, limiter, queues, onWaited);
   const { passed } = settler;
-  const claimer = new Claimer(dataSource, transactions, lease, deliveries, slots, queues, limited, passed, clock);
+  const batches = new BatchClaims(transactions, deliveries, limited, passed, clock, onAvailable);
+  const claimer = new Claimer(
+    dataSource,
+    transactions,
+    lease,
+    deliveries,
+    slots,
+    queues,
+    limited,
+    batches,
+    passed,
+    clock,
+  );
   const reads = new SureReads(dataSource, dialect);
   const contexts = new Contexts(base.codec, base.entities, sources, reads);
   const wanted = new StillWanted(reads, sources, base.conditions, clock);
@@ -268,7 +283,7 @@ function createDelivering(base: Base) {
     if (names === 'all' || names.some(isAsked)) claimer.lookAtNextClaim();
   };
   signals.connect('deliveries', { ticker: workerTicker, hasPlace, before });
-  return { concurrency, lease, rescue, completions, limiter, settler, worker, workerTicker };
+  return { concurrency, lease, rescue, completions, limiter, gathered, settler, worker, workerTicker };
 }
 
 /** The parts behind the calls on many deliveries and events, and those that remove old rows. */

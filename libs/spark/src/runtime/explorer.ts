@@ -9,8 +9,9 @@ import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { PoolTooSmallError } from '../error/pool-too-small.error.js';
 import { UnknownDataSourceError } from '../error/unknown-data-source.error.js';
 import { UnknownEntityError } from '../error/unknown-entity.error.js';
+import { batchOf } from '../handler/batch-settings.js';
 import { fleetLimitsOf, partitionByOf } from '../handler/fleet-limits.js';
-import type { GroupHandlerOptions, HandlerMetadata } from '../handler/group-handler.decorator.js';
+import type { HandlerMetadata } from '../handler/group-handler.decorator.js';
 import type { Spark } from './create-spark.js';
 import { entityName } from '../error/entity-name.js';
 import { parseBoolean, parsePriority, parseTimeout, positiveInteger, refuseUnknown } from '../config/option-parsers.js';
@@ -58,6 +59,7 @@ const HANDLER_OPTIONS = [
   'transactional',
   'revalidate',
   'missing',
+  'batch',
   'dataSource',
 ];
 const LONGEST_NAME = { source: 255, handler: 100 };
@@ -139,12 +141,13 @@ export class Explorer {
     this.checkLimits(name, options, option);
     const limits = fleetLimitsOf(options, option);
     const partitionBy = partitionByOf(options, option);
+    const batch = batchOf(options, option);
     if (options.revalidate !== undefined) parseBoolean(option('revalidate'), options.revalidate);
     if (options.backoff !== undefined) checkBackoff(options.backoff, option);
     if (options.missing !== undefined && !['discard', 'deliver'].includes(options.missing))
       throw new InvalidOptionsError(option('missing'), options.missing, `'discard' or 'deliver'`);
     if (!this.isMeant(where, options.dataSource)) return;
-    this.spark.handlers.add({ name, where, pattern, definitions, options, timeout, limits, partitionBy, call });
+    this.spark.handlers.add({ name, where, pattern, definitions, options, timeout, limits, partitionBy, batch, call });
   }
 
   private addInterceptor({ given: { options }, where, instance }: DecoratedClass<InterceptorMetadata>): void {
@@ -168,7 +171,7 @@ export class Explorer {
     if (this.isMeant(where, options.dataSource)) this.spark.alertListeners.add({ name: where, conditions, call });
   }
 
-  private checkLimits(name: string, options: GroupHandlerOptions, option: (key: string) => string): void {
+  private checkLimits(name: string, options: HandlerMetadata['options'], option: (key: string) => string): void {
     const { dataSource, settings } = this.spark;
     const { concurrency, priority, transactional } = options;
     if (concurrency !== undefined) positiveInteger(option('concurrency'), concurrency);

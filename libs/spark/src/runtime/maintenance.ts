@@ -11,6 +11,7 @@ import type { Adoption } from '../store/adoption.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
 import { CHORE_EVERY, type Chores, type ConfirmChore } from '../store/chores.js';
 import type { FleetLimiter } from '../store/fleet-limiter.js';
+import type { Gathered } from '../store/gathered.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
 import type { Rescue } from '../store/rescue.js';
 import { type Retention, RETENTION } from '../store/retention.js';
@@ -37,6 +38,7 @@ interface Maintained {
   readonly chores: Chores;
   readonly rescue: Rescue;
   readonly limiter: FleetLimiter;
+  readonly gathered: Gathered;
   readonly abandoned: AbandonedRechecks;
   readonly retention: Retention;
 }
@@ -74,7 +76,7 @@ export class Maintenance {
   }
 
   private async doChores(every: number): Promise<number> {
-    const { dataSource, chores, rescue, signals, limiter, abandoned, retention, clock } = this.parts;
+    const { dataSource, chores, rescue, signals, limiter, gathered, abandoned, retention, clock } = this.parts;
     let deliveries = 0;
     const errors: unknown[] = [];
     // A chore that fails does not keep the others from being done.
@@ -84,7 +86,10 @@ export class Maintenance {
       const rescued = await rescue.ofUnknown();
       if (rescued > 0) signals.rescued(rescued);
     });
-    await run('limits', () => limiter.prune(dataSource.manager));
+    await run('limits', async () => {
+      await limiter.prune(dataSource.manager);
+      await gathered.prune(dataSource.manager, clock.now());
+    });
     if (abandoned.mayPrune(clock.now())) await run('rechecks', (confirm) => abandoned.prune(clock.now(), confirm));
     // Another process may have other options: one that removes nothing leaves the chore to it.
     if (retention.isSet)

@@ -1,10 +1,12 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import type { ClaimRequest, Dialect } from '../database/dialect.js';
+import type { ClaimedRow, ClaimRequest, Dialect } from '../database/dialect.js';
 import { SET, UNCHARGED } from '../database/delivery-columns.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
 import type { FoundQueue, OpenQueue } from '../database/claim-queues.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
+import { countDue, type DueRequest } from './due-deliveries.js';
+import type { ClaimedFor, DueDigests, Gathered, KeysRequest } from './gathered.js';
 
 /** A delivery that this process has claimed: one event for one handler. */
 export interface Delivery {
@@ -19,8 +21,19 @@ export interface Delivery {
   /** The number of its event. */
   readonly eventId: string;
   readonly event: Entry;
+  /** When its event was entered, in epoch ms. */
+  readonly recorded: number;
   /** Until when its handler may be called, by `performance.now()`. Default: no limit of time. */
   readonly startBy?: number;
+  /** The key of its digest; undefined if it was not claimed as a part of one. */
+  readonly digest?: DigestKey | undefined;
+}
+
+/** The key of a digest. */
+export interface DigestKey {
+  readonly key: string;
+  /** How long after a call that succeeds there is no other of the key, in milliseconds. */
+  readonly throttle: number | undefined;
 }
 
 /** A delivery whose handler has ended well. */
@@ -36,6 +49,7 @@ export class Deliveries {
     private readonly tables: TableNames,
     /** Whether completed deliveries are kept. */
     private readonly history: boolean,
+    private readonly gathered: Gathered,
   ) {}
 
   /** The queues of these handlers that have available deliveries, due or not. */
@@ -51,43 +65,101 @@ export class Deliveries {
   /** Claims available deliveries, with their events. */
   async claim(manager: EntityManager, request: ClaimRequest): Promise<{ deliveries: Delivery[]; isMore: boolean }> {
     const { rows, isMore } = await this.dialect.claim(manager, request);
-    const deliveries = rows.map((row) => {
-      const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
-      const { handler, partition_key: partition } = row;
-      return {
-        id,
-        handler,
-        partition,
-        attempt,
-        due,
-        worker: request.worker,
-        eventId: String(row.event_id),
-        event: entryFrom(row),
-      };
-    });
+    const deliveries = rows.map((row) => deliveryFrom(row, request.worker));
     return { deliveries, isMore };
+  }
+
+  /** How many deliveries are due in some queues, counted up to `most`, and since when the first is, in epoch ms. */
+  countDue(manager: EntityManager, queues: readonly OpenQueue[], request: DueRequest, most: number) {
+    return countDue(manager, this.tables, queues, request, most);
+  }
+
+  /** What is due in the queues of a handler of digests. */
+  dueDigests(manager: EntityManager, queues: readonly OpenQueue[], request: DueRequest): Promise<DueDigests> {
+    return this.gathered.due(manager, queues, request);
+  }
+
+  /** Claims deliveries of digests whose keys are not known yet. */
+  async claimFresh(manager: EntityManager, by: ClaimedFor, ids: readonly string[]): Promise<Delivery[]> {
+    return (await this.gathered.claimFresh(manager, by, ids)).map((row) => deliveryFrom(row, by.worker));
+  }
+
+  /**
+   * Claims digests: the deliveries of each key. Those of a key that was called less than `throttle` milliseconds ago wait; `onPostponed`
+   * is called with until when.
+   */
+  async claimDigests(
+    manager: EntityManager,
+    wanted: KeysRequest,
+    throttle: number | undefined,
+    onPostponed: (until: number) => void,
+  ): Promise<Delivery[][]> {
+    const throttled = throttle === undefined ? undefined : await this.gathered.throttled(manager, wanted);
+    for (const [key, until] of throttled ?? []) {
+      await this.gathered.postpone(manager, wanted.names, key, until);
+      onPostponed(until);
+    }
+    const keys = wanted.keys.filter((key) => !throttled?.has(key));
+    if (keys.length === 0) return [];
+    const claimed = await this.gathered.claimKeys(manager, { ...wanted, keys });
+    return claimed.map(({ key, rows }) =>
+      rows.map((row) => ({ ...deliveryFrom(row, wanted.worker), digest: { key, throttle } })),
+    );
+  }
+
+  /** Makes a delivery available again that waits with others of its key, from `due` on. The attempt does not count. */
+  async gather(manager: EntityManager, delivery: Delivery, key: string, due: number): Promise<boolean> {
+    const isOurs = await this.giveBack(manager, delivery, due);
+    if (isOurs) await this.gathered.add(manager, delivery.id, delivery.handler, key);
+    return isOurs;
   }
 
   /**
    * Completes deliveries of one worker at one attempt, or removes them if no history is kept. Returns the ids of those that were
-   * still ours.
+   * still ours. With digests among them, it needs a transaction.
    */
-  complete(manager: EntityManager, done: readonly Done[], now: number): Promise<Set<string>> {
+  async complete(manager: EntityManager, done: readonly Done[], now: number): Promise<Set<string>> {
     const { history } = this;
     const { worker, attempt } = done[0]!.delivery;
     const rows = done.map(({ delivery: { id }, durationMs }) => ({ id, durationMs }));
-    return this.dialect.complete(manager, { worker, attempt, done: rows, now, history });
+    const ours = await this.dialect.complete(manager, { worker, attempt, done: rows, now, history });
+    const digests = done.filter(isOfDigest).map(({ delivery }) => delivery);
+    if (digests.length > 0)
+      await this.completeDigests(
+        manager,
+        digests.filter(({ id }) => ours.has(id)),
+        now,
+      );
+    return ours;
+  }
+
+  private async completeDigests(manager: EntityManager, completed: readonly Delivery[], now: number): Promise<void> {
+    await this.gathered.remove(
+      manager,
+      completed.map(({ id }) => id),
+    );
+    const throttled = new Map<string, Delivery>();
+    for (const delivery of completed)
+      if (delivery.digest?.throttle !== undefined)
+        throttled.set(JSON.stringify([delivery.handler, delivery.digest.key]), delivery);
+    // Sorted, so that two transactions do not wait for each other.
+    for (const [, { handler, digest }] of [...throttled].sort(([a], [b]) => (a < b ? -1 : 1)))
+      await this.gathered.throttle(manager, handler, digest!.key, now + digest!.throttle!);
   }
 
   /**
-   * Stores how long a delivery took that this transaction has completed. Returns whether it is still completed: the handler may have
+   * Stores how long deliveries took that this transaction has completed. Returns whether they are still completed: the handler may have
    * ended the transaction and swallowed the error.
    */
-  async confirmCompleted(manager: EntityManager, { id }: Delivery, durationMs: number): Promise<boolean> {
+  async confirmCompleted(manager: EntityManager, completed: readonly Delivery[], durationMs: number): Promise<boolean> {
     const { delivery } = this.tables;
-    if (!this.history) return (await select(manager, `SELECT id FROM ${delivery} WHERE id = :id`, { id })).length === 0;
-    const update = `UPDATE ${delivery} SET duration_ms = :ms WHERE id = :id AND state = 'completed'`;
-    return (await execute(manager, update, { id, ms: durationMs })).affected === 1;
+    const ids = completed.map(({ id }) => id);
+    const those = ids.length === 1 ? 'id = :ids' : 'id IN (:...ids)';
+    const parameters = { ids: ids.length === 1 ? ids[0] : ids, ms: durationMs };
+    if (!this.history)
+      return (await select(manager, `SELECT id FROM ${delivery} WHERE ${those}`, parameters)).length === 0;
+    const update = `UPDATE ${delivery} SET duration_ms = :ms WHERE ${those} AND state = 'completed'`;
+    return (await execute(manager, update, parameters)).affected === ids.length;
   }
 
   /** Makes a delivery available again from `due` on. Without a `fingerprint` the attempt has not failed, and does not count. */
@@ -104,7 +176,7 @@ export class Deliveries {
 
   /** Skips a delivery whose event does not hold any more. Its handler was not called. */
   async skip(manager: EntityManager, delivery: Delivery, now: number, reason: string): Promise<boolean> {
-    return this.end(manager, delivery, SET.skipped, { now, reason });
+    return this.endForever(manager, delivery, SET.skipped, { now, reason });
   }
 
   /** Discards a delivery. Without a `fingerprint` the error of its last attempt stays, if there was one. */
@@ -116,7 +188,7 @@ export class Deliveries {
     fingerprint: string | undefined,
   ): Promise<boolean> {
     const changes = fingerprint === undefined ? SET.discarded : SET.failed;
-    return this.end(manager, delivery, changes, { now, error, fingerprint });
+    return this.endForever(manager, delivery, changes, { now, error, fingerprint });
   }
 
   /** Gives back a delivery that was claimed and not finished. It is available at once, or from `due` on. The attempt does not count. */
@@ -135,6 +207,17 @@ export class Deliveries {
     );
   }
 
+  private async endForever(
+    manager: EntityManager,
+    delivery: Delivery,
+    changes: string,
+    extra: object,
+  ): Promise<boolean> {
+    const isOurs = await this.end(manager, delivery, changes, extra);
+    if (isOurs && delivery.digest) await this.gathered.remove(manager, [delivery.id]);
+    return isOurs;
+  }
+
   private async end(manager: EntityManager, delivery: Delivery, changes: string, extra: object): Promise<boolean> {
     const { sql, parameters } = this.ours(delivery);
     const update = `UPDATE ${this.tables.delivery} SET ${changes} WHERE ${sql}`;
@@ -149,4 +232,14 @@ export class Deliveries {
       parameters: { id, attempt, worker },
     };
   }
+}
+
+/** Whether a completion needs more than one statement. */
+export const isOfDigest = ({ delivery: { digest } }: Done): boolean => digest !== undefined;
+
+function deliveryFrom(row: ClaimedRow, worker: string): Delivery {
+  const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
+  const { handler, partition_key: partition } = row;
+  const [eventId, event, recorded] = [String(row.event_id), entryFrom(row), Number(row.recorded_at)];
+  return { id, handler, partition, attempt, due, worker, eventId, event, recorded };
 }

@@ -89,7 +89,7 @@ export class PostgresClaiming {
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $5 OR set_config('synchronous_commit', 'off', true) = 'off')
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
        SELECT c.id, c.event_id, NULL AS handler, NULL AS partition_key, CAST(q.n AS int) AS n, c.attempt, CAST(c.due_at AS float8) AS due_at,
-         ${entryColumns('e')}, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
+         ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
        FROM claimed c JOIN queue q USING (handler, priority, partition_key)
        CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY q.n, c.due_at, c.id`,

@@ -25,9 +25,10 @@ import { v9 } from './v9.js';
 import { v10 } from './v10.js';
 import { v11 } from './v11.js';
 import { v12 } from './v12.js';
+import { v13 } from './v13.js';
 
 /** The versions of Spark's tables, oldest first. */
-export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12];
+export const VERSIONS: readonly SchemaVersion[] = [v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13];
 const CURRENT = VERSIONS.at(-1)!;
 
 /** The tables that this release needs, with all columns and indexes. */

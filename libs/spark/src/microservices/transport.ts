@@ -1,0 +1,9 @@
+import type { CloudEvent } from './cloud-event.js';
+
+/** How a relay sends by a ClientProxy. */
+export interface Transport {
+  /** Why the transport may lose events without a word, and what to do. Undefined if it acknowledges each event. */
+  readonly loses?: string;
+  /** Sends events under their patterns. Returns the errors of those that were not acknowledged, by id. */
+  send(events: readonly CloudEvent[], patternOf: (event: CloudEvent) => string): Promise<Map<string, unknown>>;
+}
