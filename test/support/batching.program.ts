@@ -4,8 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { BatchError, type BatchScope, GroupHandler, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { startApp } from './app.js';
-import { sqliteDriver } from './sqlite.js';
+import { handleUntilMessage } from './handling-process.js';
 
 const { options, driver, chaos } = JSON.parse(process.argv[2]!);
 const BACKOFF = { base: '50ms', max: '200ms' } as const;
@@ -64,18 +63,4 @@ async function fate(events: readonly SparkEvent[]): Promise<void> {
   if (lot < 0.28) process.kill(process.pid, 'SIGKILL');
 }
 
-/** A process that only handles, until it gets the message to stop. */
-async function main(): Promise<void> {
-  const database = { options: driver ? { ...options, driver: sqliteDriver() } : options, drop: async () => undefined };
-  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms' };
-  const app = await startApp({ database, entities: [], providers: [Handlers], spark: { worker } });
-  process.send!({ ready: true });
-  process.on('message', () => {
-    void app.close().then(() => process.send!({ logs: app.logs }, () => process.disconnect()));
-  });
-}
-
-main().catch((error: unknown) => {
-  console.error(error);
-  process.exit(1);
-});
+handleUntilMessage({ options, driver }, { entities: [], providers: [Handlers] });

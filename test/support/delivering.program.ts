@@ -3,8 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
-import { startApp } from './app.js';
-import { sqliteDriver } from './sqlite.js';
+import { handleUntilMessage } from './handling-process.js';
 
 /** Records each call in a table of its own, and does what the event's group says. */
 @Injectable()
@@ -21,19 +20,4 @@ class Handlers {
   }
 }
 
-/** A process that only handles, until it gets the message to stop. */
-async function main(): Promise<void> {
-  const { options, driver } = JSON.parse(process.argv[2]!);
-  const database = { options: driver ? { ...options, driver: sqliteDriver() } : options, drop: async () => undefined };
-  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms' };
-  const app = await startApp({ database, entities: [], providers: [Handlers], spark: { worker } });
-  process.send!({ ready: true });
-  process.on('message', () => {
-    void app.close().then(() => process.send!({ logs: app.logs }, () => process.disconnect()));
-  });
-}
-
-main().catch((error: unknown) => {
-  console.error(error);
-  process.exit(1);
-});
+handleUntilMessage(JSON.parse(process.argv[2]!), { entities: [], providers: [Handlers] });

@@ -4,9 +4,8 @@ import { ClientsModule, Transport } from '@nestjs/microservices';
 import { jetstream } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { type CloudEvent, Relay, type RelayOptions, SparkRelayModule, toJetStream } from 'nestjs-spark/microservices';
-import { startApp } from './app.js';
+import { handleUntilMessage } from './handling-process.js';
 import { Journey } from './journeys.js';
-import { sqliteDriver } from './sqlite.js';
 
 const { options, driver, rabbitmq, nats, queue, orderBy, dieAfter } = JSON.parse(process.argv[2]!);
 let left: number = dieAfter ?? Infinity;
@@ -31,29 +30,12 @@ class ToNats {
 
 const connection = nats ? connect({ servers: nats, maxReconnectAttempts: -1, reconnectTimeWait: 50 }) : undefined;
 
-/** A process that only relays, until it is killed or gets the message to stop. */
-async function main(): Promise<void> {
-  const database = { options: driver ? { ...options, driver: sqliteDriver() } : options, drop: async () => undefined };
-  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms' };
-  const client = { urls: [rabbitmq], queue, queueOptions: { durable: true } };
-  const imports = [
-    SparkRelayModule.forRoot({ source: '/journeys' }),
-    ClientsModule.register(rabbitmq ? [{ name: 'BUS', transport: Transport.RMQ, options: client }] : []),
-  ];
-  const providers = [rabbitmq ? ToRabbitmq : ToNats];
-  const app = await startApp({ database, entities: [Journey], imports, providers, spark: { worker } });
-  process.send!({ ready: true });
-  process.on('message', () => {
-    const stop = async () => {
-      await app.close();
-      await (await connection)?.close();
-      process.send!({ logs: app.logs }, () => process.disconnect());
-    };
-    void stop();
-  });
-}
-
-main().catch((error: unknown) => {
-  console.error(error);
-  process.exit(1);
-});
+const client = { urls: [rabbitmq], queue, queueOptions: { durable: true } };
+const imports = [
+  SparkRelayModule.forRoot({ source: '/journeys' }),
+  ClientsModule.register(rabbitmq ? [{ name: 'BUS', transport: Transport.RMQ, options: client }] : []),
+];
+const providers = [rabbitmq ? ToRabbitmq : ToNats];
+handleUntilMessage({ options, driver }, { entities: [Journey], imports, providers }, async () =>
+  (await connection)?.close(),
+);

@@ -1,7 +1,7 @@
 import { Table, type TableColumnOptions, TableIndex, type TableIndexOptions, type TableOptions } from 'typeorm';
 import { isPostgres } from '../traits.js';
 import { columnTypes } from './column-types.js';
-import { bare, type PresentTable, presentTables } from './present-tables.js';
+import { bare, escaped, type PresentTable, presentTables } from './present-tables.js';
 import type { Place } from './schema-version.js';
 
 /** A missing part of a table, in words. */
@@ -12,11 +12,7 @@ export interface MissingPart {
 
 /** Creates the tables, columns and indexes that are missing. An index counts as present if any index covers its columns. */
 export async function complete({ runner }: Place, tables: readonly TableOptions[]): Promise<void> {
-  const present = await presentTables(
-    runner,
-    tables.map(({ name }) => name),
-  );
-  const areNamed = !(await columnTypes(runner)).partialIndexes;
+  const { present, areNamed } = await presentOf(runner, tables);
   for (const wanted of tables) {
     const table = present.get(bare(wanted.name));
     if (!table) await runner.createTable(new Table(wanted));
@@ -37,11 +33,7 @@ export async function dropColumn({ runner }: Place, table: string, column: strin
 
 /** The names of missing tables, and the missing parts of the others. */
 export async function lacking({ runner }: Place, tables: readonly TableOptions[]) {
-  const present = await presentTables(
-    runner,
-    tables.map(({ name }) => name),
-  );
-  const areNamed = !(await columnTypes(runner)).partialIndexes;
+  const { present, areNamed } = await presentOf(runner, tables);
   const absent: string[] = [];
   const parts: MissingPart[] = [];
   for (const wanted of tables) {
@@ -75,17 +67,15 @@ export function columnSql({ dataSource }: Place['runner'], column: TableColumnOp
     .join(' ');
 }
 
-/** The name of a table, escaped for SQL. */
-export const escaped = ({ dataSource }: Place['runner'], table: string): string =>
-  table
-    .split('.')
-    .map((part) => dataSource.driver.escape(part))
-    .join('.');
+/** The tables that exist. `areNamed`: whether statements name an index: those of MariaDB and MySQL do, with FORCE INDEX. */
+async function presentOf(runner: Place['runner'], tables: readonly TableOptions[]) {
+  const names = tables.map(({ name }) => name);
+  return { present: await presentTables(runner, names), areNamed: !(await columnTypes(runner)).partialIndexes };
+}
 
 const missingColumns = ({ columns = [] }: TableOptions, present: PresentTable): TableColumnOptions[] =>
   columns.filter(({ name }) => !present.columns.has(name));
 
-/** @param areNamed whether statements name an index: those of MariaDB and MySQL do, with FORCE INDEX */
 function missingIndexes({ indices = [] }: TableOptions, present: PresentTable, areNamed: boolean): TableIndexOptions[] {
   const indexes = present.indexes.map(({ columnNames, ...index }) => ({ ...index, columns: new Set(columnNames) }));
   return indices.filter(({ name, columnNames, isUnique = false }) => {

@@ -49,6 +49,13 @@ export async function presentTables(
 /** The name of a table without its schema. */
 export const bare = (table: string): string => table.split('.').at(-1)!;
 
+/** The name of a table, escaped for SQL. */
+export const escaped = ({ dataSource }: QueryRunner, table: string): string =>
+  table
+    .split('.')
+    .map((part) => dataSource.driver.escape(part))
+    .join('.');
+
 const schemaOf = (table: string): string | null => (table.includes('.') ? table.split('.')[0]! : null);
 
 function partsOf(runner: QueryRunner, tables: readonly string[], schema: string | null): Promise<[Part[], Part[]]> {
@@ -68,16 +75,8 @@ async function ofPostgres(
      WHERE c.relkind IN ('r', 'p') AND c.relname = ANY($1::text[])`,
     [tables, schema],
   );
-  const { driver } = runner.dataSource;
-  const paths = new Map(
-    [...new Set(columns.map(({ table }) => table))].map((table) => [
-      [schema, table]
-        .flatMap((part) => part ?? [])
-        .map((part) => driver.escape(part))
-        .join('.'),
-      table,
-    ]),
-  );
+  const pathOf = (table: string) => escaped(runner, schema === null ? table : `${schema}.${table}`);
+  const paths = new Map([...new Set(columns.map(({ table }) => table))].map((table) => [pathOf(table), table]));
   const indexes = (await postgresIndexes(runner, [...paths.keys()])).filter(({ isValid }) => isValid);
   const indexed = indexes.flatMap(({ table, name, columnNames, isUnique }) =>
     columnNames.map((column) => ({ table: paths.get(table)!, index: name, column, isUnique })),

@@ -1,6 +1,7 @@
 import { Table, type TableColumnOptions, type TableIndexOptions, type TableOptions } from 'typeorm';
 import { columnTypes, exactCollation } from './column-types.js';
-import { columnSql, complete, escaped } from './completion.js';
+import { columnSql, complete } from './completion.js';
+import { escaped } from './present-tables.js';
 import { agendaOf } from './former-names.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v1 } from './v1.js';

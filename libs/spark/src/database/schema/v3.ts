@@ -1,7 +1,8 @@
 import type { TableOptions } from 'typeorm';
 import { select } from '../statement.js';
 import { columnTypes } from './column-types.js';
-import { complete, dropColumn, escaped } from './completion.js';
+import { complete, dropColumn } from './completion.js';
+import { escaped } from './present-tables.js';
 import { agendaOf } from './former-names.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v2 } from './v2.js';

@@ -1,5 +1,5 @@
 import { isPostgres } from '../traits.js';
-import { escaped } from './completion.js';
+import { escaped } from './present-tables.js';
 import { type PostgresIndex, postgresIndexes } from './postgres-indexes.js';
 import type { Place, SchemaVersion } from './schema-version.js';
 import { v7 } from './v7.js';
