@@ -1,13 +1,11 @@
 import type { EntityManager } from 'typeorm';
 import { apart } from '../common/boot-context.js';
-import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import { withoutDeadline } from '../database/statement-deadline.js';
 import type { Transactions } from '../database/transactions.js';
-import { HandlerTimeoutError } from '../error/handler-timeout.error.js';
 import { LostLeaseError } from '../error/lost-lease.error.js';
 import { RevokedManagerError } from '../error/revoked-manager.error.js';
-import { lineOf, shown } from '../error/text-of.js';
+import { shown } from '../error/text-of.js';
 import { UndoneTransactionError } from '../error/undone-transaction.error.js';
 import type { SparkEvent } from '../event/spark-event.js';
 import { inChainOf } from '../event/chain.js';
@@ -17,51 +15,35 @@ import type { Around } from '../interceptor/around.js';
 import type { Interceptors } from '../interceptor/interceptors.js';
 import type { InterceptedDelivery } from '../interceptor/spark-interceptor.decorator.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
+import { AbortableCall } from './abortable-call.js';
 import type { AttemptCall } from './attempt-call.js';
 import { completeAll } from './complete-all.js';
-import { Deadline } from './deadline.js';
 import { ScopeOfMany, ScopeOfOne } from './handler-scopes.js';
 import { revocable } from './revocable.js';
 import { type Run, runToEnd } from './run-to-end.js';
 import { TooLate } from './too-late.js';
 
-const logger = new SparkLog();
-// How long interceptors may take after the call was aborted, in milliseconds.
-const MOMENT = 1_000;
-
 /**
- * The call of a handler with an event, or with the events of several deliveries. It runs inside of the interceptors, and in a transaction if the handler is transactional, until it
- * ends, fails, reaches its timeout or is aborted.
+ * The call of a handler with an event, or with the events of several deliveries. It runs inside of the interceptors, and in a
+ * transaction if the handler is transactional.
  */
-export class HandlerCall implements Run, AttemptCall {
+export class HandlerCall extends AbortableCall implements Run, AttemptCall {
   readonly takesSlot = true;
-  /** Created at the first read of `signal`, because most handlers do not read it. */
-  private controller: AbortController | undefined;
-  private stopped: Error | undefined;
-  private stop: ((reason: Error) => void) | undefined;
   /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
   /** What Spark waits for: the handler, or the interceptors around it. */
   private waited: Waited | undefined;
-  /** Functions that end the work that the handler returned, called when the call is over. */
-  private ends: (() => void)[] | undefined;
 
   constructor(
     private readonly transactions: Transactions,
     private readonly deliveries: Deliveries,
     private readonly clock: SparkClock,
-    private readonly handler: Handler,
+    handler: Handler,
     /** At least one. */
     private readonly claimed: readonly Delivery[],
     private readonly interceptors: Interceptors,
-  ) {}
-
-  /** Aborts `scope.signal` and ends the call at once, even if the handler goes on. */
-  abort(reason: Error): void {
-    if (this.stopped) return;
-    this.stopped = reason;
-    this.controller?.abort(reason);
-    this.stop?.(reason);
+  ) {
+    super(handler);
   }
 
   leave(): boolean {
@@ -72,18 +54,6 @@ export class HandlerCall implements Run, AttemptCall {
     return true;
   }
 
-  get handlerName(): string {
-    return this.handler.name;
-  }
-
-  get signal(): AbortSignal {
-    if (!this.controller) {
-      this.controller = new AbortController();
-      if (this.stopped) this.controller.abort(this.stopped);
-    }
-    return this.controller.signal;
-  }
-
   /** Calls the handler with the events of its deliveries. Throws what it throws, and why it was aborted. */
   handle(...events: SparkEvent[]): Promise<void> {
     const { aroundHandler } = this.interceptors;
@@ -92,15 +62,21 @@ export class HandlerCall implements Run, AttemptCall {
 
   /** Interceptors run around the transaction, too. The handler's `timeout` covers them. */
   private handleWithin(around: Around<InterceptedDelivery>, events: readonly SparkEvent[]): Promise<void> {
-    const { name, options, batch } = this.handler;
-    const now = this.clock.now();
-    const all = this.claimed.map(({ id, attempt, due }, i) => {
-      return { id, handler: name, attempt, event: events[i]!, lagMs: Math.max(0, now - due) };
-    });
-    const delivery: InterceptedDelivery = batch ? { ...all[0]!, batch: all } : all[0]!;
-    const next = options.transactional ? () => this.handleInTransactionWithin(events) : () => this.call(events);
-    const ended = this.inChain(`an interceptor of ${name}`, () => around(delivery, next));
+    const { name, options } = this.handler;
+    const delivery = this.intercepted(events);
+    const waited = (this.waited = this.newWaited(`an interceptor of ${name}`));
+    const next = options.transactional
+      ? () => this.unstopped(() => this.handleItself(events))
+      : () => (this.inner = this.call(events));
+    const ended = this.inTimeAround(() => this.within(waited, () => around(delivery, next)), waited);
     return options.transactional ? ended.catch((thrown) => this.afterCommit(thrown, events)) : ended;
+  }
+
+  private intercepted(events: readonly SparkEvent[]): InterceptedDelivery {
+    const now = this.clock.now();
+    const first = interceptedOf(this.claimed[0]!, events[0]!, now);
+    if (!this.handler.batch) return first;
+    return { ...first, batch: this.claimed.map((delivery, i) => interceptedOf(delivery, events[i]!, now)) };
   }
 
   /** An error of interceptors cannot undo a transaction that has committed. */
@@ -108,24 +84,6 @@ export class HandlerCall implements Run, AttemptCall {
     if (!this.isCommitted) throw thrown;
     const what = events.length === 1 ? `${shown(events[0]!.key)} is` : `${events.length} events are`;
     this.interceptors.report(`aroundHandler of ${this.handler.name}`, `${what} completed`, thrown);
-  }
-
-  /** Runs the transaction inside of interceptors. An abort ends the handler, not the attempt, until its transaction has ended. */
-  private async handleInTransactionWithin(events: readonly SparkEvent[]): Promise<void> {
-    if (this.stopped) throw this.stopped;
-    const stopAround = this.stop;
-    this.stop = undefined;
-    try {
-      await this.handleItself(events);
-    } finally {
-      this.endPart(stopAround);
-    }
-  }
-
-  /** Ends an inner part of the call. If it was aborted, the interceptors around it have MOMENT to end. */
-  private endPart(stopAround: ((reason: Error) => void) | undefined): void {
-    this.stop = stopAround;
-    if (this.stopped && stopAround) setTimeout(stopAround, MOMENT, this.stopped).unref();
   }
 
   /** Of many events, the one whose chain is longest counts as the cause of what the handler writes. */
@@ -173,14 +131,7 @@ export class HandlerCall implements Run, AttemptCall {
     const work = () => runToEnd(this.begin(events, manager), this);
     const { waited } = this;
     // An interceptor may call next() elsewhere, from a queue for example.
-    return waited && workContext().waited === waited ? this.inContextOf(waited, what, work) : this.inChain(what, work);
-  }
-
-  /** The same as `inChain`, inside of interceptors that run in this context already. */
-  private inContextOf<T>(waited: Waited, what: string, work: () => T): Promise<Awaited<T>> {
-    const { what: around } = waited;
-    waited.what = what;
-    return this.inTime(work, () => (waited.what = around));
+    return waited && workContext().waited === waited ? this.inTime(work, waited, what) : this.inChain(what, work);
   }
 
   /** Calls the handler, unless it would begin later than the rate limit has counted. */
@@ -194,61 +145,24 @@ export class HandlerCall implements Run, AttemptCall {
 
   /** Runs code of the application in time, one step further down the event's chain. Such code must not wait for Spark. */
   private inChain<T>(what: string, work: () => T): Promise<Awaited<T>> {
-    const waited: Waited = { what, dataSource: this.transactions.manager.dataSource, isOver: false };
-    this.waited ??= waited;
+    const waited = this.newWaited(what);
+    return this.inTime(() => this.within(waited, work), waited);
+  }
+
+  private newWaited(what: string): Waited {
+    return { what, dataSource: this.transactions.manager.dataSource, isOver: false };
+  }
+
+  private within<T>(waited: Waited, work: () => T): T {
     const { depth, cause } = this.link;
-    const context = { depth: depth + 1, cause, waited };
-    return this.inTime(
-      () => apart(() => runIn(context, work)),
-      () => (waited.isOver = true),
-    );
-  }
-
-  /** Adds a function that ends the work of the handler early. */
-  onEnd(end: () => void): void {
-    (this.ends ??= []).push(end);
-  }
-
-  /** Waits for code of the application until it ends, reaches its timeout, or the call is aborted. How it ends later is ignored. */
-  inTime<T>(work: () => T, onSettled?: () => void): Promise<Awaited<T>> {
-    // There are many calls, and each promise costs time. So this is written without `await` and `finally`.
-    return new Promise((resolve, reject) => {
-      if (this.stopped) throw this.stopped;
-      const stopAround = this.stop;
-      let deadline: Deadline | undefined;
-      const settle = <V>(by: (value: V) => void, value: V) => {
-        deadline?.end();
-        if (this.stop === fail) this.endPart(stopAround);
-        onSettled?.();
-        for (const end of this.ends?.splice(0) ?? []) quietly(end);
-        by(value);
-      };
-      const fail = (error: unknown) => settle(reject, error);
-      this.stop = fail;
-      try {
-        const ended = Promise.resolve(work());
-        // The deadline of the interceptors around it comes first.
-        if (!stopAround) deadline = this.deadline();
-        ended.then((result) => settle(resolve, result), fail);
-      } catch (error) {
-        fail(error);
-      }
-    });
-  }
-
-  private deadline(): Deadline | undefined {
-    const { name, timeout } = this.handler;
-    return timeout === undefined
-      ? undefined
-      : new Deadline(timeout, () => this.abort(new HandlerTimeoutError(name, timeout)));
+    return apart(() => runIn({ depth: depth + 1, cause, waited }, work));
   }
 }
 
-// An error here cannot change how the attempt ended, so it is only logged.
-function quietly(end: () => void): void {
-  try {
-    end();
-  } catch (error) {
-    logger.debug(`The result of a handler could not be ended: ${lineOf(error)}`, { error });
-  }
-}
+const interceptedOf = (
+  { id, handler, attempt, due }: Delivery,
+  event: SparkEvent,
+  now: number,
+): InterceptedDelivery => {
+  return { id, handler, attempt, event, lagMs: Math.max(0, now - due) };
+};

@@ -1,5 +1,5 @@
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
-import { type BatchObservableCallback, metrics, type Observable } from '@opentelemetry/api';
+import { type BatchObservableCallback, createNoopMeter, metrics, type Observable } from '@opentelemetry/api';
 import type { Subscription } from 'rxjs';
 import type { DeliveryReport, RegisteredSpark, SparkRegistry, SweepProgress } from '../index.js';
 import { DATA_SOURCE, GROUP, HANDLER, SCOPE, SOURCE, STATE } from './attributes.js';
@@ -33,7 +33,9 @@ export class ProcessMetrics implements OnModuleInit, OnModuleDestroy {
 
   constructor(private readonly registry: SparkRegistry) {}
 
+  /** Without an SDK it subscribes to nothing: Spark makes reports of deliveries only for those who read them. */
   onModuleInit(): void {
+    if (this.meter === createNoopMeter()) return;
     const all = this.registry.all();
     for (const { dataSource, service } of all) {
       this.subscriptions.push(
