@@ -1,21 +1,22 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
 import { claimRead, completeAndAsk, type WithoutEvent } from '../claim-complete.js';
 import { ClaimRoom, type FoundQueue, type OpenQueue, queueFrom, type QueueRow } from '../claim-queues.js';
-import type {
-  Claimed,
-  ClaimRequest,
-  Completion,
-  Dialect,
-  Entered,
-  EnterRequest,
-  KeysInRange,
-  Owner,
-  RowsByKey,
-  KeyRange,
+import {
+  type Claimed,
+  type ClaimRequest,
+  type Completion,
+  type Dialect,
+  type Entered,
+  type EnterRequest,
+  isOpenedFor,
+  type KeysInRange,
+  type Owner,
+  type RowsByKey,
+  type KeyRange,
 } from '../dialect.js';
 import { OPENED_COLUMNS, OPENED_PLACES, openedRow } from '../delivery-columns.js';
 import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
-import { isOther, openingsOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom } from '../event-insert.js';
+import { isOther, openingOf, OWNER_COLUMNS, ownerOf, type OwnerRow, ownersFrom } from '../event-insert.js';
 import { raw } from '../statement.js';
 import { givenOf, keysInRangesSql, keysOfRow } from '../key-ranges.js';
 import { discardedById, type DiscardedRequest } from '../latest-discarded.js';
@@ -123,13 +124,14 @@ export class SqliteDialect implements Dialect {
       const fresh = new Set<string>();
       const others = new Map<string, Owner>();
       for (const entry of entries) {
-        const { key, group } = entry;
+        const { key } = entry;
         let known = likelyNew ? undefined : ownerRow.get<OwnerRow>(key);
         const inserted = known ? undefined : insert.run(...eventRow(entry, now));
         if (inserted?.changes === 1) {
           fresh.add(key);
-          const event = { id: inserted.lastInsertRowid, event_key: key, event_group: group, metadata: entry.metadata };
-          for (const opening of openingsOf(opened, [event])) open.run(...openedRow(opening, now));
+          const event = { id: inserted.lastInsertRowid, metadata: entry.metadata };
+          for (const handler of opened)
+            if (isOpenedFor(handler, entry)) open.run(...openedRow(openingOf(handler, event), now));
           continue;
         }
         known ??= ownerRow.get(key);
