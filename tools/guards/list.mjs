@@ -605,7 +605,7 @@ export const guards = [
   ),
   guard(
     'what blocks while it is read becomes a suspect',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     'this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : undefined',
     'this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : LATE',
     ['worker-lease', 'costs its delivery an attempt'],
@@ -613,7 +613,7 @@ export const guards = [
   ),
   guard(
     'the context of a delivery without attempts is not read',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     'const isReadable = ({ isExhausted }: Attempt): boolean => !isExhausted;',
     'const isReadable = ({ isExhausted }: Attempt): boolean => !isExhausted || isExhausted;',
     ['worker-lease', 'costs its delivery an attempt'],
@@ -701,7 +701,7 @@ export const guards = [
   ),
   guard(
     'what was claimed and not begun is given back',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     'this.run(attempt, contexts) : LATE)',
     "this.run(attempt, contexts) : ({ state: 'completed', persisted: true } as Outcome))",
     ['worker-lease', 'waits for no rescue'],
@@ -964,7 +964,7 @@ export const guards = [
   guard(
     'a pause waits for handlers that are running',
     'runtime/spark.lifecycle.ts',
-    ', worker.idle()]',
+    ', handling.idle()]',
     ']',
     ['start-pause', 'a pause waits'],
     { databases: ['SQLite'] },
@@ -1932,7 +1932,7 @@ export const guards = [
   ),
   guard(
     'a suspect that has ended lets the next one in',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     'if (isSuspect || this.claimer.settled(',
     'if (this.claimer.settled(',
     ['deliver-slots', 'handled one after the other'],
@@ -2109,22 +2109,22 @@ export const guards = [
   guard(
     'a process whose slots are taken has no place',
     'runtime/create-spark.ts',
-    'worker.isClaiming && slots.hasRoom(handler);',
-    'worker.isClaiming;',
+    'carriage.works && slots.hasRoom(handler);',
+    'carriage.works;',
     ['wake-ups', '(whose slots are taken|passes on)'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
     'a paused process has no place',
     'runtime/work-signals.ts',
-    'workplace.ticker.isStarted && ',
+    'workplace.isStarted() && ',
     '',
     ['wake-ups', 'that is paused'],
     { databases: ['PostgreSQL'] },
   ),
   guard(
     'more than a process has slots for spreads',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     'if (full.length > 0) this.onFull(full);',
     '',
     ['wake-ups', '(whose slots are taken|spreads to others)'],
@@ -2228,14 +2228,14 @@ export const guards = [
   guard(
     'what runs for longer than the lease is logged',
     'runtime/maintenance.ts',
-    'worker.warnOfLong(settings.worker.lease.ttl);',
+    'handling.warnOfLong(settings.worker.lease.ttl);',
     '',
     ['deliver-slots', 'longer than the lease'],
     { databases: ['SQLite'] },
   ),
   guard(
     'what runs long is logged only once',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     'this.warned.add(attempt);',
     '',
     ['deliver-slots', 'longer than the lease'],
@@ -2243,7 +2243,7 @@ export const guards = [
   ),
   guard(
     'what runs for less than the lease is not logged',
-    'deliver/worker.ts',
+    'deliver/handling.ts',
     '<= time || this.warned',
     '<= 0 * time || this.loggedAt',
     ['deliver-slots', 'longer than the lease'],

@@ -1,0 +1,145 @@
+import { Injectable } from '@nestjs/common';
+import { type BatchScope, GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
+import { describe, expect, it } from 'vitest';
+import { Carried, gate } from './support/carried.js';
+import { databases } from './support/databases.js';
+
+describe.each(databases)('deliveries that a carrier brings, on $name', (database) => {
+  const on = new Carried(database);
+  let hold: Promise<void> | undefined;
+  let most = 0;
+  let running = 0;
+
+  @Injectable()
+  class Handlers {
+    @GroupHandler(/^mail/, { name: 'mails' }) mail({ key }: SparkEvent) {
+      on.calls.push(key);
+    }
+    @GroupHandler(/^fails/, { name: 'fails', maxAttempts: 3, backoff: () => 10 }) fail(
+      { key }: SparkEvent,
+      scope: HandlerScope,
+    ) {
+      on.calls.push(`${key} ${scope.attempt}`);
+      if (scope.attempt < 3) throw new Error('not yet');
+    }
+    @GroupHandler(/^never/, { name: 'never', maxAttempts: 2, backoff: () => 10 }) never() {
+      throw new Error('never');
+    }
+    @GroupHandler(/^exact/, { name: 'exact', transactional: true }) async exact(
+      { key }: SparkEvent,
+      scope: HandlerScope,
+    ) {
+      await scope.manager.query(`INSERT INTO effects (name) VALUES ('${key}')`);
+      if (scope.attempt === 1 && key === 'exact_2') throw new Error('rolled back');
+    }
+    @GroupHandler(/^slow/, { name: 'slow', concurrency: 2 }) async slow({ key }: SparkEvent) {
+      most = Math.max(most, ++running);
+      on.calls.push(key);
+      await hold;
+      running--;
+    }
+    @GroupHandler(/^many/, { name: 'many', batch: { max: 50 } }) many(events: SparkEvent[], _: BatchScope) {
+      on.calls.push(...events.map(({ key }) => key));
+    }
+    @GroupHandler(/^rated/, { name: 'rated', rateLimit: { max: 100, per: '1s' } }) rated({ key }: SparkEvent) {
+      on.calls.push(key);
+    }
+    @GroupHandler(/^alone/, { name: 'alone', fleetConcurrency: 1 }) alone({ key }: SparkEvent) {
+      on.calls.push(key);
+    }
+  }
+
+  it('are handled once each by the processes that work, and reported', async () => {
+    const dispatching = await on.start([Handlers], { works: false });
+    const working = await on.start([Handlers], { dispatches: false });
+    await on.emit(dispatching, 'mail', 250);
+    await on.until(() => expect(working.carrier.reports).toHaveLength(250));
+
+    expect(new Set(on.calls).size).toBe(250);
+    expect(on.calls).toHaveLength(250);
+    const ends = new Set(
+      working.carrier.reports.map(({ state, attempt, handler }) => `${state} ${attempt} ${handler}`),
+    );
+    expect([...ends]).toEqual(['completed 1 mails']);
+    expect(new Set(working.carrier.reports.map(({ key }) => key)).size).toBe(250);
+    expect(new Set((await on.states(dispatching)).map((state) => state.slice(state.indexOf(' '))))).toEqual(
+      new Set([' completed 1']),
+    );
+    expect(on.queue.sent).toHaveLength(250);
+    expect(new Set(on.queue.sent.map(({ ticket }) => ticket)).size).toBe(250);
+    expect(on.queue.sent.every(({ ticket }) => !ticket.includes(':') && /\D/.test(ticket))).toBe(true);
+  });
+
+  it('have their attempts and their backoff, and end discarded after the last', async () => {
+    const app = await on.start([Handlers]);
+    await on.emit(app, 'fails');
+    await on.emit(app, 'never');
+    await on.until(async () => expect(await on.states(app)).toEqual(['fails_1 completed 3', 'never_1 discarded 2']));
+    expect(on.calls).toEqual(['fails_1 1', 'fails_1 2', 'fails_1 3']);
+    const ends = app.carrier.reports.map(({ key, state, attempt }) => `${key} ${state} ${attempt}`);
+    expect(ends.toSorted()).toEqual([
+      'fails_1 available 1',
+      'fails_1 available 2',
+      'fails_1 completed 3',
+      'never_1 available 1',
+      'never_1 discarded 2',
+    ]);
+    expect(app.carrier.reports.find(({ state }) => state === 'discarded')!.error).toContain('never');
+    expect(new Set(on.queue.sent.map(({ ticket }) => ticket)).size).toBe(5);
+  });
+
+  it('of transactional handlers take effect exactly once', async () => {
+    const app = await on.start([Handlers]);
+    await app.dataSource.query('CREATE TABLE effects (name VARCHAR(100))');
+    await on.emit(app, 'exact', 3);
+    await on.until(async () => expect(await app.dataSource.query('SELECT name FROM effects')).toHaveLength(3));
+    await on.until(async () =>
+      expect(await on.states(app)).toEqual(['exact_1 completed 1', 'exact_2 completed 2', 'exact_3 completed 1']),
+    );
+    expect(await app.dataSource.query('SELECT name FROM effects')).toHaveLength(3);
+  });
+
+  it('wait for a free slot of their handler', async () => {
+    const { opened, open } = gate();
+    [hold, most, running] = [opened, 0, 0];
+    const app = await on.start([Handlers], { concurrency: 3, batch: 5 });
+    await on.emit(app, 'slow', 9);
+    await on.emit(app, 'mail', 2);
+    await on.until(() => expect(on.calls.filter((key) => key.startsWith('slow'))).toHaveLength(2));
+    await on.until(() => expect(on.calls.filter((key) => key.startsWith('mail'))).toHaveLength(2));
+    expect((await on.rows(app)).filter(({ state }) => state === 'running')).toHaveLength(2);
+    open();
+    await on.until(() => expect(app.carrier.reports).toHaveLength(11));
+    expect(most).toBe(2);
+    expect(on.calls).toHaveLength(11);
+  });
+
+  it('are not those of handlers of many events or with limits over all processes: workers claim these themselves', async () => {
+    const app = await on.start([Handlers]);
+    for (const group of ['many', 'rated', 'alone', 'mail']) await on.emit(app, group, 2);
+    await on.until(() => expect(on.calls).toHaveLength(8));
+    expect(app.carrier.port!.handlers.map(({ name }) => name)).toEqual(['mails', 'fails', 'never', 'exact', 'slow']);
+    expect(on.queue.sent.map(({ handler }) => handler)).toEqual(['mails', 'mails']);
+    expect(app.carrier.port!.handlers.find(({ name }) => name === 'slow')).toEqual({
+      name: 'slow',
+      concurrency: 2,
+      priority: 0,
+    });
+  });
+
+  it('are as many as the carrier has room for, the others wait for it', async () => {
+    const dispatching = await on.start([Handlers], { works: false, window: 10 });
+    await on.emit(dispatching, 'mail', 35);
+    await on.until(() => expect(on.queue.sent).toHaveLength(10));
+    const { handlers } = await dispatching.spark.status();
+    expect(handlers.find(({ handler }) => handler === 'mails')).toMatchObject({
+      available: 25,
+      waiting: 10,
+      dispatched: 10,
+    });
+    expect(await dispatching.spark.handlers({ countUpTo: 100 })).toEqual(handlers);
+    await on.start([Handlers], { dispatches: false });
+    await on.until(() => expect(on.calls).toHaveLength(35));
+    expect(on.queue.sent).toHaveLength(35);
+  });
+});
