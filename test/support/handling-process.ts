@@ -1,3 +1,4 @@
+import type { WorkerOptions } from 'nestjs-spark';
 import { startApp, type TestAppOptions } from './app.js';
 import { sqliteDriver } from './sqlite.js';
 
@@ -11,15 +12,17 @@ interface SentDatabase {
  * Runs an application that only handles, until this process gets a message. Then it sends what was logged.
  *
  * @param onClosed closes what is not the application's
+ * @param more options of the worker
  */
 export function handleUntilMessage(
   { options, driver }: SentDatabase,
   application: Pick<TestAppOptions, 'entities' | 'imports' | 'providers'>,
   onClosed: () => Promise<unknown> = () => Promise.resolve(),
+  more: WorkerOptions = {},
 ): void {
   const given = (driver ? { ...options, driver: sqliteDriver() } : options) as TestAppOptions['database']['options'];
   const database = { options: given, drop: async () => undefined };
-  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms' };
+  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms', ...more };
   const run = async () => {
     const app = await startApp({ ...application, database, spark: { worker } });
     process.send!({ ready: true });
