@@ -5,6 +5,7 @@ import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
 import { Claimer } from '../../libs/spark/src/deliver/claimer.js';
+import { Dispatcher } from '../../libs/spark/src/deliver/dispatcher.js';
 import { Handling } from '../../libs/spark/src/deliver/handling.js';
 import { RecordedEvents } from '../../libs/spark/src/runtime/recorded-events.js';
 import { WorkSignals } from '../../libs/spark/src/runtime/work-signals.js';
@@ -66,6 +67,14 @@ export class FaultPoints {
         if (counts) pass('after-claim');
         if (claimed.some(({ handler }: Delivery) => handler === 'rated') && Math.random() < 0.1) hiccup();
         return begin(claimed, ...given);
+      }),
+    );
+    wrap(Dispatcher, 'send', async (send, dispatched) =>
+      journal.during(async () => {
+        pass('before-send');
+        const isSent = await send(dispatched);
+        if (isSent) pass('after-send');
+        return isSent;
       }),
     );
     wrap(Attempt, 'run', (run, context) => journal.during(() => run(context)));
