@@ -117,7 +117,7 @@ export class ServerWatch {
   private leave(error: unknown): void {
     if (this.state === 'away' || this.isStopped) return;
     // Without a connection, the error of a command says less than that of the connection.
-    const reason = reasonOf(this.client.status === 'ready' ? error : (this.lastError ?? error));
+    const reason = reasonOf(this.client.status === 'ready' ? error : (this.lastError ?? 'the connection was closed'));
     this.lastError = undefined;
     this.state = 'away';
     this.awaySince = performance.now();
