@@ -22,5 +22,5 @@ class Handlers {
 }
 
 const { bullmq, ...database } = JSON.parse(process.argv[2]!);
-const carried = bullmq ? { carrier: new BullMQCarrier(bullmq) } : {};
-handleUntilMessage(database, { entities: [], providers: [Handlers] }, undefined, carried);
+const worker = bullmq ? { carrier: new BullMQCarrier(bullmq) } : {};
+handleUntilMessage(database, { entities: [], providers: [Handlers], worker });

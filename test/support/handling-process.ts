@@ -12,13 +12,14 @@ interface SentDatabase {
  * Runs an application that only handles, until this process gets a message. Then it sends what was logged.
  *
  * @param onClosed closes what is not the application's
- * @param more options of the worker
  */
 export function handleUntilMessage(
   { options, driver }: SentDatabase,
-  application: Pick<TestAppOptions, 'entities' | 'imports' | 'providers'>,
+  {
+    worker: more,
+    ...application
+  }: Pick<TestAppOptions, 'entities' | 'imports' | 'providers'> & { worker?: WorkerOptions },
   onClosed: () => Promise<unknown> = () => Promise.resolve(),
-  more: WorkerOptions = {},
 ): void {
   const given = (driver ? { ...options, driver: sqliteDriver() } : options) as TestAppOptions['database']['options'];
   const database = { options: given, drop: async () => undefined };

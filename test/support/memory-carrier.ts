@@ -61,6 +61,7 @@ export class MemoryCarrier implements DeliveryCarrier {
   readonly reports: DeliveryReport[] = [];
   port: CarrierPort | undefined;
   private readonly options: Required<MemoryCarrierOptions>;
+  private isStopped = false;
   private readonly running = new Set<Promise<void>>();
 
   constructor(
@@ -87,13 +88,14 @@ export class MemoryCarrier implements DeliveryCarrier {
   }
 
   async stop(): Promise<void> {
+    this.isStopped = true;
     this.queue.leave(this);
     await Promise.all(this.running);
   }
 
   /** Takes up what waits in the queue. */
   takeUp(): void {
-    if (!this.works) return;
+    if (!this.works || this.isStopped) return;
     while (this.running.size < this.options.concurrency) {
       const deliveries = this.queue.take(this.options.batch);
       if (deliveries.length === 0) return;

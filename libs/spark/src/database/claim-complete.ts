@@ -31,13 +31,14 @@ async function withEvents(
 export async function claimRead(
   manager: EntityManager,
   tables: TableNames,
-  { worker, now }: Pick<ClaimRequest, 'worker' | 'now'>,
+  by: Pick<ClaimRequest, 'worker' | 'now'>,
   rows: readonly WithoutEvent[],
   byKey = '',
+  set = SET.claimed(),
 ): Promise<ClaimedRow[]> {
   if (rows.length === 0) return [];
-  const update = `UPDATE ${tables.delivery} ${byKey} SET ${SET.claimed()} WHERE id IN (:...ids)`;
-  await execute(manager, update, { worker, now, ids: rows.map(({ id }) => id) });
+  const update = `UPDATE ${tables.delivery} ${byKey} SET ${set} WHERE id IN (:...ids)`;
+  await execute(manager, update, { ...by, ids: rows.map(({ id }) => id) });
   return withEvents(manager, tables, rows);
 }
 
@@ -76,7 +77,9 @@ export async function takeOverRead(
      ${skipsLocked ? 'FOR UPDATE SKIP LOCKED' : ''}`,
     { ids: request.ids },
   );
-  return claimRead(manager, tables, request, rows, byKey);
+  const { now, ttl } = request;
+  const taken = rows.map((row) => ({ ...row, due_at: Math.min(Number(row.due_at) - ttl, now) }));
+  return claimRead(manager, tables, request, taken, byKey, SET.takenOver());
 }
 
 /** Completes deliveries, and reads which of them it has completed, for databases whose UPDATE does not return rows. */

@@ -55,10 +55,13 @@ export const openedSql = (event: string, now: string): string => OPENED.map(({ s
  * of another form is a function of them.
  */
 export const SET = {
-  claimed: (worker = ':worker', now = ':now') =>
+  claimed: (worker = ':worker', now = ':now'): string =>
     `state = 'running', attempt = attempt + 1, claimed_by = ${worker}, started_at = ${now}`,
   /** A carrier brings it to the process that handles it. If it gets lost, it is due again. */
   dispatched: (dispatcher = ':worker', due = ':due') => `claimed_by = ${dispatcher}, due_at = ${due}`,
+  /** It has arrived. It was due when it was sent: what is given back must not wait until it would have been back. */
+  takenOver: (worker = ':worker', now = ':now', ttl = ':ttl'): string =>
+    `${SET.claimed(worker, now)}, due_at = CASE WHEN due_at - ${ttl} < ${now} THEN due_at - ${ttl} ELSE ${now} END`,
   /** It is not on its way any more. */
   recalled: 'claimed_by = NULL, due_at = :due',
   completed: (now: string, durationMs: string) =>

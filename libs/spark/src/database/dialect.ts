@@ -143,6 +143,8 @@ export interface Dispatched {
 export interface TakeOver {
   readonly worker: string;
   readonly now: number;
+  /** How long they may be on their way, in milliseconds. They count as due since they were sent. */
+  readonly ttl: number;
   readonly ids: readonly string[];
 }
 

@@ -118,9 +118,9 @@ export class Claimer {
       if (this.halted || !(await this.isReady(by))) return undefined;
       const ids = choose();
       if (ids.length === 0) return [];
-      const request = { worker: this.lease.id, now: this.clock.now(), ids };
+      const request = { worker: this.lease.id, now: this.clock.now(), ttl, ids };
       const deliveries = await this.surely(() =>
-        this.transactions.runShort((manager) => this.deliveries.takeOver(manager, request, ttl)),
+        this.transactions.runShort((manager) => this.deliveries.takeOver(manager, request)),
       );
       if (deliveries.length > 0) by.begin(deliveries, false, false);
       return deliveries;

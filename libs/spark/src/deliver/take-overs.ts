@@ -63,22 +63,18 @@ export class TakeOvers {
 
   /** As `CarrierPort.handle`. */
   async handle(given: readonly Pick<CarriedDelivery, 'id' | 'handler'>[]): Promise<DeliveryReport[]> {
-    const now: string[] = [];
-    const later: string[] = [];
-    const reports = given
-      .filter(({ id }) => IS_ID.test(id))
-      .map(({ id, handler: name }) => {
-        const handler = this.handlers.named(name);
-        const isOurs = this.carriage.works && handler && this.carriage.isCarried(handler);
-        if (isOurs)
-          return new Promise<DeliveryReport | undefined>((ended) => this.waiting.push({ id, handler, ended }));
-        (handler ? now : later).push(id);
-        if (!handler) this.reportUnknown(name);
-        return undefined;
-      });
+    const reports: Promise<DeliveryReport | undefined>[] = [];
+    const strays: Record<'known' | 'unknown', string[]> = { known: [], unknown: [] };
+    for (const { id, handler: name } of given.filter((one) => IS_ID.test(one.id))) {
+      const handler = this.handlers.named(name);
+      if (handler && this.carriage.works && this.carriage.isCarried(handler))
+        reports.push(new Promise((ended) => this.waiting.push({ id, handler, ended })));
+      else strays[handler ? 'known' : 'unknown'].push(id);
+      if (!handler) this.reportUnknown(name);
+    }
     if (this.waiting.length > 0) this.working ??= this.context.run(() => this.work());
-    await this.recall({ ids: now }, 0);
-    await this.recall({ ids: later }, ELSEWHERE);
+    await this.recall({ ids: strays.known }, 0);
+    await this.recall({ ids: strays.unknown }, ELSEWHERE);
     return (await Promise.all(reports)).filter((report) => report !== undefined);
   }
 

@@ -40,9 +40,7 @@ export class Carrying {
     this.isRunning = true;
     this.takeOvers.open();
     this.starting ??= this.context.runNow(async () => this.carrier.start(this.port()));
-    const started = this.starting.then(() => {
-      if (this.isRunning && this.carrier.dispatches) this.ticker.start();
-    });
+    const started = this.started(this.starting);
     if ((await Promise.race([started, delay(LONGEST_START, 'late', { ref: false })])) !== 'late') return;
     this.logger.warn(
       `The carrier has not started for ${LONGEST_START} ms. Spark sends deliveries by it once it has; until then they wait.`,
@@ -50,6 +48,11 @@ export class Carrying {
     started.catch((error: unknown) => {
       this.logger.error(`The carrier could not start, so that Spark sends nothing by it: ${linesOf(error)}`, { error });
     });
+  }
+
+  private async started(starting: Promise<void>): Promise<void> {
+    await starting;
+    if (this.isRunning && this.carrier.dispatches) this.ticker.start();
   }
 
   /** Sends and takes over nothing, until `begin`. What arrives waits for that. */

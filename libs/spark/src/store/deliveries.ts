@@ -85,16 +85,10 @@ export class Deliveries {
     return this.dialect.dispatch(manager, request, Math.ceil(due));
   }
 
-  /**
-   * Claims those of some deliveries that are on their way, with their events. They count as due since they were sent, `ttl` milliseconds
-   * before they would be due again.
-   */
-  async takeOver(manager: EntityManager, request: TakeOver, ttl: number): Promise<Delivery[]> {
+  /** Claims those of some deliveries that are on their way, with their events. */
+  async takeOver(manager: EntityManager, request: TakeOver): Promise<Delivery[]> {
     const rows = await this.dialect.takeOver(manager, request);
-    return rows.map((row) => {
-      const delivery = deliveryFrom(row, request.worker);
-      return { ...delivery, due: delivery.due - ttl, isCarried: true };
-    });
+    return rows.map((row) => ({ ...deliveryFrom(row, request.worker), isCarried: true }));
   }
 
   /** Makes deliveries that are on their way available again, from `due` on. Returns how many. */

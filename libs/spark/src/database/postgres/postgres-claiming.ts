@@ -108,7 +108,7 @@ export class PostgresClaiming {
   }
 
   /** Takes deliveries over that are on their way. The lock keeps them in place, so that the UPDATE finds them by ctid. */
-  async takeOver(manager: EntityManager, { worker, now, ids }: TakeOver): Promise<ClaimedRow[]> {
+  async takeOver(manager: EntityManager, { worker, now, ttl, ids }: TakeOver): Promise<ClaimedRow[]> {
     const { delivery, event, pause } = this.tables;
     return prepared<ClaimedRow>(
       manager,
@@ -117,13 +117,13 @@ export class PostgresClaiming {
          SELECT ctid AS place FROM ${delivery} WHERE id = ANY($3::bigint[]) AND COALESCE(state, '') = 'available'
            AND claimed_by IS NOT NULL AND handler NOT IN (SELECT handler FROM ${pause}) ORDER BY id FOR UPDATE SKIP LOCKED),
        taken AS (
-         UPDATE ${delivery} d SET ${SET.claimed('$2', '$1')}
+         UPDATE ${delivery} d SET ${SET.takenOver('$2', '$1', '$4')}
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM arrived)) AND (SELECT ${LAZY_COMMIT})
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.partition_key, d.due_at)
        SELECT c.id, c.event_id, c.handler, c.partition_key, c.attempt, CAST(c.due_at AS float8) AS due_at,
          ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at
        FROM taken c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e ORDER BY c.id`,
-      [now, worker, arrayOf(ids)],
+      [now, worker, arrayOf(ids), ttl],
     );
   }
 
