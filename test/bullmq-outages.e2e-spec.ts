@@ -43,7 +43,7 @@ describe.skipIf(!inject('redisServer'))('a Redis that is away', () => {
 
     expect(performance.now() - began).toBeLessThan(2_500);
     expect([isThere(carrier), port.isLocal]).toEqual([false, true]);
-    await expect(carrier.send(deliveriesOf('mails', [1]))).rejects.toThrow(/isn't writeable/);
+    await expect(carrier.send(deliveriesOf('mails', [1]))).rejects.toThrow(/Redis at .* is away/);
     await delay(1_500);
     expect(said(/is away: .*ECONNREFUSED.*Start it, or check the connection.*claims deliveries/)).toHaveLength(1);
     expect(logs.lines).toHaveLength(1);
@@ -63,7 +63,7 @@ describe.skipIf(!inject('redisServer'))('a Redis that is away', () => {
     await server.kill();
     await until(() => port.isLocal);
     const began = performance.now();
-    await expect(carrier.send(deliveriesOf('mails', [1]))).rejects.toThrow(/isn't writeable/);
+    await expect(carrier.send(deliveriesOf('mails', [1]))).rejects.toThrow(/Redis at .* is away/);
     expect(performance.now() - began).toBeLessThan(500);
     await delay(3_000);
     expect(said(/is away/)).toHaveLength(1);
@@ -126,6 +126,20 @@ describe.skipIf(!inject('redisServer'))('a Redis that is away', () => {
     await delay(1_000);
     expect(said(/has lost its data.*No delivery is lost/)).toHaveLength(1);
     expect(logs.lines).toHaveLength(1);
+  }, 60_000);
+
+  it('is emptied: the limit of a queue holds again', async () => {
+    server = await RedisServer.start();
+    const port = new FakePort([mails]);
+    port.takes = () => 20;
+    const carrier = await start(port, { queue: { globalConcurrency: 2 } });
+    await worksAgain(carrier, port, 'before');
+    await server.admin().flushall();
+    await until(() => said(/has lost its data/).length === 1);
+    await carrier.send(deliveriesOf('mails', numbers(20)));
+    await until(() => port.handled.length === 21);
+
+    expect(port.mostRunning).toBeLessThanOrEqual(2);
   }, 60_000);
 
   it('that stands still counts as away, and is used again when it goes on', async () => {
@@ -204,15 +218,22 @@ describe.skipIf(!inject('redisServer'))('a Redis that is away', () => {
     server.goOn();
   });
 
-  it('does not keep a process alive that has stopped', async () => {
-    server = await RedisServer.absent();
-    const carrier = await start(new FakePort([mails]));
-    await carrier.stop();
-    const handles = () =>
-      process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap' || name === 'TCPWRAP');
-    const before = handles().length;
-    await delay(1_000);
-    expect(handles().length).toBeLessThanOrEqual(before);
-    expect(carrier.room(mails)).toBe(0);
-  });
+  it.each([true, false])(
+    'does not keep a process alive that has stopped, at once or later, where it is there: %s',
+    async (isThere) => {
+      server = await (isThere ? RedisServer.start() : RedisServer.absent());
+      const carrier = await start(new FakePort([mails]));
+      await carrier.stop();
+      const other = new BullMQCarrier({ connection: server.url });
+      const starting = other.start(new FakePort([mails]));
+      await other.stop();
+      await starting;
+      const handles = () =>
+        process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap' || name === 'TCPWRAP');
+      const before = handles().length;
+      await delay(1_000);
+      expect(handles().length).toBeLessThanOrEqual(before);
+      expect(carrier.room(mails)).toBe(0);
+    },
+  );
 });

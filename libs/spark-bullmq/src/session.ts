@@ -51,6 +51,7 @@ export class Session {
   }
 
   async send(deliveries: readonly CarriedDelivery[]): Promise<void> {
+    if (!this.watch.isThere) throw new Error(`Redis at ${placeOf(this.settings.connection)} is away`);
     const parts = new Map<Sender, CarriedDelivery[]>();
     for (const delivery of deliveries) {
       const sender = this.senderFor(delivery.handler)!;

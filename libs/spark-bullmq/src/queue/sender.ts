@@ -33,6 +33,7 @@ export class Sender {
   private readonly full = new Set<string>();
   private queue: Queue<JobData> | undefined;
   private events: QueueEvents | undefined;
+  private isClosed = false;
 
   constructor(
     private readonly settings: QueueSettings,
@@ -50,9 +51,10 @@ export class Sender {
       this.queue = queue;
     }
     if (globalConcurrency !== undefined) await this.queue.setGlobalConcurrency(globalConcurrency);
-    if (this.events) return;
+    if (this.events || this.isClosed) return;
     // Without it, what ends before the first read would be missed.
     const [last] = await client.xrevrange(this.queue.toKey('events'), '+', '-', 'COUNT', 1);
+    if (this.isClosed) return;
     this.events = new QueueEvents(name, { connection, prefix, lastEventId: last?.[0] ?? '0-0' });
     this.events.on('error', onError);
     this.events.on('completed', ({ jobId }) => this.ended(jobId));
@@ -96,6 +98,7 @@ export class Sender {
 
   /** The connection that it sends by stays open. */
   async close(isThere: boolean): Promise<void> {
+    this.isClosed = true;
     const { events } = this;
     if (events) await closeSoon(events.close(), events.getBackend(), isThere);
   }

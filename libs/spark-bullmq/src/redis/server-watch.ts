@@ -9,7 +9,7 @@ const AWAY = 500;
 
 /** What a watch tells. */
 export interface ServerListener {
-  /** Redis is there, for the first time or again. If it rejects, Redis counts as away. */
+  /** Redis is there: for the first time, again, or without its data. If it rejects, Redis counts as away. */
   onThere(): Promise<void>;
   onAway(): void;
   /** All that was in Redis is gone. */
@@ -80,15 +80,18 @@ export class ServerWatch {
   private async ask(): Promise<void> {
     try {
       // An answer may be late because this process was stopped, and not Redis.
-      await this.probe().catch((error: unknown) => (isLate(error) ? this.probe() : Promise.reject(error)));
-      if (!this.isThere) await this.arrive();
+      const isEmptied = await this.probe().catch((error: unknown) =>
+        isLate(error) ? this.probe() : Promise.reject(error),
+      );
+      if (isEmptied) this.emptied();
+      if (isEmptied || !this.isThere) await this.arrive();
     } catch (error) {
       this.leave(error);
     }
   }
 
-  /** A write, which Redis refuses where it refuses jobs. */
-  private async probe(): Promise<void> {
+  /** A write, which Redis refuses where it refuses jobs. Returns whether Redis has lost its data. */
+  private async probe(): Promise<boolean> {
     const mine = randomUUID();
     const answers = await this.client.pipeline().set(this.key, mine, 'NX').get(this.key).exec();
     const failed = answers?.find(([error]) => error);
@@ -96,7 +99,11 @@ export class ServerWatch {
     const generation = String(answers?.[1]?.[1]);
     const isEmptied = this.generation !== undefined && this.generation !== generation;
     this.generation = generation;
-    if (!isEmptied || this.isStopped) return;
+    return isEmptied;
+  }
+
+  private emptied(): void {
+    if (this.isStopped) return;
     this.logger.warn(
       `Redis at ${this.words.place} has lost its data. No delivery is lost: Spark sends those that were on their way again.`,
     );
@@ -104,6 +111,7 @@ export class ServerWatch {
   }
 
   private async arrive(): Promise<void> {
+    if (this.isStopped) return;
     await this.warnOfEviction();
     await this.listener.onThere();
     if (this.isStopped) return;
