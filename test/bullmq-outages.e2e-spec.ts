@@ -220,8 +220,8 @@ describe.skipIf(!inject('redisServer'))('a Redis that is away', () => {
 
   it.each([true, false])(
     'does not keep a process alive that has stopped, at once or later, where it is there: %s',
-    async (isThere) => {
-      server = await (isThere ? RedisServer.start() : RedisServer.absent());
+    async (isRunning) => {
+      server = await (isRunning ? RedisServer.start() : RedisServer.absent());
       const carrier = await start(new FakePort([mails]));
       await carrier.stop();
       const other = new BullMQCarrier({ connection: server.url });
