@@ -5,6 +5,7 @@
  */
 const SPARK = 'libs/spark/src/';
 const DASHBOARD = 'libs/spark-dashboard/src/';
+const BULLMQ = 'libs/spark-bullmq/src/';
 
 const ALL = ['SQLite', 'PostgreSQL', 'MariaDB'];
 const SERVERS = ['PostgreSQL', 'MariaDB'];
@@ -21,6 +22,7 @@ const guard = (name, file, from, to, [spec, test], { databases, sample = false }
 });
 
 const inDashboard = (name, file, ...rest) => ({ ...guard(name, file, ...rest), file: DASHBOARD + file });
+const inBullmq = (name, file, ...rest) => ({ ...guard(name, file, ...rest), file: BULLMQ + file });
 
 export const guards = [
   // Entities
@@ -4170,5 +4172,75 @@ export const guards = [
     'this.isRunning',
     ['carrier-lifecycle', 'does not dispatch sends nothing'],
     { databases: ['SQLite'] },
+  ),
+  // BullMQ
+  inBullmq(
+    'the window bounds what is on its way by BullMQ',
+    'queue/sender.ts',
+    'this.settings.window - this.underWay.of(name)',
+    'this.settings.window',
+    ['bullmq-carrier', 'leave room'],
+    { sample: true },
+  ),
+  inBullmq(
+    'a job that has ended makes room',
+    'queue/sender.ts',
+    "this.events.on('completed', ({ jobId }) => this.ended(jobId));",
+    '',
+    ['bullmq-carrier', 'leave room'],
+  ),
+  inBullmq(
+    'jobs that nobody takes leave Redis',
+    'queue/sender.ts',
+    "await this.queue?.clean(this.parts.ttl, MOST_STALE, 'prioritized');",
+    '',
+    ['bullmq-carrier', 'are sent again after ttl'],
+  ),
+  inBullmq(
+    'a slow handler does not take the places of others',
+    'queue/taker.ts',
+    'if (!own || this.hasEnough(own)) return putOff(job, token);',
+    'if (!own) return putOff(job, token);',
+    ['bullmq-carrier', 'of a slow handler'],
+  ),
+  inBullmq(
+    'a job goes on to a process that has its handler',
+    'queue/taker.ts',
+    'if (!own || this.hasEnough(own)) return putOff(job, token);',
+    'if (!own) return undefined;',
+    ['bullmq-carrier', 'go to a process'],
+  ),
+  inBullmq(
+    'a Redis that refuses writes counts as away',
+    'redis/server-watch.ts',
+    "pipeline().set(this.key, mine, 'NX')",
+    'pipeline().get(this.key)',
+    ['bullmq-outages', 'that is full'],
+    { sample: true },
+  ),
+  inBullmq(
+    'a Redis that refuses writes is asked with a rest',
+    'session.ts',
+    'for (const taker of this.takers) void taker.pause();',
+    '',
+    ['bullmq-outages', 'that is full'],
+  ),
+  inBullmq(
+    'a Redis that has lost its data is noticed',
+    'redis/server-watch.ts',
+    'this.generation !== undefined && this.generation !== generation',
+    'false',
+    ['bullmq-outages', 'is emptied'],
+  ),
+  inBullmq('workers claim while Redis is away', 'session.ts', 'if (this.isLocal) this.port.fallBack(true);', '', [
+    'bullmq-outages',
+    'at boot',
+  ]),
+  inBullmq(
+    'a queue with a limit has one delivery in a job',
+    'options/settings.ts',
+    '((rateLimit ?? globalConcurrency) ? 1 : idsPerJob)',
+    'idsPerJob',
+    ['bullmq-carrier', 'begin only as often'],
   ),
 ];
