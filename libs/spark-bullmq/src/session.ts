@@ -30,6 +30,7 @@ export class Session {
     const key = `${prefix}:${queues.at(-1)!.name}:spark-generation`;
     const words = { place: placeOf(connection), meanwhile: this.meanwhile };
     this.watch = new ServerWatch(this.client, key, words, {
+      prepare: () => this.open(),
       onThere: () => this.begin(),
       onAway: () => this.rest(),
       onEmptied: () => this.forget(),
@@ -114,8 +115,11 @@ export class Session {
       : 'Until it is back, deliveries wait in the database.';
   }
 
-  private async begin(): Promise<void> {
+  private async open(): Promise<void> {
     for (const part of [...this.allSenders, ...this.takers]) await part.open();
+  }
+
+  private begin(): void {
     this.port.fallBack(false);
     this.port.wake();
   }
@@ -146,7 +150,8 @@ export class Session {
         `Redis no longer knows jobs that are handled here, or gave them to other processes. Their deliveries are handled once: the ` +
           `database decides. ${reason}`,
       );
-    else this.said.warn(reason, `BullMQ: ${reason}`);
+    // Lines that only differ in the ids of jobs are the same.
+    else this.said.warn(reason.replace(/\S*\d\S*/g, ''), `BullMQ: ${reason}`);
   }
 
   private warnOfExpired(count: number, queue: string): void {

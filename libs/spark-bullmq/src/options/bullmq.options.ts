@@ -55,8 +55,8 @@ export interface BullMQCarrierOptions {
   /** What this process does. Default: `['dispatch', 'work']`. */
   readonly roles?: readonly BullMQRole[];
   /**
-   * How many deliveries of a handler this process has on their way at most. It bounds the memory of Redis. Default: 1,000, and in a queue with
-   * a `rateLimit` at most what begins in half of `ttl`.
+   * How many deliveries of a handler this process has on their way at most. It bounds the memory of Redis. Raise it for handlers that take
+   * milliseconds and have many deliveries. Default: 1,000, and in a queue with a `rateLimit` at most what begins in half of `ttl`.
    */
   readonly window?: number;
   /** How many deliveries a job has at most. Those of a job have the same handler. Default: 50. */

@@ -6,7 +6,7 @@ import { closeSoon } from '../redis/close-soon.js';
 import { type JobData, jobsOf } from './jobs.js';
 import { UnderWay } from './under-way.js';
 
-/** The part of a free window that has to be there before Spark is woken: each look for deliveries should find many. */
+// How much of a window has to be free before Spark is woken: each look for deliveries should find many.
 const WORTH_WAKING = 1 / 4;
 // How many stale jobs are removed at once.
 const MOST_STALE = 10_000;
@@ -47,7 +47,10 @@ export class Sender {
     if (!this.queue) {
       const queue = new Queue<JobData>(name, { connection: client, prefix });
       queue.on('error', onError);
-      await queue.waitUntilReady();
+      await queue.waitUntilReady().catch(async (error: unknown) => {
+        await queue.close();
+        throw error;
+      });
       this.queue = queue;
     }
     if (globalConcurrency !== undefined) await this.queue.setGlobalConcurrency(globalConcurrency);

@@ -9,8 +9,10 @@ const AWAY = 500;
 
 /** What a watch tells. */
 export interface ServerListener {
-  /** Redis is there: for the first time, again, or without its data. If it rejects, Redis counts as away. */
-  onThere(): Promise<void>;
+  /** Prepares what Redis is used for: for the first time, again, or after it has lost its data. If it rejects, Redis counts as away. */
+  prepare(): Promise<void>;
+  /** Redis can be used. */
+  onThere(): void;
   onAway(): void;
   /** All that was in Redis is gone. */
   onEmptied(): void;
@@ -113,13 +115,14 @@ export class ServerWatch {
   private async arrive(): Promise<void> {
     if (this.isStopped) return;
     await this.warnOfEviction();
-    await this.listener.onThere();
+    await this.listener.prepare();
     if (this.isStopped) return;
     if (this.state === 'away') {
       const seconds = Math.round((performance.now() - this.awaySince) / 1_000);
       this.logger.log(`Redis at ${this.words.place} is back after ${seconds} s.`);
     }
     this.state = 'there';
+    this.listener.onThere();
   }
 
   private leave(error: unknown): void {
