@@ -97,7 +97,7 @@ describe.each(databases)('what a carrier loses, repeats or refuses, on $name', (
     await on.until(() => expect(working.carrier.reports).toHaveLength(3));
     on.queue.push(on.queue.sent.slice(0, 3));
     await on.until(() => expect(on.queue.count('mails')).toBe(0));
-    await delay(100);
+    await on.until(() => expect(working.carrier.isIdle).toBe(true));
     expect(on.calls).toHaveLength(3);
     expect(working.carrier.reports).toHaveLength(3);
   });

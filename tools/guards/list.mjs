@@ -467,7 +467,7 @@ export const guards = [
   ),
   guard(
     'looks go on while claims find deliveries',
-    'deliver/claimer.ts',
+    'deliver/looks.ts',
     'performance.now() > this.nextLook;',
     'this.nextLook === -Infinity;',
     ['deliver-late-commits'],
@@ -733,7 +733,7 @@ export const guards = [
   ),
   guard(
     'deliveries of another priority than their handler are looked for',
-    'deliver/claimer.ts',
+    'deliver/looks.ts',
     'return this.queues.remember(found, now);',
     'return this.queues.remember([], now);',
     ['deliver-slots', 'of a process that died'],

@@ -8,8 +8,9 @@ import type { Transactions } from '../database/transactions.js';
 import type { DispatchedRow } from '../database/dialect.js';
 import type { Deliveries } from '../store/deliveries.js';
 import type { Carriage } from './carriage.js';
-import type { Claim, Claimer, Dispatch } from './claimer.js';
+import type { Claimer, Dispatch } from './claimer.js';
 import type { HandlerRoom, HandlerSlots } from './handler-slots.js';
+import type { Claim } from './looks.js';
 import { Pace } from './pace.js';
 
 // How many deliveries of one handler are sent at once at most.
