@@ -168,6 +168,25 @@ describe.each(databases)('deliveries that a carrier brings, on $name', (database
     });
   });
 
+  it('go to a carrier that has room again without a poll, and it is asked for nothing where none is due', async () => {
+    let room = 0;
+    class Narrow extends MemoryCarrier {
+      override room = () => room;
+    }
+    const app = await on.start([Handlers], new Narrow(on.queue, { works: false }), { worker: { pollInterval: '10m' } });
+    await on.emit(app, 'mail', 3);
+    await delay(100);
+    expect(on.queue.sent).toEqual([]);
+    room = 2;
+    app.carrier.port!.wake();
+    await on.until(() => expect(on.queue.sent.length).toBeGreaterThanOrEqual(2));
+    app.carrier.port!.wake();
+    await on.until(() => expect(on.queue.sent).toHaveLength(3));
+    const { dispatcher } = (app.spark as unknown as { spark: { carrying: { dispatcher: { isShortOfRoom: boolean } } } })
+      .spark.carrying;
+    await on.until(() => expect(dispatcher.isShortOfRoom).toBe(false));
+  });
+
   it('are taken in the order of their priority, and partitions in turn', async () => {
     const sent: string[] = [];
     class Slow extends MemoryCarrier {

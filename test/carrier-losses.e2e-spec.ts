@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { EntityManager } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Carried, gate } from './support/carried.js';
 import { databases } from './support/databases.js';
@@ -127,6 +128,25 @@ describe.each(databases)('what a carrier loses, repeats or refuses, on $name', (
     await on.until(async () =>
       expect(await on.states(dispatching)).toEqual(['mail_1 discarded 0', 'mail_2 completed 1']),
     );
+  });
+
+  it('a take-over that was not answered is given back, and handled once, uncharged', async () => {
+    const dispatching = await on.start([Handlers], { works: false });
+    const working = await on.start([Handlers], { dispatches: false });
+    type TakeOver = (manager: EntityManager, ...given: unknown[]) => Promise<unknown>;
+    const { deliveries } = (working.spark as unknown as { spark: { deliveries: { takeOver: TakeOver } } }).spark;
+    const { takeOver } = deliveries;
+    let failures = 0;
+    deliveries.takeOver = async (...given) => {
+      const taken = await takeOver.apply(deliveries, given);
+      if (failures++ > 0) return taken;
+      // On PostgreSQL it has committed.
+      throw new Error('no answer');
+    };
+    await on.emit(dispatching, 'mail');
+    await on.until(async () => expect(await on.states(dispatching)).toEqual(['mail_1 completed 1']));
+    expect(on.calls).toEqual(['mail_1 1']);
+    expect(working.logs.join('\n')).toContain('could not be taken over, and Spark tries again: Error: no answer');
   });
 
   it('what the carrier refuses is available at once, and it is told once, and again when that is over', async () => {

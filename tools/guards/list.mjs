@@ -4054,10 +4054,26 @@ export const guards = [
   guard(
     'a carrier that has no room gets nothing',
     'deliver/dispatcher.ts',
-    '.filter(({ room }) => room > 0)',
-    '.map((own) => ({ ...own, room: Math.max(own.room, 500) }))',
+    'all.filter(({ room }) => room > 0)',
+    'all.map((own) => ({ ...own, room: Math.max(own.room, 500) }))',
     ['carrier-delivers', 'has room for'],
     { databases: ALL },
+  ),
+  guard(
+    'a carrier that has room again gets more',
+    'deliver/dispatcher.ts',
+    'full.length > 0 || rooms.length < handlers.length',
+    'full.length > 0',
+    ['carrier-delivers', 'that has room again'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'a take-over that was not answered is given back',
+    'deliver/claimer.ts',
+    'const deliveries = await this.surely(() =>',
+    'const deliveries = await Promise.resolve().then(() =>',
+    ['carrier-losses', 'was not answered'],
+    { databases: ['PostgreSQL'] },
   ),
   guard(
     'workers leave to the carrier what it carries',
