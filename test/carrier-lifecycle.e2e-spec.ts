@@ -1,5 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { EventSource, GroupHandler, InvalidOptionsError, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import {
+  type CarriedHandler,
+  EventSource,
+  GroupHandler,
+  InvalidOptionsError,
+  sparkEvent,
+  type SparkEvent,
+} from 'nestjs-spark';
 import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
@@ -225,6 +232,23 @@ describe.each(databases)('a carrier, from its start to its stop, on $name', (dat
       override start = () => Promise.reject(new Error('no such server'));
     }
     await expect(on.start([Handlers], new Broken(on.queue))).rejects.toThrow('no such server');
+  });
+
+  it('an error in room reaches no save', async () => {
+    class Broken extends MemoryCarrier {
+      isBroken = true;
+      override room(handler: CarriedHandler): number {
+        if (this.isBroken) throw new Error('no connection');
+        return super.room(handler);
+      }
+    }
+    const carrier = new Broken(on.queue);
+    const app = await on.start([Handlers], carrier);
+    await on.emit(app, 'mail');
+    await delay(REST);
+    expect(app.logs.filter((line) => line.includes('no connection'))).toHaveLength(1);
+    carrier.isBroken = false;
+    await on.until(() => expect(on.calls).toEqual(['mail_1']));
   });
 
   it('an option that is no carrier is refused', async () => {

@@ -4054,8 +4054,8 @@ export const guards = [
   guard(
     'a carrier that has no room gets nothing',
     'deliver/dispatcher.ts',
-    'all.filter(({ room }) => room > 0)',
-    'all.map((own) => ({ ...own, room: Math.max(own.room, 500) }))',
+    '.filter(({ room }) => room > 0)',
+    '.map((own) => ({ ...own, room: Math.max(own.room, 500) }))',
     ['carrier-delivers', 'has room for'],
     { databases: ALL },
   ),

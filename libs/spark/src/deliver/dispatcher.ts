@@ -45,7 +45,7 @@ export class Dispatcher {
 
   /** Whether the carrier has room for a delivery of a handler. */
   hasRoom(handler: Handler): boolean {
-    return this.carrier.dispatches && performance.now() >= this.restsUntil && this.roomOf(handler) > 0;
+    return this.carrier.dispatches && !this.isResting && this.roomOf(handler) > 0;
   }
 
   /**
@@ -67,14 +67,21 @@ export class Dispatcher {
   private async dispatch(): Promise<Claim> {
     this.isShortOfRoom = true;
     const handlers = this.carriage.carried.filter((handler) => this.carriage.carries(handler));
-    const all = handlers.map((handler) => ({ handler, room: this.roomOf(handler) }));
-    const rooms = performance.now() < this.restsUntil ? [] : all.filter(({ room }) => room > 0);
+    const rooms = this.isResting ? [] : this.roomsOf(handlers);
     const dispatched = await this.claimer.dispatch(rooms, this.carrier.ttl);
     const full = this.filled(rooms, dispatched.rows);
     this.isShortOfRoom = full.length > 0 || rooms.length < handlers.length;
     if (dispatched.rows.length === 0) return dispatched;
     if (!(await this.send(dispatched))) return { claimed: 0, isMore: false };
     return { ...dispatched, isMore: dispatched.isMore || full.some((handler) => this.roomOf(handler) > 0) };
+  }
+
+  private get isResting(): boolean {
+    return performance.now() < this.restsUntil;
+  }
+
+  private roomsOf(handlers: readonly Handler[]): HandlerRoom[] {
+    return handlers.map((handler) => ({ handler, room: this.roomOf(handler) })).filter(({ room }) => room > 0);
   }
 
   // A save asks for it, so an error must not reach the save.
