@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
+import { type CarriedDelivery, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EntityManager } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TestApp } from './support/app.js';
 import { Carried, gate } from './support/carried.js';
 import { databases } from './support/databases.js';
-import { MemoryCarrier } from './support/memory-carrier.js';
+import { MemoryCarrier, MemoryQueue } from './support/memory-carrier.js';
 import { type Program, program } from './support/processes.js';
 
 /** How long a delivery may be on its way in these tests, in ms. */
@@ -148,6 +150,32 @@ describe.each(databases)('what a carrier loses, repeats or refuses, on $name', (
     expect(on.calls).toEqual(['mail_1 1']);
     expect(working.logs.join('\n')).toContain('could not be taken over, and Spark tries again: Error: no answer');
   });
+
+  it('each delivery is handled once, uncharged, whatever a queue between three processes loses, repeats and delays', async () => {
+    class Faulty extends MemoryQueue {
+      override push(deliveries: readonly CarriedDelivery[]): void {
+        const arriving = deliveries.flatMap((delivery) => {
+          const fate = Math.random();
+          if (fate < 0.15) return [];
+          if (fate < 0.3) setTimeout(() => super.push([delivery]), Math.random() * 2 * TTL);
+          return fate < 0.3 ? [] : fate < 0.5 ? [delivery, delivery] : [delivery];
+        });
+        super.push(arriving);
+      }
+    }
+    on.queue = new Faulty();
+    const apps: TestApp[] = [];
+    for (let i = 0; i < 3; i++)
+      apps.push(await on.start([Handlers], { ttl: TTL, window: 30, batch: 7, concurrency: 3 }));
+    for (const app of apps) await app.spark.emit(Array.from({ length: 100 }, () => sparkEvent('mail', randomUUID())));
+    await on.until(async () => {
+      expect((await on.rows(apps[0]!)).filter(({ state }) => state !== 'completed')).toEqual([]);
+    }, 30_000);
+    await delay(2 * TTL);
+    expect(on.calls.every((call) => call.endsWith(' 1'))).toBe(true);
+    expect(new Set(on.calls).size).toBe(300);
+    expect(on.calls).toHaveLength(300);
+  }, 60_000);
 
   it('what the carrier refuses is available at once, and it is told once, and again when that is over', async () => {
     const carrier = new Refusing(on.queue, { ttl: 60_000 });
