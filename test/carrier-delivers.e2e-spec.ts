@@ -1,8 +1,19 @@
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
+import {
+  type CarriedDelivery,
+  GroupHandler,
+  type HandlerScope,
+  type InterceptedDelivery,
+  sparkEvent,
+  type SparkEvent,
+  SparkInterceptor,
+  type SparkInterceptorHooks,
+} from 'nestjs-spark';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Carried, gate } from './support/carried.js';
 import { databases } from './support/databases.js';
+import { MemoryCarrier } from './support/memory-carrier.js';
 
 describe.each(databases)('deliveries that a carrier brings, on $name', (database) => {
   const on = new Carried(database);
@@ -49,6 +60,24 @@ describe.each(databases)('deliveries that a carrier brings, on $name', (database
     }
   }
 
+  @Injectable()
+  class Tenants {
+    @GroupHandler(/^parted/, { name: 'parted', fairBy: 'tenant' }) parted({ key }: SparkEvent) {
+      on.calls.push(key);
+    }
+  }
+
+  const lags: number[] = [];
+
+  @SparkInterceptor()
+  @Injectable()
+  class Lags implements SparkInterceptorHooks {
+    async aroundHandler(delivery: InterceptedDelivery, next: () => Promise<unknown>) {
+      lags.push(delivery.lagMs);
+      return next();
+    }
+  }
+
   it('are handled once each by the processes that work, and reported', async () => {
     const dispatching = await on.start([Handlers], { works: false });
     const working = await on.start([Handlers], { dispatches: false });
@@ -70,12 +99,23 @@ describe.each(databases)('deliveries that a carrier brings, on $name', (database
     expect(on.queue.sent.every(({ ticket }) => !ticket.includes(':') && /\D/.test(ticket))).toBe(true);
   });
 
+  it('are handled once each, however many processes send and work', async () => {
+    const apps = [];
+    for (let i = 0; i < 3; i++) apps.push(await on.start([Handlers], { window: 20 }));
+    for (const group of ['mail_a', 'mail_b', 'mail_c']) await on.emit(apps.pop()!, group, 60);
+    await on.until(() => expect(on.calls.length).toBeGreaterThanOrEqual(180));
+    expect(new Set(on.calls).size).toBe(180);
+    expect(on.calls).toHaveLength(180);
+    expect(on.queue.sent).toHaveLength(180);
+  });
+
   it('have their attempts and their backoff, and end discarded after the last', async () => {
     const app = await on.start([Handlers]);
     await on.emit(app, 'fails');
     await on.emit(app, 'never');
     await on.until(async () => expect(await on.states(app)).toEqual(['fails_1 completed 3', 'never_1 discarded 2']));
     expect(on.calls).toEqual(['fails_1 1', 'fails_1 2', 'fails_1 3']);
+    await on.until(() => expect(app.carrier.reports).toHaveLength(5));
     const ends = app.carrier.reports.map(({ key, state, attempt }) => `${key} ${state} ${attempt}`);
     expect(ends.toSorted()).toEqual([
       'fails_1 available 1',
@@ -128,17 +168,67 @@ describe.each(databases)('deliveries that a carrier brings, on $name', (database
     });
   });
 
+  it('go to a carrier that has room again without a poll, and it is asked for nothing where none is due', async () => {
+    let room = 0;
+    class Narrow extends MemoryCarrier {
+      override room = () => room;
+    }
+    const app = await on.start([Handlers], new Narrow(on.queue, { works: false }), { worker: { pollInterval: '10m' } });
+    await on.emit(app, 'mail', 3);
+    await delay(100);
+    expect(on.queue.sent).toEqual([]);
+    room = 2;
+    app.carrier.port!.wake();
+    await on.until(() => expect(on.queue.sent.length).toBeGreaterThanOrEqual(2));
+    app.carrier.port!.wake();
+    await on.until(() => expect(on.queue.sent).toHaveLength(3));
+    const { dispatcher } = (app.spark as unknown as { spark: { carrying: { dispatcher: { isShortOfRoom: boolean } } } })
+      .spark.carrying;
+    await on.until(() => expect(dispatcher.isShortOfRoom).toBe(false));
+  });
+
+  it('are taken in the order of their priority, and partitions in turn', async () => {
+    const sent: string[] = [];
+    class Slow extends MemoryCarrier {
+      override room = ({ name }: { name: string }) => (on.queue.count(name) === 0 ? 1 : 0);
+      override send(deliveries: readonly CarriedDelivery[]) {
+        sent.push(...deliveries.map(({ id, priority }) => `${id} ${priority}`));
+        return super.send(deliveries);
+      }
+    }
+    const app = await on.start([Tenants], new Slow(on.queue, { concurrency: 1 }), { autoStart: false });
+    const ofTenant = (tenant: string, i: number) =>
+      sparkEvent('parted', `${tenant}${i}`, undefined, { metadata: { tenant } });
+    await app.spark.emit([...[1, 2, 3].map((i) => ofTenant('a', i)), ...[1, 2, 3].map((i) => ofTenant('b', i))]);
+    await app.dataSource.query(`UPDATE spark_delivery SET priority = -5 WHERE id = 3`);
+    await app.spark.start();
+    await on.until(() => expect(sent).toHaveLength(6));
+    expect(sent[0]).toBe('3 -5');
+    expect(sent.slice(1).map((one) => (Number(one.split(' ')[0]) <= 3 ? 'a' : 'b'))).toEqual(['b', 'a', 'b', 'a', 'b']);
+  });
+
+  it('have waited since they were sent, as interceptors and metrics see them', async () => {
+    lags.length = 0;
+    const app = await on.start([Handlers], { works: false });
+    await on.emit(app, 'mail', 2);
+    await on.until(() => expect(on.queue.sent).toHaveLength(2));
+    await delay(300);
+    await on.start([Handlers, Lags], { dispatches: false });
+    await on.until(() => expect(lags).toHaveLength(2));
+    for (const lag of lags) expect(lag).toBeGreaterThanOrEqual(295);
+    for (const lag of lags) expect(lag).toBeLessThan(30_000);
+  });
+
   it('are as many as the carrier has room for, the others wait for it', async () => {
     const dispatching = await on.start([Handlers], { works: false, window: 10 });
     await on.emit(dispatching, 'mail', 35);
     await on.until(() => expect(on.queue.sent).toHaveLength(10));
-    const { handlers } = await dispatching.spark.status();
-    expect(handlers.find(({ handler }) => handler === 'mails')).toMatchObject({
-      available: 25,
-      waiting: 10,
-      dispatched: 10,
-    });
-    expect(await dispatching.spark.handlers({ countUpTo: 100 })).toEqual(handlers);
+    const counts = { available: 25, waiting: 10, dispatched: 10 };
+    for (const handlers of [
+      (await dispatching.spark.status()).handlers,
+      await dispatching.spark.handlers({ countUpTo: 100 }),
+    ])
+      expect(handlers.find(({ handler }) => handler === 'mails')).toMatchObject(counts);
     await on.start([Handlers], { dispatches: false });
     await on.until(() => expect(on.calls).toHaveLength(35));
     expect(on.queue.sent).toHaveLength(35);

@@ -1,5 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, InvalidOptionsError, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import {
+  type CarriedHandler,
+  EventSource,
+  GroupHandler,
+  InvalidOptionsError,
+  sparkEvent,
+  type SparkEvent,
+} from 'nestjs-spark';
 import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
@@ -13,6 +20,13 @@ import { MemoryCarrier } from './support/memory-carrier.js';
 class Note {
   @PrimaryGeneratedColumn() id: number;
   @Column() text: string;
+}
+
+@Injectable()
+class Notes {
+  @EventSource(Note) *events({ id }: Note) {
+    yield sparkEvent('mail', id);
+  }
 }
 
 /** How long a test waits for something that is not to happen, in ms. */
@@ -220,6 +234,23 @@ describe.each(databases)('a carrier, from its start to its stop, on $name', (dat
     await expect(on.start([Handlers], new Broken(on.queue))).rejects.toThrow('no such server');
   });
 
+  it('an error in room reaches no save', async () => {
+    class Broken extends MemoryCarrier {
+      isBroken = true;
+      override room(handler: CarriedHandler): number {
+        if (this.isBroken) throw new Error('no connection');
+        return super.room(handler);
+      }
+    }
+    const carrier = new Broken(on.queue);
+    const app = await on.start([Handlers], carrier);
+    await on.emit(app, 'mail');
+    await delay(REST);
+    expect(app.logs.filter((line) => line.includes('no connection'))).toHaveLength(1);
+    carrier.isBroken = false;
+    await on.until(() => expect(on.calls).toEqual(['mail_1']));
+  });
+
   it('an option that is no carrier is refused', async () => {
     for (const wrong of [{}, 'bullmq', null, new MemoryCarrier(on.queue, { ttl: 0 })])
       await expect(on.startPlain([Handlers], { worker: { carrier: wrong as never } })).rejects.toThrow(
@@ -227,7 +258,19 @@ describe.each(databases)('a carrier, from its start to its stop, on $name', (dat
       );
   });
 
-  it('explain, status and the list of deliveries show what is on its way', async () => {
+  it('explain says that a delivery is on its way, and when it is back', async () => {
+    const app = await on.start([Handlers, Notes], { works: false }, {}, [Note]);
+    const { id } = await app.dataSource.manager.save(Note, { text: 'a' });
+    await on.until(() => expect(on.queue.sent).toHaveLength(1));
+    const { words, events } = await app.spark.explain(Note, id);
+    const [delivery] = events[0]!.deliveries;
+    expect(delivery).toMatchObject({ state: 'available', dispatched: true });
+    expect(words.at(-1)).toBe(
+      `mail_${id} → mails: is on its way to a process by the carrier; if it gets lost, it is back at ${delivery!.due.toISOString()}.`,
+    );
+  });
+
+  it('status and the list of deliveries show what is on its way', async () => {
     const app = await on.start([Handlers], { works: false });
     await on.emit(app, 'mail');
     await on.until(() => expect(on.queue.sent).toHaveLength(1));

@@ -1,10 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
+import { type CarriedDelivery, GroupHandler, type HandlerScope, sparkEvent, type SparkEvent } from 'nestjs-spark';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { EntityManager } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TestApp } from './support/app.js';
 import { Carried, gate } from './support/carried.js';
 import { databases } from './support/databases.js';
-import { MemoryCarrier } from './support/memory-carrier.js';
+import { MemoryCarrier, MemoryQueue } from './support/memory-carrier.js';
 import { type Program, program } from './support/processes.js';
 
 /** How long a delivery may be on its way in these tests, in ms. */
@@ -97,7 +100,7 @@ describe.each(databases)('what a carrier loses, repeats or refuses, on $name', (
     await on.until(() => expect(working.carrier.reports).toHaveLength(3));
     on.queue.push(on.queue.sent.slice(0, 3));
     await on.until(() => expect(on.queue.count('mails')).toBe(0));
-    await delay(100);
+    await on.until(() => expect(working.carrier.isIdle).toBe(true));
     expect(on.calls).toHaveLength(3);
     expect(working.carrier.reports).toHaveLength(3);
   });
@@ -128,6 +131,51 @@ describe.each(databases)('what a carrier loses, repeats or refuses, on $name', (
       expect(await on.states(dispatching)).toEqual(['mail_1 discarded 0', 'mail_2 completed 1']),
     );
   });
+
+  it('a take-over that was not answered is given back, and handled once, uncharged', async () => {
+    const dispatching = await on.start([Handlers], { works: false });
+    const working = await on.start([Handlers], { dispatches: false });
+    type TakeOver = (manager: EntityManager, ...given: unknown[]) => Promise<unknown>;
+    const { deliveries } = (working.spark as unknown as { spark: { deliveries: { takeOver: TakeOver } } }).spark;
+    const { takeOver } = deliveries;
+    let failures = 0;
+    deliveries.takeOver = async (...given) => {
+      const taken = await takeOver.apply(deliveries, given);
+      if (failures++ > 0) return taken;
+      // On PostgreSQL it has committed.
+      throw new Error('no answer');
+    };
+    await on.emit(dispatching, 'mail');
+    await on.until(async () => expect(await on.states(dispatching)).toEqual(['mail_1 completed 1']));
+    expect(on.calls).toEqual(['mail_1 1']);
+    expect(working.logs.join('\n')).toContain('could not be taken over, and Spark tries again: Error: no answer');
+  });
+
+  it('each delivery is handled once, uncharged, whatever a queue between three processes loses, repeats and delays', async () => {
+    class Faulty extends MemoryQueue {
+      override push(deliveries: readonly CarriedDelivery[]): void {
+        const arriving = deliveries.flatMap((delivery) => {
+          const fate = Math.random();
+          if (fate < 0.15) return [];
+          if (fate < 0.3) setTimeout(() => super.push([delivery]), Math.random() * 2 * TTL);
+          return fate < 0.3 ? [] : fate < 0.5 ? [delivery, delivery] : [delivery];
+        });
+        super.push(arriving);
+      }
+    }
+    on.queue = new Faulty();
+    const apps: TestApp[] = [];
+    for (let i = 0; i < 3; i++)
+      apps.push(await on.start([Handlers], { ttl: TTL, window: 30, batch: 7, concurrency: 3 }));
+    for (const app of apps) await app.spark.emit(Array.from({ length: 100 }, () => sparkEvent('mail', randomUUID())));
+    await on.until(async () => {
+      expect((await on.rows(apps[0]!)).filter(({ state }) => state !== 'completed')).toEqual([]);
+    }, 30_000);
+    await delay(2 * TTL);
+    expect(on.calls.every((call) => call.endsWith(' 1'))).toBe(true);
+    expect(new Set(on.calls).size).toBe(300);
+    expect(on.calls).toHaveLength(300);
+  }, 60_000);
 
   it('what the carrier refuses is available at once, and it is told once, and again when that is over', async () => {
     const carrier = new Refusing(on.queue, { ttl: 60_000 });

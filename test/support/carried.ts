@@ -89,8 +89,8 @@ export class Carried {
     return (await this.rows(app)).map(({ event_key: key, state, attempt }) => `${key} ${state} ${attempt}`);
   }
 
-  until(check: () => void | Promise<void>): Promise<void> {
-    return vi.waitFor(check, { timeout: 10_000, interval: 10 });
+  until(check: () => void | Promise<void>, timeout = 10_000): Promise<void> {
+    return vi.waitFor(check, { timeout, interval: 10 });
   }
 }
 

@@ -93,6 +93,11 @@ export class MemoryCarrier implements DeliveryCarrier {
     await Promise.all(this.running);
   }
 
+  /** Whether all that it has taken up has ended. */
+  get isIdle(): boolean {
+    return this.running.size === 0;
+  }
+
   /** Takes up what waits in the queue. */
   takeUp(): void {
     if (!this.works || this.isStopped) return;

@@ -469,7 +469,7 @@ export const guards = [
   ),
   guard(
     'looks go on while claims find deliveries',
-    'deliver/claimer.ts',
+    'deliver/looks.ts',
     'performance.now() > this.nextLook;',
     'this.nextLook === -Infinity;',
     ['deliver-late-commits'],
@@ -735,7 +735,7 @@ export const guards = [
   ),
   guard(
     'deliveries of another priority than their handler are looked for',
-    'deliver/claimer.ts',
+    'deliver/looks.ts',
     'return this.queues.remember(found, now);',
     'return this.queues.remember([], now);',
     ['deliver-slots', 'of a process that died'],
@@ -4060,6 +4060,22 @@ export const guards = [
     '.map((own) => ({ ...own, room: Math.max(own.room, 500) }))',
     ['carrier-delivers', 'has room for'],
     { databases: ALL },
+  ),
+  guard(
+    'a carrier that has room again gets more',
+    'deliver/dispatcher.ts',
+    'full.length > 0 || rooms.length < handlers.length',
+    'full.length > 0',
+    ['carrier-delivers', 'that has room again'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'a take-over that was not answered is given back',
+    'deliver/claimer.ts',
+    'const deliveries = await this.surely(() =>',
+    'const deliveries = await Promise.resolve().then(() =>',
+    ['carrier-losses', 'was not answered'],
+    { databases: ['PostgreSQL'] },
   ),
   guard(
     'workers leave to the carrier what it carries',

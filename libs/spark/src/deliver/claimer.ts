@@ -12,14 +12,8 @@ import type { Carriage } from './carriage.js';
 import type { HandlerRoom, HandlerSlots } from './handler-slots.js';
 import type { PassedOver } from './passed-over.js';
 import type { ClaimedDeliveries, LimitedClaims } from './limited-claims.js';
+import type { Claim, Looks } from './looks.js';
 import type { HandlerQueue, Queues } from './queues.js';
-
-// How often a claim looks for queues while it finds deliveries, in milliseconds. When it finds none, it looks at once.
-const LOOK_EVERY = 250;
-// A look reads what the database has not yet removed of deliveries that were claimed, so that it may take long while a transaction is open.
-// Then looks take one part of so many of the time.
-const SHARE = 20;
-const LOOK_AT_LEAST_EVERY = 5_000;
 
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
@@ -29,12 +23,6 @@ const MOST_FRESH = 500;
 
 // How long a process claims no deliveries of a handler of which it has found one of a later release, in milliseconds.
 const OUTDATED = 5_000;
-
-/** How many deliveries were claimed, and whether more may be available. */
-export interface Claim {
-  readonly claimed: number;
-  readonly isMore: boolean;
-}
 
 const NOTHING: Claim = { claimed: 0, isMore: false };
 
@@ -58,8 +46,6 @@ export interface Claimant {
 /** Claims as many deliveries as there are free slots. It runs one claim at a time, so that it counts the slots right. */
 export class Claimer {
   private readonly claims = new SerialQueue();
-  private nextLook = -Infinity;
-  private mustLook = false;
   /** Whether deliveries may be claimed in the database that this process does not run. */
   private hasUnknownClaims = false;
   /** Whether claims are halted. */
@@ -74,6 +60,7 @@ export class Claimer {
     private readonly deliveries: Deliveries,
     private readonly slots: HandlerSlots,
     private readonly queues: Queues,
+    private readonly looks: Looks,
     private readonly limited: LimitedClaims,
     private readonly batches: BatchClaims,
     private readonly passed: PassedOver,
@@ -94,7 +81,7 @@ export class Claimer {
         return NOTHING;
       }
       const findsOnlySuspects = !drains && rooms.every(({ handler }) => this.carriage.carries(handler));
-      return this.inQueues(() => this.claimAll(by, drains), findsOnlySuspects);
+      return this.looks.claim(() => this.claimAll(by, drains), findsOnlySuspects);
     });
   }
 
@@ -102,7 +89,7 @@ export class Claimer {
   dispatch(rooms: readonly HandlerRoom[], ttl: number): Promise<Dispatch> {
     return this.claims.run(async () => {
       if (this.halted || !(await this.hasLease()) || rooms.length === 0) return NOT_DISPATCHED;
-      return this.inQueues(() => this.dispatchFrom(rooms, ttl));
+      return this.looks.claim(() => this.dispatchFrom(rooms, ttl));
     });
   }
 
@@ -142,7 +129,7 @@ export class Claimer {
   tooLate({ name }: Handler): void {
     this.limited.tooLate(name);
     // It is due from before the last look.
-    this.lookAtNextClaim();
+    this.looks.lookAtNextClaim();
   }
 
   /**
@@ -153,34 +140,9 @@ export class Claimer {
     this.queues.leaveOut(name, OUTDATED);
   }
 
-  /** Lets the next claim look for queues first: there may be deliveries of another priority, or of suspects. */
-  lookAtNextClaim(): void {
-    this.mustLook = true;
-  }
-
   /** Lets the next claim give back the deliveries that are claimed for this process in the database, but that it does not run. */
   giveBackAtNextClaim(): void {
     this.hasUnknownClaims = true;
-  }
-
-  /** Runs a claim from the queues that the last look has found. If it finds nothing, it looks again, unless a later look is enough. */
-  private async inQueues<C extends Claim>(claim: () => Promise<C>, canWait = false): Promise<C> {
-    const isTime = this.mustLook || performance.now() > this.nextLook;
-    if (isTime) await this.look();
-    const first = await claim();
-    if (first.claimed > 0 || first.isMore || isTime || canWait || !(await this.look())) return first;
-    return claim();
-  }
-
-  /** Looks for queues in the database. Returns whether claims now find deliveries that they did not read before. */
-  private async look(): Promise<boolean> {
-    const began = performance.now();
-    const now = this.clock.now();
-    this.mustLook = false;
-    const found = await this.deliveries.queuesOf(this.dataSource.manager, this.carriage.names);
-    const ended = performance.now();
-    this.nextLook = ended + Math.min(LOOK_AT_LEAST_EVERY, Math.max(LOOK_EVERY, (ended - began) * SHARE));
-    return this.queues.remember(found, now);
   }
 
   /** Claims one suspect if there is any, and other deliveries for all other free slots. */

@@ -8,8 +8,9 @@ import type { Transactions } from '../database/transactions.js';
 import type { DispatchedRow } from '../database/dialect.js';
 import type { Deliveries } from '../store/deliveries.js';
 import type { Carriage } from './carriage.js';
-import type { Claim, Claimer, Dispatch } from './claimer.js';
+import type { Claimer, Dispatch } from './claimer.js';
 import type { HandlerRoom, HandlerSlots } from './handler-slots.js';
+import type { Claim } from './looks.js';
 import { Pace } from './pace.js';
 
 // How many deliveries of one handler are sent at once at most.
@@ -23,6 +24,8 @@ export class Dispatcher {
   private readonly pace = new Pace();
   private failures = 0;
   private restsUntil = -Infinity;
+  /** Whether deliveries may be due for which the carrier had no room. */
+  isShortOfRoom = true;
 
   constructor(
     private readonly carrier: DeliveryCarrier,
@@ -42,7 +45,7 @@ export class Dispatcher {
 
   /** Whether the carrier has room for a delivery of a handler. */
   hasRoom(handler: Handler): boolean {
-    return this.carrier.dispatches && performance.now() >= this.restsUntil && this.roomOf(handler) > 0;
+    return this.carrier.dispatches && !this.isResting && this.roomOf(handler) > 0;
   }
 
   /**
@@ -62,18 +65,23 @@ export class Dispatcher {
   }
 
   private async dispatch(): Promise<Claim> {
-    const rooms = performance.now() < this.restsUntil ? [] : this.rooms();
+    this.isShortOfRoom = true;
+    const handlers = this.carriage.carried.filter((handler) => this.carriage.carries(handler));
+    const rooms = this.isResting ? [] : this.roomsOf(handlers);
     const dispatched = await this.claimer.dispatch(rooms, this.carrier.ttl);
+    const full = this.filled(rooms, dispatched.rows);
+    this.isShortOfRoom = full.length > 0 || rooms.length < handlers.length;
     if (dispatched.rows.length === 0) return dispatched;
     if (!(await this.send(dispatched))) return { claimed: 0, isMore: false };
-    return { ...dispatched, isMore: dispatched.isMore || this.hasRoomAgain(rooms, dispatched.rows) };
+    return { ...dispatched, isMore: dispatched.isMore || full.some((handler) => this.roomOf(handler) > 0) };
   }
 
-  private rooms(): HandlerRoom[] {
-    return this.carriage.carried
-      .filter((handler) => this.carriage.carries(handler))
-      .map((handler) => ({ handler, room: this.roomOf(handler) }))
-      .filter(({ room }) => room > 0);
+  private get isResting(): boolean {
+    return performance.now() < this.restsUntil;
+  }
+
+  private roomsOf(handlers: readonly Handler[]): HandlerRoom[] {
+    return handlers.map((handler) => ({ handler, room: this.roomOf(handler) })).filter(({ room }) => room > 0);
   }
 
   // A save asks for it, so an error must not reach the save.
@@ -86,12 +94,11 @@ export class Dispatcher {
     }
   }
 
-  /** Whether a handler got as many deliveries as the carrier had room for, and it has room again. */
-  private hasRoomAgain(rooms: readonly HandlerRoom[], rows: readonly DispatchedRow[]): boolean {
-    return rooms.some(({ handler, room }) => {
-      const sent = rows.filter((row) => this.handlers.named(row.handler) === handler).length;
-      return sent >= room && this.roomOf(handler) > 0;
-    });
+  /** The handlers that got as many deliveries as the carrier had room for. */
+  private filled(rooms: readonly HandlerRoom[], rows: readonly DispatchedRow[]): Handler[] {
+    const isFull = ({ handler, room }: HandlerRoom) =>
+      rows.filter((row) => this.handlers.named(row.handler) === handler).length >= room;
+    return rooms.filter(isFull).map(({ handler }) => handler);
   }
 
   /** Sends deliveries. Returns whether the carrier has them. */

@@ -84,7 +84,9 @@ export class Carrying {
     return {
       handlers: this.dispatcher.carried,
       handle: (deliveries) => this.takeOvers.handle(deliveries),
-      wake: () => this.ticker.trigger(),
+      wake: () => {
+        if (this.dispatcher.isShortOfRoom) this.ticker.trigger();
+      },
       fallBack: (on) => {
         this.carriage.fallBack(on);
         this.ticker.trigger();

@@ -26,6 +26,7 @@ import { Dispatcher } from '../deliver/dispatcher.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
 import { type Ended, Handling } from '../deliver/handling.js';
 import { LimitedClaims } from '../deliver/limited-claims.js';
+import { Looks } from '../deliver/looks.js';
 import { Queues } from '../deliver/queues.js';
 import { Settler } from '../deliver/settler.js';
 import { StillWanted } from '../deliver/still-wanted.js';
@@ -260,6 +261,7 @@ function createDelivering(base: Base) {
   const slots = new HandlerSlots(concurrency, poolSize(dataSource) - SPARE, () => handlers.all());
   const queues = new Queues();
   const carriage = new Carriage(settings.worker.carrier, () => handlers.all());
+  const looks = new Looks(dataSource, deliveries, carriage, queues, clock);
   const limiter = new FleetLimiter(dialect, tables);
   const onWaited = () => workerTicker.trigger();
   const limited = new LimitedClaims(transactions, deliveries, limiter, queues, onWaited);
@@ -272,6 +274,7 @@ function createDelivering(base: Base) {
     deliveries,
     slots,
     queues,
+    looks,
     limited,
     batches,
     passed,
@@ -300,7 +303,7 @@ function createDelivering(base: Base) {
   );
   const worker = new Worker(claimer, handling, lease, slots);
   const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));
-  const parts = { deliveries, lease, slots, carriage, claimer, handling, worker, workerTicker };
+  const parts = { deliveries, lease, slots, carriage, looks, claimer, handling, worker, workerTicker };
   const carrying: Carrying | undefined = createCarrying(base, parts);
   connectDeliveries(base, parts, carrying);
   return { ...parts, concurrency, rescue, completions, limiter, gathered, settler, carrying };
@@ -312,6 +315,7 @@ interface Delivering {
   readonly lease: WorkerLease;
   readonly slots: HandlerSlots;
   readonly carriage: Carriage;
+  readonly looks: Looks;
   readonly claimer: Claimer;
   readonly handling: Handling;
   readonly worker: Worker;
@@ -347,7 +351,7 @@ function createCarrying(base: Base, { deliveries, lease, slots, claimer, ...deli
 
 /** Lets what happens to deliveries, here and in other processes, trigger the claims and dispatches of this process. */
 function connectDeliveries({ signals, handlers }: Base, delivering: Delivering, carrying: Carrying | undefined): void {
-  const { carriage, claimer, slots, worker, workerTicker } = delivering;
+  const { carriage, looks, slots, worker, workerTicker } = delivering;
   const hasPlace = (name: string) => {
     const handler = handlers.named(name);
     if (!handler || !worker.isClaiming) return false;
@@ -357,7 +361,7 @@ function connectDeliveries({ signals, handlers }: Base, delivering: Delivering, 
   // Deliveries of a handler with limits or partitions may be in a queue that no look has found yet.
   const isAsked = (name: string) => (handlers.named(name)?.limits ?? handlers.named(name)?.partitionBy) !== undefined;
   const before = (names: readonly string[] | 'all') => {
-    if (names === 'all' || names.some(isAsked)) claimer.lookAtNextClaim();
+    if (names === 'all' || names.some(isAsked)) looks.lookAtNextClaim();
   };
   const trigger = () => {
     workerTicker.trigger();

@@ -133,7 +133,13 @@ export class SparkLifecycle
       spark.maintenance.ticker.start();
       spark.alertTicker?.start();
     });
-    await spark.carrying?.begin();
+    try {
+      await spark.carrying?.begin();
+    } catch (error) {
+      // The application does not boot, so nothing may go on.
+      await this.pause();
+      throw error;
+    }
   }
 
   private async rest(): Promise<void> {

@@ -87,7 +87,7 @@ export class Deliveries {
 
   /** Claims those of some deliveries that are on their way, with their events. */
   async takeOver(manager: EntityManager, request: TakeOver): Promise<Delivery[]> {
-    const rows = await this.dialect.takeOver(manager, request);
+    const rows = await this.dialect.takeOver(manager, { ...request, ttl: Math.ceil(request.ttl) });
     return rows.map((row) => ({ ...deliveryFrom(row, request.worker), isCarried: true }));
   }
 
