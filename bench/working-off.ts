@@ -17,8 +17,18 @@ export interface WorkedOff extends Arm {
 /** What a process that works reports: how many more jobs it has handled, or at its end its CPU time in ms. */
 type Report = { readonly handled: number } | { readonly cpu: number };
 
-/** Jobs that are recorded already: until processes have handled them all. Its program calls {@link workOff}. */
-export async function workingOff(all: Peers, name: string, events: number, processes: number): Promise<WorkedOff> {
+/**
+ * Jobs that are recorded already: until processes have handled them all. Its program calls {@link workOff}.
+ *
+ * @param beside the name of one that works beside them, and handles nothing itself
+ */
+export async function workingOff(
+  all: Peers,
+  name: string,
+  events: number,
+  processes: number,
+  beside?: string,
+): Promise<WorkedOff> {
   const { options, drop } = await ownDatabase('postgres');
   const { url } = options as { url: string };
   const peer = await all[name]!(url);
@@ -31,7 +41,8 @@ export async function workingOff(all: Peers, name: string, events: number, proce
     async prepare() {
       await peer.reset();
       await peer.fill(events);
-      workers = Array.from({ length: processes }, () => fork(process.env.BENCH_PROGRAM!, [name, url]));
+      const names = [...Array.from({ length: processes }, () => name), ...(beside === undefined ? [] : [beside])];
+      workers = names.map((one) => fork(process.env.BENCH_PROGRAM!, [one, url]));
       for (const worker of workers) await once(worker, 'message');
     },
     async run() {

@@ -4,6 +4,7 @@ import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SparkModule, SparkService } from 'nestjs-spark';
+import { BullMQCarrier } from 'nestjs-spark-bullmq';
 import { DataSource } from 'typeorm';
 import { sqliteDriver } from '../apps/challenges/src/sqlite.js';
 import { takeAway } from './actor/breaks.js';
@@ -13,7 +14,7 @@ import { Life } from './actor/handlers.js';
 import { Journal } from './actor/journal.js';
 import { APPLICATIONS } from './actor/versions.js';
 import { Writer } from './actor/writer.js';
-import { type ActorInput, DEADLINE, LEASE } from './faults.js';
+import { type ActorInput, DEADLINE, LEASE, TTL } from './faults.js';
 import { Dice } from './schedule.js';
 
 class Actor {}
@@ -29,9 +30,16 @@ const input = JSON.parse(process.argv[2]!) as ActorInput;
 const journal = new Journal(input.folder, input.life);
 const points = new FaultPoints(journal, input.fate);
 
+/** Few deliveries in a job and on their way, so that much happens with them. */
+function carrier() {
+  if (!input.carrier) return {};
+  const { redis, roles } = input.carrier;
+  return { carrier: new BullMQCarrier({ connection: redis, roles, window: 100, idsPerJob: 5, ttl: TTL }) };
+}
+
 function application(): DynamicModule {
   const spark = {
-    worker: { pollInterval: '200ms', leaseTtl: LEASE.ttl, leaseRenewal: LEASE.renewal },
+    worker: { pollInterval: '200ms', leaseTtl: LEASE.ttl, leaseRenewal: LEASE.renewal, ...carrier() },
     shutdownTimeout: '5s',
     statementTimeout: DEADLINE,
   };

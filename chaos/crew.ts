@@ -64,11 +64,12 @@ export class Crew {
     const actor = this.start(input);
     const exited = new Promise<void>((resolve) => actor.once('exit', () => resolve()));
     const ready = new Promise<void>((resolve) => actor.once('message', () => resolve()));
-    await Promise.race([ready, exited]);
+    const struck = new Promise<void>((resolve) => this.struck.set(life, resolve));
+    // It works before it is ready, where a carrier takes time to start.
+    await Promise.race([ready, exited, struck]);
     // The database was away while it started, which ends it as it should.
     if (actor.exitCode !== null) return false;
     const beside = whenReady();
-    const struck = new Promise<void>((resolve) => this.struck.set(life, resolve));
     const patience = fate.point === undefined ? fate.after : PATIENCE;
     await Promise.race([exited, struck, delay(patience)]);
     if (fate.kind === 'stall' && isAlive(actor)) await this.stall(life, actor);

@@ -12,7 +12,18 @@ export const POINTS = [
   'after-completion',
 ] as const;
 
-export type Point = (typeof POINTS)[number];
+/** Where a process can be struck besides, if a carrier brings deliveries. */
+export const CARRIER_POINTS = ['before-send', 'after-send'] as const;
+
+export type Point = (typeof POINTS)[number] | (typeof CARRIER_POINTS)[number];
+
+/** What happens to the server of the carrier. */
+export const REDIS_FAULTS = ['crash', 'flush', 'stall'] as const;
+
+export type RedisFault = (typeof REDIS_FAULTS)[number];
+
+/** What a process does for the carrier. */
+export type CarrierRole = 'dispatch' | 'work';
 
 /** Where a process that is stalled there holds work that others will take over. */
 export const STALL_POINTS = ['after-claim', 'in-handler', 'in-transactional-handler', 'before-completion'] as const;
@@ -62,6 +73,10 @@ export interface Fate {
   readonly poison: boolean;
   /** Whether the database crashes, and comes back, while it is at work. */
   readonly restart: boolean;
+  /** What it does for the carrier, if there is one. */
+  readonly roles: readonly CarrierRole[];
+  /** What happens to the server of the carrier meanwhile. */
+  readonly redis?: RedisFault;
 }
 
 /** What a process that is struck, or that notices something, records: a line of JSON in the round's log. */
@@ -93,6 +108,8 @@ export interface ActorInput {
   readonly isSqlite: boolean;
   readonly fate?: Fate;
   readonly broken?: Break;
+  /** The server of the carrier, and what this process does for it. */
+  readonly carrier?: { readonly redis: string; readonly roles: readonly CarrierRole[] };
   /** Handles what is left, and writes nothing. */
   readonly finishes: boolean;
 }
@@ -102,6 +119,9 @@ export const LIMITS = { rate: { max: 10, per: 1_000 }, concurrency: 2 };
 
 /** How leases run in a round, in ms. */
 export const LEASE = { ttl: 3_000, renewal: 500 };
+
+/** How long a delivery may be on its way by the carrier, in ms. */
+export const TTL = 4_000;
 
 /** How long a statement of the library may wait for its answer, in ms: shorter than some silences, longer than others. */
 export const DEADLINE = 5_000;

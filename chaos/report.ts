@@ -1,5 +1,5 @@
 import type { Findings } from './checks.js';
-import type { Break, Point, Silence, Version } from './faults.js';
+import type { Break, Point, RedisFault, Silence, Version } from './faults.js';
 import type { DatabaseName } from './servers/servers.js';
 
 /** What one round is to do. */
@@ -9,6 +9,7 @@ export interface RoundOptions {
   readonly kills: number;
   readonly actors: number;
   readonly broken: Break | undefined;
+  readonly carrier: 'bullmq' | undefined;
 }
 
 /** What one round did, and found. */
@@ -20,6 +21,10 @@ export interface RoundReport {
   readonly restarts: number;
   readonly cuts: number;
   readonly stalls: number;
+  /** What happened to the server of the carrier, and how often. */
+  readonly redisFaults: ReadonlyMap<RedisFault, number>;
+  /** How many processes had each role for the carrier. */
+  readonly roles: ReadonlyMap<string, number>;
   readonly silences: ReadonlyMap<Silence['ends'], number>;
   /** Processes that did not come back to work after a silence. */
   readonly neverBack: readonly string[];
@@ -73,6 +78,7 @@ export function complaints(report: RoundReport): string[] {
     ...(report.badges > 0 ? [] : ['nothing came that only the next version knows']),
     ...(report.cuts > 0 || !isServer ? [] : ['no connection was cut']),
     ...(restarts > 0 || !isServer ? [] : ['the database was never restarted']),
+    ...[...report.redisFaults].flatMap(([fault, count]) => (count > 0 ? [] : [`Redis had no ${fault}`])),
   ];
 }
 
@@ -97,6 +103,8 @@ export function table(report: RoundReport): string {
     ['not at work again after a silence', report.neverBack.length],
     ['processes of the former, the next version', `${report.starts.former}, ${report.starts.next}`],
     ['redeploys', report.redeploys],
+    ...[...report.roles].map(([roles, count]): [string, number] => [`processes that ${roles}`, count]),
+    ...[...report.redisFaults].map(([fault, count]): [string, number] => [`Redis: ${fault}`, count]),
     ['database restarts', report.restarts],
     ['cut connections', report.cuts],
     ['events', report.events],
@@ -135,7 +143,7 @@ export function lastLine({
 }: RoundReport): string {
   const lost = findings.withoutEvent.length + findings.neverHandled.length + foundLate;
   return (
-    `chaos: seed=${options.seed} db=${options.db} kills=${kills} restarts=${restarts} events=${events} lost=${lost} ` +
+    `chaos: seed=${options.seed} db=${options.db}${options.carrier ? ` with=${options.carrier}` : ''} kills=${kills} restarts=${restarts} events=${events} lost=${lost} ` +
     `ghost=${findings.ghosts.length} doubled_effects=${findings.doubledEffects.length} innocent_discarded=${findings.innocentDiscarded.length} ` +
     `rescued=${rescued} fenced=${fenced}`
   );

@@ -7,10 +7,22 @@ import { DataSource } from 'typeorm';
 import { createTables } from './tables.js';
 import { check, repeatedCalls } from './checks.js';
 import { Crew } from './crew.js';
-import { type ActorInput, ENDS, type Fate, POINTS, type Point, type Version } from './faults.js';
+import {
+  type ActorInput,
+  CARRIER_POINTS,
+  type CarrierRole,
+  ENDS,
+  type Fate,
+  POINTS,
+  type Point,
+  REDIS_FAULTS,
+  type RedisFault,
+  type Version,
+} from './faults.js';
 import type { RoundOptions, RoundReport } from './report.js';
 import { schedule } from './schedule.js';
 import { Networks } from './servers/networks.js';
+import { startRedis, type TestRedis } from './servers/redis.js';
 import type { Server } from './servers/server.js';
 import { startServer } from './servers/servers.js';
 
@@ -26,12 +38,14 @@ export async function runRound(options: RoundOptions, log: (line: string) => voi
   const server = await startServer(options.db, names);
   const folder = mkdtempSync(join(tmpdir(), 'spark-chaos-journal-'));
   const networks = await Networks.before(server, names);
-  const round = new Round(options, server, networks, folder, names, log);
+  const redis = options.carrier && (await startRedis());
+  const round = new Round(options, server, networks, redis, folder, names, log);
   try {
     return await round.run();
   } finally {
     await round.end();
     await networks.stop();
+    await redis?.stop();
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   }
@@ -45,6 +59,8 @@ class Round {
   private lives = 0;
   private redeploys = 0;
   private readonly starts = { former: 0, next: 0 };
+  private readonly roles = new Map<string, number>();
+  private readonly redisFaults = new Map<RedisFault, number>();
   private fatesAreMet = false;
   private crashing: Promise<void> | undefined;
   private resolveNextIsThere!: () => void;
@@ -54,6 +70,7 @@ class Round {
     private readonly options: RoundOptions,
     private readonly server: Server,
     private readonly networks: Networks,
+    private readonly redis: TestRedis | undefined,
     private readonly folder: string,
     private readonly names: readonly string[],
     private readonly log: (line: string) => void,
@@ -67,7 +84,8 @@ class Round {
     await createTables(this.server.options);
     await this.db.initialize();
     const { kills, seed } = this.options;
-    const fates = schedule(seed, kills, this.server.crash !== undefined);
+    const fates = schedule(seed, kills, this.server.crash !== undefined, this.redis !== undefined);
+    if (this.redis) for (const fault of REDIS_FAULTS) this.redisFaults.set(fault, 0);
     const reading = setInterval(() => this.crew.readJournal(), 50);
     const standby = this.standBy();
     try {
@@ -113,15 +131,18 @@ class Round {
       const fate = next.value;
       // Poison, or a crash of the database, may have been there before: then another process meets it.
       for (let tries = 1, met = await this.live(name, fate); !met && tries < MOST_TRIES; tries++) {
-        met = await this.live(name, { ...fate, cut: false, poison: false, restart: false });
+        met = await this.live(name, { ...fate, cut: false, poison: false, restart: false, redis: undefined });
       }
     }
   }
 
   private async live(name: string, fate: Fate): Promise<boolean> {
-    const input = this.input(name, fate.version, false);
+    const input = this.input(name, fate.version, false, fate.roles);
     const whenReady = async () => {
-      if (fate.restart || fate.cut) await this.strikeDatabase(name, fate, input.life);
+      await Promise.all([
+        (fate.restart || fate.cut) && this.strikeDatabase(name, fate, input.life),
+        fate.redis && this.strikeRedis(fate.redis, fate.after),
+      ]);
     };
     const met = await this.crew.live({ ...input, fate }, { proxy: this.networks.proxyOf(name), whenReady });
     if (!met) this.log(`process ${input.life} ended before it came by ${fate.point ?? 'anything'}`);
@@ -129,11 +150,13 @@ class Round {
     return met;
   }
 
-  private input(name: string, version: Version, finishes: boolean): ActorInput {
+  private input(name: string, version: Version, finishes: boolean, roles: readonly CarrierRole[] = BOTH): ActorInput {
     const { db, seed, broken } = this.options;
     const life = ++this.lives;
     this.starts[version]++;
+    if (this.redis) this.roles.set(roles.join(' and '), (this.roles.get(roles.join(' and ')) ?? 0) + 1);
     return {
+      ...(this.redis && { carrier: { redis: this.redis.url, roles } }),
       life,
       version,
       seed: seed * 10_000 + life,
@@ -155,6 +178,13 @@ class Round {
     });
     if (isCut) this.cuts++;
     this.crew.faults.push({ life, from: Date.now() - 1_000, to: Date.now() + 1_000 });
+  }
+
+  /** No process is struck by it: it explains no call that was repeated. */
+  private async strikeRedis(fault: RedisFault, after: number): Promise<void> {
+    await delay(after / 2);
+    await this.redis![fault]();
+    this.redisFaults.set(fault, this.redisFaults.get(fault)! + 1);
   }
 
   private async crash(): Promise<void> {
@@ -214,7 +244,8 @@ class Round {
 
   private async figures() {
     const { crew, restarts, cuts, options, starts, redeploys } = this;
-    const hits = new Map<Point, number>(POINTS.map((point) => [point, 0]));
+    const points = [...POINTS, ...(this.redis ? CARRIER_POINTS : [])];
+    const hits = new Map<Point, number>(points.map((point) => [point, 0]));
     for (const { kind, point } of crew.entries) if (kind === 'kill' && point) hits.set(point, hits.get(point)! + 1);
     const silences = new Map(ENDS.map((ends) => [ends, crew.silences.filter((one) => one.ends === ends).length]));
     return {
@@ -222,6 +253,8 @@ class Round {
       errors: crew.errors(),
       starts,
       redeploys,
+      redisFaults: this.redisFaults,
+      roles: this.roles,
       silences,
       neverBack: crew.neverBack,
       rated: crew.count('rated'),
@@ -245,5 +278,7 @@ class Round {
     return Number((await this.db.query(sql))[0].n);
   }
 }
+
+const BOTH: readonly CarrierRole[] = ['dispatch', 'work'];
 
 const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;

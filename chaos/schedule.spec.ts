@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ENDS, LEASE, POINTS, VERSIONS } from './faults.js';
+import { CARRIER_POINTS, ENDS, LEASE, POINTS, REDIS_FAULTS, VERSIONS } from './faults.js';
 import { schedule } from './schedule.js';
 
 describe('the schedule of a round', () => {
@@ -24,6 +24,19 @@ describe('the schedule of a round', () => {
 
   it('starts processes of both versions', () => {
     expect(new Set([...schedule(7, 24, false)].map(({ version }) => version))).toEqual(new Set(VERSIONS));
+  });
+
+  it.each([1, 2, 3])('meets every point, role and fault of Redis where there is a carrier, by seed %d', (seed) => {
+    const fates = [...schedule(seed, 24, true, true)];
+    const kills = fates.filter(({ kind }) => kind === 'kill');
+    expect(new Set(kills.flatMap(({ point }) => point ?? []))).toEqual(new Set([...POINTS, ...CARRIER_POINTS]));
+    expect(new Set(fates.flatMap(({ redis }) => redis ?? []))).toEqual(new Set(REDIS_FAULTS));
+    expect(new Set(fates.map(({ roles }) => roles.join())).size).toBe(3);
+    const isOf = (points: readonly string[], point?: string) => point !== undefined && points.includes(point);
+    for (const { point, roles } of fates) {
+      if (isOf(CARRIER_POINTS, point)) expect(roles).toContain('dispatch');
+      if (isOf(['in-handler', 'after-completion'], point)) expect(roles).toContain('work');
+    }
   });
 
   it('crashes, cuts and silences only what is a server', () => {

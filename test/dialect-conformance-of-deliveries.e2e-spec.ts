@@ -310,6 +310,175 @@ describe.each(databases)('the dialect, of deliveries, on $name', ({ create }) =>
     });
   });
 
+  const DUE = NOW + 60_000;
+  const dispatched = async (more: Partial<ClaimRequest> = {}) => {
+    const request = await narrowed({ worker: 'sender', ...more });
+    return on.own.runShort((manager) => on.dialect.dispatch(manager, request, DUE));
+  };
+  const keysOf = async (ids: readonly { readonly id: string }[]) => {
+    const keys = new Map((await deliveries()).map((row) => [String(row.id), row.event_key]));
+    return ids.map(({ id }) => keys.get(String(id)));
+  };
+
+  describe('dispatch', () => {
+    it('leaves the delivery available: it is on its way, due again later, and its attempt is not counted', async () => {
+      await deliver('a', { priority: 7 });
+      await change('a', 'attempt = 4');
+      const { id } = await deliveryOf('a');
+      const queues = [queue('mail', { priority: 7 })];
+      const { rows, isMore } = await dispatched({ queues });
+      expect(rows.map((row) => ({ ...row, id: String(row.id), priority: Number(row.priority) }))).toMatchObject([
+        { id, handler: 'mail', partition_key: '', priority: 7 },
+      ]);
+      expect(isMore).toBe(false);
+      const row = await deliveryOf('a');
+      expect(row).toMatchObject({
+        state: 'available',
+        attempt: 4,
+        claimed_by: 'sender',
+        due_at: DUE,
+        started_at: null,
+      });
+      expect((await dispatched({ queues })).rows).toEqual([]);
+      expect(await claim({ queues })).toEqual([]);
+      expect(await claim({ queues, now: DUE })).toMatchObject([{ event_key: 'a', attempt: 5 }]);
+    });
+
+    it('takes from the queues as a claim does: in their order, as far as there is room, and no more than the limit', async () => {
+      for (const key of ['a', 'b', 'c']) await deliver(key);
+      await deliver('urgent', { priority: -1 });
+      await deliver('badge', { to: 'badge' });
+      const queues = [
+        queue('mail', { of: 0, room: 3, priority: -1 }),
+        queue('mail', { of: 0, room: 3 }),
+        queue('badge'),
+      ];
+      const { rows } = await dispatched({ queues });
+      expect((await keysOf(rows)).toSorted()).toEqual(['a', 'b', 'badge', 'urgent']);
+      expect(await keysOf(rows.slice(0, 1))).toEqual(['urgent']);
+      expect((await dispatched({ queues, limit: 1 })).isMore).toBe(true);
+      expect((await dispatched({ queues, limit: 1 })).rows).toEqual([]);
+    });
+
+    it('gives nothing of a paused handler, no suspects, and nothing that is passed', async () => {
+      await deliver('paused', { to: 'badge' });
+      for (const key of ['suspect', 'passed', 'a']) await deliver(key);
+      await change('suspect', 'suspect = 1');
+      await execute(on.other.manager, `INSERT INTO ${on.tables.pause} (handler, paused_at) VALUES ('badge', 1)`);
+      const passed = [(await deliveryOf('passed')).id];
+      expect(await keysOf((await dispatched({ passed })).rows)).toEqual(['a']);
+    });
+
+    it('gives each delivery once, to however many dispatch and claim', async () => {
+      const all = Array.from({ length: 60 }, (_, i) => `key ${String(i).padStart(2, '0')}`);
+      await enterKeys(all);
+      const both = async (worker: string, given: (string | undefined)[] = []): Promise<(string | undefined)[]> => {
+        const some = [
+          ...(await claimKeys({ worker, limit: 3 })),
+          ...(await keysOf((await dispatched({ worker, limit: 3 })).rows)),
+        ];
+        return some.length === 0 ? given : both(worker, [...given, ...some]);
+      };
+      const given = await Promise.all(['1', '2', '3'].map((worker) => both(worker)));
+      expect(given.flat().sort()).toEqual(all);
+    });
+  });
+
+  describe('takeOver', () => {
+    const takenOver = (ids: readonly string[], worker = 'us') =>
+      on.own.runShort((manager) => on.dialect.takeOver(manager, { worker, now: NOW + 9, ttl: DUE - NOW, ids }));
+    const allIds = async () => (await deliveries()).map(({ id }) => String(id));
+    const onTheirWay = async (...keys: string[]) => {
+      for (const key of keys) await deliver(key);
+      await dispatched();
+      return allIds();
+    };
+
+    it('claims what is on its way, with its event, and counts the attempt', async () => {
+      await enter(enterRequest(['unhandled'], { opened: [] }));
+      const ids = await onTheirWay('a', 'b');
+      await change('b', 'attempt = 4');
+      const rows = (await takenOver(ids)).toSorted((one, other) => (one.event_key < other.event_key ? -1 : 1));
+      expect(rows).toMatchObject([
+        { event_key: 'a', event_group: 'group', handler: 'mail', partition_key: '', attempt: 1 },
+        { event_key: 'b', event_group: 'group', handler: 'mail', partition_key: '', attempt: 5 },
+      ]);
+      expect(rows.map(({ id }) => String(id))).toEqual(ids);
+      expect(String(rows[0]!.event_id)).toBe((await deliveryOf('a')).event_id);
+      expect(Number(rows[0]!.due_at)).toBe(NOW);
+      expect(await deliveryOf('a')).toMatchObject({ due_at: NOW });
+      const row = { state: 'running', attempt: 1, claimed_by: 'us', started_at: NOW + 9, finished_at: null };
+      expect(await deliveryOf('a')).toMatchObject(row);
+      expect(await takenOver(ids, 'them')).toEqual([]);
+    });
+
+    it('does not leave it due later, however long others let it be on its way', async () => {
+      const ids = await onTheirWay('a');
+      const request = { worker: 'us', now: NOW + 9, ttl: 10, ids };
+      const [row] = await on.own.runShort((manager) => on.dialect.takeOver(manager, request));
+      expect(Number(row!.due_at)).toBe(NOW + 9);
+      expect(await deliveryOf('a')).toMatchObject({ due_at: NOW + 9 });
+    });
+
+    it('leaves what is not on its way: what is available, and what is in another state', async () => {
+      const ids = await onTheirWay('a', 'b', 'c', 'd', 'available');
+      await change('available', 'claimed_by = NULL');
+      for (const [key, state] of [
+        ['a', 'completed'],
+        ['b', 'discarded'],
+        ['c', 'running'],
+        ['d', 'held'],
+      ])
+        await change(key!, `state = '${state}'`);
+      const before = await deliveries();
+      expect(await takenOver(ids)).toEqual([]);
+      expect(await deliveries()).toEqual(before);
+    });
+
+    it('leaves what is of a paused handler', async () => {
+      const ids = await onTheirWay('a');
+      await execute(on.other.manager, `INSERT INTO ${on.tables.pause} (handler, paused_at) VALUES ('mail', 1)`);
+      expect(await takenOver(ids)).toEqual([]);
+      await execute(on.other.manager, `DELETE FROM ${on.tables.pause}`);
+      expect(await takenOver(ids)).toMatchObject([{ event_key: 'a' }]);
+    });
+
+    it('waits for nobody who claims one of them', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'nobody else writes meanwhile');
+      const ids = await onTheirWay('a', 'b', 'c');
+      await on.hold(
+        (manager) => on.dialect.takeOver(manager, { worker: 'them', now: NOW, ttl: 1, ids: [ids[1]!] }),
+        on.dialect.isolation,
+      );
+      expect((await takenOver(ids)).map((row) => row.event_key).toSorted()).toEqual(['a', 'c']);
+    });
+
+    it('gives each delivery once, to however many take it over', async () => {
+      const all = Array.from({ length: 40 }, (_, i) => `key ${String(i).padStart(2, '0')}`);
+      await enterKeys(all);
+      await dispatched();
+      const ids = await allIds();
+      const given = await Promise.all(['1', '2', '3', '4'].map((worker) => takenOver(ids, worker)));
+      expect(
+        given
+          .flat()
+          .map((row) => row.event_key)
+          .sort(),
+      ).toEqual(all);
+    });
+
+    it('finds them by their keys, however many deliveries there are', async ({ skip }) => {
+      skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');
+      await pile(4_000);
+      await deliver('a');
+      await change('a', `claimed_by = 'sender'`);
+      if (!on.dialect.worksByStatement) await on.db.query('ANALYZE TABLE spark_delivery');
+      const { id } = await deliveryOf('a');
+      const request = { worker: 'us', now: NOW, ttl: 1, ids: [id] };
+      expect(await rowsRead((manager) => on.dialect.takeOver(manager, request))).toBeLessThan(20);
+    });
+  });
+
   describe('a backlog', () => {
     it('of one handler costs the claims of others nothing', async ({ skip }) => {
       skip(!on.dialect.skipsLocked, 'it does not count the rows that it reads');

@@ -185,7 +185,9 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
         },
       ],
       held: [],
-      handlers: [{ handler: 'mails', available: 0, waiting: 0, running: 0, held: 0, discarded: 0, ...described }],
+      handlers: [
+        { handler: 'mails', available: 0, waiting: 0, dispatched: 0, running: 0, held: 0, discarded: 0, ...described },
+      ],
       rechecks: { due: 0, oldest: undefined, others: 0 },
       orphans: [],
       running: [],
@@ -231,8 +233,18 @@ describe.each(databases)('what live capture missed is counted, on $name', (datab
     expect(now.held).toEqual([{ group: 'old', deliveries: 1 }]);
     const gone = { patterns: ['/nothing/'], lastSeen: new Date(1000) };
     expect(now.handlers).toEqual([
-      { handler: 'gone', available: 1, oldest: new Date(5000), waiting: 0, running: 1, held: 1, discarded: 0, ...gone },
-      { handler: 'mails', available: 0, waiting: 1, running: 0, held: 0, discarded: 1, ...described },
+      {
+        handler: 'gone',
+        available: 1,
+        oldest: new Date(5000),
+        waiting: 0,
+        dispatched: 0,
+        running: 1,
+        held: 1,
+        discarded: 0,
+        ...gone,
+      },
+      { handler: 'mails', available: 0, waiting: 1, dispatched: 0, running: 0, held: 0, discarded: 1, ...described },
     ]);
     expect(now.rechecks).toEqual({ due: 0, oldest: undefined, others: 1 });
     expect(now.orphans).toEqual([{ handler: 'gone', deliveries: 1, since: new Date(5000), lastSeen: new Date(1000) }]);

@@ -15,7 +15,7 @@ export async function bundle(file, { isLinked = false } = {}) {
     logLevel: 'error',
     oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
     ssr: {
-      noExternal: ['nestjs-spark', 'nestjs-spark-dashboard'],
+      noExternal: ['nestjs-spark', 'nestjs-spark-dashboard', 'nestjs-spark-bullmq'],
       resolve: { conditions: ['nestjs-spark/source', ...defaultServerConditions] },
     },
     build: { ssr: file, outDir: folder, rollupOptions: { output: { entryFileNames: name } } },

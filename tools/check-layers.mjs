@@ -42,6 +42,13 @@ const LIBRARIES = [
     outside: [],
     apart: [],
   },
+  {
+    root: 'libs/spark-bullmq/src',
+    layers: ['options', 'redis', 'queue'],
+    above: [],
+    outside: [],
+    apart: [],
+  },
 ];
 /** What only folders `apart` import: an application has it for development only. */
 const TOOLS = /^(?:typescript$|@nestjs\/schematics|@angular-devkit\/)/;

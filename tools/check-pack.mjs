@@ -36,6 +36,7 @@ const NEEDED = {
     'src/schematics/handler.schema.json',
   ],
   'libs/spark-dashboard': ['docs/dashboard.md'],
+  'libs/spark-bullmq': ['docs/bullmq.md'],
 };
 
 for (const [library, needed] of Object.entries(NEEDED)) {

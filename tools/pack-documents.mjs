@@ -14,7 +14,7 @@ const DOCUMENTS = [
   'docs',
 ];
 /** What a package has of its own, by its folder. */
-const OWN = { 'spark-dashboard': ['README.md'] };
+const OWN = { 'spark-dashboard': ['README.md'], 'spark-bullmq': ['README.md'] };
 
 const own = OWN[basename(process.cwd())] ?? [];
 for (const name of DOCUMENTS.filter((one) => !own.includes(one))) {

@@ -1,13 +1,15 @@
 // Makes a release of the libraries: `npm run release -- minor` says what it would do, and does nothing; with `--go` it does it.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const LIBRARY = 'libs/spark/package.json';
-const DASHBOARD = 'libs/spark-dashboard/package.json';
-const DEPENDENTS = ['apps/challenges/package.json', DASHBOARD];
+/** The libraries that are released with it. */
+const OTHERS = ['spark-dashboard', 'spark-bullmq'];
+const LIBRARIES = [LIBRARY, ...OTHERS.map((name) => `libs/${name}/package.json`)];
+const DEPENDENTS = ['apps/challenges/package.json', ...LIBRARIES.slice(1)];
 const KINDS = ['major', 'minor', 'patch'];
 
 const { values, positionals } = parseArgs({
@@ -38,7 +40,7 @@ const steps = [
   { words: `commit, and tag v${next}`, work: commit },
   {
     words: 'pack them: npm pack',
-    work: () => show('npm', 'pack', '--workspace', 'libs/spark', '--workspace', 'libs/spark-dashboard'),
+    work: () => show('npm', 'pack', ...LIBRARIES.flatMap((path) => ['--workspace', dirname(path)])),
   },
 ];
 for (const { words, work } of steps) {
@@ -47,7 +49,7 @@ for (const { words, work } of steps) {
 }
 console.log(
   values.go
-    ? `Version ${next} is ready: git push --follow-tags && npm publish nestjs-spark-${next}.tgz && npm publish nestjs-spark-dashboard-${next}.tgz`
+    ? `Version ${next} is ready: ${['git push --follow-tags', ...['spark', ...OTHERS].map((name) => `npm publish nestjs-${name}-${next}.tgz`)].join(' && ')}`
     : 'Nothing was done. Add --go to do it.',
 );
 
@@ -58,10 +60,10 @@ function nextOf(from, step) {
 }
 
 function bump() {
-  for (const library of [LIBRARY, DASHBOARD])
+  for (const library of LIBRARIES)
     write(library, read(library).replace(`"version": "${version}"`, `"version": "${next}"`));
   for (const dependent of DEPENDENTS)
-    write(dependent, read(dependent).replace(/("nestjs-spark(?:-dashboard)?": )"[^"]*"/g, `$1"^${next}"`));
+    write(dependent, read(dependent).replace(/("nestjs-spark(?:-dashboard|-bullmq)?": )"[^"]*"/g, `$1"^${next}"`));
   show('npm', 'install', '--package-lock-only', '--ignore-scripts');
 }
 

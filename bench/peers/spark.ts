@@ -1,12 +1,16 @@
 import { Injectable, type INestApplicationContext, Module, type ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { GroupHandler, sparkEvent, type SparkEvent, SparkModule, SparkService } from 'nestjs-spark';
+import { GroupHandler, sparkEvent, type SparkEvent, SparkModule, SparkService, type WorkerOptions } from 'nestjs-spark';
 import { DataSource } from 'typeorm';
 import type { Peer } from './peer.js';
 
 /** Spark, with what its README advises where handlers are short. */
-export async function spark(url: string, { imports = [], providers = [] }: ModuleMetadata = {}): Promise<Peer> {
+export async function spark(
+  url: string,
+  { imports = [], providers = [] }: ModuleMetadata = {},
+  options: WorkerOptions = {},
+): Promise<Peer> {
   let report: (job: number) => void = () => undefined;
   @Injectable()
   class Handler {
@@ -19,7 +23,7 @@ export async function spark(url: string, { imports = [], providers = [] }: Modul
     @Module({
       imports: [
         TypeOrmModule.forRoot({ type: 'postgres', url, poolSize: 25, synchronize: true }),
-        SparkModule.forRoot({ worker: worker ? { concurrency: 1_000 } : false, history: false }),
+        SparkModule.forRoot({ worker: worker ? { concurrency: 1_000, ...options } : false, history: false }),
         ...imports,
       ],
       providers: [Handler, ...providers],

@@ -5,7 +5,8 @@ import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
 import { Claimer } from '../../libs/spark/src/deliver/claimer.js';
-import { Worker } from '../../libs/spark/src/deliver/worker.js';
+import { Dispatcher } from '../../libs/spark/src/deliver/dispatcher.js';
+import { Handling } from '../../libs/spark/src/deliver/handling.js';
 import { RecordedEvents } from '../../libs/spark/src/runtime/recorded-events.js';
 import { WorkSignals } from '../../libs/spark/src/runtime/work-signals.js';
 import type { Page } from '../../libs/spark/src/sweep/pages.js';
@@ -59,13 +60,21 @@ export class FaultPoints {
       journal.claimed();
       return claimed;
     });
-    wrap(Worker, 'begin', async (begin, claimed, ...given) =>
+    wrap(Handling, 'beginAll', async (begin, claimed, ...given) =>
       journal.during(async () => {
         // A stall is worth most where it keeps a handler from its transaction.
         const counts = this.fate?.kind === 'kill' || claimed.some(({ handler }: Delivery) => handler === 'effects');
         if (counts) pass('after-claim');
         if (claimed.some(({ handler }: Delivery) => handler === 'rated') && Math.random() < 0.1) hiccup();
         return begin(claimed, ...given);
+      }),
+    );
+    wrap(Dispatcher, 'send', async (send, dispatched) =>
+      journal.during(async () => {
+        pass('before-send');
+        const isSent = await send(dispatched);
+        if (isSent) pass('after-send');
+        return isSent;
       }),
     );
     wrap(Attempt, 'run', (run, context) => journal.during(() => run(context)));
@@ -80,7 +89,7 @@ export class FaultPoints {
       if (thrown instanceof LostLeaseError) journal.record({ kind: 'fenced', count: 1 });
       return failed(thrown);
     });
-    wrap(Worker, 'abandon', (abandon) => {
+    wrap(Handling, 'abandon', (abandon) => {
       journal.record({ kind: 'lease-lost' });
       abandon();
     });

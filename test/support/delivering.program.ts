@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { GroupHandler, type HandlerScope, type SparkEvent } from 'nestjs-spark';
+import { BullMQCarrier } from 'nestjs-spark-bullmq';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { handleUntilMessage } from './handling-process.js';
@@ -20,4 +21,6 @@ class Handlers {
   }
 }
 
-handleUntilMessage(JSON.parse(process.argv[2]!), { entities: [], providers: [Handlers] });
+const { bullmq, ...database } = JSON.parse(process.argv[2]!);
+const worker = bullmq ? { carrier: new BullMQCarrier(bullmq) } : {};
+handleUntilMessage(database, { entities: [], providers: [Handlers], worker });

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectRabbitmq } from 'amqplib';
+import { Redis } from 'ioredis';
 import { connectAsync } from 'mqtt';
 import type { TestProject } from 'vitest/node';
 import { startPostgres } from './embedded-postgres.js';
@@ -24,6 +25,10 @@ declare module 'vitest' {
     mqtt: string | undefined;
     /** The program of a NATS server, which tests start themselves. Undefined where none is. */
     nats: string | undefined;
+    /** The URL of a Redis. Undefined where none answers. */
+    redis: string | undefined;
+    /** The program of a Redis server, which tests start themselves. Undefined where none is. */
+    redisServer: string | undefined;
   }
 }
 
@@ -46,8 +51,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('rabbitmq', rabbitmq);
   const mqtt = await foundMqtt();
   project.provide('mqtt', mqtt);
-  const nats = foundNats();
+  const nats = foundProgram('TEST_NATS_SERVER', NATS_SERVERS);
   project.provide('nats', nats);
+  const redis = await foundRedis();
+  project.provide('redis', redis);
+  const redisServer = foundProgram('TEST_REDIS_SERVER', REDIS_SERVERS);
+  project.provide('redisServer', redisServer);
   return async () => {
     // A test file that failed half-way has left its database behind.
     rmSync(folder, { recursive: true, force: true });
@@ -61,6 +70,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
     if (!rabbitmq) console.log('not covered: RabbitMQ; none answers (set TEST_RABBITMQ_URL)');
     if (!mqtt) console.log('not covered: MQTT; no broker answers (set TEST_MQTT_URL)');
     if (!nats) console.log('not covered: NATS; there is no nats-server (set TEST_NATS_SERVER)');
+    if (!redis)
+      console.log('not covered: BullMQ; no Redis answers (set TEST_REDIS_URL, or install redis-server of Debian)');
+    if (!redisServer)
+      console.log(
+        'not covered: outages of Redis; there is no redis-server (set TEST_REDIS_SERVER, or install redis-server of Debian)',
+      );
   };
 }
 
@@ -108,12 +123,30 @@ async function foundMqtt(): Promise<string | undefined> {
 
 const NATS_SERVERS = ['/usr/sbin/nats-server', '/usr/bin/nats-server', '/usr/local/bin/nats-server'];
 
-/** The NATS server that is given, which has to be there, or the one of the system if it is. */
-function foundNats(): string | undefined {
-  const given = process.env.TEST_NATS_SERVER;
-  if (given !== undefined && !existsSync(given))
-    throw new Error(`TEST_NATS_SERVER is ${given}, but there is no such file.`);
-  return given ?? NATS_SERVERS.find((path) => existsSync(path));
+const REDIS_SERVERS = ['/usr/bin/redis-server', '/usr/local/bin/redis-server'];
+
+/** The program that a variable names, which has to be there, or the one of the system if it is. */
+function foundProgram(variable: string, usual: readonly string[]): string | undefined {
+  const given = process.env[variable];
+  if (given !== undefined && !existsSync(given)) throw new Error(`${variable} is ${given}, but there is no such file.`);
+  return given ?? usual.find((path) => existsSync(path));
+}
+
+/** The Redis that is given, which has to answer, or the usual one if it does. */
+async function foundRedis(): Promise<string | undefined> {
+  const given = process.env.TEST_REDIS_URL;
+  const url = given ?? 'redis://127.0.0.1:6379';
+  const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 2_000 });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    return url;
+  } catch (error) {
+    if (given === undefined) return undefined;
+    throw new Error(`TEST_REDIS_URL is ${given}, but no Redis answers there.`, { cause: error });
+  } finally {
+    redis.disconnect();
+  }
 }
 
 function report(...servers: (string | undefined)[]): void {

@@ -1,3 +1,4 @@
+import type { WorkerOptions } from 'nestjs-spark';
 import { startApp, type TestAppOptions } from './app.js';
 import { sqliteDriver } from './sqlite.js';
 
@@ -14,12 +15,15 @@ interface SentDatabase {
  */
 export function handleUntilMessage(
   { options, driver }: SentDatabase,
-  application: Pick<TestAppOptions, 'entities' | 'imports' | 'providers'>,
+  {
+    worker: more,
+    ...application
+  }: Pick<TestAppOptions, 'entities' | 'imports' | 'providers'> & { worker?: WorkerOptions },
   onClosed: () => Promise<unknown> = () => Promise.resolve(),
 ): void {
   const given = (driver ? { ...options, driver: sqliteDriver() } : options) as TestAppOptions['database']['options'];
   const database = { options: given, drop: async () => undefined };
-  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms' };
+  const worker = { leaseTtl: '1.2s', leaseRenewal: '200ms', pollInterval: '50ms', ...more };
   const run = async () => {
     const app = await startApp({ ...application, database, spark: { worker } });
     process.send!({ ready: true });

@@ -98,7 +98,7 @@ async function generate(home) {
 async function pack(home) {
   const folder = join(home, 'packed');
   mkdirSync(folder);
-  const libraries = ['libs/spark', 'libs/spark-dashboard'].flatMap((library) => ['-w', library]);
+  const libraries = ['libs/spark', 'libs/spark-dashboard', 'libs/spark-bullmq'].flatMap((library) => ['-w', library]);
   await mustRun('npm', ['pack', ...libraries, '--pack-destination', folder], { cwd: ROOT });
   return Object.fromEntries(
     readdirSync(folder).map((file) => [file.replace(/-\d+\.\d+\.\d+.*$/, ''), `file:${join(folder, file)}`]),

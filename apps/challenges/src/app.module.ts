@@ -1,6 +1,6 @@
 import { type DynamicModule, Global, Module, ValidationPipe } from '@nestjs/common';
 import { APP_PIPE } from '@nestjs/core';
-import { CronExpression, ScheduleModule } from '@nestjs/schedule';
+import { ScheduleModule } from '@nestjs/schedule';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SparkModule } from 'nestjs-spark';
@@ -10,6 +10,7 @@ import { HomeController } from './home.controller.js';
 import { LedgerModule } from './ledger/ledger.module.js';
 import { localAccess } from './local-access.js';
 import { type Settings, SETTINGS } from './settings.js';
+import { sparkOptions } from './spark-options.js';
 import { SupporterModule } from './supporter/supporter.module.js';
 
 const validation = new ValidationPipe({
@@ -29,7 +30,7 @@ export class AppModule {
       imports: [
         TypeOrmModule.forRoot({ ...settings.database, autoLoadEntities: true, synchronize: true }),
         ScheduleModule.forRoot(),
-        SparkModule.forRoot({ sweep: { cron: CronExpression.EVERY_HOUR }, activation: { limit: 100 } }),
+        SparkModule.forRoot(sparkOptions(settings)),
         SparkDashboardModule.forRoot({
           access: localAccess,
           environment: 'demo',

@@ -1,10 +1,18 @@
 import { Logger } from '@nestjs/common';
-import { createApp } from './app.js';
+import { createApp, createWorker } from './app.js';
 import { type Settings, settingsFrom, SettingsError } from './settings.js';
 import { SampleSupporters } from './supporter/sample-supporters.js';
 
 async function main(): Promise<void> {
   const settings = settingsFrom(process.env);
+  if (settings.role === 'work' || settings.role === 'dispatch') await createWorker(settings);
+  else await serve(settings);
+  // The cluster that has started this process starts the next one then.
+  process.send?.('ready');
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+}
+
+async function serve(settings: Settings): Promise<void> {
   const app = await createApp(settings);
   try {
     await app.listen(settings.port);

@@ -8,6 +8,7 @@ describe('settings', () => {
     expect(settings).toMatchObject({ databaseName: '/data/challenges.sqlite', outbox: '/data/outbox', port: 3000 });
     expect(settings.database).toMatchObject({ type: 'better-sqlite3', database: '/data/challenges.sqlite' });
     expect(settings.smtpUrl).toBeUndefined();
+    expect(settings).toMatchObject({ role: 'all', redisUrl: 'redis://127.0.0.1:6379' });
   });
 
   it.each([
@@ -30,6 +31,8 @@ describe('settings', () => {
     [{ DATABASE_URL: 'secret' }, 'DATABASE_URL'],
     [{ DATABASE_URL: 'mysql://me:secret@db' }, 'DATABASE_URL'],
     [{ SMTP_URL: 'secret.example.org' }, 'SMTP_URL'],
+    [{ REDIS_URL: 'http://me:secret@redis' }, 'REDIS_URL'],
+    [{ ROLE: 'worker' }, 'ROLE'],
     [{ PORT: '3000x' }, 'PORT'],
     [{ PORT: '0' }, 'PORT'],
     [{ PORT: '65536' }, 'PORT'],

@@ -3,6 +3,9 @@ import { fileURLToPath } from 'node:url';
 import type { TypeOrmModuleOptions } from '@nestjs/typeorm';
 import { sqliteDriver } from './sqlite.js';
 
+/** What a process of the demo does: all of it, or its part in a cluster. */
+export type Role = 'all' | 'web' | 'work' | 'dispatch';
+
 /** What can be set from outside, by environment variables. */
 export interface Settings {
   readonly database: TypeOrmModuleOptions;
@@ -13,6 +16,9 @@ export interface Settings {
   readonly smtpUrl?: string;
   /** The port of the REST API. */
   readonly port: number;
+  readonly role: Role;
+  /** The Redis of a cluster. */
+  readonly redisUrl: string;
 }
 
 /** The injection token of {@link Settings}. */
@@ -26,6 +32,8 @@ export class SettingsError extends Error {
 // The same folder from src/ and from dist/, wherever the process was started.
 const DATA = fileURLToPath(new URL('../data', import.meta.url));
 
+const ROLES: readonly string[] = ['all', 'web', 'work', 'dispatch'] satisfies Role[];
+
 const SERVERS = new Map<string, 'postgres' | 'mysql' | 'mariadb'>([
   ['postgres:', 'postgres'],
   ['postgresql:', 'postgres'],
@@ -36,7 +44,7 @@ const SERVERS = new Map<string, 'postgres' | 'mysql' | 'mariadb'>([
 /**
  * Reads the settings. Everything has a default; an empty variable counts as not given.
  *
- * @param env `DATABASE_URL`, `DATA` (the folder of the SQLite file and the outbox), `OUTBOX`, `SMTP_URL`, `PORT`.
+ * @param env `DATABASE_URL`, `DATA` (the folder of the SQLite file and the outbox), `OUTBOX`, `SMTP_URL`, `PORT`, `ROLE`, `REDIS_URL`.
  * @throws SettingsError
  *
  * @example
@@ -49,6 +57,8 @@ export function settingsFrom(env: NodeJS.ProcessEnv): Settings {
     outbox: resolve(env.OUTBOX || join(data, 'outbox')),
     smtpUrl: env.SMTP_URL ? smtpFrom(env.SMTP_URL) : undefined,
     port: portFrom(env.PORT || '3000'),
+    role: roleFrom(env.ROLE || 'all'),
+    redisUrl: redisFrom(env.REDIS_URL || 'redis://127.0.0.1:6379'),
   };
 }
 
@@ -74,6 +84,16 @@ function databaseFrom(text: string | undefined, data: string): Pick<Settings, 'd
 function smtpFrom(text: string): string {
   if (/^smtps?:$/.test(urlOf(text)?.protocol ?? '')) return text;
   throw new SettingsError('SMTP_URL has to look like smtp://user:password@host:587 or smtps://…');
+}
+
+function redisFrom(text: string): string {
+  if (/^rediss?:$/.test(urlOf(text)?.protocol ?? '')) return text;
+  throw new SettingsError('REDIS_URL has to look like redis://user:password@host:6379 or rediss://…');
+}
+
+function roleFrom(text: string): Role {
+  if (ROLES.includes(text)) return text as Role;
+  throw new SettingsError(`ROLE has to be one of ${ROLES.join(', ')}, not '${text}'.`);
 }
 
 const urlOf = (text: string): URL | undefined => (URL.canParse(text) ? new URL(text) : undefined);

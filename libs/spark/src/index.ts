@@ -1,7 +1,9 @@
 export { OnSparkAlert, type OnSparkAlertOptions } from './alert/on-spark-alert.decorator.js';
 export { SPARK_CLOCK, type SparkClock } from './common/clock.js';
 export type { AlertCondition, AlertListener, AlertOption, AlertOptions, SparkAlert } from './config/alert.options.js';
+export type { DeliveryReport } from './common/delivery-report.js';
 export type { Backoff } from './config/backoff.js';
+export type { CarriedDelivery, CarriedHandler, CarrierPort, DeliveryCarrier } from './config/carrier.js';
 export { AmbiguousDataSourceError } from './error/ambiguous-data-source.error.js';
 export { AtMostOnceError } from './error/at-most-once.error.js';
 export { BootLockError } from './error/boot-lock.error.js';
@@ -109,8 +111,7 @@ export type { HeldRequest, HeldSample } from './inspect/held.js';
 export type { MinuteRate, RatesRequest, SparkRates } from './inspect/rates.js';
 export type { SourceStatus, SparkStatus, WorkerStatus } from './inspect/status.js';
 export { type SparkMigrationOptions, sparkMigrations } from './database/schema/migrations.js';
-export type { DeliveryReport } from './deliver/settler.js';
-export type { RunningDelivery } from './deliver/worker.js';
+export type { RunningDelivery } from './deliver/handling.js';
 export {
   EventSource,
   type EventSourceOptions,

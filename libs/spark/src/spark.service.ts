@@ -15,7 +15,7 @@ import { DrainWithinError } from './error/drain-within.error.js';
 import { waitingCall } from './event/waited-for.js';
 import type { LedgerEntry } from './store/ledger.js';
 import { Derivation, emitted, nameOf } from './record/derivation.js';
-import type { DeliveryReport } from './deliver/settler.js';
+import type { DeliveryReport } from './common/delivery-report.js';
 import type { Spark } from './runtime/create-spark.js';
 import { drain } from './runtime/drain.js';
 import type { SparkLifecycle } from './runtime/spark.lifecycle.js';

@@ -58,7 +58,7 @@ async function main(): Promise<void> {
 
   await check('require and import: one copy', async () => {
     const require = createRequire(join(process.cwd(), 'package.json'));
-    for (const path of ['', '/testing', '/otel', '/terminus', '-dashboard']) {
+    for (const path of ['', '/testing', '/otel', '/terminus', '-dashboard', '-bullmq']) {
       const required = require(`nestjs-spark${path}`) as Record<string, unknown>;
       const imported = (await import(`nestjs-spark${path}`)) as Record<string, unknown>;
       for (const key of Object.keys(required)) assert.equal(required[key], imported[key], key);

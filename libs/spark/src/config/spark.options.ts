@@ -1,5 +1,6 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Type } from '@nestjs/common';
 import type { AlertOptions } from './alert.options.js';
+import type { DeliveryCarrier } from './carrier.js';
 import type { Duration } from './duration.js';
 
 export type { Duration } from './duration.js';
@@ -53,6 +54,12 @@ export interface WorkerOptions {
   leaseTtl?: Duration;
   /** How often the process renews its lease, and ends the expired leases of other processes. Default: a sixth of `leaseTtl`, 5 seconds. */
   leaseRenewal?: Duration;
+  /**
+   * Brings deliveries to the processes that handle them, by another queue such as BullMQ or SQS. It does not carry those of handlers with
+   * `batch`, `rateLimit` or `fleetConcurrency`, nor those whose process has died: workers claim these themselves. Default: none, workers
+   * claim all deliveries.
+   */
+  carrier?: DeliveryCarrier;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../error/invalid-options.error.js';
 import { type AlertSettings, alertSettings } from './alert.settings.js';
+import type { DeliveryCarrier } from './carrier.js';
 import {
   parseBoolean,
   parseDuration,
@@ -53,6 +54,7 @@ export interface SparkSettings {
     readonly maxAttempts: number;
     readonly handlerTimeout: number;
     readonly lease: LeaseTimes;
+    readonly carrier: DeliveryCarrier | undefined;
   };
   readonly history: boolean;
   readonly retention: RetentionTimes;
@@ -102,6 +104,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
     'handlerTimeout',
     'leaseTtl',
     'leaseRenewal',
+    'carrier',
   ]);
   refuseUnknown('sources', sources, ['timeout']);
   refuseUnknown('activation', activation, ['limit']);
@@ -127,6 +130,7 @@ export function settingsOf(options: SparkModuleOptions): SparkSettings {
       maxAttempts: positiveInteger('worker.maxAttempts', worker.maxAttempts ?? 80),
       handlerTimeout: parseTimeout('worker.handlerTimeout', worker.handlerTimeout ?? '1h'),
       lease: leaseTimes(worker),
+      carrier: parseCarrier(worker.carrier),
     },
     history: parseBoolean('history', options.history ?? true),
     retention: {
@@ -168,6 +172,18 @@ function leaseTimes({ leaseTtl = '30s', leaseRenewal }: WorkerOptions): LeaseTim
   const renew = leaseRenewal === undefined ? ttl / 6 : parseTimeout('worker.leaseRenewal', leaseRenewal);
   if (renew <= ttl / 3) return { ttl, renew };
   throw new InvalidOptionsError('worker.leaseRenewal', leaseRenewal, 'at most a third of worker.leaseTtl');
+}
+
+function parseCarrier(carrier: DeliveryCarrier | undefined): DeliveryCarrier | undefined {
+  if (carrier === undefined) return undefined;
+  const { dispatches, works, ttl } = Object(carrier) as DeliveryCarrier;
+  const isCarrier =
+    [dispatches, works].every((flag) => typeof flag === 'boolean') &&
+    Number.isFinite(ttl) &&
+    ttl > 0 &&
+    (['start', 'room', 'send', 'stop'] as const).every((method) => typeof Object(carrier)[method] === 'function');
+  if (isCarrier) return carrier;
+  throw new InvalidOptionsError('worker.carrier', carrier, 'a DeliveryCarrier');
 }
 
 /** Checks the name of a DataSource. Nest needs it before Spark can check the other options. Throws InvalidOptionsError. */

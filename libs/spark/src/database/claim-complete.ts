@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, Completion, Dialect } from './dialect.js';
-import { SET } from './delivery-columns.js';
+import type { ClaimedRow, ClaimRequest, Completion, Dialect, Dispatched, DispatchedRow, TakeOver } from './dialect.js';
+import { ON_ITS_WAY, SET } from './delivery-columns.js';
 import { ENTRY_COLUMNS } from './event-columns.js';
 import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -31,14 +31,55 @@ async function withEvents(
 export async function claimRead(
   manager: EntityManager,
   tables: TableNames,
-  { worker, now }: Pick<ClaimRequest, 'worker' | 'now'>,
+  by: Pick<ClaimRequest, 'worker' | 'now'>,
   rows: readonly WithoutEvent[],
   byKey = '',
+  set = SET.claimed(),
 ): Promise<ClaimedRow[]> {
   if (rows.length === 0) return [];
-  const update = `UPDATE ${tables.delivery} ${byKey} SET ${SET.claimed()} WHERE id IN (:...ids)`;
-  await execute(manager, update, { worker, now, ids: rows.map(({ id }) => id) });
+  const update = `UPDATE ${tables.delivery} ${byKey} SET ${set} WHERE id IN (:...ids)`;
+  await execute(manager, update, { ...by, ids: rows.map(({ id }) => id) });
   return withEvents(manager, tables, rows);
+}
+
+/** A delivery that a transaction has locked, to claim or to dispatch it. */
+export type LockedRow = WithoutEvent & DispatchedRow;
+
+/** The columns of a {@link LockedRow}. */
+export const LOCKED_COLUMNS = 'id, event_id, handler, partition_key, priority, attempt + 1 AS attempt, due_at';
+
+/** Dispatches deliveries that this transaction has read and locked. */
+export async function dispatchRead(
+  manager: EntityManager,
+  { delivery }: TableNames,
+  worker: string,
+  due: number,
+  { rows, isMore }: { readonly rows: readonly LockedRow[]; readonly isMore: boolean },
+  byKey = '',
+): Promise<Dispatched> {
+  const ids = rows.map(({ id }) => id);
+  const update = `UPDATE ${delivery} ${byKey} SET ${SET.dispatched()} WHERE id IN (:...ids)`;
+  if (rows.length > 0) await execute(manager, update, { worker, due, ids });
+  return { rows, isMore };
+}
+
+/** Reads and locks those deliveries that are on their way, and claims them, for databases whose UPDATE does not return rows. */
+export async function takeOverRead(
+  manager: EntityManager,
+  tables: TableNames,
+  { byKey, skipsLocked }: Dialect,
+  request: TakeOver,
+): Promise<ClaimedRow[]> {
+  const rows = await select<LockedRow>(
+    manager,
+    `SELECT ${LOCKED_COLUMNS} FROM ${tables.delivery} d ${byKey} WHERE id IN (:...ids) AND ${ON_ITS_WAY}
+     AND NOT EXISTS (SELECT 1 FROM ${tables.pause} p WHERE p.handler = d.handler) ORDER BY id
+     ${skipsLocked ? 'FOR UPDATE SKIP LOCKED' : ''}`,
+    { ids: request.ids },
+  );
+  const { now, ttl } = request;
+  const taken = rows.map((row) => ({ ...row, due_at: Math.min(Number(row.due_at) - ttl, now) }));
+  return claimRead(manager, tables, request, taken, byKey, SET.takenOver());
 }
 
 /** Completes deliveries, and reads which of them it has completed, for databases whose UPDATE does not return rows. */

@@ -74,6 +74,8 @@ export interface ClaimLimits {
   readonly connections: number;
 }
 
+type Roomy = Pick<OpenQueue, 'of' | 'room' | 'most' | 'connects'>;
+
 /** Counts how many deliveries a claim may still take from each queue, for databases where it takes a statement for each. */
 export class ClaimRoom {
   private readonly taken = new Map<number, number>();
@@ -86,13 +88,13 @@ export class ClaimRoom {
   }
 
   /** How many deliveries may be claimed from a queue. */
-  in({ of, room, most = room, connects }: OpenQueue): number {
+  in({ of, room, most = room, connects }: Roomy): number {
     const left = Math.min(this.left, most, room - (this.taken.get(of) ?? 0));
     return connects ? Math.min(left, this.connections) : left;
   }
 
   /** Counts deliveries that were claimed from a queue. */
-  take({ of, connects }: OpenQueue, count: number): void {
+  take({ of, connects }: Roomy, count: number): void {
     this.left -= count;
     if (connects) this.connections -= count;
     this.taken.set(of, (this.taken.get(of) ?? 0) + count);

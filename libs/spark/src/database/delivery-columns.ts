@@ -55,8 +55,15 @@ export const openedSql = (event: string, now: string): string => OPENED.map(({ s
  * of another form is a function of them.
  */
 export const SET = {
-  claimed: (worker = ':worker', now = ':now') =>
+  claimed: (worker = ':worker', now = ':now'): string =>
     `state = 'running', attempt = attempt + 1, claimed_by = ${worker}, started_at = ${now}`,
+  /** A carrier brings it to the process that handles it. If it gets lost, it is due again. */
+  dispatched: (dispatcher = ':worker', due = ':due') => `claimed_by = ${dispatcher}, due_at = ${due}`,
+  /** It has arrived. It was due when it was sent: what is given back must not wait until it would have been back. */
+  takenOver: (worker = ':worker', now = ':now', ttl = ':ttl'): string =>
+    `${SET.claimed(worker, now)}, due_at = CASE WHEN due_at - ${ttl} < ${now} THEN due_at - ${ttl} ELSE ${now} END`,
+  /** It is not on its way any more. */
+  recalled: 'claimed_by = NULL, due_at = :due',
   completed: (now: string, durationMs: string) =>
     `state = 'completed', finished_at = ${now}, last_error = NULL, fingerprint = NULL, suspect = 0, duration_ms = ${durationMs}`,
   skipped: `state = 'skipped', finished_at = :now, suspect = 0, last_error = :reason, fingerprint = NULL`,
@@ -74,6 +81,9 @@ export const SET = {
   /** It is delivered again, with all its attempts. */
   again: `state = 'available', attempt = 0, suspect = 0, due_at = :now, claimed_by = NULL, finished_at = NULL`,
 } as const;
+
+/** The condition that a delivery is on its way: a carrier brings it to a process. It may be lost, and due again. */
+export const ON_ITS_WAY = `state = 'available' AND claimed_by IS NOT NULL`;
 
 /** New deliveries come before repeated ones, however many those are. */
 export const BEHIND = 'priority = priority + 1';

@@ -123,6 +123,31 @@ export interface ClaimedRow extends EntryRow {
   readonly recorded_at: string | number;
 }
 
+/** A delivery that was dispatched. */
+export interface DispatchedRow {
+  readonly id: string;
+  /** The name of the handler in the row. */
+  readonly handler: string;
+  readonly partition_key: string;
+  readonly priority: number;
+}
+
+/** The result of a dispatch. */
+export interface Dispatched {
+  readonly rows: readonly DispatchedRow[];
+  /** Whether the dispatch has reached its limit, so that more may be available. */
+  readonly isMore: boolean;
+}
+
+/** Which deliveries to take over. */
+export interface TakeOver {
+  readonly worker: string;
+  readonly now: number;
+  /** How long they may be on their way, in milliseconds. They count as due since they were sent. */
+  readonly ttl: number;
+  readonly ids: readonly string[];
+}
+
 /** Deliveries that a worker has handled, all in the same attempt. */
 export interface Completion {
   readonly worker: string;
@@ -204,7 +229,7 @@ export interface Dialect {
   ownersOf(manager: EntityManager, keys: readonly string[]): Promise<Map<string, Owner>>;
   /** Enters events and opens their deliveries. Known keys cost no write. */
   enter(manager: EntityManager, request: EnterRequest): Promise<Entered>;
-  /** Whether a claim and a completion are one statement each, which needs no transaction around it. */
+  /** Whether a claim, a dispatch, a take-over and a completion are one statement each, which needs no transaction around it. */
   readonly worksByStatement: boolean;
   /** The queues of these handlers that have available deliveries. It costs a lookup for each queue, however long they are. */
   queuesOf(manager: EntityManager, handlers: readonly string[]): Promise<FoundQueue[]>;
@@ -225,6 +250,10 @@ export interface Dialect {
    * database may plan it by the size that the table had at the last call of `queuesOf`.
    */
   claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed>;
+  /** Like a claim, but the deliveries stay available: they are on their way, and due again at the instant `due` if they get lost. */
+  dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched>;
+  /** Claims those of some deliveries that are on their way. It claims nothing of a paused handler, and skips locked deliveries. */
+  takeOver(manager: EntityManager, request: TakeOver): Promise<readonly ClaimedRow[]>;
   /** Completes those deliveries that the worker still has, and returns their ids. */
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>>;
 }

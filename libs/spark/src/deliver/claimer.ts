@@ -1,24 +1,19 @@
 import type { DataSource } from 'typeorm';
 import { SerialQueue } from '../common/serial-queue.js';
 import type { SparkClock } from '../common/clock.js';
-import type { ClaimRequest } from '../database/dialect.js';
+import type { ClaimRequest, DispatchedRow } from '../database/dialect.js';
 import type { Transactions } from '../database/transactions.js';
 import { type Handler, namesOf } from '../handler/handler.registry.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
 import type { Batch } from '../handler/batch-settings.js';
 import type { BatchClaims } from './batch-claims.js';
+import type { Carriage } from './carriage.js';
 import type { HandlerRoom, HandlerSlots } from './handler-slots.js';
 import type { PassedOver } from './passed-over.js';
 import type { ClaimedDeliveries, LimitedClaims } from './limited-claims.js';
+import type { Claim, Looks } from './looks.js';
 import type { HandlerQueue, Queues } from './queues.js';
-
-// How often a claim looks for queues while it finds deliveries, in milliseconds. When it finds none, it looks at once.
-const LOOK_EVERY = 250;
-// A look reads what the database has not yet removed of deliveries that were claimed, so that it may take long while a transaction is open.
-// Then looks take one part of so many of the time.
-const SHARE = 20;
-const LOOK_AT_LEAST_EVERY = 5_000;
 
 // How many deliveries one claim takes at most. A larger one would delay the next, because the process is busy with the claimed ones.
 const MOST = 500;
@@ -29,15 +24,18 @@ const MOST_FRESH = 500;
 // How long a process claims no deliveries of a handler of which it has found one of a later release, in milliseconds.
 const OUTDATED = 5_000;
 
-/** How many deliveries were claimed, and whether more may be available. */
-export interface Claim {
-  readonly claimed: number;
-  readonly isMore: boolean;
-}
-
 const NOTHING: Claim = { claimed: 0, isMore: false };
 
-/** The object that claims: the worker. */
+/** What was dispatched. */
+export interface Dispatch extends Claim {
+  readonly rows: readonly DispatchedRow[];
+  /** The lease under which it was dispatched. */
+  readonly by: string;
+}
+
+const NOT_DISPATCHED: Dispatch = { ...NOTHING, rows: [], by: '' };
+
+/** The object that handles what is claimed. */
 export interface Claimant {
   /** The deliveries that it is handling. */
   running(): readonly Delivery[];
@@ -48,8 +46,6 @@ export interface Claimant {
 /** Claims as many deliveries as there are free slots. It runs one claim at a time, so that it counts the slots right. */
 export class Claimer {
   private readonly claims = new SerialQueue();
-  private nextLook = -Infinity;
-  private mustLook = false;
   /** Whether deliveries may be claimed in the database that this process does not run. */
   private hasUnknownClaims = false;
   /** Whether claims are halted. */
@@ -64,28 +60,57 @@ export class Claimer {
     private readonly deliveries: Deliveries,
     private readonly slots: HandlerSlots,
     private readonly queues: Queues,
+    private readonly looks: Looks,
     private readonly limited: LimitedClaims,
     private readonly batches: BatchClaims,
     private readonly passed: PassedOver,
+    private readonly carriage: Carriage,
     private readonly clock: SparkClock,
   ) {}
 
   /**
    * Claims deliveries for the free slots, and begins to handle them.
    *
-   * @param hurries whether calls with many events begin with what is there
+   * @param drains whether it also claims what a carrier would bring, and calls with many events begin with what is there
    */
-  claim(by: Claimant, hurries = false): Promise<Claim> {
+  claim(by: Claimant, drains = false): Promise<Claim> {
     return this.claims.run(async () => {
-      if (this.halted || this.slots.rooms().length === 0) {
+      const rooms = this.slots.rooms();
+      if (this.halted || !this.carriage.works || rooms.length === 0) {
         this.lacksLease = false;
         return NOTHING;
       }
-      const isTime = this.mustLook || performance.now() > this.nextLook;
-      if (isTime) await this.look();
-      const first = await this.claimAll(by, hurries);
-      if (first.claimed > 0 || first.isMore || isTime || !(await this.look())) return first;
-      return this.claimAll(by, hurries);
+      const findsOnlySuspects = !drains && rooms.every(({ handler }) => this.carriage.carries(handler));
+      return this.looks.claim(() => this.claimAll(by, drains), findsOnlySuspects);
+    });
+  }
+
+  /** Dispatches deliveries of these handlers, up to the room of each. Those that get lost are due again after `ttl` milliseconds. */
+  dispatch(rooms: readonly HandlerRoom[], ttl: number): Promise<Dispatch> {
+    return this.claims.run(async () => {
+      if (this.halted || !(await this.hasLease()) || rooms.length === 0) return NOT_DISPATCHED;
+      return this.looks.claim(() => this.dispatchFrom(rooms, ttl));
+    });
+  }
+
+  /**
+   * Takes deliveries over that a carrier has brought, and begins to handle them.
+   *
+   * @param choose returns their ids; it is called when no other claim runs, so that it can count the free slots
+   * @param ttl how long they may be on their way, in milliseconds
+   * @returns those that were taken over; undefined if this process may not claim now
+   */
+  takeOver(by: Claimant, choose: () => readonly string[], ttl: number): Promise<readonly Delivery[] | undefined> {
+    return this.claims.run(async () => {
+      if (this.halted || !(await this.isReady(by))) return undefined;
+      const ids = choose();
+      if (ids.length === 0) return [];
+      const request = { worker: this.lease.id, now: this.clock.now(), ttl, ids };
+      const deliveries = await this.surely(() =>
+        this.transactions.runShort((manager) => this.deliveries.takeOver(manager, request)),
+      );
+      if (deliveries.length > 0) by.begin(deliveries, false, false);
+      return deliveries;
     });
   }
 
@@ -104,7 +129,7 @@ export class Claimer {
   tooLate({ name }: Handler): void {
     this.limited.tooLate(name);
     // It is due from before the last look.
-    this.lookAtNextClaim();
+    this.looks.lookAtNextClaim();
   }
 
   /**
@@ -115,43 +140,56 @@ export class Claimer {
     this.queues.leaveOut(name, OUTDATED);
   }
 
-  /** Lets the next claim look for queues first: there may be deliveries of another priority, or of suspects. */
-  lookAtNextClaim(): void {
-    this.mustLook = true;
-  }
-
   /** Lets the next claim give back the deliveries that are claimed for this process in the database, but that it does not run. */
   giveBackAtNextClaim(): void {
     this.hasUnknownClaims = true;
   }
 
-  /** Looks for queues in the database. Returns whether claims now find deliveries that they did not read before. */
-  private async look(): Promise<boolean> {
-    const began = performance.now();
-    const now = this.clock.now();
-    this.mustLook = false;
-    const found = await this.deliveries.queuesOf(this.dataSource.manager, this.slots.names);
-    const ended = performance.now();
-    this.nextLook = ended + Math.min(LOOK_AT_LEAST_EVERY, Math.max(LOOK_EVERY, (ended - began) * SHARE));
-    return this.queues.remember(found, now);
-  }
-
   /** Claims one suspect if there is any, and other deliveries for all other free slots. */
-  private async claimAll(by: Claimant, hurries: boolean): Promise<Claim> {
-    await this.lease.start();
-    this.lacksLease = !this.lease.isHeld;
-    if (this.lacksLease) return NOTHING;
-    if (this.hasUnknownClaims) await this.giveBackOthers(this.lease.id, by.running());
+  private async claimAll(by: Claimant, drains: boolean): Promise<Claim> {
+    if (!(await this.isReady(by))) return NOTHING;
+    const isOwn = ({ handler }: HandlerRoom) => drains || !this.carriage.carries(handler);
     const suspects = this.slots.mayTakeSuspect ? this.queues.ofSuspects(this.slots.rooms()) : [];
     const suspect = await this.claimFrom(by, suspects, true);
     const rooms = this.slots.rooms();
     const many = rooms.filter(getsMany);
-    const calls = many.length > 0 ? await this.claimCalls(by, many, hurries) : NOTHING;
+    const calls = many.length > 0 ? await this.claimCalls(by, many, drains) : NOTHING;
     const single = many.length > 0 ? this.slots.rooms().filter((room) => !getsMany(room)) : rooms;
-    const others = await this.claimFrom(by, this.queues.ofOthers(single), false);
+    const others = await this.claimFrom(by, this.queues.ofOthers(single.filter(isOwn)), false);
     const claimed = suspect.claimed + calls.claimed + others.claimed;
     // The suspect may have taken the last slot.
     return { claimed, isMore: calls.isMore || others.isMore || this.slots.free <= 0 };
+  }
+
+  /** Whether this process has a lease under which it can claim. What a claim before may have claimed unseen is given back. */
+  private async isReady(by: Claimant): Promise<boolean> {
+    this.lacksLease = !(await this.hasLease());
+    if (this.lacksLease) return false;
+    if (this.hasUnknownClaims) await this.giveBackOthers(this.lease.id, by.running());
+    return true;
+  }
+
+  private async hasLease(): Promise<boolean> {
+    await this.lease.start();
+    return this.lease.isHeld;
+  }
+
+  private async dispatchFrom(rooms: readonly HandlerRoom[], ttl: number): Promise<Dispatch> {
+    // Only a delivery that is handled takes a connection.
+    const queues = this.queues.ofOthers(rooms).map((queue) => ({ ...queue, connects: false }));
+    if (queues.length === 0) return NOT_DISPATCHED;
+    const limits = { limit: MOST, connections: MOST };
+    const by = this.lease.id;
+    const now = this.clock.now();
+    const request = { ...limits, queues, suspect: false, worker: by, now, passed: this.passed.ids, durable: false };
+    const open = await this.deliveries.waiting(this.dataSource.manager, request);
+    if (open.length === 0) return NOT_DISPATCHED;
+    const { rows, isMore } = await this.transactions.runShort((manager) =>
+      this.deliveries.dispatch(manager, { ...request, queues: open }, now + ttl),
+    );
+    const served = rows.map(({ handler, partition_key: partition }) => ({ handler, partition }));
+    this.queues.serve(served);
+    return { rows, by, claimed: rows.length, isMore: isMore || this.queues.hasSpent(queues, served) };
   }
 
   /** Claims for handlers of many events, one handler after the other. */

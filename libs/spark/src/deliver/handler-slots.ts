@@ -42,11 +42,6 @@ export class HandlerSlots {
     return this.suspects === 0;
   }
 
-  /** The present and former names of all handlers. */
-  get names(): string[] {
-    return this.handlers().flatMap(namesOf);
-  }
-
   /** The handlers with a free slot, and how many slots each may take. */
   rooms(): HandlerRoom[] {
     return this.handlers()
@@ -67,6 +62,13 @@ export class HandlerSlots {
     return this.handlers()
       .filter((handler) => (this.free <= 0 || claimed.has(handler)) && !this.hasRoom(handler))
       .flatMap(namesOf);
+  }
+
+  /** How many deliveries of a handler this process handles at once. */
+  concurrencyOf({ options }: Handler): number {
+    // One handler never gets all slots, so that others, above all more urgent ones, need not wait for a handler that hangs.
+    const most = this.concurrency > 1 && this.handlers().length > 1 ? this.concurrency - 1 : this.concurrency;
+    return Math.min(options.concurrency ?? most, most);
   }
 
   /** Takes a slot for a delivery of a handler. */
@@ -100,12 +102,9 @@ export class HandlerSlots {
     return Math.min(this.free, this.ownRoom(handler));
   }
 
-  private ownRoom({ name, options }: Handler): number {
-    // One handler never gets all slots, so that others, above all more urgent ones, need not wait for a handler that hangs.
-    const most = this.concurrency > 1 && this.handlers().length > 1 ? this.concurrency - 1 : this.concurrency;
-    const own = Math.min(options.concurrency ?? most, most) - (this.taken.get(name) ?? 0);
-    const connections = options.transactional ? this.freeConnections : this.concurrency;
-    return Math.min(own, connections);
+  private ownRoom(handler: Handler): number {
+    const own = this.concurrencyOf(handler) - (this.taken.get(handler.name) ?? 0);
+    return handler.options.transactional ? Math.min(own, this.freeConnections) : own;
   }
 
   private transactional(): number {

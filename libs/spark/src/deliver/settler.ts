@@ -1,5 +1,6 @@
 import { Subject as Stream } from 'rxjs';
 import type { EntityManager } from 'typeorm';
+import type { DeliveryReport } from '../common/delivery-report.js';
 import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
@@ -14,27 +15,25 @@ import type { Counters } from '../common/counters.js';
 import { deliveryFields } from './delivery-fields.js';
 import type { Outcome } from './outcome.js';
 
-/** How an attempt to deliver ended. */
-export interface DeliveryReport {
-  /** As in `HandlerScope.deliveryId`. */
-  readonly deliveryId: string;
-  /** The event's key. */
-  readonly key: string;
-  readonly group: string;
-  readonly handler: string;
-  /** `available` means that the attempt failed and will be retried. */
-  readonly state: 'completed' | 'available' | 'discarded' | 'skipped';
-  /** The number of the attempt: 1 is the first. */
-  readonly attempt: number;
-  /** How long the attempt took, in milliseconds. */
-  readonly durationMs: number;
-  /** Why the attempt failed, or why the delivery was discarded or skipped. */
-  readonly error?: string;
+/** An outcome that is reported: the attempt has ended, and its delivery is not left to others. */
+type Reported = Exclude<Outcome, { state: 'undecided' | 'late' | 'gathered' }>;
+
+/** Whether an outcome is reported. */
+export const isReported = (outcome: Outcome): outcome is Reported =>
+  outcome.state !== 'undecided' && outcome.state !== 'late' && outcome.state !== 'gathered';
+
+/** The report of an attempt that has taken `durationMs` milliseconds. */
+export function reportOf(delivery: Delivery, outcome: Reported, durationMs: number): DeliveryReport {
+  const { id: deliveryId, handler, attempt, event } = delivery;
+  const { key, group } = event;
+  const state = outcome.state === 'stopped' ? 'available' : outcome.state;
+  const report = { deliveryId, key, group, handler, state, attempt, durationMs };
+  return outcome.state === 'completed' ? report : { ...report, error: outcome.error };
 }
 
 type Unfinished = Exclude<Outcome, { state: 'completed' }>;
 
-// How long deliveries wait when the database did not answer, in milliseconds.
+// How long deliveries wait when the database did not answer, or when a carrier has brought them to the wrong process, in milliseconds.
 const AWAY = 5_000;
 
 /** Settles attempts: it writes down how they ended. Then it logs and reports that. */
@@ -102,7 +101,8 @@ export class Settler {
     if (state === 'late') return this.deliveries.giveBack(manager, delivery, outcome.due);
     if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
     if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, fingerprint);
-    if (!outcome.lacking) return this.deliveries.giveBack(manager, delivery, now + AWAY);
+    // A carrier could bring it here again at once.
+    if (!outcome.lacking || delivery.isCarried) return this.deliveries.giveBack(manager, delivery, now + AWAY);
     const isPassed = this.passed.add(delivery.id);
     return this.deliveries.giveBack(manager, delivery, isPassed ? undefined : now + PASSED_OVER_FOR);
   }
@@ -114,11 +114,11 @@ export class Settler {
     if (outcome.state === 'late' || outcome.state === 'gathered')
       return this.onAvailable(outcome.due ?? this.clock.now());
     if (outcome.state === 'completed' && !this.stream.observed) return;
-    const { id, handler, attempt, event } = delivery;
-    const { key, group } = event;
-    const state = outcome.state === 'stopped' ? 'available' : outcome.state;
-    const report = { deliveryId: id, key, group, handler, state, attempt, durationMs };
+    const report = reportOf(delivery, outcome, durationMs);
     if (outcome.state === 'completed') return this.stream.next(report);
+    const { handler, attempt, event } = delivery;
+    const { key } = event;
+    const { state } = report;
     const what = `${shown(key)} for ${shown(handler)}`;
     const fields = { ...deliveryFields(delivery), state: outcome.state, durationMs };
     if (outcome.state === 'skipped') this.logger.debug(`${what} is skipped: ${outcome.error}`, fields);
@@ -134,7 +134,7 @@ export class Settler {
         { ...fields, due: instant(outcome.due), error: whyOf(outcome) },
       );
     if (state === 'available') this.onAvailable('due' in outcome ? outcome.due : this.clock.now());
-    this.stream.next({ ...report, error: outcome.error });
+    this.stream.next(report);
   }
 
   private reportLost(delivery: Delivery): void {

@@ -1,69 +1,18 @@
-import { setImmediate } from 'node:timers/promises';
-import { isBlocking, yieldToEventLoop } from '../common/event-loop.js';
-import { SparkLog } from '../common/spark-log.js';
-import { shown } from '../error/text-of.js';
-import { WorkerStoppedError } from '../error/worker-stopped.error.js';
-import type { Delivery, Done } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
-import type { Attempt, Attempts } from './attempt.js';
-import type { Claimant, Claimer } from './claimer.js';
-import type { Completions } from './completions.js';
-import type { Contexts, Reading } from './contexts.js';
-import { deliveryFields } from './delivery-fields.js';
+import type { Claimer } from './claimer.js';
 import type { HandlerSlots } from './handler-slots.js';
-import type { Outcome } from './outcome.js';
+import type { Handling } from './handling.js';
 import { Pace } from './pace.js';
-import type { Settler } from './settler.js';
 
-// How long aborted attempts have to roll back and give their deliveries back, in milliseconds. Later, other processes free them.
-const GRACE = 2_000;
-
-/** The outcome of a delivery that was claimed under a lease that this process does not hold any more. */
-const LATE: Outcome = { state: 'late', error: 'the lease ended before the handler was called' };
-
-/** A delivery that a handler of this process is handling. */
-export interface RunningDelivery {
-  readonly handler: string;
-  /** The event's key. */
-  readonly key: string;
-  readonly attempt: number;
-  /** When the attempt began. */
-  readonly since: Date;
-}
-
-/** An attempt that has ended. Its outcome is undefined if its delivery is left to other processes. */
-interface Ended extends Done {
-  readonly attempt: Attempt;
-  readonly outcome: Outcome | undefined;
-  readonly isSuspect: boolean;
-}
-
-/** Handles deliveries after the commit: it claims them, runs an attempt, and completes them or schedules a retry. */
+/** Handles deliveries after the commit: it claims as many as there are free slots, again and again. */
 export class Worker {
-  private readonly logger = new SparkLog();
-  private readonly running = new Set<Attempt>();
-  private readonly warned = new WeakSet<Attempt>();
   private readonly pace = new Pace();
-  private readonly waiting: (() => void)[] = [];
-  private readonly claimant: Claimant = {
-    running: () => [...this.running].map(({ delivery }) => delivery),
-    begin: (claimed, suspect, isMore) => void this.begin(claimed, suspect, isMore),
-  };
-  /** How many deliveries this process has begun to handle. */
-  begun = 0;
 
   constructor(
     private readonly claimer: Claimer,
+    private readonly handling: Handling,
     private readonly lease: WorkerLease,
-    private readonly completions: Completions,
-    private readonly contexts: Contexts,
     private readonly slots: HandlerSlots,
-    private readonly attempts: Attempts,
-    private readonly settler: Settler,
-    /** Called when a slot is free for deliveries that could not be claimed before. */
-    private readonly onFreed: () => void,
-    /** Called with the names of handlers for which a claim has taken as many deliveries as there are slots: more may be waiting. */
-    private readonly onFull: (handlers: readonly string[]) => void,
   ) {}
 
   /** Whether this process can claim deliveries. */
@@ -76,14 +25,14 @@ export class Worker {
    * that claim it rests, even if there was nothing, so that claims come once in `rest` milliseconds: each claims all that arrived
    * meanwhile together.
    *
-   * @param hurries whether calls with many events begin with what is there
+   * @param drains as in {@link Claimer.claim}
    * @returns how many deliveries it has begun
    */
-  async fill(rest = 0, hurries = false): Promise<number> {
+  async fill(rest = 0, drains = false): Promise<number> {
     let total = 0;
     for (;;) {
       while (this.slots.free <= 0 && !this.claimer.halted) await this.slots.freed();
-      const { claimed, isMore } = await this.claimer.claim(this.claimant, hurries);
+      const { claimed, isMore } = await this.claimer.claim(this.handling, drains);
       total += claimed;
       if (isMore) continue;
       if (rest > 0) await this.pace.rest(rest);
@@ -99,30 +48,9 @@ export class Worker {
   async drain(): Promise<void> {
     for (;;) {
       const begun = await this.fill(0, true);
-      if (begun === 0 && this.running.size === 0 && !this.claimer.lacksLease) return;
+      if (begun === 0 && this.handling.isIdle && !this.claimer.lacksLease) return;
       if (this.claimer.lacksLease) await this.lease.regained();
-      await this.idle();
-    }
-  }
-
-  /** The deliveries that this process is handling. */
-  get runs(): readonly RunningDelivery[] {
-    return [...this.running].map(({ handler, delivery: { attempt, event }, since }) => {
-      return { handler: handler.name, key: event.key, attempt, since };
-    });
-  }
-
-  /** Logs each attempt once that has been running for longer than `time` milliseconds: one of those that share a call. */
-  warnOfLong(time: number): void {
-    for (const attempt of this.running) {
-      if (Date.now() - attempt.since.getTime() <= time || this.warned.has(attempt) || !attempt.call.takesSlot) continue;
-      this.warned.add(attempt);
-      const { handler, delivery, since } = attempt;
-      this.logger.warn(
-        `${shown(handler.name)} has been handling ${shown(delivery.event.key)} since ${since.toISOString()}. If it hangs, give it ` +
-          `a timeout, and let it watch scope.signal.`,
-        { ...deliveryFields(delivery), handler: handler.name, since: since.toISOString() },
-      );
+      await this.handling.idle();
     }
   }
 
@@ -135,108 +63,4 @@ export class Worker {
   resume(): void {
     this.claimer.halted = false;
   }
-
-  /** Aborts all attempts, because this process has lost its lease and may not handle their deliveries any more. */
-  abandon(): void {
-    if (this.running.size === 0) return;
-    this.logger.warn(`${this.running.size} handlers are aborted: this process was too slow to renew its lease.`, {
-      attempts: this.running.size,
-    });
-    const reason = new WorkerStoppedError('this process was too slow to renew its lease');
-    for (const attempt of this.running) attempt.abort(reason);
-  }
-
-  /**
-   * Waits up to `timeout` milliseconds for running handlers. Then it aborts the rest and gives their deliveries back. Returns how many it
-   * aborted.
-   */
-  async stop(timeout: number): Promise<number> {
-    await this.ended(timeout);
-    const left = [...this.running];
-    for (const attempt of left) attempt.abort(new WorkerStoppedError('this process stops'));
-    await this.ended(GRACE);
-    return left.length;
-  }
-
-  /** Waits for running attempts, for up to `timeout` milliseconds. */
-  async ended(timeout: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => (timer = setTimeout(resolve, timeout)));
-    await Promise.race([this.idle(), late]);
-    clearTimeout(timer);
-  }
-
-  /** Resolves when no attempt is running. */
-  async idle(): Promise<void> {
-    if (this.running.size > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
-  }
-
-  private async begin(claimed: readonly Delivery[], suspect: boolean, isMore: boolean): Promise<void> {
-    this.begun += claimed.length;
-    const attempts = this.attempts.of(claimed, suspect);
-    for (const attempt of attempts) {
-      if (attempt.call.takesSlot) this.slots.take(attempt.handler.name, suspect);
-      this.running.add(attempt);
-    }
-    const full = this.slots.fullAfter(new Set(attempts.map(({ handler }) => handler)));
-    if (full.length > 0) this.onFull(full);
-    // The claim may have taken longer than the lease.
-    const isLate = claimed.some(({ worker }) => !this.lease.holds(worker));
-    const contexts = this.contexts.read(isLate ? [] : attempts.filter(isReadable).map(({ delivery }) => delivery));
-    // The next claim is sent before handlers keep the process busy.
-    if (isMore) await setImmediate();
-    for (const attempt of attempts) {
-      while (isBlocking()) await yieldToEventLoop();
-      const reading = isReadable(attempt) ? contexts.ended(attempt.delivery) : undefined;
-      const deliver = () => this.deliver(attempt, isLate ? undefined : contexts, suspect);
-      if (reading) void reading.then(deliver);
-      else deliver();
-    }
-  }
-
-  // There are many deliveries, and an async function costs more than a callback.
-  private deliver(attempt: Attempt, contexts: Reading | undefined, isSuspect: boolean): void {
-    const started = performance.now();
-    const ended = (outcome: Outcome | undefined) => {
-      const durationMs = Math.round(performance.now() - started);
-      this.end({ attempt, delivery: attempt.delivery, outcome, durationMs, isSuspect });
-    };
-    void Promise.resolve(contexts ? this.run(attempt, contexts) : LATE).then(ended);
-  }
-
-  /** Runs an attempt. If reading took longer than the lease, another process frees the delivery, as a suspect: what it reads may block. */
-  private run(attempt: Attempt, contexts: Reading): Promise<Outcome> | undefined {
-    return this.lease.holds(attempt.delivery.worker) ? attempt.run(contexts) : undefined;
-  }
-
-  private end(ended: Ended): void {
-    const { attempt, outcome } = ended;
-    // Without this call the freed slot would stay unused until the next poll.
-    if (attempt.call.leave() && this.slots.leave(attempt.handler.name)) this.onFreed();
-    // Completions share statements.
-    if (outcome?.state === 'completed' && !outcome.persisted)
-      this.completions.add(ended, (isOurs) => this.settled(ended, isOurs));
-    else void this.settle(ended);
-  }
-
-  private async settle(ended: Ended): Promise<void> {
-    const { delivery, outcome, durationMs } = ended;
-    const isOurs = outcome && (await this.settler.settle(delivery, outcome, durationMs));
-    // The row of a delivery that could not be settled still says `running`, so the next claim gives it back.
-    if (outcome && isOurs === undefined) this.claimer.giveBackAtNextClaim();
-    this.settled(ended, isOurs);
-  }
-
-  private settled({ attempt, delivery, outcome, durationMs, isSuspect }: Ended, isOurs: boolean | undefined): void {
-    const { handler } = attempt;
-    if (outcome && isOurs !== undefined) this.settler.report(delivery, outcome, durationMs, isOurs);
-    this.running.delete(attempt);
-    if (attempt.call.settle()) this.slots.settle(isSuspect);
-    if (outcome?.state === 'late' && outcome !== LATE) this.claimer.tooLate(handler);
-    if (outcome?.state === 'undecided' && outcome.lacking?.kind === 'version') this.claimer.isOutdated(handler);
-    if (isSuspect || this.claimer.settled(handler)) this.onFreed();
-    if (this.running.size === 0) for (const resolve of this.waiting.splice(0)) resolve();
-  }
 }
-
-const isReadable = ({ isExhausted }: Attempt): boolean => !isExhausted;

@@ -203,9 +203,10 @@ async function deliveriesOf(
     { ids: events.map((event) => event.id) },
   );
   for (const row of rows) {
-    const { handler, state, attempt, due, finished, durationMs, error } = deliveryOf(row);
+    const { handler, state, attempt, due, finished, durationMs, error, worker } = deliveryOf(row);
     const digest = row.batch_key === null ? {} : { digest: row.batch_key };
-    const delivery = { handler, state, attempt, due, finished, durationMs, error, ...digest };
+    const dispatched = state === 'available' && worker !== undefined ? { dispatched: true } : {};
+    const delivery = { handler, state, attempt, due, finished, durationMs, error, ...digest, ...dispatched };
     byEvent.set(row.event_id, [...(byEvent.get(row.event_id) ?? []), delivery]);
   }
   return byEvent;

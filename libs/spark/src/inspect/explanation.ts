@@ -44,6 +44,8 @@ export interface ExplainedDelivery {
   readonly error: string | undefined;
   /** The key of the digest that it waits for, or is in. */
   readonly digest?: string;
+  /** Whether a carrier brings it to a process. If it gets lost, it is `due` again. */
+  readonly dispatched?: boolean;
 }
 
 /** An event of the entity in the ledger. */

@@ -40,8 +40,10 @@ export interface HandlerStatus {
   readonly available: number;
   /** Since when the oldest of these is due; undefined where none is. */
   readonly oldest: Date | undefined;
-  /** How many are due later: they failed, and will be retried. */
+  /** How many are due later: they failed and will be retried, or a carrier brings them to a process. */
   readonly waiting: number;
+  /** How many of these a carrier brings to a process. */
+  readonly dispatched: number;
   readonly running: number;
   /** How many wait for `release` or `discard`. */
   readonly held: number;
@@ -60,9 +62,17 @@ export interface HandlersRequest {
   readonly countUpTo?: number;
 }
 
-type Counts = Pick<HandlerStatus, 'available' | 'waiting' | 'running' | 'held' | 'discarded' | 'oldest'>;
+type Counts = Pick<HandlerStatus, 'available' | 'waiting' | 'dispatched' | 'running' | 'held' | 'discarded' | 'oldest'>;
 
-const NONE: Counts = { available: 0, waiting: 0, running: 0, held: 0, discarded: 0, oldest: undefined };
+const NONE: Counts = {
+  available: 0,
+  waiting: 0,
+  dispatched: 0,
+  running: 0,
+  held: 0,
+  discarded: 0,
+  oldest: undefined,
+};
 // A statement with more parts would be slow to plan.
 const HANDLERS_AT_ONCE = 50;
 
@@ -111,20 +121,41 @@ class HandlerCounts {
   }
 }
 
+/** Counts available deliveries that are due later. */
+const LATER = `SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later,
+  SUM(CASE WHEN due_at > :now AND claimed_by IS NOT NULL THEN 1 ELSE 0 END) AS dispatched`;
+
+/** The columns of {@link LATER}. */
+interface Later {
+  readonly later: string | null;
+  readonly dispatched: string | null;
+}
+
+interface CountRow extends Later {
+  readonly handler: string;
+  readonly n: string;
+  readonly history: string;
+  readonly oldest: string | null;
+}
+
+function laterOf(n: string, { later, dispatched }: Later): Pick<Counts, 'available' | 'waiting' | 'dispatched'> {
+  const waiting = Number(later ?? 0);
+  return { available: Number(n) - waiting, waiting, dispatched: Number(dispatched ?? 0) };
+}
+
 async function countAll(manager: EntityManager, { tables }: Inspected, now: number, counts: HandlerCounts) {
   // One statement for each state, with the state as a literal, as in the partial index: SQLite compares the texts of both.
   for (const state of ['available', 'running', 'held', 'discarded'] as const) {
-    const rows = await select<{ handler: string; n: string; later: string; history: string; oldest: string | null }>(
+    const rows = await select<CountRow>(
       manager,
-      `SELECT handler, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later,
+      `SELECT handler, COUNT(*) AS n, ${LATER},
          SUM(CASE WHEN last_error IN (:...reasons) THEN 1 ELSE 0 END) AS history,
          MIN(CASE WHEN due_at <= :now THEN due_at END) AS oldest
        FROM ${tables.delivery} WHERE state = '${state}' GROUP BY handler`,
       { now, reasons: FINAL_REASONS },
     );
-    for (const { handler, n, later, history, oldest } of rows) {
-      if (state === 'available')
-        counts.add(handler, { available: Number(n) - Number(later), waiting: Number(later), oldest: instant(oldest) });
+    for (const { handler, n, history, oldest, ...later } of rows) {
+      if (state === 'available') counts.add(handler, { ...laterOf(n, later), oldest: instant(oldest) });
       else counts.add(handler, { [state]: Number(n) - (state === 'discarded' ? Number(history) : 0) });
     }
   }
@@ -163,18 +194,11 @@ async function countAvailable(
   const parameters: Record<string, unknown> = { now };
   const parts = handlers.map((handler, i) => {
     parameters[`handler${i}`] = handler;
-    return `SELECT ${i} AS nth, COUNT(*) AS n, SUM(CASE WHEN due_at > :now THEN 1 ELSE 0 END) AS later
-      FROM (SELECT due_at FROM ${tables.delivery} WHERE state = 'available' AND handler = :handler${i} LIMIT ${most}) d${i}`;
+    return `SELECT ${i} AS nth, COUNT(*) AS n, ${LATER}
+      FROM (SELECT due_at, claimed_by FROM ${tables.delivery} WHERE state = 'available' AND handler = :handler${i} LIMIT ${most}) d${i}`;
   });
-  const rows = await select<{ nth: string; n: string; later: string | null }>(
-    manager,
-    parts.join(' UNION ALL '),
-    parameters,
-  );
-  for (const { nth, n, later } of rows) {
-    const waiting = Number(later ?? 0);
-    counts.add(handlers[Number(nth)]!, { available: Number(n) - waiting, waiting });
-  }
+  const rows = await select<Later & { nth: string; n: string }>(manager, parts.join(' UNION ALL '), parameters);
+  for (const { nth, n, ...later } of rows) counts.add(handlers[Number(nth)]!, laterOf(n, later));
   const oldest = new Map<string, number>();
   for (const { handler, since } of await dialect.queuesOf(manager, handlers))
     if (since <= now) oldest.set(handler, Math.min(since, oldest.get(handler) ?? Infinity));

@@ -12,7 +12,7 @@ import type { TableNames } from '../database/table-names.js';
 import type { Transactions } from '../database/transactions.js';
 import type { ContextCodec } from '../event/context-codec.js';
 import type { RegisteredHandlers } from '../store/registered-handlers.js';
-import type { Worker } from '../deliver/worker.js';
+import type { Handling } from '../deliver/handling.js';
 import type { SourceRegistry } from '../source/source.registry.js';
 import type { SparkSettings } from '../config/spark.settings.js';
 import type { DataSourceEntities } from '../entity/entity-lookup.js';
@@ -35,7 +35,7 @@ export interface Inspected {
   readonly registered: RegisteredHandlers;
   readonly handlerPauses: HandlerPauses;
   readonly codec: ContextCodec;
-  readonly worker: Worker;
+  readonly handling: Handling;
   /** Starts the rounds of the worker. */
   readonly workerTicker: { readonly isStarted: boolean };
   readonly lease: WorkerLease;

@@ -56,7 +56,10 @@ export interface DeliveryRecord {
    * release before 0.2 stored the error.
    */
   readonly fingerprint: string | undefined;
-  /** The process that is handling it, as in `WorkerStatus.id`. */
+  /**
+   * The process that is handling it, as in `WorkerStatus.id`. Of an available delivery: the process that has sent it by a carrier; then it
+   * is `due` when it is back if it gets lost.
+   */
   readonly worker: string | undefined;
 }
 

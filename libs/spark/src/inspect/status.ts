@@ -2,7 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { Orphans } from '../store/delivery-admin.js';
 import { select, withRunner } from '../database/statement.js';
 import type { SparkCounts } from '../common/counters.js';
-import type { RunningDelivery } from '../deliver/worker.js';
+import type { RunningDelivery } from '../deliver/handling.js';
 import { handlersOf, type HandlerStatus } from './handlers.js';
 import { instant } from './instant.js';
 import type { Source } from '../source/source.js';
@@ -92,7 +92,7 @@ export function statusOf(spark: Inspected): Promise<SparkStatus> {
       rechecks: await rechecks(manager, spark, now),
       orphans: await spark.admin.orphans(manager, await spark.registered.gone(manager)),
       workers: await workersOf(manager, spark),
-      running: spark.worker.runs,
+      running: spark.handling.runs,
       counts: spark.counters.all(),
     };
   });

@@ -142,7 +142,7 @@ function saidBy(error: string): string {
 }
 
 function delivered(delivery: ExplainedDelivery, { now, count, orphans, paused }: Workers): string {
-  const { handler, state, attempt, due, finished, durationMs, error, digest } = delivery;
+  const { handler, state, attempt, due, finished, durationMs, error, digest, dispatched } = delivery;
   const cause = error === undefined ? '' : `: ${saidBy(error)}`;
   const tries = attempt === 1 ? '1 attempt' : `${attempt} attempts`;
   if (state === 'completed')
@@ -159,6 +159,8 @@ function delivered(delivery: ExplainedDelivery, { now, count, orphans, paused }:
   const pausedSince = paused.get(handler);
   if (pausedSince)
     return `${handler}: waits, as the handler is paused since ${pausedSince.toISOString()}, until resumeHandler${before}`;
+  if (dispatched && due.getTime() > now)
+    return `${handler}: is on its way to a process by the carrier; if it gets lost, it is back ${when(due, now)}${before}`;
   if (digest !== undefined && due.getTime() > now && attempt === 0)
     return `${handler}: waits for others of the digest ${digest}, which is called ${when(due, now)} at the latest${before}`;
   if (due.getTime() > now) return `${handler}: ${failed}, next attempt ${when(due, now)}${cause}`;

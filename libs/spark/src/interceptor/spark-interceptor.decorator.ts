@@ -10,7 +10,10 @@ export interface InterceptedDelivery {
   readonly handler: string;
   /** Which attempt this is, beginning with 1. */
   readonly attempt: number;
-  /** How long after it was due the attempt begins, in milliseconds: the time that the delivery has waited for a free worker. */
+  /**
+   * How long after it was due the attempt begins, in milliseconds: the time that the delivery has waited for a free worker. Of one that a
+   * carrier has brought: how long after it was sent.
+   */
   readonly lagMs: number;
   /** The event that the handler gets. */
   readonly event: SparkEvent;

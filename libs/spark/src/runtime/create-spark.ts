@@ -18,15 +18,20 @@ import { tableNames } from '../database/table-names.js';
 import { Transactions } from '../database/transactions.js';
 import { Attempts } from '../deliver/attempt.js';
 import { BatchClaims } from '../deliver/batch-claims.js';
+import { Carriage } from '../deliver/carriage.js';
 import { Claimer } from '../deliver/claimer.js';
 import { Completions } from '../deliver/completions.js';
 import { Contexts } from '../deliver/contexts.js';
+import { Dispatcher } from '../deliver/dispatcher.js';
 import { HandlerSlots } from '../deliver/handler-slots.js';
+import { type Ended, Handling } from '../deliver/handling.js';
 import { LimitedClaims } from '../deliver/limited-claims.js';
+import { Looks } from '../deliver/looks.js';
 import { Queues } from '../deliver/queues.js';
 import { Settler } from '../deliver/settler.js';
 import { StillWanted } from '../deliver/still-wanted.js';
 import { SureReads } from '../deliver/sure-reads.js';
+import { TakeOvers } from '../deliver/take-overs.js';
 import { Worker } from '../deliver/worker.js';
 import { DataSourceEntities } from '../entity/entity-lookup.js';
 import { WrittenRows } from '../entity/written-rows.js';
@@ -70,6 +75,7 @@ import { SourceSweeper } from '../sweep/source-sweeper.js';
 import { GoneConditions } from '../sweep/gone-conditions.js';
 import { Sweep } from '../sweep/sweep.js';
 import { SweptPast } from '../sweep/swept-past.js';
+import { Carrying } from './carrying.js';
 import { Maintenance } from './maintenance.js';
 import { RecordedEvents } from './recorded-events.js';
 import { Ticker } from './ticker.js';
@@ -206,7 +212,11 @@ function createRechecking(base: Base, { recorder }: Recording) {
   const begin = () => recheckRunner.begin();
   const untilDue = (most: number) => recheckRunner.untilDue(most);
   const recheckTicker = new Ticker('recheck', context, base.pauses, begin, untilDue);
-  signals.connect('rechecks', { ticker: recheckTicker, hasPlace: () => recheckRunner.hasPlace });
+  signals.connect('rechecks', {
+    trigger: () => recheckTicker.trigger(),
+    isStarted: () => recheckTicker.isStarted,
+    hasPlace: () => recheckRunner.hasPlace,
+  });
   return { recheckRunner, recheckTicker };
 }
 
@@ -228,14 +238,16 @@ function createDelivering(base: Base) {
     times,
     rescue,
     () => signals.notifier.channel,
-    () => worker.abandon(),
-    (limit) => worker.ended(limit),
+    () => handling.abandon(),
+    (limit) => handling.ended(limit),
     (count) => signals.rescued(count),
   );
   const completions = new Completions(transactions, lease, deliveries, clock);
   const onLeft = () => signals.notifyOthers(DELIVERIES);
   // A retry that is due before the next poll begins in time.
-  const onAvailable = (due: number) => workerTicker.triggerWhen(() => due - clock.now());
+  const onAvailable = (due: number) => {
+    for (const ticker of [workerTicker, carrying?.ticker]) ticker?.triggerWhen(() => due - clock.now());
+  };
   const settler = new Settler(
     transactions,
     lease,
@@ -248,6 +260,8 @@ function createDelivering(base: Base) {
   );
   const slots = new HandlerSlots(concurrency, poolSize(dataSource) - SPARE, () => handlers.all());
   const queues = new Queues();
+  const carriage = new Carriage(settings.worker.carrier, () => handlers.all());
+  const looks = new Looks(dataSource, deliveries, carriage, queues, clock);
   const limiter = new FleetLimiter(dialect, tables);
   const onWaited = () => workerTicker.trigger();
   const limited = new LimitedClaims(transactions, deliveries, limiter, queues, onWaited);
@@ -260,9 +274,11 @@ function createDelivering(base: Base) {
     deliveries,
     slots,
     queues,
+    looks,
     limited,
     batches,
     passed,
+    carriage,
     clock,
   );
   const reads = new SureReads(dataSource, dialect);
@@ -270,20 +286,89 @@ function createDelivering(base: Base) {
   const wanted = new StillWanted(reads, sources, base.conditions, clock);
   const attempts = new Attempts(transactions, deliveries, wanted, clock, handlers, maxAttempts, base.interceptors);
   const onFreed = () => workerTicker.trigger();
-  const onFull = (names: readonly string[]) => signals.hint(names);
-  const worker: Worker = new Worker(claimer, lease, completions, contexts, slots, attempts, settler, onFreed, onFull);
+  const isLeft = (name: string) => !carriage.carries(handlers.named(name)!);
+  const onFull = (names: readonly string[]) => signals.hint(names.filter(isLeft));
+  const onSettled = (ended: Ended, isOurs: boolean | undefined) => carrying?.takeOvers.settled(ended, isOurs);
+  const handling: Handling = new Handling(
+    claimer,
+    lease,
+    completions,
+    contexts,
+    slots,
+    attempts,
+    settler,
+    onFreed,
+    onFull,
+    onSettled,
+  );
+  const worker = new Worker(claimer, handling, lease, slots);
   const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));
+  const parts = { deliveries, lease, slots, carriage, looks, claimer, handling, worker, workerTicker };
+  const carrying: Carrying | undefined = createCarrying(base, parts);
+  connectDeliveries(base, parts, carrying);
+  return { ...parts, concurrency, rescue, completions, limiter, gathered, settler, carrying };
+}
+
+/** The parts of {@link createDelivering} that the carrier uses, too. */
+interface Delivering {
+  readonly deliveries: Deliveries;
+  readonly lease: WorkerLease;
+  readonly slots: HandlerSlots;
+  readonly carriage: Carriage;
+  readonly looks: Looks;
+  readonly claimer: Claimer;
+  readonly handling: Handling;
+  readonly worker: Worker;
+  readonly workerTicker: Ticker;
+}
+
+/** The parts that send deliveries by a carrier, and take over what it brings: dispatch → send, and handle → take over. */
+function createCarrying(base: Base, { deliveries, lease, slots, claimer, ...delivering }: Delivering) {
+  const { context, handlers, transactions, clock, counters, signals } = base;
+  const { carriage, handling, workerTicker } = delivering;
+  const { carrier } = carriage;
+  if (!carrier) return undefined;
+  const dispatcher = new Dispatcher(carrier, carriage, claimer, handlers, slots, transactions, deliveries, clock);
+  const ticker = new Ticker('dispatcher', context, base.pauses, () => dispatcher.fill(TOGETHER));
+  const onLeft = () => signals.notify(DELIVERIES);
+  const takeOvers = new TakeOvers(
+    context,
+    carrier,
+    carriage,
+    claimer,
+    handling,
+    lease,
+    slots,
+    handlers,
+    transactions,
+    deliveries,
+    clock,
+    counters,
+    onLeft,
+  );
+  return new Carrying(carrier, carriage, dispatcher, takeOvers, context, ticker, workerTicker);
+}
+
+/** Lets what happens to deliveries, here and in other processes, trigger the claims and dispatches of this process. */
+function connectDeliveries({ signals, handlers }: Base, delivering: Delivering, carrying: Carrying | undefined): void {
+  const { carriage, looks, slots, worker, workerTicker } = delivering;
   const hasPlace = (name: string) => {
     const handler = handlers.named(name);
-    return handler !== undefined && worker.isClaiming && slots.hasRoom(handler);
+    if (!handler || !worker.isClaiming) return false;
+    if (carriage.carries(handler)) return carrying!.hasRoom(handler);
+    return carriage.works && slots.hasRoom(handler);
   };
   // Deliveries of a handler with limits or partitions may be in a queue that no look has found yet.
   const isAsked = (name: string) => (handlers.named(name)?.limits ?? handlers.named(name)?.partitionBy) !== undefined;
   const before = (names: readonly string[] | 'all') => {
-    if (names === 'all' || names.some(isAsked)) claimer.lookAtNextClaim();
+    if (names === 'all' || names.some(isAsked)) looks.lookAtNextClaim();
   };
-  signals.connect('deliveries', { ticker: workerTicker, hasPlace, before });
-  return { concurrency, lease, rescue, completions, limiter, gathered, settler, worker, workerTicker };
+  const trigger = () => {
+    workerTicker.trigger();
+    carrying?.ticker.trigger();
+  };
+  const isStarted = () => workerTicker.isStarted;
+  signals.connect('deliveries', { trigger, isStarted, hasPlace, before });
 }
 
 /** The parts behind the calls on many deliveries and events, and those that remove old rows. */

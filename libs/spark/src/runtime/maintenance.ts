@@ -5,7 +5,7 @@ import type { Counters } from '../common/counters.js';
 import type { SparkSettings } from '../config/spark.settings.js';
 import type { Dialect } from '../database/dialect.js';
 import { withRunner } from '../database/statement.js';
-import type { Worker } from '../deliver/worker.js';
+import type { Handling } from '../deliver/handling.js';
 import type { TouchedPast } from '../record/touched-past.js';
 import type { Adoption } from '../store/adoption.js';
 import type { AbandonedRechecks } from '../store/abandoned-rechecks.js';
@@ -33,7 +33,7 @@ interface Maintained {
   readonly registered: RegisteredHandlers;
   readonly adoption: Adoption;
   readonly past: TouchedPast;
-  readonly worker: Worker;
+  readonly handling: Handling;
   readonly signals: WorkSignals;
   readonly chores: Chores;
   readonly rescue: Rescue;
@@ -63,9 +63,9 @@ export class Maintenance {
   }
 
   private async maintain(every: number): Promise<number> {
-    const { counters, worker, settings, dataSource, registered, adoption, past, clock } = this.parts;
+    const { counters, handling, settings, dataSource, registered, adoption, past, clock } = this.parts;
     counters.flush();
-    worker.warnOfLong(settings.worker.lease.ttl);
+    handling.warnOfLong(settings.worker.lease.ttl);
     await compareClocks(this.parts);
     await withRunner(dataSource.manager, async ({ manager }) => {
       await registered.seen(manager, clock.now());

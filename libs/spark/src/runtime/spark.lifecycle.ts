@@ -65,7 +65,7 @@ export class SparkLifecycle
     this.started = true;
   }
 
-  onApplicationBootstrap(): void {
+  async onApplicationBootstrap(): Promise<void> {
     const { spark } = this;
     if (this.atRest) return;
     const { length: sources } = spark.sources.all();
@@ -88,7 +88,7 @@ export class SparkLifecycle
       );
     if (spark.clock.isManual) return;
     spark.context.runNow(() => spark.notifier.start());
-    if (spark.settings.autoStart && this.wanted) this.begin();
+    if (spark.settings.autoStart && this.wanted) await this.begin();
     if (!spark.settings.worker.enabled || handlers === 0) return;
     this.warnOfSmallPool();
     warnIfNothingListens(spark.settings.worker.lease.ttl);
@@ -109,7 +109,7 @@ export class SparkLifecycle
   async start(): Promise<void> {
     this.wanted = true;
     await this.pausing;
-    if (this.wanted) this.begin();
+    if (this.wanted) await this.begin();
   }
 
   /** Stops rechecks, deliveries and scheduled sweeps. Resolves when those that were running have ended. */
@@ -121,7 +121,7 @@ export class SparkLifecycle
     return this.pausing;
   }
 
-  private begin(): void {
+  private async begin(): Promise<void> {
     const { spark } = this;
     if (this.running || this.ended || this.atRest || spark.clock.isManual) return;
     this.running = true;
@@ -133,14 +133,22 @@ export class SparkLifecycle
       spark.maintenance.ticker.start();
       spark.alertTicker?.start();
     });
+    try {
+      await spark.carrying?.begin();
+    } catch (error) {
+      // The application does not boot, so nothing may go on.
+      await this.pause();
+      throw error;
+    }
   }
 
   private async rest(): Promise<void> {
-    const { recheckRunner, recheckTicker, sweep, worker, workerTicker } = this.spark;
+    const { recheckRunner, recheckTicker, sweep, worker, workerTicker, handling, carrying } = this.spark;
     this.unscheduleSweep();
     recheckRunner.halt();
     worker.halt();
-    await Promise.all([recheckTicker.stop(), workerTicker.stop(), recheckRunner.ended(), sweep.stop(), worker.idle()]);
+    const tickers = [recheckTicker.stop(), workerTicker.stop(), carrying?.pause()];
+    await Promise.all([...tickers, recheckRunner.ended(), sweep.stop(), handling.idle()]);
     if (this.ended) return;
     recheckRunner.resume();
     worker.resume();
@@ -157,6 +165,7 @@ export class SparkLifecycle
     const tickers = [spark.recheckTicker, spark.workerTicker, spark.maintenance.ticker, spark.alertTicker];
     const ended = Promise.all([
       ...tickers.map((ticker) => ticker?.stop()),
+      spark.carrying?.stop(),
       spark.recheckRunner.ended(),
       spark.sweep.stop(),
     ]);
@@ -171,8 +180,9 @@ export class SparkLifecycle
 
   /** Waits for running handlers while the DataSource is still open, and gives the lease back. */
   async beforeApplicationShutdown(): Promise<void> {
-    const { worker, counters, lease, settings, signals, notifier, deadline } = this.spark;
-    const left = await worker.stop(Math.max(0, this.endsAt - performance.now()));
+    const { handling, carrying, counters, lease, settings, signals, notifier, deadline } = this.spark;
+    const left = await handling.stop(Math.max(0, this.endsAt - performance.now()));
+    await carrying?.stopped(LAST_LIMIT);
     deadline.shorten(LAST_LIMIT);
     await lease.stop();
     if (left > 0) signals.notifyOthers(DELIVERIES);

@@ -4,7 +4,6 @@ import type { Dialect } from '../database/dialect.js';
 import type { TableNames } from '../database/table-names.js';
 import { DELIVERIES, type Notifier, type Work } from '../notifier/notifier.js';
 import { notifierOf } from '../notifier/notifiers.js';
-import type { Ticker } from './ticker.js';
 
 // How often another process is notified that there may be more deliveries of a handler, in milliseconds. While there is a backlog, each
 // claim takes all free slots; other processes that have some poll as well.
@@ -12,7 +11,10 @@ const HINT_EVERY = 1_000;
 
 /** What this process does of one kind of work. */
 interface Workplace {
-  readonly ticker: Ticker;
+  /** Begins what there is to do. */
+  readonly trigger: () => void;
+  /** Whether this process does such work. */
+  readonly isStarted: () => boolean;
   /** Whether this process can begin such work now. Gets the name of the handler of a delivery. */
   readonly hasPlace: (handler: string) => boolean;
   /** Called before it is triggered, with the names of the handlers of deliveries. */
@@ -33,7 +35,7 @@ export class WorkSignals {
     this.notifier = notifierOf(dataSource, dialect, tables, limit, onNotified);
   }
 
-  /** Connects the ticker that runs one kind of work. */
+  /** Connects what does one kind of work. */
   connect(kind: keyof Work, workplace: Workplace): void {
     this.workplaces.set(kind, workplace);
   }
@@ -83,13 +85,13 @@ export class WorkSignals {
     const left =
       deliveries === 'all' ? deliveries : deliveries.filter((handler) => !this.hasPlace('deliveries', handler));
     this.workplaces.get('deliveries')?.before?.(deliveries);
-    if (deliveries === 'all' || left.length < deliveries.length) this.workplaces.get('deliveries')?.ticker.trigger();
-    if (rechecks) this.workplaces.get('rechecks')?.ticker.trigger();
+    if (deliveries === 'all' || left.length < deliveries.length) this.workplaces.get('deliveries')?.trigger();
+    if (rechecks) this.workplaces.get('rechecks')?.trigger();
     return { rechecks: rechecks && !this.hasPlace('rechecks'), deliveries: left };
   }
 
   private hasPlace(kind: keyof Work, handler = ''): boolean {
     const workplace = this.workplaces.get(kind);
-    return workplace !== undefined && workplace.ticker.isStarted && workplace.hasPlace(handler);
+    return workplace !== undefined && workplace.isStarted() && workplace.hasPlace(handler);
   }
 }

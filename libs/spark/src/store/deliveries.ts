@@ -1,6 +1,6 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
-import type { ClaimedRow, ClaimRequest, Dialect } from '../database/dialect.js';
-import { SET, UNCHARGED } from '../database/delivery-columns.js';
+import type { ClaimedRow, ClaimRequest, Dialect, Dispatched, TakeOver } from '../database/dialect.js';
+import { ON_ITS_WAY, SET, UNCHARGED } from '../database/delivery-columns.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
 import type { FoundQueue, OpenQueue } from '../database/claim-queues.js';
 import { execute, select } from '../database/statement.js';
@@ -27,6 +27,17 @@ export interface Delivery {
   readonly startBy?: number;
   /** The key of its digest; undefined if it was not claimed as a part of one. */
   readonly digest?: DigestKey | undefined;
+  /** Whether a carrier has brought it. */
+  readonly isCarried?: boolean;
+}
+
+/** Selects deliveries that are on their way. */
+export interface Recalled {
+  readonly ids: readonly string[];
+  /** Only those that a process has sent under this lease. */
+  readonly by?: string;
+  /** Only those of paused handlers. */
+  readonly isPaused?: boolean;
 }
 
 /** The key of a digest. */
@@ -67,6 +78,30 @@ export class Deliveries {
     const { rows, isMore } = await this.dialect.claim(manager, request);
     const deliveries = rows.map((row) => deliveryFrom(row, request.worker));
     return { deliveries, isMore };
+  }
+
+  /** Dispatches available deliveries: a carrier brings them to a process. Those that get lost are due again at the instant `due`. */
+  dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
+    return this.dialect.dispatch(manager, request, Math.ceil(due));
+  }
+
+  /** Claims those of some deliveries that are on their way, with their events. */
+  async takeOver(manager: EntityManager, request: TakeOver): Promise<Delivery[]> {
+    const rows = await this.dialect.takeOver(manager, { ...request, ttl: Math.ceil(request.ttl) });
+    return rows.map((row) => ({ ...deliveryFrom(row, request.worker), isCarried: true }));
+  }
+
+  /** Makes deliveries that are on their way available again, from `due` on. Returns how many. */
+  async recall(manager: EntityManager, { ids, by, isPaused }: Recalled, due: number): Promise<number> {
+    const { delivery, pause } = this.tables;
+    const own = by === undefined ? '' : 'AND claimed_by = :by';
+    const paused = isPaused ? `AND handler IN (SELECT handler FROM ${pause})` : '';
+    const { affected } = await execute(
+      manager,
+      `UPDATE ${delivery} ${this.dialect.byKey} SET ${SET.recalled} WHERE id IN (:...ids) AND ${ON_ITS_WAY} ${own} ${paused}`,
+      { ids, by, due: Math.ceil(due) },
+    );
+    return affected ?? 0;
   }
 
   /** How many deliveries are due in some queues, counted up to `most`, and since when the first is, in epoch ms. */

@@ -73,13 +73,13 @@ export class DeliveryAdmin {
   ) {}
 
   /**
-   * Makes discarded deliveries available again, with all their attempts. Deliveries that wait for a retry become due at once, too. It
-   * does not change deliveries that were discarded for one of FINAL_REASONS.
+   * Makes discarded deliveries available again, with all their attempts. Deliveries that wait for a retry, or are on
+   * their way by a carrier, become due at once, too. It does not change deliveries that were discarded for one of FINAL_REASONS.
    */
   async retry(run: BulkRun, chosen: Chosen<DeliveryRecordFilter>, now: number, priority?: number): Promise<void> {
     const parameters = { now, priority, final: FINAL_REASONS };
     // Waiting deliveries come first: a discarded one that is made available may fail and wait meanwhile, and would be changed twice.
-    const waiting = `attempt = 0, due_at = :now, ${rank(priority)}`;
+    const waiting = `attempt = 0, due_at = :now, claimed_by = NULL, ${rank(priority)}`;
     await this.change(run, chosen, { state: 'available', only: 'd.due_at > :now', set: waiting, parameters });
     const only = `COALESCE(d.last_error, '') NOT IN (:...final)`;
     await this.change(run, chosen, { state: 'discarded', only, set: `${SET.again}, ${rank(priority)}`, parameters });

@@ -1,4 +1,4 @@
-import type { DeliveryReport } from '../../deliver/settler.js';
+import type { DeliveryReport } from '../../common/delivery-report.js';
 import { type Invocation, onWorkforce } from '../action.js';
 import { commandOf } from '../command.js';
 import { MisuseError } from '../command.error.js';

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import { claimRead, type WithoutEvent } from '../claim-complete.js';
+import { claimRead, dispatchRead, LOCKED_COLUMNS, type LockedRow } from '../claim-complete.js';
 import { ClaimRoom, type FoundQueue, type OpenQueue, queueFrom, type QueueRow } from '../claim-queues.js';
-import type { Claimed, ClaimRequest } from '../dialect.js';
+import type { Claimed, ClaimRequest, Dispatched } from '../dialect.js';
 import { raw, select } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 
@@ -60,19 +60,30 @@ export class MysqlClaiming {
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
+    const { rows, isMore } = await this.lock(manager, request);
+    return { rows: await claimRead(manager, this.tables, request, rows, BY_KEY), isMore };
+  }
+
+  async dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
+    const locked = await this.lock(manager, request);
+    return dispatchRead(manager, this.tables, request.worker, due, locked, BY_KEY);
+  }
+
+  /** Reads and locks due deliveries of the queues. */
+  private async lock(manager: EntityManager, request: ClaimRequest): Promise<{ rows: LockedRow[]; isMore: boolean }> {
     const { queues } = request;
     const room = new ClaimRoom(request);
-    const rows: WithoutEvent[] = [];
+    const rows: LockedRow[] = [];
     for (const queue of queues) {
       const most = room.in(queue);
       if (most <= 0) continue;
       const { sql, parameters } = this.due(request, queue);
-      const due = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt, due_at FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
-      const some = await raw<WithoutEvent>(manager, due, [...parameters, most]);
+      const due = `SELECT ${LOCKED_COLUMNS} FROM ${sql} ORDER BY due_at, id LIMIT ? FOR UPDATE SKIP LOCKED`;
+      const some = await raw<LockedRow>(manager, due, [...parameters, most]);
       room.take(queue, some.length);
       rows.push(...some);
     }
-    return { rows: await claimRead(manager, this.tables, request, rows, BY_KEY), isMore: room.isFull };
+    return { rows, isMore: room.isFull };
   }
 
   /** The due deliveries of a queue: SQL that follows FROM, and its parameters. */

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { DataSource, EntityManager, EntityMetadata } from 'typeorm';
 import { BOOT_LOCK_PATIENCE, BOOT_LOCK_TIMEOUT, BootLockError } from '../../error/boot-lock.error.js';
-import { completeAndAsk } from '../claim-complete.js';
+import { completeAndAsk, takeOverRead } from '../claim-complete.js';
 import type { FoundQueue, OpenQueue } from '../claim-queues.js';
 import type { DiscardedRequest } from '../latest-discarded.js';
 import type {
   Claimed,
+  ClaimedRow,
   ClaimRequest,
   Completion,
   Dialect,
+  Dispatched,
   Entered,
   EnterRequest,
   KeysInRange,
@@ -16,6 +18,7 @@ import type {
   Owner,
   RowsByKey,
   KeyRange,
+  TakeOver,
 } from '../dialect.js';
 import { OPENED_COLUMNS, openedRow } from '../delivery-columns.js';
 import { type Entry, EVENT_COLUMNS, eventRow } from '../event-columns.js';
@@ -240,6 +243,14 @@ export class MysqlDialect implements Dialect {
 
   claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
     return this.claiming.claim(manager, request);
+  }
+
+  dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
+    return this.claiming.dispatch(manager, request, due);
+  }
+
+  takeOver(manager: EntityManager, request: TakeOver): Promise<ClaimedRow[]> {
+    return takeOverRead(manager, this.tables, this, request);
   }
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { type FoundQueue, queueFrom, type QueueRow } from '../claim-queues.js';
 import { SET } from '../delivery-columns.js';
-import type { Claimed, ClaimedRow, ClaimRequest } from '../dialect.js';
+import type { Claimed, ClaimedRow, ClaimRequest, Dispatched, TakeOver } from '../dialect.js';
 import { entryColumns } from '../event-columns.js';
 import { prepared, raw } from '../statement.js';
 import type { TableNames } from '../table-names.js';
@@ -15,6 +15,9 @@ const withinRooms = (connections: string) => `(
   SELECT f.*, row_number() OVER (PARTITION BY handler_no ORDER BY n, due_at, id) AS nth,
     SUM(CAST(connects AS int)) OVER (ORDER BY n, due_at, id) AS connected FROM found f) f
   WHERE nth <= room AND (NOT connects OR connected <= CAST(${connections} AS int))`;
+
+/** Lets the commit of this transaction not wait for the disk. It is always true. */
+const LAZY_COMMIT = `set_config('synchronous_commit', 'off', true) = 'off'`;
 
 /** The statements of PostgreSQL that find queues and claim from them. */
 export class PostgresClaiming {
@@ -57,21 +60,115 @@ export class PostgresClaiming {
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
-    const { worker, queues, limit, connections, now, suspect, passed, durable } = request;
+    const { event, delivery } = this.tables;
+    // The commit of a claim does not wait for the disk, unless it is durable: if a crash of the server undoes it, the deliveries are
+    // available again. The driver makes a text of each bigint, so numbers come in types that cost less.
+    const rows = await this.change<Row>(
+      manager,
+      'claim',
+      request,
+      request.durable,
+      `claimed AS (
+         UPDATE ${delivery} d SET ${SET.claimed('$4', '$1')}
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $5 OR ${LAZY_COMMIT})
+         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
+       SELECT c.id, c.event_id, NULL AS handler, NULL AS partition_key, CAST(q.n AS int) AS n, c.attempt, CAST(c.due_at AS float8) AS due_at,
+         ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
+       FROM claimed c JOIN queue q USING (handler, priority, partition_key)
+       CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
+       ORDER BY q.n, c.due_at, c.id`,
+    );
+    // Each row would hold texts of its own for what the queues say.
+    for (const row of rows) {
+      const { handler, partition } = request.queues[row.n - 1]!;
+      row.handler = handler;
+      row.partition_key = partition;
+    }
+    return { rows, isMore: (rows[0]?.found ?? 0) >= request.limit };
+  }
+
+  async dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
+    const rows = await this.change<{ id: string; n: number; found: number }>(
+      manager,
+      'dispatch',
+      request,
+      due,
+      `dispatched AS (
+         UPDATE ${this.tables.delivery} d SET ${SET.dispatched('$4', '$5')}
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT ${LAZY_COMMIT})
+         RETURNING d.id, d.handler, d.priority, d.partition_key)
+       SELECT c.id, CAST(q.n AS int) AS n, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
+       FROM dispatched c JOIN queue q USING (handler, priority, partition_key) ORDER BY q.n, c.id`,
+    );
+    const dispatched = rows.map(({ id, n }) => {
+      const { handler, partition, priority } = request.queues[n - 1]!;
+      return { id, handler, partition_key: partition, priority };
+    });
+    return { rows: dispatched, isMore: (rows[0]?.found ?? 0) >= request.limit };
+  }
+
+  /** Takes deliveries over that are on their way. The lock keeps them in place, so that the UPDATE finds them by ctid. */
+  async takeOver(manager: EntityManager, { worker, now, ttl, ids }: TakeOver): Promise<ClaimedRow[]> {
     const { delivery, event, pause } = this.tables;
+    return prepared<ClaimedRow>(
+      manager,
+      this.prepare ? `spark-take-over-${this.size}` : undefined,
+      `WITH arrived AS MATERIALIZED (
+         SELECT ctid AS place FROM ${delivery} WHERE id = ANY($3::bigint[]) AND COALESCE(state, '') = 'available'
+           AND claimed_by IS NOT NULL AND handler NOT IN (SELECT handler FROM ${pause}) ORDER BY id FOR UPDATE SKIP LOCKED),
+       taken AS (
+         UPDATE ${delivery} d SET ${SET.takenOver('$2', '$1', '$4')}
+         WHERE d.ctid = ANY(ARRAY(SELECT place FROM arrived)) AND (SELECT ${LAZY_COMMIT})
+         RETURNING d.id, d.event_id, d.handler, d.attempt, d.partition_key, d.due_at)
+       SELECT c.id, c.event_id, c.handler, c.partition_key, c.attempt, CAST(c.due_at AS float8) AS due_at,
+         ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at
+       FROM taken c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e ORDER BY c.id`,
+      [now, worker, arrayOf(ids), ttl],
+    );
+  }
+
+  /**
+   * Changes due deliveries of the queues. `sql` is a statement behind the queues (`queue`), what was found in them (`found`) and what
+   * of that is changed (`due`). It has the parameters $1, the instant, $4, the worker, and $5, which is `given`.
+   */
+  private change<R>(
+    manager: EntityManager,
+    what: string,
+    request: ClaimRequest,
+    given: unknown,
+    sql: string,
+  ): Promise<R[]> {
+    const { worker, queues, limit, connections, now, suspect, passed } = request;
     const others = passed.length > 0 ? 'AND id <> ALL($15::bigint[])' : '';
     const isShared = mayExceed(queues, connections);
     // A plan that was made for a small table reads all rows of a large one, so the name depends on the size of the table.
     const kind = `${others && '-others'}${isShared ? '-shared' : ''}`;
-    const name = this.prepare ? `spark-claim-${this.size}${kind}` : undefined;
-    // The database reads the queues one by one, and locks only deliveries that it has read: after the limit is reached it reads no more.
-    // The UPDATE finds the rows by ctid, which costs least; the lock keeps them in place. The commit of a claim does not wait for the
-    // disk, unless it is durable: if a crash of the server undoes it, the deliveries are available again.
-    // The driver makes a text of each bigint, so numbers come in types that cost less.
-    const rows = await prepared<Row>(
-      manager,
-      name,
-      `WITH queue AS MATERIALIZED (
+    const name = this.prepare ? `spark-${what}-${this.size}${kind}` : undefined;
+    return prepared<R>(manager, name, `${this.dueSql(others, isShared)}, ${sql}`, [
+      now,
+      Number(suspect),
+      limit,
+      worker,
+      given,
+      arrayOf(queues.map(({ handler }) => handler)),
+      arrayOf(queues.map(({ priority }) => priority)),
+      arrayOf(queues.map(({ partition }) => partition)),
+      arrayOf(queues.map(({ from }) => from)),
+      arrayOf(queues.map(({ fromId }) => fromId)),
+      arrayOf(queues.map(({ of }) => of)),
+      arrayOf(queues.map(({ room }) => room)),
+      arrayOf(queues.map(({ room, most = room }) => most)),
+      arrayOf(queues.map(({ connects }) => connects)),
+      ...(others ? [passed] : []),
+      ...(isShared ? [connections] : []),
+    ]);
+  }
+
+  // The database reads the queues one by one, and locks only deliveries that it has read: after the limit is reached it reads no more.
+  // The UPDATE finds the rows by ctid, which costs least; the lock keeps them in place.
+  private dueSql(others: string, isShared: boolean): string {
+    const { delivery, pause } = this.tables;
+    return `WITH queue AS MATERIALIZED (
          SELECT * FROM unnest($6::text[], $7::int[], $8::text[], $9::bigint[], $10::bigint[], $11::int[], $12::int[], $13::int[], $14::boolean[])
            WITH ORDINALITY AS q(handler, priority, partition_key, since, since_id, handler_no, room, most, connects, n)
          WHERE handler NOT IN (SELECT handler FROM ${pause})),
@@ -83,42 +180,7 @@ export class PostgresClaiming {
            ORDER BY due_at, id LIMIT q.most FOR UPDATE SKIP LOCKED) d
          LIMIT $3),
        due AS MATERIALIZED (
-         SELECT place FROM ${isShared ? withinRooms(others ? '$16' : '$15') : 'found'}),
-       claimed AS (
-         UPDATE ${delivery} d SET ${SET.claimed('$4', '$1')}
-         WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $5 OR set_config('synchronous_commit', 'off', true) = 'off')
-         RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
-       SELECT c.id, c.event_id, NULL AS handler, NULL AS partition_key, CAST(q.n AS int) AS n, c.attempt, CAST(c.due_at AS float8) AS due_at,
-         ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
-       FROM claimed c JOIN queue q USING (handler, priority, partition_key)
-       CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
-       ORDER BY q.n, c.due_at, c.id`,
-      [
-        now,
-        Number(suspect),
-        limit,
-        worker,
-        durable,
-        arrayOf(queues.map(({ handler }) => handler)),
-        arrayOf(queues.map(({ priority }) => priority)),
-        arrayOf(queues.map(({ partition }) => partition)),
-        arrayOf(queues.map(({ from }) => from)),
-        arrayOf(queues.map(({ fromId }) => fromId)),
-        arrayOf(queues.map(({ of }) => of)),
-        arrayOf(queues.map(({ room }) => room)),
-        arrayOf(queues.map(({ room, most = room }) => most)),
-        arrayOf(queues.map(({ connects }) => connects)),
-        ...(others ? [passed] : []),
-        ...(isShared ? [connections] : []),
-      ],
-    );
-    // Each row would hold texts of its own for what the queues say.
-    for (const row of rows) {
-      const { handler, partition } = queues[row.n - 1]!;
-      row.handler = handler;
-      row.partition_key = partition;
-    }
-    return { rows, isMore: (rows[0]?.found ?? 0) >= limit };
+         SELECT place FROM ${isShared ? withinRooms(others ? '$16' : '$15') : 'found'})`;
   }
 }
 

@@ -4,15 +4,18 @@ import { completedBy } from '../claim-complete.js';
 import type { FoundQueue, OpenQueue } from '../claim-queues.js';
 import type {
   Claimed,
+  ClaimedRow,
   ClaimRequest,
   Completion,
   Dialect,
+  Dispatched,
   Entered,
   EnterRequest,
   KeysInRange,
   Owner,
   RowsByKey,
   KeyRange,
+  TakeOver,
 } from '../dialect.js';
 import { SET } from '../delivery-columns.js';
 import { enteredFrom, type EnteredRow, othersOf, OWNER_COLUMNS, ownersFrom } from '../event-insert.js';
@@ -168,6 +171,14 @@ export class PostgresDialect implements Dialect {
 
   claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
     return this.claiming.claim(manager, request);
+  }
+
+  dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
+    return this.claiming.dispatch(manager, request, due);
+  }
+
+  takeOver(manager: EntityManager, request: TakeOver): Promise<ClaimedRow[]> {
+    return this.claiming.takeOver(manager, request);
   }
 
   async complete(manager: EntityManager, { worker, attempt, done, now, history }: Completion): Promise<Set<string>> {

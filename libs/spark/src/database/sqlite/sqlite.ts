@@ -1,18 +1,28 @@
 import type { EntityManager, EntityMetadata } from 'typeorm';
-import { claimRead, completeAndAsk, type WithoutEvent } from '../claim-complete.js';
+import {
+  claimRead,
+  completeAndAsk,
+  dispatchRead,
+  LOCKED_COLUMNS,
+  type LockedRow,
+  takeOverRead,
+} from '../claim-complete.js';
 import { ClaimRoom, type FoundQueue, type OpenQueue, queueFrom, type QueueRow } from '../claim-queues.js';
 import {
   type Claimed,
+  type ClaimedRow,
   type ClaimRequest,
   type Completion,
   type Dialect,
+  type Dispatched,
   type Entered,
   type EnterRequest,
   isOpenedFor,
+  type KeyRange,
   type KeysInRange,
   type Owner,
   type RowsByKey,
-  type KeyRange,
+  type TakeOver,
 } from '../dialect.js';
 import { OPENED_COLUMNS, OPENED_PLACES, openedRow } from '../delivery-columns.js';
 import { EVENT_COLUMNS, EVENT_PLACES, eventRow } from '../event-columns.js';
@@ -59,7 +69,7 @@ export class SqliteDialect implements Dialect {
       WHERE state = 'available' AND handler = ? AND suspect = ? AND (priority, partition_key) > (?, ?)
       ORDER BY priority, partition_key, due_at, id LIMIT 1`;
     this.nextHandlerSql = `SELECT handler FROM ${delivery} WHERE state = 'available' AND handler > ? ORDER BY handler LIMIT 1`;
-    this.dueSql = `SELECT id, event_id, handler, partition_key, attempt + 1 AS attempt, due_at FROM ${delivery}
+    this.dueSql = `SELECT ${LOCKED_COLUMNS} FROM ${delivery}
       WHERE state = 'available' AND handler = ? AND suspect = ? AND priority = ? AND partition_key = ? AND due_at BETWEEN ? AND ?
       AND id NOT IN (SELECT CAST(value AS integer) FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM ${pause} WHERE handler = ?)
       ORDER BY due_at, id LIMIT ?`;
@@ -181,6 +191,20 @@ export class SqliteDialect implements Dialect {
   }
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
+    const { rows, isMore } = await this.due(manager, request);
+    return { rows: await claimRead(manager, this.tables, request, rows), isMore };
+  }
+
+  async dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
+    return dispatchRead(manager, this.tables, request.worker, due, await this.due(manager, request));
+  }
+
+  takeOver(manager: EntityManager, request: TakeOver): Promise<ClaimedRow[]> {
+    return takeOverRead(manager, this.tables, this, request);
+  }
+
+  /** Reads due deliveries of the queues. */
+  private async due(manager: EntityManager, request: ClaimRequest): Promise<{ rows: LockedRow[]; isMore: boolean }> {
     const { queues } = request;
     const room = new ClaimRoom(request);
     const rows = await directly(manager, (statement) => {
@@ -191,17 +215,17 @@ export class SqliteDialect implements Dialect {
         return some;
       });
     });
-    return { rows: await claimRead(manager, this.tables, request, rows), isMore: room.isFull };
+    return { rows, isMore: room.isFull };
   }
 
   /** Returns a function that reads due deliveries of a queue. */
   private dueOf(statement: (sql: string) => SqliteStatement, { now, suspect, passed }: ClaimRequest) {
     const due = statement(this.dueSql);
     const others = JSON.stringify(passed);
-    return ({ handler, priority, partition, from }: OpenQueue, most: number): WithoutEvent[] =>
+    return ({ handler, priority, partition, from }: OpenQueue, most: number): LockedRow[] =>
       most <= 0
         ? []
-        : due.all<WithoutEvent>(handler, Number(suspect), priority, partition, from, now, others, handler, most);
+        : due.all<LockedRow>(handler, Number(suspect), priority, partition, from, now, others, handler, most);
   }
 
   complete(manager: EntityManager, completion: Completion): Promise<Set<string>> {
