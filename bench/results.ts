@@ -49,6 +49,7 @@ const BENCHES = [
   'adopt',
   'deliver',
   'telemetry',
+  'relay',
   'end-to-end',
   'latency',
   'tick',
