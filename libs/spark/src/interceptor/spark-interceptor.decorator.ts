@@ -66,23 +66,23 @@ export interface SparkInterceptorHooks {
   metadata?(event: SparkEvent): EventMetadata | undefined;
 
   /**
-   * Runs around each call of a handler, in its async context: once for all events of a call with many. If the handler is `transactional`, it runs around the whole transaction,
-   * from before BEGIN until after COMMIT. It does not run around `revalidate`.
+   * Runs around each call of a handler, in its async context: once for all events of a call with many. If the handler is
+   * `transactional`, it runs around the whole transaction, from before BEGIN until after COMMIT. It does not run around `revalidate`.
    *
    * The handler's `timeout` covers the handler with its interceptors. When an attempt is aborted, `next()` rejects, and the interceptor
    * has one more second to end.
    *
    * @param delivery The event, the handler and the attempt.
    * @param next Calls the handler once. Further calls return the same promise. It rejects with the handler's error.
-   * @returns The promise of `next()`, or one that follows it. If it throws, the attempt fails with that error, which may be another one
-   *   than the handler's, such as DiscardDelivery. An interceptor that swallows an error does not make the attempt a success. One that
-   *   does not call `next()` fails the attempt. After a transaction has committed, the delivery is completed, so an error is only
-   *   logged and counted.
+   * @returns The promise of `next()`, which costs least, or one that follows it. If it throws, the attempt fails with that error, which
+   *   may be another one than the handler's, such as DiscardDelivery. An interceptor that swallows an error does not make the attempt a
+   *   success. One that does not call `next()` fails the attempt. After a transaction has committed, the delivery is completed, so an
+   *   error is only logged and counted.
    *
    * @example
-   * async aroundHandler({ handler }: InterceptedDelivery, next: () => Promise<void>) {
+   * aroundHandler({ handler }: InterceptedDelivery, next: () => Promise<void>) {
    *   const started = performance.now();
-   *   await next().finally(() => this.times.observe({ handler }, performance.now() - started));
+   *   return next().finally(() => this.times.observe({ handler }, performance.now() - started));
    * }
    */
   aroundHandler?(delivery: InterceptedDelivery, next: () => Promise<void>): Promise<unknown>;
