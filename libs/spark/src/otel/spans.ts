@@ -28,6 +28,9 @@ export interface ProcessSpan {
   readonly within: Context;
 }
 
+// How often it looks for an SDK, in milliseconds. There are many attempts, and a look takes longer than all else that it adds to one.
+const LOOK_EVERY = 100;
+
 /** Makes the spans of events and handlers. */
 export class Spans {
   private readonly tracer = trace.getTracer(SCOPE);
@@ -35,6 +38,7 @@ export class Spans {
   private readonly boot = trace.getActiveSpan();
 
   private hasProvider = false;
+  private nextLook = -Infinity;
 
   /** @param parent whether handlers continue the trace of their event, in place of a link to it */
   constructor(private readonly parent: boolean) {}
@@ -42,6 +46,9 @@ export class Spans {
   /** Whether an SDK makes spans: one may be registered after the application was created. Spans that nobody makes still cost. */
   get isOn(): boolean {
     if (this.hasProvider) return true;
+    const now = performance.now();
+    if (now < this.nextLook) return false;
+    this.nextLook = now + LOOK_EVERY;
     const provider = trace.getTracerProvider();
     return (this.hasProvider = !(provider instanceof ProxyTracerProvider && !provider.getDelegateTracer(SCOPE)));
   }
