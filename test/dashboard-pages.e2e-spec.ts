@@ -271,6 +271,13 @@ describe.each(dashboardArms)('the dashboard shows, on $name with $framework,', (
     const handlersPage = await page('handlers');
     expect(textOf(handlersPage)).toMatch(/mails 0 – 1 0 12 0/);
     expect(formIn(handlersPage, 'Pause')).toBe('act?do=pauseHandler&handler=labels');
+    const isSent = (by: string) =>
+      app.dataSource.query(
+        `UPDATE spark_delivery SET claimed_by = ${by} WHERE state = 'available' AND handler = 'mails'`,
+      );
+    await isSent(`'a dispatcher'`);
+    expect(textOf(await page('handlers'))).toMatch(/ on their way by a carrier .* mails 0 – 0 1 0 12 0/);
+    await isSent('NULL');
     await app.spark.drain();
     const [worker] = await app.spark.workers();
     expect(await text('workers')).toContain(`${worker!.host} ${worker!.pid}`);

@@ -14,7 +14,7 @@ export async function handlers(view: View): Promise<Content> {
   const keyOf = ({ handler }: { handler: string }) => handler;
   return {
     title: pages.handlers,
-    body: html`${table(pages.handlers, columns(view), there, words.none, keyOf)}
+    body: html`${table(pages.handlers, columns(view, there), there, words.none, keyOf)}
       <h2>${words.limits}</h2>
       <p>${words.aboutLimits}</p>
       ${table(words.limits, limitColumns(view, now), there, words.none, keyOf)}
@@ -24,7 +24,7 @@ export async function handlers(view: View): Promise<Content> {
   };
 }
 
-function columns(view: View): Column<HandlerStatus>[] {
+function columns(view: View, all: readonly HandlerStatus[]): Column<HandlerStatus>[] {
   const { texts, format } = view;
   const { states, handlers: words } = texts;
   const count = (head: string, state: string, of: (status: HandlerStatus) => number): Column<HandlerStatus> => ({
@@ -36,7 +36,11 @@ function columns(view: View): Column<HandlerStatus>[] {
     { head: texts.fields.handler, cell: ({ handler }) => link(handler, 'deliveries', { handler }) },
     count(words.due, 'available', ({ available }) => available),
     { head: words.oldest, cell: ({ oldest }) => format.time(oldest) },
-    count(words.waiting, 'available', ({ waiting }) => waiting),
+    count(words.waiting, 'available', ({ waiting, dispatched }) => waiting - dispatched),
+    // Most applications have no carrier.
+    ...(all.some(({ dispatched }) => dispatched > 0)
+      ? [count(words.dispatched, 'available', ({ dispatched }) => dispatched)]
+      : []),
     count(states.running, 'running', ({ running }) => running),
     count(states.held, 'held', ({ held }) => held),
     count(states.discarded, 'discarded', ({ discarded }) => discarded),

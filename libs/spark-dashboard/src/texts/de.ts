@@ -226,6 +226,7 @@ export const de: Texts = {
     due: 'fällig',
     oldest: 'Älteste fällig seit',
     waiting: 'warten auf einen Versuch',
+    dispatched: 'unterwegs zu einem Prozess',
     action: 'Aktion',
     paused: 'angehalten',
     limits: 'Muster und Grenzen',

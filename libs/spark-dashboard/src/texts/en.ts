@@ -223,6 +223,7 @@ export const en = {
     due: 'due',
     oldest: 'Oldest due since',
     waiting: 'wait for a retry',
+    dispatched: 'on their way by a carrier',
     action: 'Action',
     paused: 'paused',
     limits: 'Patterns and limits',
