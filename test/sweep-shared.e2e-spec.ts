@@ -142,7 +142,7 @@ describe('several processes sweep one table', () => {
       seen.onPage = async () => {
         most = Math.max(most, ++running);
         // The first range waits for the second one, also on a machine that is busy.
-        for (let waits = 0; most < 2 && waits < 500; waits++) await delay(10);
+        await until(async () => most === 2);
         await delay(10);
         running--;
       };
