@@ -4160,8 +4160,8 @@ export const guards = [
   guard(
     'what a process has no handler for is not brought there at once again',
     'deliver/take-overs.ts',
-    'const ELSEWHERE = 5_000;',
-    'const ELSEWHERE = 0;',
+    'await this.recall({ ids: strays.unknown }, AWAY);',
+    'await this.recall({ ids: strays.unknown }, 0);',
     ['carrier-lifecycle', 'without the handler'],
     { databases: ['SQLite'] },
   ),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { inTime } from '../common/in-time.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Counters } from '../common/counters.js';
 import type { AlertCondition, SparkAlert } from '../config/alert.options.js';
@@ -79,11 +80,11 @@ export class AlertNotifier {
     const informed = { name, raised: false, over: false, failed: false };
     try {
       if (!row.notifiedRaised.includes(name)) {
-        await inTime(() => listener.call(this.alertOf(row, 'raised')));
+        await listenInTime(() => listener.call(this.alertOf(row, 'raised')));
         informed.raised = true;
       }
       if (row.endedAt > 0 && !row.notifiedOver.includes(name)) {
-        await inTime(() => listener.call(this.alertOf(row, 'over')));
+        await listenInTime(() => listener.call(this.alertOf(row, 'over')));
         informed.over = true;
       }
     } catch (error) {
@@ -121,16 +122,4 @@ export class AlertNotifier {
   }
 }
 
-/** Runs a listener, for `LIMIT` milliseconds at most. */
-async function inTime(call: () => unknown): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new AlertTimeoutError(LIMIT)), LIMIT);
-  });
-  try {
-    // The listener may throw before it returns a promise, and its promise may reject after the time-out.
-    await Promise.race([(async () => call())(), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const listenInTime = (call: () => unknown): Promise<unknown> => inTime(call, LIMIT, () => new AlertTimeoutError(LIMIT));

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CarriedDelivery, CarriedHandler, DeliveryCarrier } from '../config/carrier.js';
+import { inTime } from '../common/in-time.js';
 import { SparkLog } from '../common/spark-log.js';
 import { linesOf } from '../error/text-of.js';
 import type { Handler, HandlerRegistry } from '../handler/handler.registry.js';
@@ -104,7 +105,7 @@ export class Dispatcher {
   /** Sends deliveries. Returns whether the carrier has them. */
   private async send({ rows, by }: Dispatch): Promise<boolean> {
     try {
-      await inTime(this.carrier.send(rows.map((row) => this.deliveryOf(row))), this.carrier.ttl);
+      await this.sendInTime(rows.map((row) => this.deliveryOf(row)));
       if (this.failures > 0) this.logger.log('The carrier takes deliveries again.');
       this.failures = 0;
       return true;
@@ -115,6 +116,12 @@ export class Dispatcher {
       await this.transactions.run((manager) => this.deliveries.recall(manager, { ids, by }, this.clock.now()));
       return false;
     }
+  }
+
+  private sendInTime(deliveries: readonly CarriedDelivery[]): Promise<void> {
+    const { ttl } = this.carrier;
+    const late = () => new Error(`send() took longer than the carrier's ttl of ${ttl} ms`);
+    return inTime(() => this.carrier.send(deliveries), ttl, late);
   }
 
   private failed(message: string, error: unknown): void {
@@ -129,18 +136,5 @@ export class Dispatcher {
   private asCarried(handler: Handler): CarriedHandler {
     const { name, options } = handler;
     return { name, concurrency: this.slots.concurrencyOf(handler), priority: options.priority ?? 0 };
-  }
-}
-
-/** Rejects if work takes longer than `limit` milliseconds. */
-async function inTime(work: Promise<void>, limit: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`send() took longer than the carrier's ttl of ${limit} ms`)), limit);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

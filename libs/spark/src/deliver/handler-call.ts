@@ -31,7 +31,7 @@ export class HandlerCall extends AbortableCall implements Run, AttemptCall {
   readonly takesSlot = true;
   /** Whether the transaction of the handler has committed. Then the delivery is completed, even if an interceptor fails afterwards. */
   private isCommitted = false;
-  /** What Spark waits for: the handler, or the interceptors around it. */
+  /** The interceptors that Spark waits for. While the handler runs inside of them, it has the handler's name. */
   private waited: Waited | undefined;
 
   constructor(

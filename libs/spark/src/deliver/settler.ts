@@ -34,7 +34,7 @@ export function reportOf(delivery: Delivery, outcome: Reported, durationMs: numb
 type Unfinished = Exclude<Outcome, { state: 'completed' }>;
 
 // How long deliveries wait when the database did not answer, or when a carrier has brought them to the wrong process, in milliseconds.
-const AWAY = 5_000;
+export const AWAY = 5_000;
 
 /** Settles attempts: it writes down how they ended. Then it logs and reports that. */
 export class Settler {

@@ -16,14 +16,12 @@ import type { Carriage } from './carriage.js';
 import type { Claimant, Claimer } from './claimer.js';
 import type { HandlerSlots } from './handler-slots.js';
 import type { Ended, Handling } from './handling.js';
-import { isReported, reportOf } from './settler.js';
+import { AWAY, isReported, reportOf } from './settler.js';
 
 // How many deliveries one statement takes over at most.
 const MOST = 500;
 // How long a take-over waits after a failure, in milliseconds.
 const [SHORTEST_PAUSE, LONGEST_PAUSE] = [50, 5_000];
-// How long a delivery waits that was brought to a process without its handler, in milliseconds.
-const ELSEWHERE = 5_000;
 
 const IS_ID = /^\d{1,18}$/;
 
@@ -74,7 +72,7 @@ export class TakeOvers {
     }
     if (this.waiting.length > 0) this.working ??= this.context.run(() => this.work());
     await this.recall({ ids: strays.known }, 0);
-    await this.recall({ ids: strays.unknown }, ELSEWHERE);
+    await this.recall({ ids: strays.unknown }, AWAY);
     return (await Promise.all(reports)).filter((report) => report !== undefined);
   }
 
