@@ -50,6 +50,7 @@ const BENCHES = [
   'deliver',
   'telemetry',
   'relay',
+  'digest',
   'end-to-end',
   'latency',
   'tick',

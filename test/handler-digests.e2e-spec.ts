@@ -10,10 +10,13 @@ import {
 } from 'nestjs-spark';
 import { SparkTestKit, TestClock } from 'nestjs-spark/testing';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, Entity, type EntityManager, PrimaryColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
+import { DigestClaims } from '../libs/spark/src/store/digest-claims.js';
+import { Gathered } from '../libs/spark/src/store/gathered.js';
 import { databases, type TestDatabase } from './support/databases.js';
+import { QueryLog } from './support/query-log.js';
 
 @Entity()
 class Gift {
@@ -82,8 +85,8 @@ describe.each(databases)('digests, on $name', (database) => {
     await db.drop();
   });
 
-  const startTimed = async (options: Options = {}) => {
-    app = await startApp({ database: db, entities: [Gift], providers: [digests(options)], clock });
+  const startTimed = async (options: Options = {}, dataSource = {}) => {
+    app = await startApp({ database: db, entities: [Gift], providers: [digests(options)], clock, dataSource });
     kit = new SparkTestKit(app.app);
   };
   /** Emits an event now, and handles what is due. */
@@ -127,6 +130,69 @@ describe.each(databases)('digests, on $name', (database) => {
       { key: 'ann', keys: ['mail_1', 'mail_2'], at: 60 },
       { key: 'ann', keys: ['mail_3'], at: 70 },
     ]);
+  });
+
+  it('of many keys cost few statements', async () => {
+    const logger = new QueryLog();
+    await startTimed({}, { logger });
+    await app.spark.emit(Array.from({ length: 200 }, (_, i) => mail(i, `person ${i % 40}`)));
+    const before = logger.statements.length;
+    await kit.drain();
+    await kit.advance('1h');
+    expect(calls).toHaveLength(40);
+    expect(new Set(calls.flatMap(({ keys }) => keys)).size).toBe(200);
+    expect(logger.statements.length - before).toBeLessThan(150);
+  });
+
+  it('are in several claims where they have many events', async () => {
+    await startTimed({ batch: { max: 600 } });
+    await app.spark.emit(Array.from({ length: 1_500 }, (_, i) => mail(i, `person ${i % 3}`)));
+    await kit.drain();
+    await kit.advance('1h');
+    expect(calls.map(({ keys }) => keys.length)).toEqual([500, 500, 500]);
+    for (const { key, keys } of calls) expect(new Set(keys.map((one) => Number(one.slice(5)) % 3)).size, key).toBe(1);
+  });
+
+  it('of a key are not called if another process has claimed some of it meanwhile', async () => {
+    await startTimed();
+    await emit(mail(1), mail(2));
+    const [, last] = await app.dataSource.query('SELECT id FROM spark_delivery ORDER BY id');
+    const set = (state: string, claimedBy: string) =>
+      `UPDATE spark_delivery SET state = '${state}', claimed_by = ${claimedBy} WHERE id = ${last.id}`;
+    const claims = DigestClaims.prototype as unknown as {
+      free(manager: EntityManager, wanted: object): Promise<unknown>;
+    };
+    const { free } = claims;
+    vi.spyOn(claims, 'free').mockImplementationOnce(async function (this: typeof claims, manager, wanted) {
+      const keys = await free.call(this, manager, wanted);
+      await manager.query(set('running', `'another'`));
+      return keys;
+    });
+    await kit.advance('1h');
+    expect(calls).toEqual([]);
+    await app.dataSource.query(set('available', 'NULL'));
+    await kit.advance('1m');
+    expect(calls.map(({ keys }) => keys)).toEqual([['mail_1', 'mail_2']]);
+  });
+
+  it('are left to the process that has taken them over', async () => {
+    await startTimed();
+    const { add } = Gathered.prototype;
+    const set = (attempt: number, state: string, claimedBy: string) =>
+      `UPDATE spark_delivery SET state = '${state}', claimed_by = ${claimedBy}, attempt = ${attempt} WHERE id = `;
+    let taken = '';
+    vi.spyOn(Gathered.prototype, 'add').mockImplementationOnce(async function (this: Gathered, manager, waiting) {
+      taken = waiting[0]!.delivery.id;
+      await manager.query(set(2, 'running', `'another'`) + taken);
+      return add.call(this, manager, waiting);
+    });
+    await emit(mail(1), mail(2));
+    expect(await gathered()).toBe(1);
+    expect((await states()).sort()).toEqual(['available 0', 'running 2']);
+    await app.dataSource.query(set(0, 'available', 'NULL') + taken);
+    await kit.drain();
+    await kit.advance('1h');
+    expect(calls.map(({ keys }) => keys)).toEqual([['mail_1', 'mail_2']]);
   });
 
   it('get entities in contexts as they are at the end of the window', async () => {

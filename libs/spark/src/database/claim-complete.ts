@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ClaimedRow, ClaimRequest, Completion, Dialect, Dispatched, DispatchedRow, TakeOver } from './dialect.js';
-import { ON_ITS_WAY, SET } from './delivery-columns.js';
+import { ON_ITS_WAY, OURS, SET } from './delivery-columns.js';
 import { ENTRY_COLUMNS } from './event-columns.js';
 import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
@@ -91,7 +91,7 @@ export async function completeAndAsk(
 ): Promise<Set<string>> {
   const { delivery, attempt: attempts } = tables;
   const ids = done.map(({ id }) => id);
-  const ours = `id IN (:...ids) AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`;
+  const ours = `id IN (:...ids) AND ${OURS}`;
   const parameters = { ids, attempt, worker };
   if (!history) {
     const own = await select<{ id: string; failed: number }>(

@@ -85,6 +85,9 @@ export const SET = {
 /** The condition that a delivery is on its way: a carrier brings it to a process. It may be lost, and due again. */
 export const ON_ITS_WAY = `state = 'available' AND claimed_by IS NOT NULL`;
 
+/** The fence: the condition that a delivery is still ours, besides its id. See `Deliveries`. */
+export const OURS = `attempt = :attempt AND state = 'running' AND claimed_by = :worker`;
+
 /** New deliveries come before repeated ones, however many those are. */
 export const BEHIND = 'priority = priority + 1';
 

@@ -5,19 +5,12 @@ import type { SparkClock } from '../common/clock.js';
 import { linesOf } from '../error/text-of.js';
 import { type Deliveries, type Done, isOfDigest } from '../store/deliveries.js';
 import type { WorkerLease } from '../store/worker-lease.js';
+import { Together } from './together.js';
 
-interface Waiting {
-  readonly done: Done;
-  readonly settled: (isOurs: boolean) => void;
-}
-
-const MOST = 1_000;
-
-/** Collects completions while a statement is running, so that the next statement completes many deliveries. */
+/** Completes deliveries, many with each statement. */
 export class Completions {
   private readonly logger = new SparkLog();
-  private waiting: Waiting[] = [];
-  private flushing: Promise<void> | undefined;
+  private readonly together = new Together<Done>((done) => this.complete(done));
 
   constructor(
     private readonly transactions: Transactions,
@@ -27,26 +20,12 @@ export class Completions {
   ) {}
 
   /** Completes a delivery with the next statement. After the commit it calls `settled` with whether the delivery was still ours. */
-  add(done: Done, settled: (isOurs: boolean) => void): void {
-    this.waiting.push({ done, settled });
-    this.flushing ??= this.flush();
-  }
-
-  private async flush(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    while (this.waiting.length > 0) {
-      const batch = this.waiting.splice(0, MOST);
-      for (const part of alike(batch)) {
-        const ours = await this.complete(part);
-        for (const { done, settled } of part) settled(ours.has(done.delivery.id));
-      }
-    }
-    this.flushing = undefined;
+  add(done: Done, settled: (isOurs: boolean | undefined) => void): void {
+    this.together.add(done, settled);
   }
 
   /** Completes deliveries. Returns the ids of those that were still ours. */
-  private async complete(part: readonly Waiting[]): Promise<Set<string>> {
-    const done = part.map((waiting) => waiting.done);
+  private async complete(done: readonly Done[]): Promise<Set<string>> {
     const now = this.clock.now();
     const complete = (manager: EntityManager) => this.deliveries.complete(manager, done, now);
     const needsMore = done.some(isOfDigest);
@@ -61,16 +40,5 @@ export class Completions {
       );
       return new Set();
     }
-  }
-}
-
-/** Splits deliveries into parts of one lease and one attempt each, because one fence names one of each. Usually there is one part. */
-function* alike(batch: readonly Waiting[]): Iterable<readonly Waiting[]> {
-  let left = batch;
-  while (left.length > 0) {
-    const { worker, attempt } = left[0]!.done.delivery;
-    const isAlike = ({ done: { delivery } }: Waiting) => delivery.worker === worker && delivery.attempt === attempt;
-    yield left.filter(isAlike);
-    left = left.filter((one) => !isAlike(one));
   }
 }

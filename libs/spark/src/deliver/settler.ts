@@ -4,6 +4,7 @@ import type { DeliveryReport } from '../common/delivery-report.js';
 import { SparkLog } from '../common/spark-log.js';
 import type { SparkClock } from '../common/clock.js';
 import type { Deliveries, Delivery } from '../store/deliveries.js';
+import type { KeyedDelivery } from '../store/gathered.js';
 import type { FailedAttempts } from '../store/failed-attempts.js';
 import { PASSED_OVER_FOR, PassedOver } from './passed-over.js';
 import type { NotKnownHere } from './undecided.js';
@@ -14,6 +15,7 @@ import { lineOf, linesOf, shown } from '../error/text-of.js';
 import type { Counters } from '../common/counters.js';
 import { deliveryFields } from './delivery-fields.js';
 import type { Outcome } from './outcome.js';
+import { Together } from './together.js';
 
 /** An outcome that is reported: the attempt has ended, and its delivery is not left to others. */
 type Reported = Exclude<Outcome, { state: 'undecided' | 'late' | 'gathered' }>;
@@ -31,7 +33,7 @@ export function reportOf(delivery: Delivery, outcome: Reported, durationMs: numb
   return outcome.state === 'completed' ? report : { ...report, error: outcome.error };
 }
 
-type Unfinished = Exclude<Outcome, { state: 'completed' }>;
+type Unfinished = Exclude<Outcome, { state: 'completed' | 'gathered' }>;
 
 // How long deliveries wait when the database did not answer, or when a carrier has brought them to the wrong process, in milliseconds.
 export const AWAY = 5_000;
@@ -42,6 +44,7 @@ export class Settler {
   private readonly stream = new Stream<DeliveryReport>();
   /** The deliveries that this process cannot decide on. It does not claim them for a while, so that others can. */
   readonly passed = new PassedOver();
+  private readonly gathering = new Together<KeyedDelivery>((waiting) => this.gather(waiting));
   readonly reports$ = this.stream.asObservable();
 
   constructor(
@@ -64,6 +67,10 @@ export class Settler {
   async settle(delivery: Delivery, outcome: Outcome, durationMs: number): Promise<boolean | undefined> {
     // The handler's transaction has completed it.
     if (outcome.state === 'completed') return true;
+    if (outcome.state === 'gathered') {
+      const { key, due } = outcome;
+      return new Promise((resolve) => this.gathering.add({ delivery, key, due }, resolve));
+    }
     // The delivery is not given back here. Another process frees it with the lost lease, as a suspect, because its handler may be what
     // kept this process from renewing the lease.
     if (outcome.state === 'stopped' && !this.lease.holds(delivery.worker)) return true;
@@ -87,6 +94,21 @@ export class Settler {
     }
   }
 
+  /** Lets deliveries wait with others of their keys. Returns the ids of those that were still ours. */
+  private async gather(waiting: readonly KeyedDelivery[]): Promise<Set<string> | undefined> {
+    try {
+      return await this.lease.insist(() =>
+        this.transactions.run((manager) => this.deliveries.gather(manager, waiting)),
+      );
+    } catch (error) {
+      this.logger.error(
+        `${waiting.length} deliveries of digests could not be settled, and are handled again: ${linesOf(error)}`,
+        { deliveries: waiting.length, error },
+      );
+      return undefined;
+    }
+  }
+
   private end(
     manager: EntityManager,
     delivery: Delivery,
@@ -97,7 +119,6 @@ export class Settler {
     const { state, error } = outcome;
     if (state === 'discarded') return this.deliveries.discard(manager, delivery, now, error, fingerprint);
     if (state === 'skipped') return this.deliveries.skip(manager, delivery, now, error);
-    if (state === 'gathered') return this.deliveries.gather(manager, delivery, outcome.key, outcome.due);
     if (state === 'late') return this.deliveries.giveBack(manager, delivery, outcome.due);
     if (state === 'stopped') return this.deliveries.giveBack(manager, delivery);
     if (state === 'available') return this.deliveries.retry(manager, delivery, outcome.due, error, fingerprint);

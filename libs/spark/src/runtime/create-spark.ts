@@ -54,6 +54,7 @@ import { Conditions } from '../store/conditions.js';
 import { Deliveries } from '../store/deliveries.js';
 import { FailedAttempts } from '../store/failed-attempts.js';
 import { DeliveryAdmin } from '../store/delivery-admin.js';
+import { DigestClaims } from '../store/digest-claims.js';
 import { EventAdmin } from '../store/event-admin.js';
 import { FleetLimiter } from '../store/fleet-limiter.js';
 import { Gathered } from '../store/gathered.js';
@@ -227,7 +228,7 @@ function createDelivering(base: Base) {
   /** How many deliveries this process handles at once. */
   const concurrency = settings.worker.concurrency ?? usualConcurrency(dataSource);
   const gathered = new Gathered(dialect, tables);
-  const deliveries = new Deliveries(dialect, tables, settings.history, gathered);
+  const deliveries = new Deliveries(dialect, tables, settings.history, gathered, new DigestClaims(dialect, tables));
   const patience = Math.min(settings.statementTimeout, times.ttl / 3);
   const rescue = new Rescue(transactions, dialect, tables);
   const lease = new WorkerLease(

@@ -1,12 +1,13 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
 import type { ClaimedRow, ClaimRequest, Dialect, Dispatched, TakeOver } from '../database/dialect.js';
-import { ON_ITS_WAY, SET, UNCHARGED } from '../database/delivery-columns.js';
+import { ON_ITS_WAY, OURS, SET, UNCHARGED } from '../database/delivery-columns.js';
 import { type Entry, entryFrom } from '../database/event-columns.js';
 import type { FoundQueue, OpenQueue } from '../database/claim-queues.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { countDue, type DueRequest } from './due-deliveries.js';
-import type { ClaimedFor, DueDigests, Gathered, KeysRequest } from './gathered.js';
+import type { ClaimedFor, DigestClaims, DueDigests, KeysRequest } from './digest-claims.js';
+import type { Gathered, KeyedDelivery } from './gathered.js';
 
 /** A delivery that this process has claimed: one event for one handler. */
 export interface Delivery {
@@ -61,6 +62,7 @@ export class Deliveries {
     /** Whether completed deliveries are kept. */
     private readonly history: boolean,
     private readonly gathered: Gathered,
+    private readonly digests: DigestClaims,
   ) {}
 
   /** The queues of these handlers that have available deliveries, due or not. */
@@ -111,12 +113,12 @@ export class Deliveries {
 
   /** What is due in the queues of a handler of digests. */
   dueDigests(manager: EntityManager, queues: readonly OpenQueue[], request: DueRequest): Promise<DueDigests> {
-    return this.gathered.due(manager, queues, request);
+    return this.digests.due(manager, queues, request);
   }
 
   /** Claims deliveries of digests whose keys are not known yet. */
   async claimFresh(manager: EntityManager, by: ClaimedFor, ids: readonly string[]): Promise<Delivery[]> {
-    return (await this.gathered.claimFresh(manager, by, ids)).map((row) => deliveryFrom(row, by.worker));
+    return (await this.digests.claimFresh(manager, by, ids)).map((row) => deliveryFrom(row, by.worker));
   }
 
   /**
@@ -136,17 +138,15 @@ export class Deliveries {
     }
     const keys = wanted.keys.filter((key) => !throttled?.has(key));
     if (keys.length === 0) return [];
-    const claimed = await this.gathered.claimKeys(manager, { ...wanted, keys });
+    const claimed = await this.digests.claimKeys(manager, { ...wanted, keys });
     return claimed.map(({ key, rows }) =>
       rows.map((row) => ({ ...deliveryFrom(row, wanted.worker), digest: { key, throttle } })),
     );
   }
 
-  /** Makes a delivery available again that waits with others of its key, from `due` on. The attempt does not count. */
-  async gather(manager: EntityManager, delivery: Delivery, key: string, due: number): Promise<boolean> {
-    const isOurs = await this.giveBack(manager, delivery, due);
-    if (isOurs) await this.gathered.add(manager, delivery.id, delivery.handler, key);
-    return isOurs;
+  /** Lets deliveries of one worker at one attempt wait with others of their keys. Returns the ids of those that were still ours. */
+  gather(manager: EntityManager, waiting: readonly KeyedDelivery[]): Promise<Set<string>> {
+    return this.gathered.add(manager, waiting);
   }
 
   /**
@@ -262,10 +262,7 @@ export class Deliveries {
 
   /** The fence. A delivery is ours as long as it is running under the lease and at the attempt with which this process has claimed it. */
   private ours({ id, attempt, worker }: Delivery): { sql: string; parameters: ObjectLiteral } {
-    return {
-      sql: `id = :id AND attempt = :attempt AND state = 'running' AND claimed_by = :worker`,
-      parameters: { id, attempt, worker },
-    };
+    return { sql: `id = :id AND ${OURS}`, parameters: { id, attempt, worker } };
   }
 }
 
