@@ -50,9 +50,10 @@ describe.each(databases)('ranges of a sweep as jobs of a carrier, on $name', (da
     await sweepHalf(sweeping);
     return { sweeping, helping };
   };
-  const insert = async ({ dataSource }: TestApp, count: number) => {
-    for (let first = 1; first <= count; first += 1_000) {
-      const rows = Array.from({ length: Math.min(1_000, count - first + 1) }, (_, i) => `(${first + i}, 'new')`);
+  /** Inserts rows up to an id. */
+  const insert = async ({ dataSource }: TestApp, last: number, from = 1) => {
+    for (let first = from; first <= last; first += 1_000) {
+      const rows = Array.from({ length: Math.min(1_000, last - first + 1) }, (_, i) => `(${first + i}, 'new')`);
       await dataSource.query(`INSERT INTO ${dataSource.driver.escape('row')} VALUES ${rows.join(', ')}`);
     }
   };
@@ -86,26 +87,32 @@ describe.each(databases)('ranges of a sweep as jobs of a carrier, on $name', (da
     expect(await rangesIn(sweeping)).toEqual([]);
   });
 
-  it('it is asked with each range that has others behind it, and for no more than 20', async () => {
+  it('help is asked with each range that has others behind it, for 20 at most', async () => {
     const app = await start({ works: false });
     await insert(app, ROWS);
     await app.spark.sweep();
     expect(on.queue.asked.map(({ source }) => source)).toEqual(['rows', 'rows', 'rows']);
     for (const { count } of on.queue.asked) expect([count >= 1, count <= 20]).toEqual([true, true]);
-    await app.dataSource.query(`DELETE FROM ${app.dataSource.driver.escape('row')} WHERE id >= ${RANGE}`);
-    on.queue.asked.splice(0);
-    await app.spark.sweep();
-    expect(on.queue.asked).toEqual([]);
   });
 
-  it('it begins no sweep', async () => {
+  it('nobody is asked with the last one, or in a sweep with a rate', async () => {
+    const app = await start({ works: false });
+    await insert(app, RANGE - 1);
+    await app.spark.sweep();
+    await insert(app, ROWS, RANGE);
+    await app.spark.sweep({ rate: 1_000_000 });
+    expect(on.queue.asked).toEqual([]);
+    expect(new Set(readBy(app)).size).toBe(ROWS);
+  });
+
+  it('a process that helps begins no sweep', async () => {
     const { helping } = await startBoth();
     expect(await take(helping)).toBe(false);
     expect(readBy(helping)).toEqual([]);
     expect(await status(helping)).toMatchObject({ finished: undefined, sweeping: undefined });
   });
 
-  it('it ends no sweep: that is left to a process that sweeps', async () => {
+  it('a process that helps ends no sweep: that is left to one that sweeps', async () => {
     const { sweeping, helping } = await startHalf();
     for (let range = 1; range <= 4; range++) expect(await take(helping)).toBe(true);
     expect(await take(helping)).toBe(false);
@@ -121,7 +128,7 @@ describe.each(databases)('ranges of a sweep as jobs of a carrier, on $name', (da
     expect(await status(helping)).toMatchObject({ finished: expect.any(Date), sweeping: undefined });
   });
 
-  it('it takes none of another version, of a paused source, or of a source that it does not have', async () => {
+  it('a process that helps takes none of another version, of a paused source, or of a source that it does not have', async () => {
     const { sweeping, helping } = await startHalf();
     const next = await start({ dispatches: false }, 'next');
     expect(await take(next)).toBe(false);
@@ -189,17 +196,11 @@ describe.each(databases)('ranges of a sweep as jobs of a carrier, on $name', (da
         throw new Error('refused');
       }
     }
-    for (const carrier of [
-      new Refusing(on.queue),
-      Object.assign(new MemoryCarrier(on.queue), { sendRanges: undefined }),
-    ]) {
-      const app = await start(carrier as MemoryCarrier);
-      if (
-        (await app.dataSource.query(`SELECT id FROM ${app.dataSource.driver.escape('row')} WHERE id = 1`)).length === 0
-      )
-        await insert(app, ROWS);
-      expect(await app.spark.sweep()).toMatchObject({ subjects: ROWS, failed: 0 });
-    }
+    const refused = await start(new Refusing(on.queue));
+    const unknown = await start(Object.assign(new MemoryCarrier(on.queue), { sendRanges: undefined }));
+    await insert(refused, ROWS);
+    for (const { spark } of [refused, unknown])
+      expect(await spark.sweep()).toMatchObject({ subjects: ROWS, failed: 0 });
     expect(on.queue.asked).toEqual([]);
   });
 });

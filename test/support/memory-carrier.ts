@@ -138,12 +138,16 @@ export class MemoryCarrier implements DeliveryCarrier {
     const source = this.queue.takeRange();
     if (source === undefined) return;
     this.isSweeping = true;
-    const work = this.port!.sweepRange(source).then(() => {
+    const work = this.sweep(source).finally(() => {
       this.isSweeping = false;
       this.running.delete(work);
       this.takeUpRange();
     });
     this.running.add(work);
+  }
+
+  private async sweep(source: string): Promise<void> {
+    await this.port!.sweepRange(source);
   }
 
   /** Something was taken from the queue. */

@@ -4195,7 +4195,7 @@ export const guards = [
     'store/sweeps.ts',
     "if (request.helps) return isShared ? this.shareOfHelper(manager, ticket, row) : 'elsewhere';",
     'if (request.helps && isShared) return this.shareOfHelper(manager, ticket, row);',
-    ['carrier-sweeps', 'it begins no sweep'],
+    ['carrier-sweeps', 'begins no sweep'],
     { databases: ALL, sample: true },
   ),
   guard(
@@ -4211,7 +4211,7 @@ export const guards = [
     'store/sweeps.ts',
     "ticket.source, ['open']",
     "ticket.source, ['open', 'ending']",
-    ['carrier-sweeps', 'it ends no sweep'],
+    ['carrier-sweeps', 'ends no sweep'],
     { databases: ALL },
   ),
   guard(
@@ -4219,15 +4219,23 @@ export const guards = [
     'sweep/participant.ts',
     'if (!ticket.request.helps) this.askForHelp(taken);',
     'if (!ticket.request.helps && this.taken === 1) this.askForHelp(taken);',
-    ['carrier-sweeps', 'asked with each range'],
+    ['carrier-sweeps', 'help is asked with each range'],
     { databases: ['SQLite'] },
   ),
   guard(
     'a process asks for no help with its last range',
     'sweep/participant.ts',
+    'if (size === undefined || this.limits.pace.isLimited) return;',
+    'if (this.limits.pace.isLimited) return;',
+    ['carrier-sweeps', 'nobody is asked'],
+    { databases: ['SQLite'] },
+  ),
+  guard(
+    'a process that sweeps at a rate asks for no help',
+    'sweep/participant.ts',
+    'if (size === undefined || this.limits.pace.isLimited) return;',
     'if (size === undefined) return;',
-    '',
-    ['carrier-sweeps', 'asked with each range'],
+    ['carrier-sweeps', 'nobody is asked'],
     { databases: ['SQLite'] },
   ),
   guard(
@@ -4283,7 +4291,7 @@ export const guards = [
     'queue/ranges.ts',
     '{ concurrency: 1 }',
     '{ concurrency: 3 }',
-    ['bullmq-carrier', 'that have their source'],
+    ['bullmq-carrier', 'one at a time'],
   ),
   inBullmq(
     'a range goes on to a process that has its source',
@@ -4296,7 +4304,7 @@ export const guards = [
     'ranges that nobody takes leave Redis',
     'queue/ranges.ts',
     'await this.queue?.clean(this.ttl, MOST_STALE, state);',
-    '',
+    'continue;',
     ['bullmq-carrier', 'leave Redis after ttl'],
   ),
   inBullmq(

@@ -20,9 +20,11 @@ export interface DeliveryCarrier {
   /** Sends deliveries of any handlers. If it rejects, Spark takes none of them for sent: they are available again at once. */
   send(deliveries: readonly CarriedDelivery[]): Promise<void>;
   /**
-   * Asks processes that work to sweep ranges of a source: each takes one, by {@link CarrierPort.sweepRange}. Spark calls it whenever this process
-   * has taken a range itself, so that no more than `count` such jobs of a source need to be in the queue. Nothing waits for it. Left out,
-   * only processes that sweep take ranges.
+   * Asks processes that work to sweep ranges of a source, by {@link CarrierPort.sweepRange}. Spark calls it whenever this process has taken a range
+   * that has others behind it, in a sweep without a `rate`. So no more than `count` jobs of a source need to be in the queue. Nothing waits
+   * for it. If it is left out, only processes that sweep take ranges.
+   *
+   * @param count how many ranges are left, about: 1 to 20
    */
   sendRanges?(source: string, count: number): Promise<void>;
   /** Takes up nothing more. It resolves when what this process had taken up has ended. */

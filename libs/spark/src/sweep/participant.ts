@@ -104,8 +104,8 @@ export class Participant {
 
   /** Asks with each range again: what others were asked for may have got lost, or has ended meanwhile. */
   private askForHelp({ range: { size } }: Share): void {
-    // It is the last one.
-    if (size === undefined) return;
+    // It is the last one, or others would not keep to the rate.
+    if (size === undefined || this.limits.pace.isLimited) return;
     const ranges = Math.ceil((this.progress.left ?? Infinity) / size) - 1;
     this.parts.askForHelp(this.source.name, Math.min(MOST_HELP, Math.max(1, ranges)));
   }
