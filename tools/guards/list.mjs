@@ -3916,7 +3916,7 @@ export const guards = [
   guard(
     'a process outlives a connection to RabbitMQ that breaks while Nest opens its channels',
     'microservices/amqp-connections.ts',
-    'for (const channel of connections._channels ?? []) ignoreBreaks(channel);',
+    "for (const channel of connections['_channels'] ?? []) ignoreBreaks(channel);",
     '',
     ['relay-brokers', 'while channel 1'],
     { databases: ['PostgreSQL'] },

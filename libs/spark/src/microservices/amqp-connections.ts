@@ -30,7 +30,7 @@ export interface Connections {
   readonly _channels?: readonly ChannelWrapper[];
 }
 
-const [protectedOnes, channelsWithListener] = [new WeakSet<Connections>(), new WeakSet<ChannelWrapper>()];
+const [watched, withListener] = [new WeakSet<Connections>(), new WeakSet<ChannelWrapper>()];
 
 /**
  * Lets an application outlive a connection that breaks while channels are being opened on it. Each of them has an error then, which would end
@@ -38,10 +38,10 @@ const [protectedOnes, channelsWithListener] = [new WeakSet<Connections>(), new W
  */
 export function protectFromBreaks(client: ClientRMQ): void {
   const connections: Connections | null = client['client'];
-  if (!connections || protectedOnes.has(connections)) return;
-  protectedOnes.add(connections);
+  if (!connections || watched.has(connections)) return;
+  watched.add(connections);
   const listen = () => {
-    for (const channel of connections._channels ?? []) ignoreBreaks(channel);
+    for (const channel of connections['_channels'] ?? []) ignoreBreaks(channel);
   };
   listen();
   // Nest opens its channels in listeners of its own, which come before this one.
@@ -50,8 +50,8 @@ export function protectFromBreaks(client: ClientRMQ): void {
 
 /** A channel whose connection is gone is opened again with the next one. What RabbitMQ refuses, such as a queue, still ends the process. */
 export function ignoreBreaks(channel: ChannelWrapper): void {
-  if (channelsWithListener.has(channel)) return;
-  channelsWithListener.add(channel);
+  if (withListener.has(channel)) return;
+  withListener.add(channel);
   channel.on('error', (error) => {
     // Only what RabbitMQ refuses has a code of AMQP.
     if (typeof Object(error).code === 'number') throw error;
