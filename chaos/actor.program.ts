@@ -4,17 +4,17 @@ import { ConsoleLogger, type DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SparkModule, SparkService } from 'nestjs-spark';
-import { BullMQCarrier } from 'nestjs-spark-bullmq';
 import { DataSource } from 'typeorm';
 import { sqliteDriver } from '../apps/challenges/src/sqlite.js';
 import { takeAway } from './actor/breaks.js';
+import { partsOf } from './actor/companions.js';
 import { Outside } from './actor/entities.js';
 import { FaultPoints } from './actor/fault-points.js';
 import { Life } from './actor/handlers.js';
 import { Journal } from './actor/journal.js';
 import { APPLICATIONS } from './actor/versions.js';
 import { Writer } from './actor/writer.js';
-import { type ActorInput, DEADLINE, LEASE, TTL } from './faults.js';
+import { type ActorInput, DEADLINE, LEASE } from './faults.js';
 import { Dice } from './schedule.js';
 
 class Actor {}
@@ -30,16 +30,10 @@ const input = JSON.parse(process.argv[2]!) as ActorInput;
 const journal = new Journal(input.folder, input.life);
 const points = new FaultPoints(journal, input.fate);
 
-/** Few deliveries in a job and on their way, so that much happens with them. */
-function carrier() {
-  if (!input.carrier) return {};
-  const { redis, roles } = input.carrier;
-  return { carrier: new BullMQCarrier({ connection: redis, roles, window: 100, idsPerJob: 5, ttl: TTL }) };
-}
-
 function application(): DynamicModule {
+  const { worker, imports } = partsOf(input);
   const spark = {
-    worker: { pollInterval: '200ms', leaseTtl: LEASE.ttl, leaseRenewal: LEASE.renewal, ...carrier() },
+    worker: { pollInterval: '200ms', leaseTtl: LEASE.ttl, leaseRenewal: LEASE.renewal, ...worker },
     shutdownTimeout: '5s',
     statementTimeout: DEADLINE,
   };
@@ -55,6 +49,7 @@ function application(): DynamicModule {
         retryDelay: 250,
       }),
       SparkModule.forRoot(spark),
+      ...imports,
     ],
     providers: [
       ...providers,

@@ -1,9 +1,12 @@
 import type { DataSource } from 'typeorm';
 import type { Fault } from './crew.js';
 import { checkLimits, type LimitFindings, type Recorded } from './limit-checks.js';
+import { checkRelay, type RelayFindings } from './relay-checks.js';
+import { type Call, repeatedWithoutFault } from './repetitions.js';
+import type { Message } from './servers/companion.js';
 
 /** What a round must end without: each list names what was found. */
-export interface Findings extends LimitFindings {
+export interface Findings extends LimitFindings, RelayFindings {
   /** Committed rows without their events. */
   readonly withoutEvent: readonly string[];
   /** Deliveries that are not done, or were completed without their handler having been called. */
@@ -28,24 +31,37 @@ interface Delivery {
   state: string;
 }
 
+/** What there is besides the tables when a round is over. */
+interface Outside extends Recorded {
+  /** What hit processes. */
+  readonly faults: readonly Fault[];
+  /** What hit the companion. */
+  readonly companionFaults: readonly Fault[];
+  /** What relays have sent, in a round with one. */
+  readonly messages: readonly Message[] | undefined;
+}
+
 /** Reads the tables with plain SQL: what was committed, what was entered, and what became of it. */
-export async function check(db: DataSource, faults: readonly Fault[], recorded: Recorded): Promise<Findings> {
+export async function check(db: DataSource, outside: Outside): Promise<Findings> {
+  const { faults, companionFaults, messages } = outside;
   const expected = await expectedKeys(db);
   const events = await column(db, 'SELECT event_key AS value FROM spark_event');
   const entered = new Set(events);
   const deliveries: Delivery[] = await db.query(
     `SELECT e.event_key, d.handler, d.state FROM spark_event e JOIN spark_delivery d ON d.event_id = e.id`,
   );
-  const calls = await callsByKey(db);
+  const calls = await plainCalls(db);
+  const called = new Set(calls.map(({ key }) => key));
   const effects = counted(await column(db, 'SELECT event_key AS value FROM effect'));
   const isPoison = ({ handler }: Delivery) => handler === 'poison';
   const opened = counted(deliveries.map(({ event_key: key, handler }) => `${key} for ${nowOf(handler)}`));
   const innocent = deliveries.filter((delivery) => !isPoison(delivery));
   const isOver = ({ state }: Delivery) => state === 'completed' || state === 'discarded';
   const isOpened = (key: string) => handlersOf(key).every((handler) => opened.has(`${key} for ${handler}`));
-  const isHandled = (key: string) => isOpened(key) && (key.startsWith('poison') || calls.has(key));
+  const isHandled = (key: string) => isOpened(key) && (key.startsWith('poison') || called.has(key));
   return {
-    ...checkLimits(recorded),
+    ...checkLimits(outside),
+    ...checkRelay(messages, events, [...faults, ...companionFaults]),
     withoutEvent: [...expected.keys].filter((key) => !entered.has(key)),
     ghosts: events.filter((key) => !expected.keys.has(key) && !expected.mayBe(key)),
     neverHandled: [
@@ -76,11 +92,6 @@ const handlersOf = (key: string): string[] => Object.keys(HANDLERS).filter((hand
 /** What the next version calls a handler. */
 const nowOf = (handler: string): string => (handler === 'plain' ? 'next-plain' : handler);
 
-/** How many calls were repeated, with or without a fault. */
-export async function repeatedCalls(db: DataSource): Promise<number> {
-  return [...(await callsByKey(db)).values()].reduce((sum, calls) => sum + calls.length - 1, 0);
-}
-
 /** The keys that committed rows stand for; others may be, as a family had fewer children before. */
 async function expectedKeys(db: DataSource) {
   const keys = new Set<string>();
@@ -105,38 +116,18 @@ async function expectedKeys(db: DataSource) {
   return { keys, mayBe };
 }
 
-interface Call {
-  event_key: string;
-  life: number;
-  attempt: number;
-  called_at: string;
+/** The calls of plain handlers, which record them. */
+export async function plainCalls(db: DataSource): Promise<Call[]> {
+  const calls: { event_key: string; life: number; attempt: number; called_at: string }[] = await db.query(
+    'SELECT event_key, life, attempt, called_at FROM calls',
+  );
+  return calls.map(({ event_key: key, life, attempt, called_at: at }) => ({
+    key,
+    life: Number(life),
+    attempt,
+    at: Number(at),
+  }));
 }
-
-async function callsByKey(db: DataSource): Promise<Map<string, Call[]>> {
-  const byKey = new Map<string, Call[]>();
-  const calls: Call[] = await db.query('SELECT event_key, life, attempt, called_at FROM calls ORDER BY called_at');
-  for (const call of calls) {
-    const others = byKey.get(call.event_key);
-    if (others) others.push(call);
-    else byKey.set(call.event_key, [call]);
-  }
-  return byKey;
-}
-
-function repeatedWithoutFault(callsOf: Map<string, Call[]>, faults: readonly Fault[]): string[] {
-  const unexplained: string[] = [];
-  for (const [key, calls] of callsOf) {
-    for (const [i, { life, called_at: at }] of calls.slice(0, -1).entries()) {
-      const [from, to] = [Number(at), Number(calls[i + 1]!.called_at)];
-      const hit = (fault: Fault) => fault.life === undefined || fault.life === Number(life);
-      if (!faults.some((fault) => hit(fault) && fault.from <= to && fault.to >= from))
-        unexplained.push(`${key}: ${textOfCall(calls[i]!)}, then ${textOfCall(calls[i + 1]!)}`);
-    }
-  }
-  return unexplained;
-}
-
-const textOfCall = ({ life, attempt, called_at: at }: Call): string => `attempt ${attempt} by ${life} at ${at}`;
 
 const textOf = ({ event_key: key, handler, state }: Delivery): string => `${key} for ${handler} is ${state}`;
 

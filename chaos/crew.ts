@@ -181,6 +181,7 @@ export class Crew {
   }
 }
 
-const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;
+/** Whether a process has not ended. */
+export const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;
 
 const isDeath = ({ kind }: JournalEntry): boolean => kind === 'kill' || kind === 'poison';

@@ -12,18 +12,33 @@ export const POINTS = [
   'after-completion',
 ] as const;
 
-/** Where a process can be struck besides, if a carrier brings deliveries. */
-export const CARRIER_POINTS = ['before-send', 'after-send'] as const;
+/**
+ * The servers that a round can have beside its database, by the names that `--with` takes: what happens to each, in how many fates it does
+ * once, and where a process can be struck besides.
+ */
+export const COMPANIONS = {
+  /** Deliveries are brought by a carrier, and processes have roles for it. */
+  bullmq: { server: 'Redis', faults: ['crash', 'flush', 'stall'], every: 4, points: ['before-send', 'after-send'] },
+  /** Events are sent by a relay. A crash takes this server many times as long as Redis. */
+  rabbitmq: { server: 'RabbitMQ', faults: ['crash', 'stall'], every: 8, points: ['before-publish', 'after-confirm'] },
+} as const;
 
-export type Point = (typeof POINTS)[number] | (typeof CARRIER_POINTS)[number];
+export type CompanionName = keyof typeof COMPANIONS;
 
-/** What happens to the server of the carrier. */
-export const REDIS_FAULTS = ['crash', 'flush', 'stall'] as const;
+export type CompanionFault = (typeof COMPANIONS)[CompanionName]['faults'][number];
 
-export type RedisFault = (typeof REDIS_FAULTS)[number];
+export type Point = (typeof POINTS)[number] | (typeof COMPANIONS)[CompanionName]['points'][number];
+
+/** Where processes of a round can be struck. */
+export const pointsOf = (companion: CompanionName | undefined): readonly Point[] => [
+  ...POINTS,
+  ...(companion ? COMPANIONS[companion].points : []),
+];
 
 /** What a process does for the carrier. */
 export type CarrierRole = 'dispatch' | 'work';
+
+export const BOTH_ROLES: readonly CarrierRole[] = ['dispatch', 'work'];
 
 /** Where a process that is stalled there holds work that others will take over. */
 export const STALL_POINTS = ['after-claim', 'in-handler', 'in-transactional-handler', 'before-completion'] as const;
@@ -75,8 +90,8 @@ export interface Fate {
   readonly restart: boolean;
   /** What it does for the carrier, if there is one. */
   readonly roles: readonly CarrierRole[];
-  /** What happens to the server of the carrier meanwhile. */
-  readonly redis?: RedisFault;
+  /** What happens to the companion meanwhile. */
+  readonly companion?: CompanionFault;
 }
 
 /** What a process that is struck, or that notices something, records: a line of JSON in the round's log. */
@@ -94,7 +109,7 @@ export interface JournalEntry {
 }
 
 /** A guard that can be taken away, to see that its absence is noticed. */
-export const BREAKS = ['fence', 'lease', 'transaction', 'deadline', 'others', 'limits', 'start'] as const;
+export const BREAKS = ['fence', 'lease', 'transaction', 'deadline', 'others', 'limits', 'start', 'confirms'] as const;
 
 export type Break = (typeof BREAKS)[number];
 
@@ -108,8 +123,10 @@ export interface ActorInput {
   readonly isSqlite: boolean;
   readonly fate?: Fate;
   readonly broken?: Break;
-  /** The server of the carrier, and what this process does for it. */
-  readonly carrier?: { readonly redis: string; readonly roles: readonly CarrierRole[] };
+  /** The server beside the database. */
+  readonly companion?: { readonly name: CompanionName; readonly url: string };
+  /** What this process does for the carrier, if there is one. */
+  readonly roles: readonly CarrierRole[];
   /** Handles what is left, and writes nothing. */
   readonly finishes: boolean;
 }
@@ -122,6 +139,15 @@ export const LEASE = { ttl: 3_000, renewal: 500 };
 
 /** How long a delivery may be on its way by the carrier, in ms. */
 export const TTL = 4_000;
+
+/** The queue that gets what the relay sends, and the groups that it sends, which both versions know. */
+export const RELAY = { name: 'relay', queue: 'chaos', groups: /^(item|family|outside)/ };
+
+/** What the relay sends of an event: which process has sent it, and when, in epoch ms. */
+export interface Relayed {
+  readonly life: number;
+  readonly at: number;
+}
 
 /** How long a statement of the library may wait for its answer, in ms: shorter than some silences, longer than others. */
 export const DEADLINE = 5_000;

@@ -1,17 +1,22 @@
 import { parseArgs } from 'node:util';
-import { BREAKS } from './faults.js';
+import { BREAKS, type CompanionName, COMPANIONS } from './faults.js';
 import { complaints, lastLine, mostErrors, table } from './report.js';
 import { runRound } from './round.js';
 import { type DatabaseName, DATABASES } from './servers/servers.js';
 
-const USAGE = `npm run chaos -- [--db sqlite|postgres|mariadb] [--kills N] [--seed N] [--actors N] [--break GUARD] [--with bullmq]
+const WITH = Object.keys(COMPANIONS) as CompanionName[];
+
+const USAGE = `npm run chaos -- [--db sqlite|postgres|mariadb] [--kills N] [--seed N] [--actors N] [--break GUARD]
+                 [--with bullmq|rabbitmq]
 
   --db      which database; default: one after the other
   --kills   how many processes are killed on each; default: 24
   --seed    repeats the schedule of an earlier run; default: another one each time
   --actors  how many processes are at work at once; default: 4
-  --break   takes a guard of the library away (${BREAKS.join(', ')}): the run must end with 1
-  --with    bullmq: deliveries are brought by BullMQ, and its Redis crashes, is emptied and stands still`;
+  --break   takes a guard of the library away (${BREAKS.join(', ')}): the run must end with 1;
+            confirms is one of --with rabbitmq
+  --with    bullmq: deliveries are brought by BullMQ, and its Redis crashes, is emptied and stands still
+            rabbitmq: a relay sends events to RabbitMQ, which crashes and stands still`;
 
 function usage(problem: string): never {
   console.error(`${problem}\n\n${USAGE}`);
@@ -44,7 +49,7 @@ async function main(): Promise<void> {
     seed: values.seed ? wholeNumber('seed', values.seed) : 1 + Math.floor(Math.random() * 100_000),
     actors: wholeNumber('actors', values.actors ?? '4'),
     broken: values.break === undefined ? undefined : oneOf('break', BREAKS, values.break),
-    carrier: values.with === undefined ? undefined : oneOf('with', ['bullmq'] as const, values.with),
+    companion: values.with === undefined ? undefined : oneOf('with', WITH, values.with),
   };
   const lines: string[] = [];
   for (const db of databases) {

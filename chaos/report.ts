@@ -1,5 +1,13 @@
 import type { Findings } from './checks.js';
-import type { Break, Point, RedisFault, Silence, Version } from './faults.js';
+import {
+  type Break,
+  type CompanionFault,
+  type CompanionName,
+  COMPANIONS,
+  type Point,
+  type Silence,
+  type Version,
+} from './faults.js';
 import type { DatabaseName } from './servers/servers.js';
 
 /** What one round is to do. */
@@ -9,7 +17,7 @@ export interface RoundOptions {
   readonly kills: number;
   readonly actors: number;
   readonly broken: Break | undefined;
-  readonly carrier: 'bullmq' | undefined;
+  readonly companion: CompanionName | undefined;
 }
 
 /** What one round did, and found. */
@@ -21,8 +29,10 @@ export interface RoundReport {
   readonly restarts: number;
   readonly cuts: number;
   readonly stalls: number;
-  /** What happened to the server of the carrier, and how often. */
-  readonly redisFaults: ReadonlyMap<RedisFault, number>;
+  /** What happened to the companion, and how often. */
+  readonly companionCounts: ReadonlyMap<CompanionFault, number>;
+  /** What the relay has sent, and how many of that again; undefined in a round without a relay. */
+  readonly relayed: { readonly messages: number; readonly repeated: number } | undefined;
   /** How many processes had each role for the carrier. */
   readonly roles: ReadonlyMap<string, number>;
   readonly silences: ReadonlyMap<Silence['ends'], number>;
@@ -78,7 +88,10 @@ export function complaints(report: RoundReport): string[] {
     ...(report.badges > 0 ? [] : ['nothing came that only the next version knows']),
     ...(report.cuts > 0 || !isServer ? [] : ['no connection was cut']),
     ...(restarts > 0 || !isServer ? [] : ['the database was never restarted']),
-    ...[...report.redisFaults].flatMap(([fault, count]) => (count > 0 ? [] : [`Redis had no ${fault}`])),
+    ...[...report.companionCounts].flatMap(([fault, count]) =>
+      count > 0 ? [] : [`${serverOf(options)} had no ${fault}`],
+    ),
+    ...(report.relayed?.repeated === 0 ? ['no message was sent again'] : []),
   ];
 }
 
@@ -104,7 +117,7 @@ export function table(report: RoundReport): string {
     ['processes of the former, the next version', `${report.starts.former}, ${report.starts.next}`],
     ['redeploys', report.redeploys],
     ...[...report.roles].map(([roles, count]): [string, number] => [`processes that ${roles}`, count]),
-    ...[...report.redisFaults].map(([fault, count]): [string, number] => [`Redis: ${fault}`, count]),
+    ...[...report.companionCounts].map(([fault, count]): [string, number] => [`${serverOf(options)}: ${fault}`, count]),
     ['database restarts', report.restarts],
     ['cut connections', report.cuts],
     ['events', report.events],
@@ -125,10 +138,25 @@ export function table(report: RoundReport): string {
     ['innocent deliveries discarded', findings.innocentDiscarded.length],
     ['poisoned deliveries left', findings.poisonLeft.length],
     ['calls repeated without a fault', findings.repeatedWithoutFault.length],
+    ...relayRows(report),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join('\n');
 }
+
+function relayRows({ relayed, findings }: RoundReport): [string, number][] {
+  if (!relayed) return [];
+  return [
+    ['messages', relayed.messages],
+    ['messages sent again after a fault', relayed.repeated - findings.relayedAgainWithoutFault.length],
+    ['messages sent again without a fault', findings.relayedAgainWithoutFault.length],
+    ['events never relayed', findings.neverRelayed.length],
+    ['messages without an event', findings.relayedGhosts.length],
+  ];
+}
+
+/** What the server of a companion is called; only asked where there is one. */
+const serverOf = ({ companion }: RoundOptions): string => COMPANIONS[companion!].server;
 
 /** What a round comes down to. */
 export function lastLine({
@@ -141,9 +169,9 @@ export function lastLine({
   findings,
   foundLate,
 }: RoundReport): string {
-  const lost = findings.withoutEvent.length + findings.neverHandled.length + foundLate;
+  const lost = findings.withoutEvent.length + findings.neverHandled.length + findings.neverRelayed.length + foundLate;
   return (
-    `chaos: seed=${options.seed} db=${options.db}${options.carrier ? ` with=${options.carrier}` : ''} kills=${kills} restarts=${restarts} events=${events} lost=${lost} ` +
+    `chaos: seed=${options.seed} db=${options.db}${options.companion ? ` with=${options.companion}` : ''} kills=${kills} restarts=${restarts} events=${events} lost=${lost} ` +
     `ghost=${findings.ghosts.length} doubled_effects=${findings.doubledEffects.length} innocent_discarded=${findings.innocentDiscarded.length} ` +
     `rescued=${rescued} fenced=${fenced}`
   );

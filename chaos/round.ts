@@ -5,29 +5,20 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
 import { createTables } from './tables.js';
-import { check, repeatedCalls } from './checks.js';
-import { Crew } from './crew.js';
-import {
-  type ActorInput,
-  CARRIER_POINTS,
-  type CarrierRole,
-  ENDS,
-  type Fate,
-  POINTS,
-  type Point,
-  REDIS_FAULTS,
-  type RedisFault,
-  type Version,
-} from './faults.js';
+import { check } from './checks.js';
+import { Crew, isAlive } from './crew.js';
+import { type ActorInput, BOTH_ROLES, type CarrierRole, type Fate, type Version } from './faults.js';
+import { figuresOf } from './figures.js';
+import { finish } from './finish.js';
 import type { RoundOptions, RoundReport } from './report.js';
 import { schedule } from './schedule.js';
+import type { Companion } from './servers/companion.js';
+import { launchCompanion } from './servers/companions.js';
 import { Networks } from './servers/networks.js';
-import { startRedis, type TestRedis } from './servers/redis.js';
 import type { Server } from './servers/server.js';
 import { startServer } from './servers/servers.js';
+import { Strikes } from './strikes.js';
 
-// Nothing changes for so long: what is left will stay.
-const STANDSTILL = 60_000;
 const MOST_TRIES = 10;
 // How many processes are killed before the other version takes a version's place.
 const DEPLOYED = 3;
@@ -38,14 +29,14 @@ export async function runRound(options: RoundOptions, log: (line: string) => voi
   const server = await startServer(options.db, names);
   const folder = mkdtempSync(join(tmpdir(), 'spark-chaos-journal-'));
   const networks = await Networks.before(server, names);
-  const redis = options.carrier && (await startRedis());
-  const round = new Round(options, server, networks, redis, folder, names, log);
+  const companion = options.companion && (await launchCompanion(options.companion));
+  const round = new Round(options, server, networks, companion, folder, names, log);
   try {
     return await round.run();
   } finally {
     await round.end();
     await networks.stop();
-    await redis?.stop();
+    await companion?.stop();
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   }
@@ -54,15 +45,12 @@ export async function runRound(options: RoundOptions, log: (line: string) => voi
 class Round {
   private readonly crew: Crew;
   private readonly db: DataSource;
-  private restarts = 0;
-  private cuts = 0;
+  private readonly strikes: Strikes;
   private lives = 0;
   private redeploys = 0;
   private readonly starts = { former: 0, next: 0 };
   private readonly roles = new Map<string, number>();
-  private readonly redisFaults = new Map<RedisFault, number>();
   private fatesAreMet = false;
-  private crashing: Promise<void> | undefined;
   private resolveNextIsThere!: () => void;
   private readonly nextIsThere = new Promise<void>((resolve) => (this.resolveNextIsThere = resolve));
 
@@ -70,22 +58,23 @@ class Round {
     private readonly options: RoundOptions,
     private readonly server: Server,
     private readonly networks: Networks,
-    private readonly redis: TestRedis | undefined,
+    private readonly companion: Companion | undefined,
     private readonly folder: string,
     private readonly names: readonly string[],
     private readonly log: (line: string) => void,
   ) {
     this.crew = new Crew(folder);
     this.db = new DataSource(server.options as never);
+    const servers = { server, db: this.db, companion, log };
+    this.strikes = new Strikes(servers, options.companion, this.crew.faults);
   }
 
   async run(): Promise<RoundReport> {
     const started = Date.now();
     await createTables(this.server.options);
     await this.db.initialize();
-    const { kills, seed } = this.options;
-    const fates = schedule(seed, kills, this.server.crash !== undefined, this.redis !== undefined);
-    if (this.redis) for (const fault of REDIS_FAULTS) this.redisFaults.set(fault, 0);
+    const { kills, seed, companion } = this.options;
+    const fates = schedule(seed, kills, this.server.crash !== undefined, companion);
     const reading = setInterval(() => this.crew.readJournal(), 50);
     const standby = this.standBy();
     try {
@@ -97,9 +86,18 @@ class Round {
       this.fatesAreMet = true;
     }
     await standby;
-    const { settled, foundLate } = await this.finish();
-    const findings = await check(this.db, this.crew.faults, this.crew);
-    return { ...(await this.figures()), settled, foundLate, findings, seconds: (Date.now() - started) / 1_000 };
+    const finishing = await finish(this.db, (work) => this.withActor(this.input(this.names[0]!, 'next', true), work));
+    return { ...finishing, ...(await this.looked()), seconds: (Date.now() - started) / 1_000 };
+  }
+
+  /** Looks at what is there when all is over. */
+  private async looked() {
+    const { options, crew, db, strikes, starts, redeploys, roles } = this;
+    const messages = await this.companion?.messages?.();
+    const { faults, entries, ends } = crew;
+    const findings = await check(db, { faults, entries, ends, companionFaults: strikes.companionFaults, messages });
+    const figures = await figuresOf(db, crew, strikes, messages, options.companion);
+    return { options, ...figures, findings, starts, redeploys, roles };
   }
 
   async end(): Promise<void> {
@@ -131,32 +129,33 @@ class Round {
       const fate = next.value;
       // Poison, or a crash of the database, may have been there before: then another process meets it.
       for (let tries = 1, met = await this.live(name, fate); !met && tries < MOST_TRIES; tries++) {
-        met = await this.live(name, { ...fate, cut: false, poison: false, restart: false, redis: undefined });
+        met = await this.live(name, { ...fate, cut: false, poison: false, restart: false, companion: undefined });
       }
     }
   }
 
   private async live(name: string, fate: Fate): Promise<boolean> {
     const input = this.input(name, fate.version, false, fate.roles);
-    const whenReady = async () => {
-      await Promise.all([
-        (fate.restart || fate.cut) && this.strikeDatabase(name, fate, input.life),
-        fate.redis && this.strikeRedis(fate.redis, fate.after),
-      ]);
-    };
+    const whenReady = () => this.strikes.strike(name, fate, input.life);
     const met = await this.crew.live({ ...input, fate }, { proxy: this.networks.proxyOf(name), whenReady });
     if (!met) this.log(`process ${input.life} ended before it came by ${fate.point ?? 'anything'}`);
     if (this.crew.kills % 25 === 0) this.log(`${this.crew.kills} kills of ${this.options.kills} or a few more`);
     return met;
   }
 
-  private input(name: string, version: Version, finishes: boolean, roles: readonly CarrierRole[] = BOTH): ActorInput {
-    const { db, seed, broken } = this.options;
+  private input(
+    name: string,
+    version: Version,
+    finishes: boolean,
+    roles: readonly CarrierRole[] = BOTH_ROLES,
+  ): ActorInput {
+    const { db, seed, broken, companion } = this.options;
     const life = ++this.lives;
     this.starts[version]++;
-    if (this.redis) this.roles.set(roles.join(' and '), (this.roles.get(roles.join(' and ')) ?? 0) + 1);
+    if (companion === 'bullmq') this.roles.set(roles.join(' and '), (this.roles.get(roles.join(' and ')) ?? 0) + 1);
     return {
-      ...(this.redis && { carrier: { redis: this.redis.url, roles } }),
+      ...(companion && { companion: { name: companion, url: this.companion!.url } }),
+      roles,
       life,
       version,
       seed: seed * 10_000 + life,
@@ -166,63 +165,6 @@ class Round {
       ...(broken ? { broken } : {}),
       finishes,
     };
-  }
-
-  private async strikeDatabase(name: string, { restart, after }: Fate, life: number): Promise<void> {
-    await delay(after / 2);
-    if (restart) this.crashing ??= this.crash().finally(() => (this.crashing = undefined));
-    if (restart || this.crashing) return this.crashing;
-    const isCut = await this.server.cut!(this.db, name).catch((error: Error) => {
-      this.log(`no connection was cut: ${error.message}`);
-      return false;
-    });
-    if (isCut) this.cuts++;
-    this.crew.faults.push({ life, from: Date.now() - 1_000, to: Date.now() + 1_000 });
-  }
-
-  /** No process is struck by it: it explains no call that was repeated. */
-  private async strikeRedis(fault: RedisFault, after: number): Promise<void> {
-    await delay(after / 2);
-    await this.redis![fault]();
-    this.redisFaults.set(fault, this.redisFaults.get(fault)! + 1);
-  }
-
-  private async crash(): Promise<void> {
-    const from = Date.now();
-    await this.server.crash!();
-    this.restarts++;
-    this.crew.faults.push({ from: from - 500, to: Date.now() + 2_000 });
-  }
-
-  /** Nobody is struck any more: what is under way comes to rest, and a last sweep finds what was missed. */
-  private async finish(): Promise<{ settled: boolean; foundLate: number }> {
-    if (!(await this.settle())) return { settled: false, foundLate: 0 };
-    const before = await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group <> 'outside'`);
-    await this.withActor(this.input(this.names[0]!, 'next', true), async (actor) => {
-      const swept = new Promise((resolve) => actor.on('message', (message: any) => message.swept && resolve(message)));
-      actor.send('sweep');
-      await swept;
-    });
-    const foundLate =
-      (await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group NOT IN ('outside')`)) - before;
-    return { settled: await this.settle(), foundLate };
-  }
-
-  /** Lets fresh processes handle what is left, until nothing is. Poison kills some of them. */
-  private async settle(): Promise<boolean> {
-    let left = Infinity;
-    for (let still = Date.now(); Date.now() - still < STANDSTILL;) {
-      await this.withActor(this.input(this.names[0]!, 'next', true), async (actor) => {
-        while (left > 0 && isAlive(actor) && Date.now() - still < STANDSTILL) {
-          const now = await this.left();
-          if (now !== left) still = Date.now();
-          left = now;
-          await delay(200);
-        }
-      });
-      if (left === 0) return true;
-    }
-    return false;
   }
 
   private async withActor(input: ActorInput, work: (actor: ChildProcess) => Promise<void>): Promise<void> {
@@ -236,49 +178,4 @@ class Round {
     await exited;
     this.crew.readJournal();
   }
-
-  private async left(): Promise<number> {
-    const deliveries = `SELECT COUNT(*) AS n FROM spark_delivery WHERE state NOT IN ('completed', 'discarded')`;
-    return (await this.count(deliveries)) + (await this.count('SELECT COUNT(*) AS n FROM spark_recheck'));
-  }
-
-  private async figures() {
-    const { crew, restarts, cuts, options, starts, redeploys } = this;
-    const points = [...POINTS, ...(this.redis ? CARRIER_POINTS : [])];
-    const hits = new Map<Point, number>(points.map((point) => [point, 0]));
-    for (const { kind, point } of crew.entries) if (kind === 'kill' && point) hits.set(point, hits.get(point)! + 1);
-    const silences = new Map(ENDS.map((ends) => [ends, crew.silences.filter((one) => one.ends === ends).length]));
-    return {
-      options,
-      errors: crew.errors(),
-      starts,
-      redeploys,
-      redisFaults: this.redisFaults,
-      roles: this.roles,
-      silences,
-      neverBack: crew.neverBack,
-      rated: crew.count('rated'),
-      shared: crew.count('shared'),
-      badges: await this.count(`SELECT COUNT(*) AS n FROM spark_event WHERE event_group = 'badge'`),
-      restarts,
-      cuts,
-      hits,
-      kills: crew.kills,
-      killsInFlight: crew.killsInFlight,
-      stalls: crew.stalls,
-      rescued: crew.count('rescued'),
-      fenced: crew.count('fenced'),
-      repeated: await repeatedCalls(this.db),
-      events: await this.count('SELECT COUNT(*) AS n FROM spark_event'),
-      deliveries: await this.count('SELECT COUNT(*) AS n FROM spark_delivery'),
-    };
-  }
-
-  private async count(sql: string): Promise<number> {
-    return Number((await this.db.query(sql))[0].n);
-  }
 }
-
-const BOTH: readonly CarrierRole[] = ['dispatch', 'work'];
-
-const isAlive = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode === null && signalCode === null;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CARRIER_POINTS, ENDS, LEASE, POINTS, REDIS_FAULTS, VERSIONS } from './faults.js';
+import { COMPANIONS, ENDS, LEASE, POINTS, pointsOf, VERSIONS } from './faults.js';
 import { schedule } from './schedule.js';
 
 describe('the schedule of a round', () => {
@@ -26,15 +26,28 @@ describe('the schedule of a round', () => {
     expect(new Set([...schedule(7, 24, false)].map(({ version }) => version))).toEqual(new Set(VERSIONS));
   });
 
-  it.each([1, 2, 3])('meets every point, role and fault of Redis where there is a carrier, by seed %d', (seed) => {
-    const fates = [...schedule(seed, 24, true, true)];
-    const kills = fates.filter(({ kind }) => kind === 'kill');
-    expect(new Set(kills.flatMap(({ point }) => point ?? []))).toEqual(new Set([...POINTS, ...CARRIER_POINTS]));
-    expect(new Set(fates.flatMap(({ redis }) => redis ?? []))).toEqual(new Set(REDIS_FAULTS));
+  describe.each(['bullmq', 'rabbitmq'] as const)('with %s', (companion) => {
+    it.each([1, 2, 3])('meets every point and every fault of its server in a short round, by seed %d', (seed) => {
+      const fates = [...schedule(seed, 24, true, companion)];
+      const kills = fates.filter(({ kind }) => kind === 'kill');
+      expect(new Set(kills.flatMap(({ point }) => point ?? []))).toEqual(new Set(pointsOf(companion)));
+      expect(new Set(fates.flatMap(({ companion: fault }) => fault ?? []))).toEqual(
+        new Set(COMPANIONS[companion].faults),
+      );
+    });
+  });
+
+  it('starts RabbitMQ again seldom, as that takes long', () => {
+    const faults = [...schedule(7, 240, true, 'rabbitmq')].flatMap(({ companion }) => companion ?? []);
+    expect(faults).toHaveLength(30);
+  });
+
+  it.each([1, 2, 3])('gives a process a role by which it meets its point, by seed %d', (seed) => {
+    const fates = [...schedule(seed, 24, true, 'bullmq')];
     expect(new Set(fates.map(({ roles }) => roles.join())).size).toBe(3);
     const isOf = (points: readonly string[], point?: string) => point !== undefined && points.includes(point);
     for (const { point, roles } of fates) {
-      if (isOf(CARRIER_POINTS, point)) expect(roles).toContain('dispatch');
+      if (isOf(COMPANIONS.bullmq.points, point)) expect(roles).toContain('dispatch');
       if (isOf(['in-handler', 'after-completion'], point)) expect(roles).toContain('work');
     }
   });

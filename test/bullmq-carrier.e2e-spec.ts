@@ -192,6 +192,80 @@ describe.skipIf(!url)('deliveries by BullMQ', () => {
     expect(keys.filter((key) => key!.startsWith('t-'))).toEqual([]);
   });
 
+  describe('and ranges of sweeps', () => {
+    const rows = ['rows'];
+    const open = () => new Queue('spark-sweeps', { connection: { url: url! }, prefix });
+
+    it('are no more jobs than were asked for, however often', async () => {
+      const sender = await start(new FakePort([], rows), { roles: ['dispatch'] });
+      for (const count of [2, 3, 3]) await sender.sendRanges('rows', count);
+      await sender.sendRanges('orders: new', 1);
+      const queue = open();
+      expect((await queue.getJobs('wait')).map(({ name }) => name).sort()).toEqual([
+        'orders: new',
+        'rows',
+        'rows',
+        'rows',
+      ]);
+      await queue.close();
+    });
+
+    it('are taken one at a time', async () => {
+      const port = new FakePort([], rows);
+      let [running, most] = [0, 0];
+      port.sweepRange = async (source) => {
+        most = Math.max(most, ++running);
+        await delay(200);
+        running--;
+        return port.swept.push(source) > 0;
+      };
+      const carrier = await start(port);
+      await carrier.sendRanges('rows', 3);
+      await until(() => port.swept.length === 3);
+      expect(most).toBe(1);
+    });
+
+    it('go to processes with the role work that have their source', async () => {
+      const [without, knowing] = [new FakePort([], ['orders']), new FakePort([], rows)];
+      const sender = await start(new FakePort([], rows), { roles: ['dispatch'] });
+      await start(without, { roles: ['work'] });
+      await sender.sendRanges('rows', 3);
+      await delay(300);
+      await start(knowing, { roles: ['work'] });
+      await until(() => knowing.swept.length === 3);
+      expect(without.swept).toEqual([]);
+      // They may be asked for again.
+      await until(async () => {
+        await sender.sendRanges('rows', 3);
+        return knowing.swept.length >= 6;
+      });
+    });
+
+    it('leave Redis after ttl if nobody takes them', async () => {
+      const sender = await start(new FakePort([], rows), { roles: ['dispatch'], ttl: 400 });
+      await sender.sendRanges('rows', 5);
+      const queue = open();
+      expect(await queue.getWaitingCount()).toBe(5);
+      await until(async () => (await queue.getWaitingCount()) === 0);
+      await queue.close();
+    });
+
+    it('that a process has taken up end before it has stopped', async () => {
+      const port = new FakePort([], rows);
+      let isSweeping = false;
+      port.sweepRange = async (source) => {
+        isSweeping = true;
+        await delay(1_500);
+        return port.swept.push(source) > 0;
+      };
+      const carrier = await start(port);
+      await carrier.sendRanges('rows', 1);
+      await until(() => isSweeping);
+      await carrier.stop();
+      expect(port.swept).toEqual(['rows']);
+    });
+  });
+
   it('that others put into the queue do no harm', async () => {
     const port = new FakePort([mails]);
     const carrier = await start(port);

@@ -9,6 +9,8 @@ import { arrived, testQueue, type TestQueue } from './support/rabbitmq.js';
 import { StallingProxy } from './support/stalling-proxy.js';
 
 const [JOURNEYS, STEPS] = [12, 20];
+/** The frame in which a client asks RabbitMQ for a channel. */
+const channelOpen = (channel: number) => String.fromCharCode(1, 0, channel, 0, 0, 0, 5, 0, 20, 0, 10);
 /** Which of the processes are killed, and after how many events. */
 const DEATHS = [5, 31, 64, 17];
 
@@ -116,6 +118,27 @@ describe('relays lose nothing', () => {
         expect(overtaken(queue.events())).toEqual([]);
         expect(await discarded()).toEqual([]);
       }, 120_000);
+
+      // Nest opens the channels 1 and 2, and the relay 3.
+      it.each([1, 2, 3])(
+        'a process outlives a connection that breaks while channel %d is being opened',
+        async (channel) => {
+          const through = await StallingProxy.start(inject('rabbitmq')!, 5672);
+          ({ proxy } = through);
+          proxy.breakAt(channelOpen(channel));
+          await start({ rabbitmq: through.url, queue: queue.name });
+          await queue.arrived(await walk(app.dataSource, 1, 1));
+          expect(proxy.made).toBeGreaterThan(1);
+        },
+        60_000,
+      );
+
+      it('a process ends if RabbitMQ refuses the queue of its client, as it does without a relay', async () => {
+        const actor = await start({ rabbitmq: inject('rabbitmq'), queue: 'amq.refused' });
+        await walk(app.dataSource, 1, 1);
+        await died(actor);
+        expect(actor.process.exitCode).toBe(1);
+      }, 60_000);
     });
 
     describe.skipIf(!inject('nats'))('to NATS JetStream', () => {

@@ -7,6 +7,7 @@ import { NotKnownHere } from '../../libs/spark/src/deliver/undecided.js';
 import { StatementDeadline } from '../../libs/spark/src/database/statement-deadline.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
 import { HandlerCall } from '../../libs/spark/src/deliver/handler-call.js';
+import { SparkRelays } from '../../libs/spark/src/microservices/spark-relays.js';
 import type { Break } from '../faults.js';
 import { type FaultPoints, wrap } from './fault-points.js';
 
@@ -19,6 +20,7 @@ export function takeAway(guard: Break, points: FaultPoints): void {
   if (guard === 'others') withoutOthers();
   if (guard === 'limits') withoutLimits();
   if (guard === 'start') withoutStart();
+  if (guard === 'confirms') withoutConfirms();
 }
 
 /** Whoever ends a delivery does, whether it is still theirs or not. */
@@ -70,6 +72,13 @@ function withoutLimits(): void {
 /** A handler is called, however long after its claim. */
 function withoutStart(): void {
   wrap(HandlerCall, 'callInTime', (_callInTime, call: () => unknown) => call());
+}
+
+/** Deliveries of a relay are completed while it sends them, whether the broker gets them or not. */
+function withoutConfirms(): void {
+  wrap(SparkRelays, 'send', async (send, ...given) => {
+    void send(...given).catch(() => undefined);
+  });
 }
 
 /** A process gives up what it does not know, as if nobody did. */

@@ -11,6 +11,7 @@ import { RecordedEvents } from '../../libs/spark/src/runtime/recorded-events.js'
 import { WorkSignals } from '../../libs/spark/src/runtime/work-signals.js';
 import type { Page } from '../../libs/spark/src/sweep/pages.js';
 import { SourceSweeper } from '../../libs/spark/src/sweep/source-sweeper.js';
+import { SparkRelays } from '../../libs/spark/src/microservices/spark-relays.js';
 import type { Fate, Point } from '../faults.js';
 import type { Journal } from './journal.js';
 
@@ -77,6 +78,11 @@ export class FaultPoints {
         return isSent;
       }),
     );
+    wrap(SparkRelays, 'send', async (send, ...given) => {
+      pass('before-publish');
+      await send(...given);
+      pass('after-confirm');
+    });
     wrap(Attempt, 'run', (run, context) => journal.during(() => run(context)));
     wrap(Completions, 'complete', async (complete, part) => {
       pass('before-completion');

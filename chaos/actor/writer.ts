@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DataSource, type EntityManager } from 'typeorm';
 import { execute } from '../../libs/spark/src/database/statement.js';
 import { Dice } from '../schedule.js';
-import type { Version } from '../faults.js';
+import { RELAY, type Version } from '../faults.js';
 import { Badge, FAMILY, Item } from './entities.js';
 import { Journal } from './journal.js';
 
@@ -107,7 +107,8 @@ export class Writer {
   }
 
   private async isBehind(): Promise<boolean> {
-    const waiting = `SELECT COUNT(*) AS n FROM spark_delivery WHERE state = 'available'`;
+    // What waits for the broker would keep all processes from their points.
+    const waiting = `SELECT COUNT(*) AS n FROM spark_delivery WHERE state = 'available' AND handler <> '${RELAY.name}'`;
     const [row] = await this.dataSource.query(waiting).catch(() => [{ n: MOST_WAITING }]);
     return Number(row.n) >= MOST_WAITING;
   }

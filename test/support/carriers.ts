@@ -23,7 +23,13 @@ export class FakePort implements CarrierPort {
   running = 0;
   mostRunning = 0;
 
-  constructor(readonly handlers: readonly CarriedHandler[]) {}
+  /** The sources of the ranges that it was given. */
+  readonly swept: string[] = [];
+
+  constructor(
+    readonly handlers: readonly CarriedHandler[],
+    readonly sources: readonly string[] = [],
+  ) {}
 
   async handle(deliveries: readonly Handled[]): Promise<readonly DeliveryReport[]> {
     this.sizes.push(deliveries.length);
@@ -34,6 +40,11 @@ export class FakePort implements CarrierPort {
     this.handled.push(...mine);
     this.running--;
     return mine.map(({ handler }) => ({ handler, state: 'completed' })) as unknown as DeliveryReport[];
+  }
+
+  async sweepRange(source: string): Promise<boolean> {
+    this.swept.push(source);
+    return true;
   }
 
   wake(): void {

@@ -3,9 +3,12 @@ import type { CarriedDelivery, CarriedHandler, CarrierPort, DeliveryCarrier, Del
 /** A queue in the memory of this process. Applications that share it stand for processes that share a server. */
 export class MemoryQueue {
   private waiting: CarriedDelivery[] = [];
+  private ranges: string[] = [];
   private readonly carriers = new Set<MemoryCarrier>();
   /** All deliveries that were sent, in their order. */
   readonly sent: CarriedDelivery[] = [];
+  /** For how many ranges help was asked, each time. */
+  readonly asked: { source: string; count: number }[] = [];
 
   push(deliveries: readonly CarriedDelivery[]): void {
     this.sent.push(...deliveries);
@@ -18,6 +21,18 @@ export class MemoryQueue {
     const taken = this.waiting.splice(0, most);
     if (taken.length > 0) for (const carrier of this.carriers) carrier.hasRoom();
     return taken;
+  }
+
+  /** Lets so many jobs of a source wait. */
+  pushRanges(source: string, count: number): void {
+    this.asked.push({ source, count });
+    const others = this.ranges.filter((waiting) => waiting !== source);
+    this.ranges = [...others, ...Array.from({ length: count }, () => source)];
+    for (const carrier of this.carriers) carrier.takeUpRange();
+  }
+
+  takeRange(): string | undefined {
+    return this.ranges.shift();
   }
 
   count(handler: string): number {
@@ -63,6 +78,7 @@ export class MemoryCarrier implements DeliveryCarrier {
   private readonly options: Required<MemoryCarrierOptions>;
   private isStopped = false;
   private readonly running = new Set<Promise<void>>();
+  private isSweeping = false;
 
   constructor(
     private readonly queue: MemoryQueue,
@@ -85,6 +101,10 @@ export class MemoryCarrier implements DeliveryCarrier {
 
   async send(deliveries: readonly CarriedDelivery[]): Promise<void> {
     this.queue.push(deliveries);
+  }
+
+  async sendRanges(source: string, count: number): Promise<void> {
+    this.queue.pushRanges(source, count);
   }
 
   async stop(): Promise<void> {
@@ -110,6 +130,24 @@ export class MemoryCarrier implements DeliveryCarrier {
       });
       this.running.add(work);
     }
+  }
+
+  /** Takes up a range that waits in the queue, and then the next one. */
+  takeUpRange(): void {
+    if (!this.works || this.isStopped || this.isSweeping) return;
+    const source = this.queue.takeRange();
+    if (source === undefined) return;
+    this.isSweeping = true;
+    const work = this.sweep(source).finally(() => {
+      this.isSweeping = false;
+      this.running.delete(work);
+      this.takeUpRange();
+    });
+    this.running.add(work);
+  }
+
+  private async sweep(source: string): Promise<void> {
+    await this.port!.sweepRange(source);
   }
 
   /** Something was taken from the queue. */

@@ -10,6 +10,7 @@ export class StallingProxy {
   private isStalled = false;
   private text: string | undefined;
   private last: string | undefined;
+  private end: string | undefined;
 
   private constructor(
     private readonly server: Server,
@@ -49,6 +50,11 @@ export class StallingProxy {
   /** Stalls everything, new connections too, when a client sends a text. */
   stallAt(text: string): void {
     this.last = text;
+  }
+
+  /** Breaks off the connection of a client when that sends a text. */
+  breakAt(text: string): void {
+    this.end = text;
   }
 
   /** Forwards on new connections again. Those that were stalled stay silent for ever, as after a change of the route. */
@@ -98,6 +104,11 @@ export class StallingProxy {
     this.watch(server);
     let hasSent = false;
     client.on('data', (data: Buffer) => {
+      if (this.end !== undefined && data.includes(this.end)) {
+        this.end = undefined;
+        client.destroy();
+        return;
+      }
       if (this.last !== undefined && data.includes(this.last)) {
         this.last = undefined;
         this.stall();

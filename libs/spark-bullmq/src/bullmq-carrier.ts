@@ -5,7 +5,7 @@ import { Session } from './session.js';
 
 /**
  * Carries deliveries by BullMQ. Processes with the role `dispatch` send ids of deliveries to Redis, and processes with the role `work` take them
- * from there and handle them. The database stays the truth: Redis may lose and repeat anything.
+ * from there and handle them. They also help processes that sweep. The database stays the truth: Redis may lose and repeat anything.
  *
  * @example
  * const carrier = new BullMQCarrier({ connection: 'redis://127.0.0.1:6379' });
@@ -49,6 +49,11 @@ export class BullMQCarrier implements DeliveryCarrier {
   /** Called by Spark. Rejects at once while Redis is away. */
   async send(deliveries: readonly CarriedDelivery[]): Promise<void> {
     await this.session!.send(deliveries);
+  }
+
+  /** Called by Spark while it sweeps. Without Redis, it does nothing. */
+  async sendRanges(source: string, count: number): Promise<void> {
+    await this.session?.sendRanges(source, count);
   }
 
   /** Called by Spark at shutdown. Resolves when what was taken up has ended, also while Redis is away. */

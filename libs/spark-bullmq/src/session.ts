@@ -2,6 +2,8 @@ import { Logger } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import type { CarriedDelivery, CarrierPort } from 'nestjs-spark';
 import type { CarrierSettings, QueueSettings } from './options/settings.js';
+import type { JobWorker } from './queue/job-worker.js';
+import { rangeWorker, RangeSender } from './queue/ranges.js';
 import { Sender } from './queue/sender.js';
 import { Taker } from './queue/taker.js';
 import { isOfConnection, isOfLostJob, reasonOf } from './redis/advice.js';
@@ -18,7 +20,8 @@ export class Session {
   private readonly client: Redis;
   private readonly watch: ServerWatch;
   private readonly senders = new Map<QueueSettings, Sender>();
-  private readonly takers: Taker[] = [];
+  private readonly ranges: RangeSender;
+  private readonly workers: JobWorker[] = [];
   private cleaning: NodeJS.Timeout | undefined;
 
   constructor(
@@ -35,13 +38,16 @@ export class Session {
       onAway: () => this.rest(),
       onEmptied: () => this.forget(),
     });
+    const { client } = this;
+    const common = this.commonParts();
+    this.ranges = new RangeSender(settings.sweeps, settings.ttl, { ...common, client });
+    if (settings.works && port.sources.length > 0) this.workers.push(rangeWorker(settings.sweeps, port, common));
     for (const queue of queues) this.makeParts(queue);
   }
 
   /** Resolves when Redis has answered or is known to be away. */
   async start(): Promise<void> {
-    if (this.settings.dispatches)
-      this.cleaning = setInterval(() => void this.removeStale(), this.settings.ttl / 4).unref();
+    this.cleaning = setInterval(() => void this.removeStale(), this.settings.ttl / 4).unref();
     await this.watch.start(BOOT);
   }
 
@@ -68,29 +74,36 @@ export class Session {
     }
   }
 
+  /** Asks for help with ranges of a sweep. It does not wait for a Redis that is away: without help, the sweep goes on alone. */
+  async sendRanges(source: string, count: number): Promise<void> {
+    if (this.watch.isThere) await this.ranges.send(source, count).catch((error: unknown) => this.failed(error));
+  }
+
   async stop(): Promise<void> {
     const { isThere } = this.watch;
     clearInterval(this.cleaning);
     this.watch.stop();
-    await Promise.all(this.takers.map((taker) => taker.stop()));
-    await Promise.all([...this.takers, ...this.allSenders].map((part) => part.close(isThere)));
+    await Promise.all(this.workers.map((worker) => worker.stop()));
+    await Promise.all([...this.workers, ...this.allSenders].map((part) => part.close(isThere)));
     this.client.disconnect();
   }
 
   private makeParts(queue: QueueSettings): void {
-    const { prefix, ttl, dispatches, works } = this.settings;
+    const { ttl, dispatches, works } = this.settings;
     const handlers = this.port.handlers.filter(({ name }) => this.queueOf(name) === queue);
     if (handlers.length === 0) return;
-    const common = {
-      connection: patient(this.settings.connection),
-      prefix,
-      onError: (error: unknown) => void this.failed(error),
-    };
     const { client } = this;
+    const common = this.commonParts();
     const wake = () => this.port.wake();
     const onExpired = (count: number) => this.warnOfExpired(count, queue.name);
     if (dispatches) this.senders.set(queue, new Sender(queue, { ...common, client, ttl, wake, onExpired }));
-    if (works) this.takers.push(new Taker(queue, handlers, { ...common, port: this.port }));
+    if (works) this.workers.push(new Taker(queue, handlers, this.port, common).worker);
+  }
+
+  /** What all parts need. */
+  private commonParts() {
+    const { connection, prefix } = this.settings;
+    return { connection: patient(connection), prefix, onError: (error: unknown) => void this.failed(error) };
   }
 
   private get allSenders(): Sender[] {
@@ -116,7 +129,7 @@ export class Session {
   }
 
   private async open(): Promise<void> {
-    for (const part of [...this.allSenders, ...this.takers]) await part.open();
+    for (const part of [...this.allSenders, this.ranges, ...this.workers]) await part.open();
   }
 
   private begin(): void {
@@ -125,7 +138,7 @@ export class Session {
   }
 
   private rest(): void {
-    for (const taker of this.takers) void taker.pause();
+    for (const worker of this.workers) void worker.pause();
     if (this.isLocal) this.port.fallBack(true);
   }
 
@@ -136,7 +149,8 @@ export class Session {
 
   private async removeStale(): Promise<void> {
     if (!this.watch.isThere) return;
-    for (const sender of this.allSenders) await sender.removeStale().catch((error: unknown) => this.failed(error));
+    for (const sender of [...this.allSenders, this.ranges])
+      await sender.removeStale().catch((error: unknown) => this.failed(error));
   }
 
   /** Something that BullMQ did has failed. */

@@ -14,6 +14,7 @@ describe('options of the carrier', () => {
       works: true,
       ttl: 60_000,
       fallback: 'local',
+      sweeps: 'spark-sweeps',
       queues: [{ name: 'spark', idsPerJob: 50, window: 1_000, rateLimit: undefined, globalConcurrency: undefined }],
     });
   });
@@ -59,6 +60,7 @@ describe('options of the carrier', () => {
     [{ connection, queue: { rateLimit: { max: 5 } } }, /rateLimit\.per/],
     [{ connection, queues: [{ name: 'mails' }] }, /queues\[0\]\.handlers/],
     [{ connection, queues: [{ name: 'spark', handlers: /./ }] }, /another name/],
+    [{ connection, queues: [{ name: 'spark-sweeps', handlers: /./ }] }, /another name/],
     [{ connection, conncurrency: 5 }, /conncurrency/],
   ])('are refused: %j', (options, words) => {
     const parse = () => settingsOf(options as BullMQCarrierOptions);

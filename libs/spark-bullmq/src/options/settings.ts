@@ -27,6 +27,8 @@ export interface CarrierSettings {
   readonly prefix: string;
   /** The last one is for all handlers. */
   readonly queues: readonly QueueSettings[];
+  /** The name of the queue with ranges of sweeps. */
+  readonly sweeps: string;
   readonly dispatches: boolean;
   readonly works: boolean;
   readonly ttl: number;
@@ -55,14 +57,16 @@ export function settingsOf(options: BullMQCarrierOptions): CarrierSettings {
   if (!Array.isArray(queues)) refuse('queues', queues, 'a list of { name, handlers, … }');
   const all = [...queues.map(handlersQueue), queueOf('queue', { name: 'spark', ...queue })];
   const limited = all.some(({ rateLimit, globalConcurrency }) => rateLimit ?? globalConcurrency);
+  const sweeps = `${all.at(-1)!.name}-sweeps`;
   const ttl = duration('ttl', options.ttl ?? '1m');
-  checkNames(all);
+  checkNames([...all.map(({ name }) => name), sweeps]);
   checkRoles(roles);
   if (![undefined, 'local', 'wait'].includes(fallback)) refuse('fallback', fallback, `'local' or 'wait'`);
   return {
     connection: connectionOf(options.connection),
     prefix: textWithoutColon('prefix', prefix),
     queues: all.map((one) => settingsOfQueue(one, options, ttl)),
+    sweeps,
     dispatches: roles.includes('dispatch'),
     works: roles.includes('work'),
     ttl,
@@ -125,8 +129,7 @@ function connectionOf(given: BullMQCarrierOptions['connection']): CarrierSetting
   return { ...given };
 }
 
-function checkNames(queues: readonly CheckedQueue[]): void {
-  const names = queues.map(({ name }) => name);
+function checkNames(names: readonly string[]): void {
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) refuse('queues', twice, 'another name for each queue');
 }

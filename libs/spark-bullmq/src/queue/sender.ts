@@ -1,9 +1,9 @@
-import { type ConnectionOptions, Queue, QueueEvents } from 'bullmq';
-import type { Redis } from 'ioredis';
+import { type ConnectionOptions, type Queue, QueueEvents } from 'bullmq';
 import type { CarriedDelivery, CarriedHandler } from 'nestjs-spark';
 import type { QueueSettings } from '../options/settings.js';
 import { closeSoon } from '../redis/close-soon.js';
 import { type JobData, jobsOf } from './jobs.js';
+import { openQueue, type QueueParts } from './open-queue.js';
 import { UnderWay } from './under-way.js';
 
 // How much of a window has to be free before Spark is woken: each look for deliveries should find many.
@@ -12,16 +12,12 @@ const WORTH_WAKING = 1 / 4;
 const MOST_STALE = 10_000;
 
 /** What a sender needs. */
-export interface SenderParts {
-  /** Its connection, whose commands fail at once while Redis is away. */
-  readonly client: Redis;
+export interface SenderParts extends QueueParts {
   /** How its second connection, which waits for events, is made. */
   readonly connection: ConnectionOptions;
-  readonly prefix: string;
   readonly ttl: number;
   /** There is room again. */
   readonly wake: () => void;
-  readonly onError: (error: unknown) => void;
   /** So many deliveries were on their way for longer than `ttl`. */
   readonly onExpired: (count: number) => void;
 }
@@ -44,15 +40,7 @@ export class Sender {
   async open(): Promise<void> {
     const { name, globalConcurrency } = this.settings;
     const { client, connection, prefix, onError } = this.parts;
-    if (!this.queue) {
-      const queue = new Queue<JobData>(name, { connection: client, prefix });
-      queue.on('error', onError);
-      await queue.waitUntilReady().catch(async (error: unknown) => {
-        await queue.close();
-        throw error;
-      });
-      this.queue = queue;
-    }
+    this.queue ??= await openQueue<JobData>(name, this.parts);
     if (globalConcurrency !== undefined) await this.queue.setGlobalConcurrency(globalConcurrency);
     if (this.events || this.isClosed) return;
     // Without it, what ends before the first read would be missed.
@@ -78,9 +66,8 @@ export class Sender {
     // Before they are sent, because they may end before the answer.
     for (const { data, opts } of jobs)
       this.underWay.add(opts.jobId, { handler: data.handler, count: data.ids.length, until });
-    const kept = { attempts: 1, removeOnComplete: true, removeOnFail: true };
     try {
-      await this.queue!.addBulk(jobs.map((job) => ({ ...job, opts: { ...job.opts, ...kept } })));
+      await this.queue!.addBulk(jobs);
     } catch (error) {
       for (const { opts } of jobs) this.underWay.remove(opts.jobId);
       throw error;

@@ -19,6 +19,14 @@ export interface DeliveryCarrier {
   room(handler: CarriedHandler): number;
   /** Sends deliveries of any handlers. If it rejects, Spark takes none of them for sent: they are available again at once. */
   send(deliveries: readonly CarriedDelivery[]): Promise<void>;
+  /**
+   * Asks processes that work to sweep ranges of a source, by {@link CarrierPort.sweepRange}. Spark calls it whenever this process has taken a range
+   * that has others behind it, in a sweep without a `rate`. So no more than `count` jobs of a source need to be in the queue. Nothing waits
+   * for it. If it is left out, only processes that sweep take ranges.
+   *
+   * @param count how many ranges are left, about: 1 to 20
+   */
+  sendRanges?(source: string, count: number): Promise<void>;
   /** Takes up nothing more. It resolves when what this process had taken up has ended. */
   stop(): Promise<void>;
 }
@@ -66,11 +74,18 @@ export interface CarriedHandler {
 export interface CarrierPort {
   /** The handlers of this process whose deliveries are carried. */
   readonly handlers: readonly CarriedHandler[];
+  /** The names of the sources of this process, with their former ones. */
+  readonly sources: readonly string[];
   /**
    * Takes deliveries over and handles them as everywhere: one statement for many, fences, retries, transactions, history. It waits for free
    * slots. It resolves when how they ended is written down. It leaves out those that are not on their way any more. It never rejects.
    */
   handle(deliveries: readonly Pick<CarriedDelivery, 'id' | 'handler'>[]): Promise<readonly DeliveryReport[]>;
+  /**
+   * Sweeps the next range of the sweep of a source that other processes are running: it begins no sweep, and ends none. It waits for sweeps
+   * of this process. It resolves to whether there was a range, so that there may be more. It never rejects.
+   */
+  sweepRange(source: string): Promise<boolean>;
   /** There is room again: Spark looks for what is due. */
   wake(): void;
   /** While it is on, workers of this process claim what the carrier would carry. */

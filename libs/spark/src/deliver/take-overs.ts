@@ -97,6 +97,12 @@ export class TakeOvers {
     this.taken.get(delivery)?.ended(isReport ? reportOf(delivery, outcome, durationMs) : undefined);
   }
 
+  /** Resolves when what arrives is worked on: to false if that will not be. */
+  async opened(): Promise<boolean> {
+    while (this.state === 'closed') await this.changed();
+    return this.state === 'open';
+  }
+
   private change(state: 'closed' | 'open' | 'ended'): void {
     if (this.state !== 'ended') this.state = state;
     for (const resolve of this.changes.splice(0)) resolve();

@@ -1,26 +1,13 @@
 import type { ClientRMQ } from '@nestjs/microservices';
+import {
+  type ChannelWrapper,
+  type ConfirmChannel,
+  type Connections,
+  ignoreBreaks,
+  protectFromBreaks,
+} from './amqp-connections.js';
 import type { CloudEvent } from './cloud-event.js';
 import type { Transport } from './transport.js';
-
-/** What a relay needs of a channel of `amqplib` with publisher confirms. */
-interface ConfirmChannel {
-  publish(
-    exchange: string,
-    routingKey: string,
-    content: Buffer,
-    options: object,
-    confirmed: (error: unknown) => void,
-  ): unknown;
-  on(event: 'return', listener: (message: { properties: { messageId?: string } }) => void): unknown;
-  once(event: 'close', listener: () => void): unknown;
-}
-
-/** What it needs of the connections of `amqp-connection-manager`, which `ClientRMQ.unwrap` returns. */
-interface Connections {
-  createChannel(options: { name: string; confirm: true; setup: (channel: ConfirmChannel) => Promise<void> }): {
-    waitForConnect(): Promise<void>;
-  };
-}
 
 /**
  * Sends by the connection and to the queue or exchange of a ClientRMQ, on a channel of its own. Its `emit` costs several times as much, sends
@@ -29,6 +16,7 @@ interface Connections {
 export function byConfirms(client: ClientRMQ): Transport {
   const channels = new WeakMap<Connections, Confirms>();
   return {
+    onConnecting: () => protectFromBreaks(client),
     send(events, patternOf) {
       const connections = client.unwrap<Connections>();
       const confirms = channels.get(connections) ?? new Confirms(connections);
@@ -56,12 +44,13 @@ interface Unconfirmed {
 /** A channel with publisher confirms, which is opened again after each reconnect. */
 class Confirms {
   private channel: ConfirmChannel | undefined;
-  private readonly wrapper: ReturnType<Connections['createChannel']>;
+  private readonly wrapper: ChannelWrapper;
   private readonly open = new Set<Unconfirmed>();
 
   constructor(connections: Connections) {
     const setup = async (channel: ConfirmChannel) => this.use(channel);
     this.wrapper = connections.createChannel({ name: 'nestjs-spark', confirm: true, setup });
+    ignoreBreaks(this.wrapper);
   }
 
   private use(channel: ConfirmChannel): void {

@@ -25,7 +25,7 @@ export interface ClientSettings {
 export function byClient(client: ClientProxy, { transport, patternOf, timeout }: ClientSettings): Send {
   const patience = new RetryLater(timeout).milliseconds / 2;
   return async (events, signal) => {
-    await connected(client, patience, signal);
+    await connected(client, transport, patience, signal);
     return transport.send(events, patternOf);
   };
 }
@@ -45,10 +45,15 @@ export function byFunction(send: (events: CloudEvent[]) => unknown): Send {
   };
 }
 
-async function connected(client: ClientProxy, patience: number, signal: AbortSignal): Promise<void> {
+async function connected(
+  client: ClientProxy,
+  transport: Transport,
+  patience: number,
+  signal: AbortSignal,
+): Promise<void> {
   const end = performance.now() + patience;
   for (;;) {
-    const failure = await failureOf(client, Math.max(0, end - performance.now()));
+    const failure = await failureOf(client, transport, Math.max(0, end - performance.now()));
     if (!failure) return;
     signal.throwIfAborted();
     if (performance.now() + PAUSE > end) {
@@ -60,7 +65,7 @@ async function connected(client: ClientProxy, patience: number, signal: AbortSig
 }
 
 /** Why a client cannot connect; undefined if it can. */
-async function failureOf(client: ClientProxy, limit: number): Promise<Error | undefined> {
+async function failureOf(client: ClientProxy, transport: Transport, limit: number): Promise<Error | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Error>((resolve) => {
     timer = setTimeout(() => resolve(new Error('it does not answer')), limit);
@@ -69,6 +74,7 @@ async function failureOf(client: ClientProxy, limit: number): Promise<Error | un
     () => undefined,
     (error: unknown) => errorOf(error),
   );
+  transport.onConnecting?.();
   return Promise.race([connecting, late]).finally(() => clearTimeout(timer));
 }
 

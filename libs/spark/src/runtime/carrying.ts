@@ -5,19 +5,22 @@ import type { CarrierPort, DeliveryCarrier } from '../config/carrier.js';
 import type { Carriage } from '../deliver/carriage.js';
 import type { Dispatcher } from '../deliver/dispatcher.js';
 import type { TakeOvers } from '../deliver/take-overs.js';
-import { linesOf } from '../error/text-of.js';
+import { lineOf, linesOf } from '../error/text-of.js';
 import type { Handler } from '../handler/handler.registry.js';
+import { sourceNames, type SourceRegistry } from '../source/source.registry.js';
 import type { Ticker } from './ticker.js';
 
 // How long a boot waits for the carrier to start, in milliseconds.
 const LONGEST_START = 5_000;
 
-/** Starts and stops the carrier of this process, and what sends and takes over deliveries by it. */
+/** Starts and stops the carrier of this process, and what sends and takes over deliveries and ranges of sweeps by it. */
 export class Carrying {
   private readonly logger = new SparkLog();
   private starting: Promise<void> | undefined;
   private stopping: Promise<void> = Promise.resolve();
   private isRunning = false;
+  /** Whether the carrier has started, and is in use. */
+  private isOpen = false;
 
   constructor(
     private readonly carrier: DeliveryCarrier,
@@ -28,6 +31,9 @@ export class Carrying {
     /** Starts the rounds of the dispatcher. */
     readonly ticker: Ticker,
     private readonly workerTicker: Ticker,
+    private readonly sources: SourceRegistry,
+    /** Sweeps a range of a sweep that other processes are running. Returns whether there was one. */
+    private readonly helpSweep: (source: string) => Promise<boolean>,
   ) {}
 
   /** Whether this process sends deliveries of a handler now. */
@@ -50,14 +56,25 @@ export class Carrying {
     });
   }
 
+  /** Asks other processes to sweep ranges of a source, if the carrier can. Nothing waits for it. */
+  askForHelp(source: string, ranges: number): void {
+    if (!this.isOpen) return;
+    const asking = this.context.runNow(async () => this.carrier.sendRanges?.(source, ranges));
+    asking.catch((error: unknown) => {
+      this.logger.debug(`The carrier did not take ranges of a sweep: ${lineOf(error)}`, { source, error });
+    });
+  }
+
   private async started(starting: Promise<void>): Promise<void> {
     await starting;
+    this.isOpen = this.isRunning;
     if (this.isRunning && this.carrier.dispatches) this.ticker.start();
   }
 
   /** Sends and takes over nothing, until `begin`. What arrives waits for that. */
   async pause(): Promise<void> {
     this.isRunning = false;
+    this.isOpen = false;
     this.takeOvers.close();
     await this.ticker.stop();
   }
@@ -65,6 +82,7 @@ export class Carrying {
   /** Stops the carrier. What has arrived and was not taken over is available to other processes at once. */
   async stop(): Promise<void> {
     this.isRunning = false;
+    this.isOpen = false;
     this.takeOvers.end();
     if (this.starting) this.stopping = this.context.runNow(async () => this.carrier.stop()).catch(this.stopFailed);
     await this.ticker.stop();
@@ -76,6 +94,15 @@ export class Carrying {
       this.logger.warn(`The carrier has not stopped in time, and Spark no longer waits for it.`);
   }
 
+  private async sweepRange(source: string): Promise<boolean> {
+    try {
+      return (await this.takeOvers.opened()) && (await this.helpSweep(source));
+    } catch (error) {
+      this.logger.debug(`A range of a sweep could not be taken: ${lineOf(error)}`, { source, error });
+      return false;
+    }
+  }
+
   private readonly stopFailed = (error: unknown): void => {
     this.logger.error(`The carrier could not stop: ${linesOf(error)}`, { error });
   };
@@ -83,7 +110,9 @@ export class Carrying {
   private port(): CarrierPort {
     return {
       handlers: this.dispatcher.carried,
+      sources: this.sources.all().flatMap(sourceNames),
       handle: (deliveries) => this.takeOvers.handle(deliveries),
+      sweepRange: (source) => this.sweepRange(source),
       wake: () => {
         if (this.dispatcher.isShortOfRoom) this.ticker.trigger();
       },

@@ -99,9 +99,9 @@ export function createSpark(dataSource: DataSource, settings: SparkSettings, clo
   const base = createBase(dataSource, settings, clock);
   const recording = createRecording(base);
   const rechecking = createRechecking(base, recording);
-  const delivering = createDelivering(base);
+  const delivering = createDelivering(base, (source) => sweeping.sweep.help(source));
   const administering = createAdministering(base);
-  const sweeping = createSweeping(base, recording, administering);
+  const sweeping: Sweeping = createSweeping(base, recording, administering, delivering.carrying);
   const parts = { ...base, ...recording, ...rechecking, ...delivering, ...administering, ...sweeping };
   return { ...parts, maintenance: new Maintenance(parts), ...createAlerting(base, parts) };
 }
@@ -222,7 +222,7 @@ function createRechecking(base: Base, { recorder }: Recording) {
 }
 
 /** The parts that handle deliveries: claim → attempt → completion, or a retry later. */
-function createDelivering(base: Base) {
+function createDelivering(base: Base, helpSweep: HelpSweep) {
   const { dataSource, dialect, tables, transactions, settings, clock, counters, signals, sources, handlers } = base;
   const { lease: times, maxAttempts } = settings.worker;
   /** How many deliveries this process handles at once. */
@@ -305,10 +305,13 @@ function createDelivering(base: Base) {
   const worker = new Worker(claimer, handling, lease, slots);
   const workerTicker: Ticker = new Ticker('worker', base.context, base.pauses, () => worker.fill(TOGETHER));
   const parts = { deliveries, lease, slots, carriage, looks, claimer, handling, worker, workerTicker };
-  const carrying: Carrying | undefined = createCarrying(base, parts);
+  const carrying: Carrying | undefined = createCarrying(base, parts, helpSweep);
   connectDeliveries(base, parts, carrying);
   return { ...parts, concurrency, rescue, completions, limiter, gathered, settler, carrying };
 }
+
+/** Sweeps a range of a sweep that other processes are running. Returns whether there was one. */
+type HelpSweep = (source: string) => Promise<boolean>;
 
 /** The parts of {@link createDelivering} that the carrier uses, too. */
 interface Delivering {
@@ -324,7 +327,8 @@ interface Delivering {
 }
 
 /** The parts that send deliveries by a carrier, and take over what it brings: dispatch → send, and handle → take over. */
-function createCarrying(base: Base, { deliveries, lease, slots, claimer, ...delivering }: Delivering) {
+function createCarrying(base: Base, parts: Delivering, helpSweep: HelpSweep) {
+  const { deliveries, lease, slots, claimer, ...delivering } = parts;
   const { context, handlers, transactions, clock, counters, signals } = base;
   const { carriage, handling, workerTicker } = delivering;
   const { carrier } = carriage;
@@ -347,7 +351,7 @@ function createCarrying(base: Base, { deliveries, lease, slots, claimer, ...deli
     counters,
     onLeft,
   );
-  return new Carrying(carrier, carriage, dispatcher, takeOvers, context, ticker, workerTicker);
+  return new Carrying(carrier, carriage, dispatcher, takeOvers, context, ticker, workerTicker, base.sources, helpSweep);
 }
 
 /** Lets what happens to deliveries, here and in other processes, trigger the claims and dispatches of this process. */
@@ -396,7 +400,7 @@ function createAdministering({ transactions, tables, sources, rechecks, failedAt
 type Administering = ReturnType<typeof createAdministering>;
 
 /** The parts that sweep tables range by range. */
-function createSweeping(base: Base, { recorder }: Recording, { held }: Administering) {
+function createSweeping(base: Base, { recorder }: Recording, { held }: Administering, carrying: Carrying | undefined) {
   const { dataSource, transactions, dialect, tables, clock, context, sources, settings, rechecks, onRecorded } = base;
   const { adoption, sweepRows: rows } = base;
   const { sweeping, version } = settings;
@@ -422,9 +426,12 @@ function createSweeping(base: Base, { recorder }: Recording, { held }: Administe
     onRecorded,
   );
   const rowsOf = ({ metadata }: Source) => dialect.estimatedRows(dataSource.manager, metadata);
-  const parts = { dataSource, sweeps, rows, activation, changed, sweeper, clock, rowsOf, ttl };
+  const askForHelp = (source: string, ranges: number) => carrying?.askForHelp(source, ranges);
+  const parts = { dataSource, sweeps, rows, activation, changed, sweeper, clock, rowsOf, ttl, askForHelp };
   return { activation, sweep: new Sweep(context, sources, parts, sweeping, version) };
 }
+
+type Sweeping = ReturnType<typeof createSweeping>;
 
 // How often each process watches for alerts, in milliseconds.
 const WATCH = 60_000;

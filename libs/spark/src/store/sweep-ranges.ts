@@ -82,15 +82,19 @@ export class SweepRanges {
     return { id, source, ...given, reached: undefined, subjects: 0, hindrance: undefined, savedAt: undefined };
   }
 
-  /** Takes over a range that no process is sweeping: its process has died, or has given it back. */
-  async takeOver(manager: EntityManager, source: string): Promise<SweepRange | undefined> {
+  /** Takes over a range in one of the states that no process is sweeping: its process has died, or has given it back. */
+  async takeOver(
+    manager: EntityManager,
+    source: string,
+    states: readonly RangeState[],
+  ): Promise<SweepRange | undefined> {
     const { clock, skipsLocked } = this.dialect;
     const [row] = await select<RangeRow>(
       manager,
       `SELECT id, state, after_key, up_to, reached, size, subjects, hindrance FROM ${this.tables.sweep_range}
-       WHERE source = :source AND state IN ('open', 'ending') AND (holder IS NULL OR held_until < ${clock})
+       WHERE source = :source AND state IN (:...states) AND (holder IS NULL OR held_until < ${clock})
        ORDER BY id LIMIT 1 ${skipsLocked ? 'FOR UPDATE SKIP LOCKED' : ''}`,
-      { source },
+      { source, states },
     );
     if (!row) return undefined;
     const take = `UPDATE ${this.tables.sweep_range} SET holder = :me, held_until = ${clock} + :ttl WHERE id = :id`;

@@ -9,6 +9,8 @@ export interface SweepRequest {
   readonly baseline?: boolean;
   /** Reads all rows, also those that have not changed. */
   readonly full?: boolean;
+  /** Takes ranges of the sweep that is running, and neither begins nor ends one. */
+  readonly helps?: boolean;
 }
 
 /** How a sweep that begins reads the rows of its table. */
@@ -77,6 +79,6 @@ export interface SweepShare {
 /**
  * What a process gets that asks for a range. `wait`: all ranges are being swept, by this process or others. `done` and `failed`: the
  * sweep that the request waits for has ended. `swept`: another process has swept for the slot. `elsewhere`: processes with another
- * version of the source are sweeping. `paused`: an application has paused the sweeps of the source.
+ * version of the source are sweeping, or there is no sweep to help with. `paused`: an application has paused the sweeps of the source.
  */
 export type Taken = SweepShare | 'wait' | 'done' | 'failed' | 'swept' | 'elsewhere' | 'paused';

@@ -114,6 +114,7 @@ export class Sweeps {
     if (row.paused_at !== null) return 'paused';
     if (Number(row.is_old) === 1) return 'elsewhere';
     const isShared = isRunning && !isOfPreviousRelease(row) && row.fingerprint === fingerprint;
+    if (request.helps) return isShared ? this.shareOfHelper(manager, ticket, row) : 'elsewhere';
     const isLive = isRunning && (await this.ranges.count(manager, source)).live > 0;
     // A sweep that another version has left half-way does not count for its slot.
     const isSwept = Number(row.is_past) === 1 && !isShared && (isLive || !isRunning);
@@ -160,13 +161,21 @@ export class Sweeps {
   private async share(manager: EntityManager, ticket: SweepTicket, row: SweepRow): Promise<Taken | Retried> {
     const { source } = ticket;
     const round = roundOf(row);
-    const range = (await this.ranges.takeOver(manager, source)) ?? (await this.handOut(manager, ticket, row));
+    const range =
+      (await this.ranges.takeOver(manager, source, ['open', 'ending'])) ?? (await this.handOut(manager, ticket, row));
     if (range) return { range, round };
     const { open, failed } = await this.ranges.count(manager, source);
     if (open > 0) return 'wait';
     if (failed === 0) return { range: await this.ranges.add(manager, source, { ...NO_KEYS, state: 'ending' }), round };
     await this.abort(manager, source);
     return 'over';
+  }
+
+  /** Takes over a range, or hands out the next one. What ends the sweep is left to the processes that sweep. */
+  private async shareOfHelper(manager: EntityManager, ticket: SweepTicket, row: SweepRow): Promise<Taken> {
+    const range =
+      (await this.ranges.takeOver(manager, ticket.source, ['open'])) ?? (await this.handOut(manager, ticket, row));
+    return range ? { range, round: roundOf(row) } : 'wait';
   }
 
   private async handOut(manager: EntityManager, ticket: SweepTicket, row: SweepRow): Promise<SweepRange | undefined> {

@@ -11,6 +11,10 @@ export class Pace {
   /** @param rate how many entities a second; undefined means without a limit */
   constructor(private readonly rate: number | undefined) {}
 
+  get isLimited(): boolean {
+    return this.rate !== undefined;
+  }
+
   /** Waits until so many more entities may be read. */
   async wait(entities: number, isStopped: () => boolean): Promise<void> {
     if (this.rate === undefined) return;

@@ -17,6 +17,8 @@ const FAILURES = 3;
 const ASKED_EVERY = 1_000;
 /** How long it waits before it asks for a range again, in milliseconds. */
 const PAUSE = 50;
+/** For how many ranges it asks other processes for help at most: more processes at once load the database too much. */
+const MOST_HELP = 20;
 
 /** The part of this process in the sweep of one source: takes ranges, and sweeps them. */
 export class Participant {
@@ -67,8 +69,14 @@ export class Participant {
     });
   }
 
-  /** Sweeps one range after the other. Returns `again` if there may be more. */
-  private async lane(ticket: SweepTicket): Promise<Outcome | 'again'> {
+  /** Helps other processes: sweeps one range of their sweep. Returns whether there was one. */
+  async help(ticket: SweepTicket): Promise<boolean> {
+    await this.keeping(() => this.lane(ticket, 1));
+    return this.hasSwept;
+  }
+
+  /** Sweeps one range after the other, `most` of them. Returns `again` if there may be more. */
+  private async lane(ticket: SweepTicket, most = Infinity): Promise<Outcome | 'again'> {
     const { dataSource, changed } = this.parts;
     let outcome: Outcome | 'again' = 'again';
     let ending: Share | undefined;
@@ -76,19 +84,30 @@ export class Participant {
     const shares = new Set<Share>();
     const next = async () => {
       // Behind the last range of a table, there is nothing to take before it has been swept.
-      if (this.isStopped || (last && last.range.upTo === undefined)) return undefined;
+      if (this.isStopped || shares.size >= most || (last && last.range.upTo === undefined)) return undefined;
       const taken = await this.take(ticket, shares);
       if (typeof taken === 'string') {
         outcome = taken === 'wait' && this.held.size > 0 ? 'again' : taken;
         return undefined;
       }
-      if (taken.range.state !== 'ending') return (last = taken);
-      ending = taken;
-      return undefined;
+      if (taken.range.state === 'ending') {
+        ending = taken;
+        return undefined;
+      }
+      if (!ticket.request.helps) this.askForHelp(taken);
+      return (last = taken);
     };
     const result = await this.work(pagesOf(dataSource, this.source, next, changed.changedSince), shares);
     if (!result || !ending) return outcome;
     return this.finish(ticket, ending);
+  }
+
+  /** Asks with each range again: what others were asked for may have got lost, or has ended meanwhile. */
+  private askForHelp({ range: { size } }: Share): void {
+    // It is the last one, or others would not keep to the rate.
+    if (size === undefined || this.limits.pace.isLimited) return;
+    const ranges = Math.ceil((this.progress.left ?? Infinity) / size) - 1;
+    this.parts.askForHelp(this.source.name, Math.min(MOST_HELP, Math.max(1, ranges)));
   }
 
   private async take(ticket: SweepTicket, shares: Set<Share>): Promise<Share | Outcome> {
@@ -148,7 +167,7 @@ export class Participant {
   }
 
   /** Keeps the ranges of this process during work, and gives them back afterwards. */
-  private async keeping(work: () => Promise<Outcome>): Promise<Outcome> {
+  private async keeping<T extends Outcome | 'again'>(work: () => Promise<T>): Promise<T> {
     const { sweeps, ttl } = this.parts;
     const { name } = this.source;
     // If this fails, the next page finds out that the range was lost.

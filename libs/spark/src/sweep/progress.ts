@@ -54,6 +54,12 @@ export class Progress {
     if (Math.floor(before / LOG_EVERY) < Math.floor(this.counts.subjects / LOG_EVERY)) this.log();
   }
 
+  /** How many rows no process has passed, as far as is known. */
+  get left(): number | undefined {
+    const { passed, total } = this.pace();
+    return total === undefined ? undefined : total - passed;
+  }
+
   drop(share: SweepShare): void {
     this.shares.delete(share);
   }

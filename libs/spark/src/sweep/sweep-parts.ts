@@ -22,6 +22,8 @@ export interface SweepParts {
   readonly rowsOf: (source: Source) => Promise<number | undefined>;
   /** How long a range belongs to a process that does not extend it, in milliseconds. */
   readonly ttl: number;
+  /** Asks other processes to sweep some of so many ranges of a source. */
+  readonly askForHelp: (source: string, ranges: number) => void;
 }
 
 /** How this process sweeps. */

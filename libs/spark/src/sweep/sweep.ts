@@ -41,6 +41,8 @@ export class Sweep {
   /** The slot of the scheduled sweep that waits in the queue. */
   private slot: number | undefined;
   private stopped = false;
+  /** Keeps what helps other processes at the rate of this one. */
+  private readonly helpPace: Pace;
   readonly progress$ = this.stream.asObservable();
 
   constructor(
@@ -49,7 +51,9 @@ export class Sweep {
     private readonly parts: SweepParts,
     private readonly speed: SweepSpeed,
     private readonly version: string | undefined,
-  ) {}
+  ) {
+    this.helpPace = new Pace(speed.rate);
+  }
 
   /** Sweeps the chosen sources. Sweeps of one process wait for each other. Throws the reason of the signal. */
   run(
@@ -83,7 +87,21 @@ export class Sweep {
     await this.enqueue(() => this.sweepSlot());
   }
 
-  private enqueue(work: () => Promise<SweepReport>): Promise<SweepReport> {
+  /**
+   * Sweeps the next range of a sweep that other processes are running. It begins no sweep, and ends none. It waits for sweeps of this process.
+   * Returns whether there was a range.
+   */
+  help(name: string): Promise<boolean> {
+    return this.enqueue(async () => {
+      const source = this.sources.named(name);
+      if (!source || this.stopped) return false;
+      const limits = { concurrency: 1, pace: this.helpPace, isStopped: () => this.stopped };
+      const by = new Participant(this.parts, source, limits, new Progress(source, this.stream), noSums());
+      return by.help(this.ticket(source, { helps: true }));
+    });
+  }
+
+  private enqueue<T>(work: () => Promise<T>): Promise<T> {
     return this.context.run(() => this.queue.run(work));
   }
 
