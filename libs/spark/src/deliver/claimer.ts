@@ -19,7 +19,7 @@ import type { HandlerQueue, Queues } from './queues.js';
 const MOST = 500;
 
 // How many events of digests this process asks for their keys at the same time, for each handler.
-const MOST_FRESH = 500;
+const MOST_FRESH = 1_000;
 
 // How long a process claims no deliveries of a handler of which it has found one of a later release, in milliseconds.
 const OUTDATED = 5_000;

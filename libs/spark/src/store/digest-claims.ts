@@ -2,7 +2,7 @@ import type { EntityManager } from 'typeorm';
 import { claimRead, type WithoutEvent } from '../database/claim-complete.js';
 import type { OpenQueue } from '../database/claim-queues.js';
 import type { ClaimedRow, ClaimRequest, Dialect } from '../database/dialect.js';
-import { select } from '../database/statement.js';
+import { chunks, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
 import { dueIn, type DueRequest, notPassed } from './due-deliveries.js';
 
@@ -46,6 +46,8 @@ interface KeyRow {
 const MOST = 500;
 // How many deliveries one claim of keys takes, about.
 const ROWS = 1_000;
+// Of how many keys it reads at once how many deliveries they have.
+const KEYS = 50;
 const COLUMNS = 'd.id, d.event_id, d.handler, d.partition_key, d.attempt + 1 AS attempt, d.due_at';
 
 /** The statements that claim deliveries of digests. */
@@ -99,14 +101,13 @@ export class DigestClaims {
   /** Locks the first delivery of each key that one claim takes. */
   private async lockKeys(manager: EntityManager, wanted: KeysRequest): Promise<string[]> {
     const locked: KeyRow[] = [];
-    for (let left = await this.free(manager, wanted); left.length > 0;) {
-      const part = fitting(left, wanted, locked);
-      if (part.length === 0) break;
-      left = left.slice(part.length);
+    for (const keys of chunks(wanted.keys, KEYS)) {
+      const part = fitting(await this.free(manager, { ...wanted, keys }), wanted, locked);
       const first = part.map(({ head }) => head!);
       const heads = new Set((await this.lock(manager, first)).map(({ id }) => String(id)));
       const own = part.filter(({ head }) => heads.has(String(head)));
       locked.push(...(await this.stillFree(manager, own, wanted)));
+      if (isFull(wanted, locked)) break;
     }
     return locked.map(({ batch_key: key }) => key);
   }
@@ -169,15 +170,18 @@ export class DigestClaims {
   }
 }
 
-/** The first of some keys, as many as fit into a claim that has others already. A claim has one at least. */
-function fitting(keys: readonly KeyRow[], { limit, max }: KeysRequest, others: readonly KeyRow[]): KeyRow[] {
-  const sizeOf = ({ available }: KeyRow) => Math.min(max, Number(available));
+/** The first of some keys, as many as fit into a claim that has others already. */
+function fitting(keys: readonly KeyRow[], wanted: KeysRequest, others: readonly KeyRow[]): KeyRow[] {
   const part: KeyRow[] = [];
-  let size = others.reduce((sum, key) => sum + sizeOf(key), 0);
   for (const key of keys) {
-    if (others.length + part.length === limit || size >= ROWS) break;
+    if (isFull(wanted, [...others, ...part])) break;
     part.push(key);
-    size += sizeOf(key);
   }
   return part;
+}
+
+/** Whether a claim takes no more keys. It takes one at least. */
+function isFull({ limit, max }: KeysRequest, keys: readonly KeyRow[]): boolean {
+  const size = keys.reduce((sum, { available }) => sum + Math.min(max, Number(available)), 0);
+  return keys.length >= limit || size >= ROWS;
 }
