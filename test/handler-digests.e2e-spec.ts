@@ -13,8 +13,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Column, Entity, type EntityManager, PrimaryColumn } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startApp, type TestApp } from './support/app.js';
-import { DigestClaims } from '../libs/spark/src/store/digest-claims.js';
-import { Gathered } from '../libs/spark/src/store/gathered.js';
 import { databases, type TestDatabase } from './support/databases.js';
 import { QueryLog } from './support/query-log.js';
 
@@ -27,6 +25,12 @@ class Gift {
 /** The parts of a SparkModule, as far as this file reads them. */
 interface Spark {
   readonly maintenance: { run(): Promise<number> };
+  readonly gathered: {
+    add(manager: EntityManager, waiting: readonly { delivery: { id: string } }[]): Promise<unknown>;
+  };
+  readonly deliveries: {
+    readonly digests: { free(manager: EntityManager, wanted: object): Promise<unknown> };
+  };
 }
 
 type Context = { readonly to: string } | { readonly gift: Gift };
@@ -95,7 +99,8 @@ describe.each(databases)('digests, on $name', (database) => {
     await kit.drain();
   };
   const states = async () => (await kit.deliveries('digests')).map(({ state, attempt }) => `${state} ${attempt}`);
-  const maintain = () => (app.spark as unknown as { spark: Spark }).spark.maintenance.run();
+  const parts = () => (app.spark as unknown as { spark: Spark }).spark;
+  const maintain = () => parts().maintenance.run();
   const gathered = async () => Number((await app.dataSource.query('SELECT COUNT(*) AS n FROM spark_gathered'))[0].n);
 
   it('are one call for each key, an hour after its first event', async () => {
@@ -150,7 +155,7 @@ describe.each(databases)('digests, on $name', (database) => {
     await kit.drain();
     await kit.advance('1h');
     expect(calls.map(({ keys }) => keys.length)).toEqual([500, 500, 500]);
-    for (const { key, keys } of calls) expect(new Set(keys.map((one) => Number(one.slice(5)) % 3)).size, key).toBe(1);
+    for (const { keys } of calls) expect(new Set(keys.map((key) => Number(key.slice(5)) % 3)).size).toBe(1);
   });
 
   it('of a key are not called if another process has claimed some of it meanwhile', async () => {
@@ -159,12 +164,10 @@ describe.each(databases)('digests, on $name', (database) => {
     const [, last] = await app.dataSource.query('SELECT id FROM spark_delivery ORDER BY id');
     const set = (state: string, claimedBy: string) =>
       `UPDATE spark_delivery SET state = '${state}', claimed_by = ${claimedBy} WHERE id = ${last.id}`;
-    const claims = DigestClaims.prototype as unknown as {
-      free(manager: EntityManager, wanted: object): Promise<unknown>;
-    };
-    const { free } = claims;
-    vi.spyOn(claims, 'free').mockImplementationOnce(async function (this: typeof claims, manager, wanted) {
-      const keys = await free.call(this, manager, wanted);
+    const { digests: claims } = parts().deliveries;
+    const free = claims.free.bind(claims);
+    vi.spyOn(claims, 'free').mockImplementationOnce(async (manager, wanted) => {
+      const keys = await free(manager, wanted);
       await manager.query(set('running', `'another'`));
       return keys;
     });
@@ -177,14 +180,15 @@ describe.each(databases)('digests, on $name', (database) => {
 
   it('are left to the process that has taken them over', async () => {
     await startTimed();
-    const { add } = Gathered.prototype;
+    const { gathered: waiting } = parts();
+    const add = waiting.add.bind(waiting);
     const set = (attempt: number, state: string, claimedBy: string) =>
       `UPDATE spark_delivery SET state = '${state}', claimed_by = ${claimedBy}, attempt = ${attempt} WHERE id = `;
     let taken = '';
-    vi.spyOn(Gathered.prototype, 'add').mockImplementationOnce(async function (this: Gathered, manager, waiting) {
-      taken = waiting[0]!.delivery.id;
+    vi.spyOn(waiting, 'add').mockImplementationOnce(async (manager, added) => {
+      taken = added[0]!.delivery.id;
       await manager.query(set(2, 'running', `'another'`) + taken);
-      return add.call(this, manager, waiting);
+      return add(manager, added);
     });
     await emit(mail(1), mail(2));
     expect(await gathered()).toBe(1);

@@ -2,7 +2,7 @@ import type { Delivery } from '../store/deliveries.js';
 
 /** How the attempt of a delivery ended. */
 interface OfDelivery {
-  readonly delivery: Delivery;
+  readonly delivery: Pick<Delivery, 'id' | 'worker' | 'attempt'>;
 }
 
 interface Waiting<E> {

@@ -3,12 +3,11 @@ import { OURS, SET } from '../database/delivery-columns.js';
 import type { Dialect } from '../database/dialect.js';
 import { chunks, execute, select, values } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
-import type { Delivery } from './deliveries.js';
 import type { KeysRequest } from './digest-claims.js';
 
 /** A delivery that waits with others of its key, until it is due. */
 export interface KeyedDelivery {
-  readonly delivery: Delivery;
+  readonly delivery: Readonly<Record<'id' | 'handler' | 'worker', string>> & { readonly attempt: number };
   readonly key: string;
   /** In epoch ms. */
   readonly due: number;
