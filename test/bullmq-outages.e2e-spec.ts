@@ -78,7 +78,7 @@ describe.skipIf(!inject('redisServer'))('a Redis that is away', () => {
     expect(said(/is back after/)).toHaveLength(1);
     expect(said(/has lost its data/)).toHaveLength(1);
     // Nothing else was said, however many commands have failed.
-    expect(logs.lines).toHaveLength(3);
+    expect(logs.lines.filter((line) => !/is away|is back after|has lost its data/.test(line))).toEqual([]);
   }, 60_000);
 
   it('crashes while deliveries are handled: they end, and others come', async () => {

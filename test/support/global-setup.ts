@@ -67,9 +67,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
     console.log(chromium ? `browser: ${chromium}` : 'not covered: browsers; there is no Chromium (set TEST_CHROMIUM)');
     const brokers = [rabbitmq && 'RabbitMQ', nats && 'NATS', mqtt && 'MQTT'].filter(Boolean).join(', ');
     console.log(`brokers covered: ${brokers || 'none'}`);
-    if (!rabbitmq) console.log('not covered: RabbitMQ; none answers (set TEST_RABBITMQ_URL)');
-    if (!mqtt) console.log('not covered: MQTT; no broker answers (set TEST_MQTT_URL)');
-    if (!nats) console.log('not covered: NATS; there is no nats-server (set TEST_NATS_SERVER)');
+    if (!rabbitmq)
+      console.log('not covered: RabbitMQ; none answers (set TEST_RABBITMQ_URL, or start rabbitmq-server of Debian)');
+    if (!mqtt) console.log('not covered: MQTT; no broker answers (set TEST_MQTT_URL, or start mosquitto of Debian)');
+    if (!nats)
+      console.log(
+        'not covered: NATS; there is no nats-server (set TEST_NATS_SERVER, or install nats-server of Debian)',
+      );
     if (!redis)
       console.log('not covered: BullMQ; no Redis answers (set TEST_REDIS_URL, or install redis-server of Debian)');
     if (!redisServer)

@@ -3935,7 +3935,7 @@ export const guards = [
     "for (const channel of connections['_channels'] ?? []) ignoreBreaks(channel);",
     '',
     ['relay-brokers', 'while channel 1'],
-    { databases: ['PostgreSQL'] },
+    { databases: ['SQLite'] },
   ),
   guard(
     'a process outlives a connection to RabbitMQ that breaks while a relay opens its channel',
@@ -3943,7 +3943,7 @@ export const guards = [
     'ignoreBreaks(this.wrapper);',
     '',
     ['relay-brokers', 'while channel 3'],
-    { databases: ['PostgreSQL'] },
+    { databases: ['SQLite'] },
   ),
   guard(
     'what RabbitMQ refuses to a client of Nest still ends the process',
@@ -3951,7 +3951,7 @@ export const guards = [
     "if (typeof Object(error).code === 'number') throw error;",
     '',
     ['relay-brokers', 'refuses the queue'],
-    { databases: ['PostgreSQL'] },
+    { databases: ['SQLite'] },
   ),
   guard('messages on MQTT are acknowledged', 'microservices/transports.ts', 'setQoS(1)', 'setQoS(0)', [
     'relay-messages',
