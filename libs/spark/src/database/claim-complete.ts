@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { ClaimedRow, ClaimRequest, Completion, Dialect, Dispatched, DispatchedRow, TakeOver } from './dialect.js';
 import { ON_ITS_WAY, OURS, SET } from './delivery-columns.js';
-import { ENTRY_COLUMNS } from './event-columns.js';
+import { ENTRY_COLUMNS, entryFrom, type EntryRow } from './event-columns.js';
 import { execute, select } from './statement.js';
 import type { TableNames } from './table-names.js';
 
@@ -14,13 +14,16 @@ async function withEvents(
   tables: TableNames,
   rows: readonly WithoutEvent[],
 ): Promise<ClaimedRow[]> {
-  const events = await select<Omit<ClaimedRow, 'event_id' | 'handler' | 'partition_key' | 'attempt' | 'due_at'>>(
+  const events = await select<EntryRow & Pick<ClaimedRow, 'id' | 'recorded_at'>>(
     manager,
     `SELECT id, ${ENTRY_COLUMNS}, recorded_at FROM ${tables.event} WHERE id IN (:...ids)`,
     { ids: [...new Set(rows.map((row) => row.event_id))] },
   );
   const byId = new Map(events.map((event) => [String(event.id), event]));
-  return rows.map((row) => ({ ...byId.get(String(row.event_id))!, ...row }));
+  return rows.map((row) => {
+    const event = byId.get(String(row.event_id))!;
+    return { ...row, recorded_at: event.recorded_at, event: entryFrom(event) };
+  });
 }
 
 /**

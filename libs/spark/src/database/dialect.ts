@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm';
-import type { Entry, EntryRow } from './event-columns.js';
+import type { Entry } from './event-columns.js';
 import type { InitialState } from './delivery-states.js';
 import type { ClaimLimits, FoundQueue, OpenQueue } from './claim-queues.js';
 import type { DiscardedRequest } from './latest-discarded.js';
@@ -112,8 +112,8 @@ export interface Claimed {
   readonly isMore: boolean;
 }
 
-/** The row of a claimed delivery, with columns of its event. */
-export interface ClaimedRow extends EntryRow {
+/** The row of a claimed delivery, with its event. */
+export interface ClaimedRow {
   readonly id: string;
   readonly event_id: string;
   readonly handler: string;
@@ -121,6 +121,7 @@ export interface ClaimedRow extends EntryRow {
   readonly attempt: number;
   readonly due_at: string | number;
   readonly recorded_at: string | number;
+  readonly event: Entry;
 }
 
 /** A delivery that was dispatched. */

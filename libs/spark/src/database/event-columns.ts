@@ -3,6 +3,8 @@
  * `schema/`.
  */
 
+import type { Texts } from './statement.js';
+
 /** An event as the ledger stores it. */
 export interface Entry {
   readonly key: string;
@@ -68,6 +70,41 @@ export function entryFrom(row: EntryRow): Entry {
   const cause = row.caused_by === null ? null : String(row.caused_by);
   return { key, group, entity, entityId, source, context, at, until, depth, metadata, cause };
 }
+
+/** Reads an event from the texts of a row that begins with {@link ENTRY_COLUMNS}. */
+export function entryFromTexts(row: Texts): Entry {
+  const [key, group, entity, entityId, source, context, at, until, depth, metadata, cause] = row as EntryTexts;
+  return {
+    key,
+    group,
+    entity,
+    entityId,
+    source,
+    context,
+    at: numberOf(at),
+    until: numberOf(until),
+    depth: Number(depth),
+    metadata,
+    cause,
+  };
+}
+
+type Nullable = string | null;
+/** The texts of {@link ENTRY}, in its order. */
+type EntryTexts = readonly [
+  key: string,
+  group: string,
+  entity: Nullable,
+  entityId: Nullable,
+  source: Nullable,
+  context: Nullable,
+  at: Nullable,
+  until: Nullable,
+  depth: string,
+  metadata: Nullable,
+  cause: Nullable,
+  ...others: Nullable[],
+];
 
 // The columns with data of the application.
 const CONTENT = ['context', 'metadata'] as const;

@@ -53,16 +53,36 @@ export async function prepared<R>(
   given: unknown[],
 ): Promise<R[]> {
   if (statement === undefined) return raw(on, text, given);
-  return withRunner(on, (runner) => answerOf(runner, () => run<R>(runner, statement, text, given)));
+  return plainRows<R>(await send(on, { name: statement, text, values: given }));
 }
 
-async function run<R>(runner: QueryRunner, statement: string, text: string, given: unknown[]): Promise<R[]> {
-  // TypeORM cannot name a statement, so this uses the driver's own client.
+/** A row as the database sends it: the texts of its values, in the order of its columns. */
+export type Texts = readonly (string | null)[];
+
+/** The same for statements with many rows: objects with parsed values would cost several times as much. */
+export function preparedTexts(
+  on: Connection,
+  statement: string | undefined,
+  text: string,
+  given: unknown[],
+): Promise<Texts[]> {
+  return send(on, { name: statement, text, values: given, rowMode: 'array', types: UNPARSED }) as Promise<Texts[]>;
+}
+
+const UNPARSED = { getTypeParser: () => (text: string) => text };
+
+/** Sends a statement by the driver's own client: TypeORM can neither name it nor leave its values as they are. */
+function send(on: Connection, statement: PostgresStatement): Promise<unknown[]> {
+  return withRunner(on, (runner) => answerOf(runner, () => sendBy(runner, statement)));
+}
+
+async function sendBy(runner: QueryRunner, statement: PostgresStatement): Promise<unknown[]> {
   const client = (await runner.connect()) as PostgresClient;
   const { logger } = runner.dataSource;
+  const { text, values: given } = statement;
   logger.logQuery(text, given, runner);
   try {
-    return plainRows<R>((await client.query({ name: statement, text, values: given })).rows);
+    return (await client.query(statement)).rows;
   } catch (error) {
     logger.logQueryError(error as Error, text, given, runner);
     if (LOST.includes((error as { code?: string }).code ?? '')) throw new LostStatementError(error as Error);
@@ -74,7 +94,15 @@ async function run<R>(runner: QueryRunner, statement: string, text: string, give
 const LOST = ['26000', '42P05'];
 
 interface PostgresClient {
-  query(statement: { name: string; text: string; values: unknown[] }): Promise<{ rows: unknown[] }>;
+  query(statement: PostgresStatement): Promise<{ rows: unknown[] }>;
+}
+
+interface PostgresStatement {
+  readonly name: string | undefined;
+  readonly text: string;
+  readonly values: unknown[];
+  readonly rowMode?: 'array';
+  readonly types?: { getTypeParser(): (text: string) => unknown };
 }
 
 /** Runs work with the query runner of `on`. If it has none, work gets a new query runner of the master, which is released afterwards. */

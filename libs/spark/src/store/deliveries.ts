@@ -1,7 +1,7 @@
 import type { EntityManager, ObjectLiteral } from 'typeorm';
 import type { ClaimedRow, ClaimRequest, Dialect, Dispatched, TakeOver } from '../database/dialect.js';
 import { ON_ITS_WAY, OURS, SET, UNCHARGED } from '../database/delivery-columns.js';
-import { type Entry, entryFrom } from '../database/event-columns.js';
+import type { Entry } from '../database/event-columns.js';
 import type { FoundQueue, OpenQueue } from '../database/claim-queues.js';
 import { execute, select } from '../database/statement.js';
 import type { TableNames } from '../database/table-names.js';
@@ -271,7 +271,7 @@ export const isOfDigest = ({ delivery: { digest } }: Done): boolean => digest !=
 
 function deliveryFrom(row: ClaimedRow, worker: string): Delivery {
   const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
-  const { handler, partition_key: partition } = row;
-  const [eventId, event, recorded] = [String(row.event_id), entryFrom(row), Number(row.recorded_at)];
+  const { handler, partition_key: partition, event } = row;
+  const [eventId, recorded] = [String(row.event_id), Number(row.recorded_at)];
   return { id, handler, partition, attempt, due, worker, eventId, event, recorded };
 }

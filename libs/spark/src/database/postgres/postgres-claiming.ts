@@ -2,13 +2,10 @@ import type { EntityManager } from 'typeorm';
 import { type FoundQueue, queueFrom, type QueueRow } from '../claim-queues.js';
 import { SET } from '../delivery-columns.js';
 import type { Claimed, ClaimedRow, ClaimRequest, Dispatched, TakeOver } from '../dialect.js';
-import { entryColumns } from '../event-columns.js';
-import { prepared, raw } from '../statement.js';
+import { ENTRY, entryColumns, entryFromTexts } from '../event-columns.js';
+import { prepared, preparedTexts, raw, type Texts } from '../statement.js';
 import type { TableNames } from '../table-names.js';
 import { arrayOf } from './postgres-entering.js';
-
-/** A claimed row, with the number of its queue and how many deliveries the claim has found. */
-type Row = { -readonly [K in keyof ClaimedRow]: ClaimedRow[K] } & { readonly n: number; readonly found: number };
 
 /** What was found, as far as the rooms of its handlers and the connections reach. */
 const withinRooms = (connections: string) => `(
@@ -61,10 +58,7 @@ export class PostgresClaiming {
 
   async claim(manager: EntityManager, request: ClaimRequest): Promise<Claimed> {
     const { event, delivery } = this.tables;
-    // The commit of a claim does not wait for the disk, unless it is durable: if a crash of the server undoes it, the deliveries are
-    // available again. The driver makes a text of each bigint, so numbers come in types that cost less.
-    const rows = await this.change<Row>(
-      manager,
+    const { sql, name, parameters } = this.change(
       'claim',
       request,
       request.durable,
@@ -72,24 +66,22 @@ export class PostgresClaiming {
          UPDATE ${delivery} d SET ${SET.claimed('$4', '$1')}
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM due)) AND (SELECT $5 OR ${LAZY_COMMIT})
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.priority, d.partition_key, d.due_at)
-       SELECT c.id, c.event_id, NULL AS handler, NULL AS partition_key, CAST(q.n AS int) AS n, c.attempt, CAST(c.due_at AS float8) AS due_at,
-         ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
+       SELECT ${entryColumns('e')}, c.id, c.event_id, c.attempt, c.due_at, e.recorded_at, q.n, (SELECT COUNT(*) FROM found)
        FROM claimed c JOIN queue q USING (handler, priority, partition_key)
        CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e
        ORDER BY q.n, c.due_at, c.id`,
     );
-    // Each row would hold texts of its own for what the queues say.
-    for (const row of rows) {
-      const { handler, partition } = request.queues[row.n - 1]!;
-      row.handler = handler;
-      row.partition_key = partition;
-    }
-    return { rows, isMore: (rows[0]?.found ?? 0) >= request.limit };
+    // The commit of a claim does not wait for the disk, unless it is durable: if a crash of the server undoes it, the deliveries are
+    // available again.
+    const rows = await preparedTexts(manager, name, sql, parameters);
+    return {
+      rows: rows.map((row) => claimedFrom(row, request)),
+      isMore: Number(rows[0]?.at(-1) ?? 0) >= request.limit,
+    };
   }
 
   async dispatch(manager: EntityManager, request: ClaimRequest, due: number): Promise<Dispatched> {
-    const rows = await this.change<{ id: string; n: number; found: number }>(
-      manager,
+    const { sql, name, parameters } = this.change(
       'dispatch',
       request,
       due,
@@ -100,6 +92,7 @@ export class PostgresClaiming {
        SELECT c.id, CAST(q.n AS int) AS n, (SELECT CAST(COUNT(*) AS int) FROM found) AS found
        FROM dispatched c JOIN queue q USING (handler, priority, partition_key) ORDER BY q.n, c.id`,
     );
+    const rows = await prepared<{ id: string; n: number; found: number }>(manager, name, sql, parameters);
     const dispatched = rows.map(({ id, n }) => {
       const { handler, partition, priority } = request.queues[n - 1]!;
       return { id, handler, partition_key: partition, priority };
@@ -110,7 +103,7 @@ export class PostgresClaiming {
   /** Takes deliveries over that are on their way. The lock keeps them in place, so that the UPDATE finds them by ctid. */
   async takeOver(manager: EntityManager, { worker, now, ttl, ids }: TakeOver): Promise<ClaimedRow[]> {
     const { delivery, event, pause } = this.tables;
-    return prepared<ClaimedRow>(
+    const rows = await preparedTexts(
       manager,
       this.prepare ? `spark-take-over-${this.size}` : undefined,
       `WITH arrived AS MATERIALIZED (
@@ -120,31 +113,25 @@ export class PostgresClaiming {
          UPDATE ${delivery} d SET ${SET.takenOver('$2', '$1', '$4')}
          WHERE d.ctid = ANY(ARRAY(SELECT place FROM arrived)) AND (SELECT ${LAZY_COMMIT})
          RETURNING d.id, d.event_id, d.handler, d.attempt, d.partition_key, d.due_at)
-       SELECT c.id, c.event_id, c.handler, c.partition_key, c.attempt, CAST(c.due_at AS float8) AS due_at,
-         ${entryColumns('e')}, CAST(e.recorded_at AS float8) AS recorded_at
+       SELECT ${entryColumns('e')}, c.id, c.event_id, c.attempt, c.due_at, e.recorded_at, c.handler, c.partition_key
        FROM taken c CROSS JOIN LATERAL (SELECT * FROM ${event} e WHERE e.id = c.event_id OFFSET 0) e ORDER BY c.id`,
       [now, worker, arrayOf(ids), ttl],
     );
+    return rows.map((row) => ({ ...rowFrom(row), handler: row[OWN + 5]!, partition_key: row[OWN + 6]! }));
   }
 
   /**
-   * Changes due deliveries of the queues. `sql` is a statement behind the queues (`queue`), what was found in them (`found`) and what
+   * The statement that changes due deliveries of the queues. `sql` is a statement behind the queues (`queue`), what was found in them (`found`) and what
    * of that is changed (`due`). It has the parameters $1, the instant, $4, the worker, and $5, which is `given`.
    */
-  private change<R>(
-    manager: EntityManager,
-    what: string,
-    request: ClaimRequest,
-    given: unknown,
-    sql: string,
-  ): Promise<R[]> {
+  private change(what: string, request: ClaimRequest, given: unknown, sql: string) {
     const { worker, queues, limit, connections, now, suspect, passed } = request;
     const others = passed.length > 0 ? 'AND id <> ALL($15::bigint[])' : '';
     const isShared = mayExceed(queues, connections);
     // A plan that was made for a small table reads all rows of a large one, so the name depends on the size of the table.
     const kind = `${others && '-others'}${isShared ? '-shared' : ''}`;
     const name = this.prepare ? `spark-${what}-${this.size}${kind}` : undefined;
-    return prepared<R>(manager, name, `${this.dueSql(others, isShared)}, ${sql}`, [
+    const parameters = [
       now,
       Number(suspect),
       limit,
@@ -161,7 +148,8 @@ export class PostgresClaiming {
       arrayOf(queues.map(({ connects }) => connects)),
       ...(others ? [passed] : []),
       ...(isShared ? [connections] : []),
-    ]);
+    ];
+    return { sql: `${this.dueSql(others, isShared)}, ${sql}`, name, parameters };
   }
 
   // The database reads the queues one by one, and locks only deliveries that it has read: after the limit is reached it reads no more.
@@ -193,4 +181,19 @@ function mayExceed(queues: ClaimRequest['queues'], connections: number): boolean
     if (connects) free -= most;
   }
   return free < 0 || [...left.values()].some((rooms) => rooms < 0);
+}
+
+/** How many columns of the event a claimed row begins with. */
+const OWN = ENTRY.length;
+
+/** What rows of claims and of take-overs have in common: the event, and five columns. */
+function rowFrom(row: Texts) {
+  const own = { id: row[OWN]!, event_id: row[OWN + 1]!, attempt: Number(row[OWN + 2]), due_at: row[OWN + 3]! };
+  return { ...own, recorded_at: row[OWN + 4]!, event: entryFromTexts(row) };
+}
+
+/** A claimed row. Its queue says its handler and its partition, so that not each row holds texts of its own for them. */
+function claimedFrom(row: Texts, { queues }: ClaimRequest): ClaimedRow {
+  const { handler, partition: partition_key } = queues[Number(row[OWN + 5]) - 1]!;
+  return { ...rowFrom(row), handler, partition_key };
 }
