@@ -153,9 +153,10 @@ export class Crew {
     this.faults.push({ life, from: Date.now() - 200, to: Infinity });
     this.silences.push(silence);
     proxy.stall({ newOnes: silence.newOnes });
-    // At a point it has stopped itself, so that it does not go on before its connections are silent.
-    actor.kill('SIGCONT');
+    // At a point it stops itself, so that it does not go on before its connections are silent. It may do so a moment after it has said so.
+    const goingOn = setInterval(() => actor.kill('SIGCONT'), 20);
     await delay(silence.length);
+    clearInterval(goingOn);
     if (silence.ends === 'goes on') proxy.goOn();
     if (silence.ends === 'breaks') proxy.drop();
     const { claims } = this.counts(life);

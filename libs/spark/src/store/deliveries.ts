@@ -270,8 +270,15 @@ export class Deliveries {
 export const isOfDigest = ({ delivery: { digest } }: Done): boolean => digest !== undefined;
 
 function deliveryFrom(row: ClaimedRow, worker: string): Delivery {
-  const [id, attempt, due] = [String(row.id), Number(row.attempt), Number(row.due_at)];
-  const { handler, partition_key: partition, event } = row;
-  const [eventId, recorded] = [String(row.event_id), Number(row.recorded_at)];
-  return { id, handler, partition, attempt, due, worker, eventId, event, recorded };
+  return {
+    id: String(row.id),
+    handler: row.handler,
+    partition: row.partition_key,
+    attempt: Number(row.attempt),
+    due: Number(row.due_at),
+    worker,
+    eventId: String(row.event_id),
+    event: row.event,
+    recorded: Number(row.recorded_at),
+  };
 }
