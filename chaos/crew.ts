@@ -20,7 +20,7 @@ const PATIENCE = 8_000;
 const AFTERWARDS = 1_000;
 // Long enough for others to have done what it had claimed.
 const STALL = LEASE.ttl + 3_000;
-// So long after a silence a process claims again, whether there is something to do for it or not.
+// So long after a silence a process looks for deliveries again, whether there is something to do for it or not.
 const BACK = 30_000;
 
 /** The processes of a round: starts them, strikes them by their fates, and remembers what it did. */
@@ -126,13 +126,13 @@ export class Crew {
     return this.counts(life).inFlight;
   }
 
-  /** How much is in flight, and how many claims were answered. */
-  private counts(life: number): { inFlight: number; claims: number } {
-    const [inFlight = 0, claims = 0] = readFileSync(join(this.folder, `flight-${life}`), 'utf8')
+  /** How much is in flight, and how many looks were answered. */
+  private counts(life: number): { inFlight: number; looks: number } {
+    const [inFlight = 0, looks = 0] = readFileSync(join(this.folder, `flight-${life}`), 'utf8')
       .trim()
       .split(/ +/)
       .map(Number);
-    return { inFlight, claims };
+    return { inFlight, looks };
   }
 
   private async stall(life: number, actor: ChildProcess): Promise<void> {
@@ -159,8 +159,8 @@ export class Crew {
     clearInterval(goingOn);
     if (silence.ends === 'goes on') proxy.goOn();
     if (silence.ends === 'breaks') proxy.drop();
-    const { claims } = this.counts(life);
-    const isBack = () => !isAlive(actor) || this.counts(life).claims > claims;
+    const { looks } = this.counts(life);
+    const isBack = () => !isAlive(actor) || this.counts(life).looks > looks;
     for (const ended = Date.now(); !isBack() && Date.now() - ended < BACK;) await delay(20);
     if (!isBack()) this.neverBack.push(`process ${life} (${fate!.point ?? 'at any time'}, ${silence.ends})`);
   }

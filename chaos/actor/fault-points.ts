@@ -4,9 +4,9 @@ import { Completions } from '../../libs/spark/src/deliver/completions.js';
 import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
-import { Claimer } from '../../libs/spark/src/deliver/claimer.js';
 import { Dispatcher } from '../../libs/spark/src/deliver/dispatcher.js';
 import { Handling } from '../../libs/spark/src/deliver/handling.js';
+import { Looks } from '../../libs/spark/src/deliver/looks.js';
 import { RecordedEvents } from '../../libs/spark/src/runtime/recorded-events.js';
 import { WorkSignals } from '../../libs/spark/src/runtime/work-signals.js';
 import type { Page } from '../../libs/spark/src/sweep/pages.js';
@@ -56,10 +56,11 @@ export class FaultPoints {
         return sweep(of, page);
       }),
     );
-    wrap(Claimer, 'claimSurely', async (claim, ...given) => {
-      const claimed = await claim(...given);
-      journal.claimed();
-      return claimed;
+    // Each round of claims looks, also of a process that only dispatches, and where there is nothing to claim.
+    wrap(Looks, 'look', async (look) => {
+      const isNews = await look();
+      journal.looked();
+      return isNews;
     });
     wrap(Handling, 'beginAll', async (begin, claimed, ...given) =>
       journal.during(async () => {

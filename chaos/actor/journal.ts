@@ -7,7 +7,7 @@ export class Journal {
   private readonly entries: number;
   private readonly flight: number;
   private flying = 0;
-  private claims = 0;
+  private looks = 0;
 
   constructor(
     folder: string,
@@ -21,9 +21,9 @@ export class Journal {
     writeSync(this.entries, `${JSON.stringify({ life: this.life, at: Date.now(), ...entry })}\n`);
   }
 
-  /** Counts claims that the database has answered, whether there was something to do or not. */
-  claimed(): void {
-    this.claims++;
+  /** Counts looks for deliveries that the database has answered, whether there was something to do or not. */
+  looked(): void {
+    this.looks++;
     this.count(0);
   }
 
@@ -39,6 +39,6 @@ export class Journal {
 
   private count(by: number): void {
     this.flying += by;
-    writeSync(this.flight, `${String(this.flying).padStart(6)} ${String(this.claims).padStart(8)}`, 0);
+    writeSync(this.flight, `${String(this.flying).padStart(6)} ${String(this.looks).padStart(8)}`, 0);
   }
 }
