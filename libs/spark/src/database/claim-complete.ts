@@ -20,9 +20,9 @@ async function withEvents(
     { ids: [...new Set(rows.map((row) => row.event_id))] },
   );
   const byId = new Map(events.map((event) => [String(event.id), event]));
-  return rows.map((row) => {
-    const event = byId.get(String(row.event_id))!;
-    return { ...row, recorded_at: event.recorded_at, event: entryFrom(event) };
+  return rows.flatMap((row) => {
+    const event = byId.get(String(row.event_id));
+    return event ? [{ ...row, recorded_at: event.recorded_at, event: entryFrom(event) }] : [];
   });
 }
 
