@@ -4,6 +4,7 @@ import { Completions } from '../../libs/spark/src/deliver/completions.js';
 import type { Delivery } from '../../libs/spark/src/store/deliveries.js';
 import { LostLeaseError } from '../../libs/spark/src/error/lost-lease.error.js';
 import { Attempt } from '../../libs/spark/src/deliver/attempt.js';
+import { Claimer } from '../../libs/spark/src/deliver/claimer.js';
 import { Dispatcher } from '../../libs/spark/src/deliver/dispatcher.js';
 import { Handling } from '../../libs/spark/src/deliver/handling.js';
 import { Looks } from '../../libs/spark/src/deliver/looks.js';
@@ -56,11 +57,18 @@ export class FaultPoints {
         return sweep(of, page);
       }),
     );
-    // Each round of claims looks, also of a process that only dispatches, and where there is nothing to claim.
+    // A process is at work if the database answers it and it holds its lease, also if it only dispatches or there is nothing to claim.
+    let isAnswered = false;
     wrap(Looks, 'look', async (look) => {
       const isNews = await look();
-      journal.looked();
+      isAnswered = true;
       return isNews;
+    });
+    wrap(Claimer, 'hasLease', async (hasLease) => {
+      const isHeld = await hasLease();
+      if (isHeld && isAnswered) journal.looked();
+      isAnswered &&= !isHeld;
+      return isHeld;
     });
     wrap(Handling, 'beginAll', async (begin, claimed, ...given) =>
       journal.during(async () => {

@@ -21,7 +21,7 @@ export class Journal {
     writeSync(this.entries, `${JSON.stringify({ life: this.life, at: Date.now(), ...entry })}\n`);
   }
 
-  /** Counts looks for deliveries that the database has answered, whether there was something to do or not. */
+  /** Counts looks for deliveries that the database has answered under a lease, whether there was something to do or not. */
   looked(): void {
     this.looks++;
     this.count(0);
